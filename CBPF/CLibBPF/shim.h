@@ -1,0 +1,4 @@
+#pragma once
+#include <linux/bpf.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What Swift cannot say itself: option structs that libbpf checks to the byte, macros, atomics on
+// mapped memory, and calls that glibc hides behind _GNU_SOURCE. Nothing here decides anything.
+#ifndef CSTEERING_H
+#define CSTEERING_H
+
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "steering_abi.h"
+
+#pragma clang assume_nonnull begin
+
+struct bpf_object;
+struct bpf_sk_lookup;
+
+/// The compiled BPF program, embedded.
+const void *csteering_object_bytes(void);
+size_t csteering_object_size(void);
+
+/// Opens and loads an object without printing; the verifier's log goes to `log`.
+/// Returns 0, or a negative errno.
+int csteering_load(const void *bytes, size_t size, char *log, size_t log_size,
+                   struct bpf_object *_Nullable *_Nonnull object);
+
+/// Runs a loaded sk_lookup program once on `context`, which receives the chosen socket's cookie.
+/// Returns 0, or a negative errno.
+int csteering_test_run(int program, struct bpf_sk_lookup *context, uint32_t *verdict);
+
+/// Creates the array map that holds one page of tables. Returns a descriptor, or a negative errno.
+int csteering_create_page(void);
+
+/// Stores with release ordering, in memory that the program reads.
+void csteering_publish(uint64_t *generation, uint64_t value);
+
+/// Moves the calling thread into a network namespace (setns). Returns 0, or a negative errno.
+int csteering_enter_netns(int descriptor);
+
+/// Gives the calling thread a new network namespace (unshare). Returns 0, or a negative errno.
+int csteering_new_netns(void);
+
+/// SO_NETNS_COOKIE, which older C libraries do not name. Returns 0, or a negative errno.
+int csteering_netns_cookie(int socket, uint64_t *cookie);
+
+/// Receives a datagram with its original destination (IP_RECVORIGDSTADDR must be on; CMSG_* are
+/// macros). Returns its length, or a negative errno.
+ssize_t csteering_receive(int socket, void *buffer, size_t size, struct sockaddr_storage *source,
+                          struct sockaddr_storage *destination);
+
+/// Sends a datagram whose source address is that of `source` (IP_PKTINFO; its port is the socket's).
+/// Returns its length, or a negative errno.
+ssize_t csteering_send(int socket, const void *buffer, size_t size, const struct sockaddr_storage *source,
+                       const struct sockaddr_storage *destination);
+
+#pragma clang assume_nonnull end
+
+#endif

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * What user space and the BPF program agree on: the layout of the tables, the
+ * meaning of their words, the values of the maps. This file is its only owner:
+ * steering.bpf.c includes it, and Swift imports it.
+ *
+ * The tables of a policy are pages of 32-bit words; a word is named by its index
+ * over all pages. The first page begins with fixed tables:
+ *
+ *   0x00000  port classes: 65,536 16-bit numbers for TCP, then as many for UDP
+ *   0x10000  IPv4 root: an entry for each value of the address's first 16 bits
+ *   0x20000  IPv6 root: the same
+ *   0x30000  struct steering_header
+ *   0x30040  nodes and rows, in no order, on into further pages
+ */
+#ifndef STEERING_ABI_H
+#define STEERING_ABI_H
+
+#include <linux/types.h>
+
+enum {
+	/* Raised whenever anything below changes its meaning. */
+	STEERING_ABI_VERSION = 1,
+
+	STEERING_PAGE_SHIFT = 18,
+	STEERING_PAGE_WORDS = 1 << STEERING_PAGE_SHIFT,
+	STEERING_MAX_PAGES = 128,
+
+	STEERING_PORTS_AT = 0,
+	STEERING_ROOT_IPV4_AT = 0x10000,
+	STEERING_ROOT_IPV6_AT = 0x20000,
+	STEERING_HEADER_AT = 0x30000,
+	STEERING_NODES_AT = 0x30040,
+	STEERING_ROOT_BITS = 16,
+};
+
+/*
+ * An entry of a trie: over the address, or over the port.
+ *
+ *   0              nothing is bound here
+ *   LEAF | cell    what happens
+ *   otherwise      a node that takes the next n bits of the key. Bits 0-5 are
+ *                  64 - n; with bit 5, which n <= 32 always sets, bits 5-29 are
+ *                  the word where the node begins: an odd one. A branch (n <= 16)
+ *                  has 2^n entries. A SKIP has three words: the value that the n
+ *                  bits must have, the entry then, the entry otherwise.
+ */
+enum {
+	STEERING_SHIFT_MASK = 63,
+	STEERING_NODE_SHIFT = 5,
+	STEERING_SKIP = 1 << 30,
+	STEERING_NODE_MASK = STEERING_SKIP - 1,
+	STEERING_MAX_SKIP = 32,
+
+	/* Nodes on a path, at most: below the IPv4 root, the IPv6 root, over a port. */
+	STEERING_IPV4_DEPTH = 4,
+	STEERING_IPV6_DEPTH = 16,
+	STEERING_PORT_DEPTH = 4,
+};
+#define STEERING_LEAF 0x80000000u
+
+/* A cell: a kind in bits 28-30, then a number. */
+enum {
+	STEERING_CELL_SHIFT = 28,
+	STEERING_CELL_MASK = (1 << STEERING_CELL_SHIFT) - 1,
+
+	STEERING_NONE = 0,
+	STEERING_LABEL_OR_REFUSE = 1, /* label x 4: to its socket; without one, refuse */
+	STEERING_LABEL_OR_PASS = 2, /* label x 4: to its socket; without one, pass */
+	STEERING_REFUSE = 3,
+	STEERING_PASS = 4,
+	STEERING_MORE = 5, /* reserved: a word, a list to match source prefix and interface */
+
+	/* In the trie over the address, where the outcome depends on the port: */
+	STEERING_ROW = 6, /* a word: cells, one for each port class */
+	STEERING_TREE = 7, /* a word: two entries, TCP and UDP, of tries over the port */
+};
+
+/*
+ * Destination: label x family x protocol. Each has a run of slots in `sockets`:
+ * the first holds the socket, the rest hold other members of its SO_REUSEPORT
+ * group, which stand in when it is closed.
+ */
+enum {
+	STEERING_MAX_LABELS = 1024,
+	STEERING_DESTINATIONS_PER_LABEL = 4,
+	STEERING_IPV6 = 2,
+	STEERING_UDP = 1,
+	STEERING_SLOTS = 16,
+	STEERING_MAX_DESTINATIONS = STEERING_MAX_LABELS * STEERING_DESTINATIONS_PER_LABEL,
+};
+
+/* About the tables: in the first page, for people and for the program's `word`. */
+struct steering_header {
+	__u32 pages_offset; /* page n is in slot n + pages_offset of `pages` */
+	__u32 words; /* in use, over all pages */
+	__u32 bindings;
+	__u32 rows;
+	__u32 port_classes; /* 0: the rows are tries over the port */
+};
+
+/* Bits of the generation: which half is in force, and whether it has further
+ * pages. The rest counts. */
+enum {
+	STEERING_HALF = 1,
+	STEERING_LARGE = 2,
+	STEERING_GENERATION_STEP = 4,
+
+	STEERING_POLICY_PAGES_AT = 4096, /* bytes from the start of struct steering_policy */
+};
+
+/* The policy in force and, in the other half, the last or the next one. */
+struct steering_policy {
+	__u64 generation;
+	__u8 reserved[STEERING_POLICY_PAGES_AT - 8];
+	__u32 pages[2][STEERING_PAGE_WORDS];
+};
+
+/* Per destination and CPU. A lookup that finds no usable socket is also a miss
+ * (the destination has none) or incompatible (the kernel refused it). */
+struct steering_metrics {
+	__u64 lookups;
+	__u64 misses;
+	__u64 incompatible;
+};
+
+/* Per CPU: packets whose winning binding names no label. */
+struct steering_verdicts {
+	__u64 refused;
+	__u64 passed;
+};
+
+_Static_assert(sizeof(struct steering_policy) == STEERING_POLICY_PAGES_AT + 8 * STEERING_PAGE_WORDS, "no padding");
+_Static_assert(sizeof(struct steering_header) <= 4 * (STEERING_NODES_AT - STEERING_HEADER_AT), "fits its place");
+
+#endif

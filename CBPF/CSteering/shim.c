@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#define _GNU_SOURCE
+#include "CSteering.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <string.h>
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+#ifndef IPV6_RECVORIGDSTADDR
+#define IPV6_RECVORIGDSTADDR 74
+#endif
+
+int csteering_load(const void *bytes, size_t size, char *log, size_t log_size, struct bpf_object **object) {
+    LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = "steering", .kernel_log_buf = log,
+                .kernel_log_size = log_size);
+    libbpf_print_fn_t print = libbpf_set_print(NULL);
+    struct bpf_object *opened = bpf_object__open_mem(bytes, size, &options);
+    int error = opened ? bpf_object__load(opened) : -errno;
+    libbpf_set_print(print);
+    if (error) {
+        bpf_object__close(opened);
+        opened = NULL;
+    }
+    *object = opened;
+    return error;
+}
+
+int csteering_test_run(int program, struct bpf_sk_lookup *context, uint32_t *verdict) {
+    LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = context, .ctx_size_in = sizeof *context, .ctx_out = context,
+                .ctx_size_out = sizeof *context);
+    int error = bpf_prog_test_run_opts(program, &options);
+    *verdict = options.retval;
+    return error;
+}
+
+int csteering_create_page(void) {
+    return bpf_map_create(BPF_MAP_TYPE_ARRAY, "page", sizeof(uint32_t), STEERING_PAGE_WORDS * sizeof(uint32_t), 1,
+                          NULL);
+}
+
+void csteering_publish(uint64_t *generation, uint64_t value) {
+    __atomic_store_n(generation, value, __ATOMIC_RELEASE);
+}
+
+int csteering_enter_netns(int descriptor) { return setns(descriptor, CLONE_NEWNET) ? -errno : 0; }
+
+int csteering_new_netns(void) { return unshare(CLONE_NEWNET) ? -errno : 0; }
+
+int csteering_netns_cookie(int socket, uint64_t *cookie) {
+    socklen_t size = sizeof *cookie;
+    return getsockopt(socket, SOL_SOCKET, SO_NETNS_COOKIE, cookie, &size) ? -errno : 0;
+}
+
+ssize_t csteering_receive(int socket, void *buffer, size_t size, struct sockaddr_storage *source,
+                          struct sockaddr_storage *destination) {
+    _Alignas(struct cmsghdr) char control[256];
+    struct iovec part = {.iov_base = buffer, .iov_len = size};
+    struct msghdr message = {.msg_name = source, .msg_namelen = sizeof *source, .msg_iov = &part, .msg_iovlen = 1,
+                             .msg_control = control, .msg_controllen = sizeof control};
+    ssize_t received = recvmsg(socket, &message, 0);
+    if (received < 0)
+        return -errno;
+    memset(destination, 0, sizeof *destination);
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c)) {
+        if (c->cmsg_level == SOL_IP && c->cmsg_type == IP_ORIGDSTADDR)
+            memcpy(destination, CMSG_DATA(c), sizeof(struct sockaddr_in));
+        else if (c->cmsg_level == SOL_IPV6 && c->cmsg_type == IPV6_RECVORIGDSTADDR)
+            memcpy(destination, CMSG_DATA(c), sizeof(struct sockaddr_in6));
+    }
+    return received;
+}
+
+ssize_t csteering_send(int socket, const void *buffer, size_t size, const struct sockaddr_storage *source,
+                       const struct sockaddr_storage *destination) {
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct in6_pktinfo))] = {0};
+    struct iovec part = {.iov_base = (void *)buffer, .iov_len = size};
+    struct msghdr message = {.msg_name = (void *)destination, .msg_iov = &part, .msg_iovlen = 1,
+                             .msg_control = control};
+    struct cmsghdr *c = (struct cmsghdr *)control;
+    if (destination->ss_family == AF_INET) {
+        struct in_pktinfo info = {.ipi_spec_dst = ((const struct sockaddr_in *)source)->sin_addr};
+        message.msg_namelen = sizeof(struct sockaddr_in);
+        message.msg_controllen = CMSG_SPACE(sizeof info);
+        *c = (struct cmsghdr){.cmsg_level = SOL_IP, .cmsg_type = IP_PKTINFO, .cmsg_len = CMSG_LEN(sizeof info)};
+        memcpy(CMSG_DATA(c), &info, sizeof info);
+    } else {
+        struct in6_pktinfo info = {.ipi6_addr = ((const struct sockaddr_in6 *)source)->sin6_addr};
+        message.msg_namelen = sizeof(struct sockaddr_in6);
+        message.msg_controllen = CMSG_SPACE(sizeof info);
+        *c = (struct cmsghdr){.cmsg_level = SOL_IPV6, .cmsg_type = IPV6_PKTINFO, .cmsg_len = CMSG_LEN(sizeof info)};
+        memcpy(CMSG_DATA(c), &info, sizeof info);
+    }
+    ssize_t sent = sendmsg(socket, &message, MSG_NOSIGNAL);
+    return sent < 0 ? -errno : sent;
+}

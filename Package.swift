@@ -1,0 +1,49 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+let package = Package(
+    name: "swift-steering",
+    products: [
+        .library(name: "AddressPools", targets: ["AddressPools"]),
+        .library(name: "Steering", targets: ["Steering"]),
+        .executable(name: "echo-server", targets: ["echo-server"]),
+    ],
+    dependencies: [
+        // Only the commands and examples use it: whoever imports a library does not fetch it.
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
+    ],
+    targets: [
+        // Values: addresses, prefixes, ports, pools.
+        .target(name: "AddressPools"),
+
+        // The kernel half: libbpf, the ABI header, the compiled BPF program.
+        .systemLibrary(
+            name: "CLibBPF", path: "CBPF/CLibBPF", pkgConfig: "libbpf", providers: [.apt(["libbpf-dev"])]),
+        .target(
+            name: "CSteering", dependencies: ["CLibBPF"], path: "CBPF/CSteering", exclude: ["steering.bpf.o"]),
+
+        // Bindings, policies, sockets; the classifier; what speaks to the kernel.
+        .target(name: "Steering", dependencies: ["AddressPools", "CLibBPF", "CSteering"]),
+
+        .executableTarget(
+            name: "echo-server",
+            dependencies: ["Steering", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            path: "Examples/echo-server"),
+
+        .plugin(
+            name: "RegenerateBPF",
+            capability: .command(
+                intent: .custom(
+                    verb: "regenerate-bpf",
+                    description: "Compile bpf-programs/steering.bpf.c into CBPF/CSteering/steering.bpf.o"),
+                permissions: [.writeToPackageDirectory(reason: "writes the compiled BPF object")])),
+
+        .target(
+            name: "KernelTestSupport", dependencies: ["Steering", "CSteering"], path: "Tests/KernelTestSupport"),
+        .executableTarget(name: "steering-probe", dependencies: ["Steering"], path: "Tests/steering-probe"),
+        .testTarget(name: "AddressPoolsTests", dependencies: ["AddressPools"]),
+        .testTarget(
+            name: "SteeringTests", dependencies: ["Steering", "KernelTestSupport", "CSteering", "steering-probe"]),
+    ],
+    cLanguageStandard: .c17
+)

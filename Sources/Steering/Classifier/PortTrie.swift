@@ -1,0 +1,33 @@
+import CSteering
+
+/// Rows as tries over the port, for policies whose cross product would be too large. Equal subtrees are
+/// written once, so rows that differ in a few ports share the rest.
+struct PortTrie {
+    private var nodes: [[UInt32]: UInt32] = [:]
+
+    /// The word at which a row begins: two entries, TCP and UDP.
+    mutating func row(_ row: PortRow, _ writer: inout TableWriter) -> UInt32 {
+        writer.row(row.spans.map { entry($0[...], from: 0, bits: 16, &writer) })
+    }
+
+    /// The entry for 2^bits ports from `start` on, of which `spans` has the first one's and all that follow.
+    private mutating func entry(
+        _ spans: ArraySlice<PortRow.Span>, from start: Int, bits: Int, _ writer: inout TableWriter
+    ) -> UInt32 {
+        let end = start + 1 << bits
+        var rest = spans
+        if rest.count < 2 || rest[rest.startIndex + 1].start >= end { return leaf(rest[rest.startIndex].cell) }
+
+        let stride = 16 / Int(STEERING_PORT_DEPTH)
+        let below = bits - stride
+        let entries = (0..<1 << stride).map { index in
+            let start = start + index << below
+            while rest.count > 1, rest[rest.startIndex + 1].start <= start { rest = rest.dropFirst() }
+            return entry(rest, from: start, bits: below, &writer)
+        }
+        if let written = nodes[entries] { return written }
+        let written = writer.branch(entries, bits: stride)
+        nodes[entries] = written
+        return written
+    }
+}

@@ -1,0 +1,68 @@
+import CSteering
+
+/// What a socket is registered for: a label's traffic of one family and one protocol.
+public struct Destination: Sendable, Hashable, Comparable, CustomStringConvertible {
+    /// The label.
+    public let label: Label
+    /// The family of the packets, which a dual-stack socket of the other family may receive too.
+    public let family: IPFamily
+    /// The protocol.
+    public let transport: TransportProtocol
+
+    /// Creates a destination.
+    public init(_ label: Label, _ family: IPFamily, _ transport: TransportProtocol) {
+        self.label = label
+        self.family = family
+        self.transport = transport
+    }
+
+    /// Orders by label, family, protocol.
+    public static func < (left: Destination, right: Destination) -> Bool {
+        (left.label, left.family, left.transport) < (right.label, right.family, right.transport)
+    }
+
+    /// `web tcp/IPv4`.
+    public var description: String { "\(label) \(transport)/\(family)" }
+
+    /// All four of a label.
+    static func all(of label: Label) -> [Destination] {
+        IPFamily.allCases.flatMap { family in TransportProtocol.allCases.map { Destination(label, family, $0) } }
+    }
+
+    /// Its number in the data plane.
+    func number(labelNumber: UInt32) -> UInt32 {
+        labelNumber * UInt32(STEERING_DESTINATIONS_PER_LABEL) + (family == .ipv6 ? UInt32(STEERING_IPV6) : 0)
+            + (transport == .udp ? UInt32(STEERING_UDP) : 0)
+    }
+}
+
+/// The numbers that labels have in the data plane, for as long as bindings or sockets need them.
+struct LabelNumbers {
+    private var numbers: [Label: UInt32] = [:]
+    private var free: [UInt32] = []
+    private var next: UInt32 = 0
+
+    var labels: Dictionary<Label, UInt32>.Keys { numbers.keys }
+
+    subscript(label: Label) -> UInt32? { numbers[label] }
+
+    /// The label's number; a new one is clean: its counters are zero, its slots empty.
+    ///
+    /// - Throws: `tooManyLabels`.
+    mutating func assign(_ label: Label) throws(SteeringError) -> UInt32 {
+        if let number = numbers[label] { return number }
+        var number = next
+        if let reused = free.popLast() {
+            number = reused
+        } else {
+            guard next < UInt32(STEERING_MAX_LABELS) else { throw .tooManyLabels(Int(STEERING_MAX_LABELS)) }
+            next += 1
+        }
+        numbers[label] = number
+        return number
+    }
+
+    mutating func release(_ label: Label) {
+        if let number = numbers.removeValue(forKey: label) { free.append(number) }
+    }
+}

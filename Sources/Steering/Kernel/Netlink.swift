@@ -1,0 +1,64 @@
+import CSteering
+import Glibc
+
+/// A netlink socket: requests go out, the kernel's answers come back. It belongs to the network
+/// namespace of the thread that opened it.
+struct NetlinkSocket: ~Copyable, Sendable {
+    private let descriptor: OwnedDescriptor
+
+    init(_ family: CInt) throws(SteeringError) {
+        descriptor = OwnedDescriptor(
+            owning: try systemCall("socket(AF_NETLINK)") {
+                socket(AF_NETLINK, CInt(SOCK_RAW.rawValue) | CInt(SOCK_CLOEXEC.rawValue), family)
+            })
+    }
+
+    /// Sends one request and hands each answering message's payload to a closure, until the kernel says
+    /// that it is done.
+    ///
+    /// - Throws: `systemCall` with the errno that the kernel answered.
+    func request(
+        _ type: UInt16, flags: CInt, payload: [UInt8], _ receive: (UInt16, ArraySlice<UInt8>) -> Void
+    ) throws(SteeringError) {
+        var header = nlmsghdr()
+        header.nlmsg_len = UInt32(MemoryLayout<nlmsghdr>.size + payload.count)
+        header.nlmsg_type = type
+        header.nlmsg_flags = UInt16(NLM_F_REQUEST | flags)
+        let message = bytes(of: header) + payload
+        try systemCall("send(netlink)") { CInt(send(descriptor.rawValue, message, message.count, 0)) }
+
+        var buffer = [UInt8](repeating: 0, count: 1 << 16)
+        while true {
+            let size = buffer.count
+            let received = try systemCall("recv(netlink)") {
+                CInt(buffer.withUnsafeMutableBytes { recv(descriptor.rawValue, $0.baseAddress, size, 0) })
+            }
+            var rest = buffer[..<Int(received)]
+            while let header = value(nlmsghdr.self, in: rest), header.nlmsg_len >= MemoryLayout<nlmsghdr>.size,
+                Int(header.nlmsg_len) <= rest.count
+            {
+                let payload = rest.dropFirst(MemoryLayout<nlmsghdr>.size).prefix(
+                    Int(header.nlmsg_len) - MemoryLayout<nlmsghdr>.size)
+                switch CInt(header.nlmsg_type) {
+                case NLMSG_DONE: return
+                case NLMSG_ERROR:
+                    let error = value(CInt.self, in: payload) ?? -EIO
+                    if error < 0 { throw .failed("netlink request \(type)", -error) }
+                    return
+                default: receive(header.nlmsg_type, payload)
+                }
+                if CInt(header.nlmsg_flags) & NLM_F_MULTI == 0, flags & NLM_F_ACK == 0 { return }
+                rest = rest.dropFirst((Int(header.nlmsg_len) + 3) & ~3)
+            }
+        }
+    }
+}
+
+/// A C value's bytes.
+func bytes<T: BitwiseCopyable>(of value: T) -> [UInt8] { withUnsafeBytes(of: value) { Array($0) } }
+
+/// The C value that some bytes begin with; nil where they are too few.
+func value<T: BitwiseCopyable>(_ type: T.Type, in bytes: ArraySlice<UInt8>) -> T? {
+    guard bytes.count >= MemoryLayout<T>.size else { return nil }
+    return bytes.withUnsafeBytes { $0.loadUnaligned(as: T.self) }
+}

@@ -1,0 +1,89 @@
+import CLibBPF
+import CSteering
+import Glibc
+
+/// The tables as the program sees them, mapped: the half in force, and the half that is being written.
+///
+/// Not safe to share: whoever writes holds the steering's lock.
+struct PolicyMemory: ~Copyable {
+    private let memory: UnsafeMutablePointer<steering_policy>
+    private(set) var generation: UInt64
+    private var furtherPages = 0
+
+    init(_ plane: borrowing DataPlane) throws(SteeringError) {
+        let size = MemoryLayout<steering_policy>.size
+        guard let mapped = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, plane.policy.rawValue, 0),
+            mapped != MAP_FAILED
+        else { throw .failed("mmap", Glibc.errno) }
+        memory = mapped.bindMemory(to: steering_policy.self, capacity: 1)
+        generation = memory.pointee.generation
+    }
+
+    deinit { munmap(memory, MemoryLayout<steering_policy>.size) }
+
+    /// Puts tables in force: all of them, in one step. When this returns, no packet is still being judged
+    /// by the former ones, and their half is free for the next.
+    ///
+    /// - Throws: `missingCapability`, for large tables: pages are new maps, which CAP_BPF may create. The
+    ///   tables in force have not changed then.
+    mutating func publish(_ tables: Tables, _ plane: borrowing DataPlane) throws(SteeringError) {
+        let half = Int((generation & UInt64(STEERING_HALF)) ^ 1)
+        let offset = try writeFurtherPages(of: tables, half: half, plane)
+
+        tables.first.withUnsafeBytes { words in
+            let pages = UnsafeMutableRawPointer(memory) + Int(STEERING_POLICY_PAGES_AT)
+            (pages + half * words.count).copyMemory(from: words.baseAddress!, byteCount: words.count)
+            let header = pages + half * words.count + Int(STEERING_HEADER_AT) * 4
+            header.assumingMemoryBound(to: steering_header.self).pointee.pages_offset = offset
+        }
+        let count = (generation / UInt64(STEERING_GENERATION_STEP) + 1) * UInt64(STEERING_GENERATION_STEP)
+        generation = count | UInt64(half) | (tables.isLarge ? UInt64(STEERING_LARGE) : 0)
+        csteering_publish(memory.pointer(to: \.generation)!, generation)
+        try plane.waitForRuns()
+        dropFurtherPages(half: half ^ 1, count: furtherPages, plane)
+        furtherPages = tables.furtherPages
+    }
+
+    /// Returns what a page's number is short of its slot.
+    private func writeFurtherPages(of tables: Tables, half: Int, _ plane: borrowing DataPlane) throws(SteeringError)
+        -> UInt32
+    {
+        let offset = UInt32(half * Int(STEERING_MAX_PAGES))
+        var maps: [CInt] = []
+        defer { for map in maps { close(map) } }  // The slots hold them.
+        for page in 0..<tables.furtherPages {
+            let map = csteering_create_page()
+            if map == -EPERM { throw .cannotGrow }
+            maps.append(try call("BPF_MAP_CREATE", map))
+            var key: UInt32 = 0
+            let result = tables.further.withUnsafeBufferPointer { words in
+                bpf_map_update_elem(map, &key, words.baseAddress! + page * Int(STEERING_PAGE_WORDS), UInt64(BPF_ANY))
+            }
+            try call("bpf_map_update_elem(page)", result)
+        }
+        if !maps.isEmpty {
+            // One batch: the kernel waits for running programs after each write to a map of maps.
+            var slots = (1...UInt32(maps.count)).map { offset + $0 }
+            var count = UInt32(maps.count)
+            try call(
+                "bpf_map_update_batch(pages)", bpf_map_update_batch(plane.pages.rawValue, &slots, &maps, &count, nil))
+        }
+        return offset
+    }
+
+    /// Frees the pages of the half that is no longer in force.
+    private func dropFurtherPages(half: Int, count: Int, _ plane: borrowing DataPlane) {
+        guard count > 0 else { return }
+        var slots = (1...UInt32(count)).map { UInt32(half * Int(STEERING_MAX_PAGES)) + $0 }
+        var deleted = UInt32(count)
+        // Failure costs memory until the half is written again, nothing else.
+        _ = bpf_map_delete_batch(plane.pages.rawValue, &slots, &deleted, nil)
+    }
+}
+
+extension SteeringError {
+    static let cannotGrow = SteeringError(
+        .missingCapability,
+        "tables of this size need pages that CAP_BPF may create, and this process no longer has it: keep CAP_BPF, or apply fewer bindings",
+        cause: .systemCall("BPF_MAP_CREATE", errno: EPERM))
+}

@@ -1,0 +1,128 @@
+import CSteering
+import Glibc
+
+/// The kernel's identity of a socket (SO_COOKIE): never used again while the machine runs.
+public struct SocketCookie: Sendable, Hashable, Comparable, CustomStringConvertible {
+    /// The number, as `ss -e` shows it (there in hexadecimal).
+    public let rawValue: UInt64
+
+    init(_ rawValue: UInt64) { self.rawValue = rawValue }
+
+    /// Orders by number: sockets made later are greater, on one CPU.
+    public static func < (left: SocketCookie, right: SocketCookie) -> Bool { left.rawValue < right.rawValue }
+
+    /// The number in hexadecimal, as `ss -e` shows it.
+    public var description: String { String(rawValue, radix: 16) }
+}
+
+/// What a descriptor says about its socket, if the kernel can steer to it.
+struct SteerableSocket {
+    let cookie: SocketCookie
+    let transport: TransportProtocol
+    /// The families of the packets that it can receive: both, for a dual-stack socket.
+    let families: [IPFamily]
+    let localAddress: SocketAddress
+    let isReuseport: Bool
+
+    /// - Throws: the reason why it cannot be steered to, one code each.
+    init(_ descriptor: CInt) throws(SteeringError) {
+        let domain = try Self.option(descriptor, SO_DOMAIN)
+        guard domain != AF_UNIX else { throw .notSteerable(.unixSocket, "a Unix domain socket", "TCP or UDP socket") }
+        let kind = try Self.option(descriptor, CInt(SO_TYPE))
+        let number = try Self.option(descriptor, SO_PROTOCOL)
+        guard domain == AF_INET || domain == AF_INET6 else {
+            throw .notSteerable(.unsupportedProtocol, "of address family \(domain)", "TCP or UDP socket")
+        }
+        switch number {
+        case CInt(IPPROTO_TCP): transport = .tcp
+        case CInt(IPPROTO_UDP): transport = .udp
+        case 262: throw .notSteerable(.multipathTCP, "a Multipath TCP socket", "plain TCP socket (IPPROTO_TCP)")
+        case CInt(IPPROTO_UDPLITE): throw .notSteerable(.udpLite, "a UDP-Lite socket", "plain UDP socket")
+        default:
+            throw .notSteerable(
+                .unsupportedProtocol, "of type \(kind) and protocol \(number)", "TCP listener or a UDP socket")
+        }
+
+        let address = try Self.localAddress(descriptor)
+        let connected = Self.isConnected(descriptor)
+        switch transport {
+        case .tcp:
+            guard try Self.option(descriptor, SO_ACCEPTCONN) == 1 else {
+                throw connected
+                    ? .notSteerable(.socketConnected, "a connected TCP socket", "listening one")
+                    : SteeringError(
+                        .socketNotListening,
+                        "the TCP socket does not listen, and only a listener accepts connections: call listen() first")
+            }
+        case .udp:
+            guard !connected else {
+                throw .notSteerable(.socketConnected, "a connected UDP socket", "bound one that is not connected")
+            }
+            guard address.port != 0 else {
+                throw SteeringError(
+                    .socketNotBound, "the UDP socket is not bound, and the kernel steers only to bound ones: call bind() first")
+            }
+        }
+        localAddress = address
+        isReuseport = try Self.option(descriptor, SO_REUSEPORT) == 1
+        if domain == AF_INET {
+            families = [.ipv4]
+        } else {
+            let only = try Self.option(descriptor, CInt(IPV6_V6ONLY), level: CInt(IPPROTO_IPV6)) == 1
+            families = only ? [.ipv6] : [.ipv4, .ipv6]
+        }
+        cookie = try Self.cookie(descriptor)
+    }
+
+    static func cookie(_ descriptor: CInt) throws(SteeringError) -> SocketCookie {
+        var cookie: UInt64 = 0
+        var size = socklen_t(MemoryLayout<UInt64>.size)
+        try systemCall("getsockopt(SO_COOKIE)") { getsockopt(descriptor, SOL_SOCKET, SO_COOKIE, &cookie, &size) }
+        return SocketCookie(cookie)
+    }
+
+    /// The cookie of the network namespace that the socket belongs to; nil before Linux 5.14.
+    static func namespaceCookie(_ descriptor: CInt) -> UInt64? {
+        var cookie: UInt64 = 0
+        return csteering_netns_cookie(descriptor, &cookie) == 0 ? cookie : nil
+    }
+
+    private static func option(_ descriptor: CInt, _ name: CInt, level: CInt = SOL_SOCKET) throws(SteeringError) -> CInt {
+        var value: CInt = 0
+        var size = socklen_t(MemoryLayout<CInt>.size)
+        do throws(SteeringError) {
+            try systemCall("getsockopt") { getsockopt(descriptor, level, name, &value, &size) }
+        } catch {
+            switch error.errno {
+            case EBADF:
+                throw SteeringError(
+                    .invalidDescriptor, "descriptor \(descriptor) is not open: register the socket before closing it",
+                    cause: error.cause)
+            case ENOTSOCK:
+                throw SteeringError(
+                    .notASocket, "descriptor \(descriptor) is not a socket: give a TCP listener or a bound UDP socket",
+                    cause: error.cause)
+            default: throw error
+            }
+        }
+        return value
+    }
+
+    private static func localAddress(_ descriptor: CInt) throws(SteeringError) -> SocketAddress {
+        try SocketAddress.read("getsockname") { getsockname(descriptor, $0, $1) }
+    }
+
+    private static func isConnected(_ descriptor: CInt) -> Bool {
+        (try? SocketAddress.read("getpeername") { getpeername(descriptor, $0, $1) }) != nil
+    }
+}
+
+extension SteeringError {
+    static func notSteerable(_ code: Code, _ what: String, _ remedy: String) -> SteeringError {
+        SteeringError(code, "the socket is \(what), which the kernel cannot steer to: register a \(remedy)")
+    }
+
+    static let foreignNamespace = SteeringError(
+        .foreignNetworkNamespace,
+        "the socket belongs to another network namespace, whose traffic this steering does not see: attach a steering there")
+}

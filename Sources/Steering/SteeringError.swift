@@ -1,0 +1,154 @@
+/// Why something could not be done: one sentence with what, why and the remedy.
+///
+/// Whatever throws this has changed nothing.
+public struct SteeringError: Error, Sendable, CustomStringConvertible {
+    /// What kind of error it is; new kinds may come.
+    public struct Code: Sendable, Hashable, CustomStringConvertible {
+        enum Value: String, Sendable {
+            case invalidLabel, invalidBinding, emptyPolicy, conflictingBindings, unknownBinding
+            case tooManyLabels, tablesTooLarge
+            case missingCapability, unsupportedKernel, programRejected, tooManyPrograms
+            case networkNamespaceUnavailable, networkNamespaceGone, detached
+            case invalidDescriptor, notASocket, unixSocket, multipathTCP, udpLite, unsupportedProtocol
+            case socketConnected, socketNotListening, socketNotBound, foreignNetworkNamespace
+            case destinationOccupied, reuseportGroupFull, socketNotRegistered
+            case invalidAddress, addressUnavailable, systemCall
+        }
+        let value: Value
+
+        /// The code's name, stable.
+        public var description: String { value.rawValue }
+
+        /// Text that is not a label.
+        public static let invalidLabel = Code(value: .invalidLabel)
+        /// A binding that can match nothing.
+        public static let invalidBinding = Code(value: .invalidBinding)
+        /// A policy without bindings, where one with bindings is expected.
+        public static let emptyPolicy = Code(value: .emptyPolicy)
+        /// Two bindings that overlap, have equal precedence and differ in outcome.
+        public static let conflictingBindings = Code(value: .conflictingBindings)
+        /// A binding that is not in the policy.
+        public static let unknownBinding = Code(value: .unknownBinding)
+        /// More labels than the program has room for.
+        public static let tooManyLabels = Code(value: .tooManyLabels)
+        /// Bindings whose tables would exceed the bound.
+        public static let tablesTooLarge = Code(value: .tablesTooLarge)
+        /// The process lacks a capability.
+        public static let missingCapability = Code(value: .missingCapability)
+        /// The kernel has no sk_lookup, or was built without what it needs.
+        public static let unsupportedKernel = Code(value: .unsupportedKernel)
+        /// The verifier refused the program; ``SteeringError/cause`` has its log.
+        public static let programRejected = Code(value: .programRejected)
+        /// The network namespace has as many sk_lookup programs as it can hold.
+        public static let tooManyPrograms = Code(value: .tooManyPrograms)
+        /// A network namespace that cannot be opened or entered.
+        public static let networkNamespaceUnavailable = Code(value: .networkNamespaceUnavailable)
+        /// The network namespace has ended, and the steering in it.
+        public static let networkNamespaceGone = Code(value: .networkNamespaceGone)
+        /// The steering was detached.
+        public static let detached = Code(value: .detached)
+        /// A number that is not an open descriptor.
+        public static let invalidDescriptor = Code(value: .invalidDescriptor)
+        /// A descriptor of something other than a socket.
+        public static let notASocket = Code(value: .notASocket)
+        /// A Unix domain socket.
+        public static let unixSocket = Code(value: .unixSocket)
+        /// A Multipath TCP socket.
+        public static let multipathTCP = Code(value: .multipathTCP)
+        /// A UDP-Lite socket.
+        public static let udpLite = Code(value: .udpLite)
+        /// A socket of another family or protocol (raw, SCTP, netlink ...).
+        public static let unsupportedProtocol = Code(value: .unsupportedProtocol)
+        /// A connected socket.
+        public static let socketConnected = Code(value: .socketConnected)
+        /// A TCP socket that does not listen.
+        public static let socketNotListening = Code(value: .socketNotListening)
+        /// A UDP socket that is not bound.
+        public static let socketNotBound = Code(value: .socketNotBound)
+        /// A socket of another network namespace.
+        public static let foreignNetworkNamespace = Code(value: .foreignNetworkNamespace)
+        /// The destination has a socket already.
+        public static let destinationOccupied = Code(value: .destinationOccupied)
+        /// The destination keeps as many members of a SO_REUSEPORT group as it can.
+        public static let reuseportGroupFull = Code(value: .reuseportGroupFull)
+        /// A label, or a socket under it, that is not registered.
+        public static let socketNotRegistered = Code(value: .socketNotRegistered)
+        /// An address that is not of the expected family or form.
+        public static let invalidAddress = Code(value: .invalidAddress)
+        /// An address that cannot be bound or routed here.
+        public static let addressUnavailable = Code(value: .addressUnavailable)
+        /// A system call failed in a way that has no code of its own; ``SteeringError/cause`` names it.
+        public static let systemCall = Code(value: .systemCall)
+    }
+
+    /// What the kernel said.
+    public enum Cause: Sendable, Hashable {
+        /// A system call's name and its errno.
+        case systemCall(String, errno: Int32)
+        /// The verifier's log.
+        case verifier(log: String)
+    }
+
+    /// The kind of error.
+    public let code: Code
+    /// One sentence: what, why, remedy.
+    public let message: String
+    /// What the kernel said, where it said anything.
+    public let cause: Cause?
+
+    init(_ code: Code, _ message: String, cause: Cause? = nil) {
+        self.code = code
+        self.message = message
+        self.cause = cause
+    }
+
+    /// The message.
+    public var description: String { message }
+}
+
+extension SteeringError {
+    static func invalidLabel(_ text: some StringProtocol, _ problem: String) -> SteeringError {
+        let shown = String(text.prefix(80)).debugDescription
+        return SteeringError(
+            .invalidLabel,
+            "label \(shown) \(problem): use 1 to \(Label.maximumLength) of A-Z a-z 0-9 . _ -, beginning with a letter or digit")
+    }
+
+    static func bindingWithoutPorts(_ prefix: IPPrefix) -> SteeringError {
+        SteeringError(
+            .invalidBinding,
+            "the binding of \(prefix) names no port and would match nothing: give ports, or .all for every port")
+    }
+
+    static let bindingWithoutAddresses = SteeringError(
+        .invalidBinding, "the pool to bind has no address, so the binding would match nothing: give it a prefix")
+
+    static let emptyPolicy = SteeringError(
+        .emptyPolicy,
+        "the policy has no binding, and applying it would stop all steering: call unbindAll() if that is meant")
+
+    static func conflict(_ one: Binding, _ other: Binding) -> SteeringError {
+        let ports = one.ports.intersection(other.ports)
+        return SteeringError(
+            .conflictingBindings,
+            "bindings '\(one)' and '\(other)' have equal precedence and differ for \(one.prefix) port \(ports): "
+                + "make one narrower, or remove it")
+    }
+
+    static func unknownBinding(_ binding: Binding) -> SteeringError {
+        SteeringError(
+            .unknownBinding, "binding '\(binding)' is not in the policy, so it cannot be removed: see policy.bindings")
+    }
+
+    static func tooManyLabels(_ limit: Int) -> SteeringError {
+        SteeringError(
+            .tooManyLabels,
+            "the policy and the registered sockets name more than \(limit) labels: join labels that share a socket")
+    }
+
+    static func tablesTooLarge(_ limit: Int) -> SteeringError {
+        SteeringError(
+            .tablesTooLarge,
+            "the tables for these bindings exceed \(limit / 1_048_576) MiB: use fewer bindings, or fewer distinct port sets")
+    }
+}
