@@ -44,6 +44,18 @@ extension SocketAddress {
         self.init(address, port: port)
     }
 
+    /// Calls something like bind.
+    func pass(
+        to name: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> CInt
+    ) throws(SteeringError) {
+        let (storage, size) = storage
+        try systemCall(name) {
+            withUnsafePointer(to: storage) { pointer in
+                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, size) }
+            }
+        }
+    }
+
     /// Calls something like getsockname.
     static func read(
         _ name: String, _ body: (UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> CInt

@@ -1,0 +1,118 @@
+import Steering
+
+/// SplitMix64: the same numbers on every run.
+public struct SeededGenerator: RandomNumberGenerator, Sendable {
+    private var state: UInt64
+    public init(seed: UInt64) { state = seed }
+
+    public mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+}
+
+/// Policies and packets at random, made so that bindings overlap, nest and touch.
+public struct RandomPolicies {
+    public var random: SeededGenerator
+    private let labels: [Label]
+
+    public init(seed: UInt64, labels: [Label]) {
+        random = SeededGenerator(seed: seed)
+        self.labels = labels
+    }
+
+    /// A policy without conflicts: a binding that would conflict is left out.
+    public mutating func policy(bindings count: Int) -> Policy {
+        var policy = Policy()
+        for label in labels where Bool.random(using: &random) {
+            policy[label] = LabelOptions(withoutSocket: .pass)
+        }
+        while policy.bindings.count < count {
+            var next = policy
+            next.bind(binding())
+            if next.bindings.count == policy.bindings.count { continue }
+            if (try? next.validate()) != nil { policy = next }
+        }
+        return policy
+    }
+
+    private mutating func binding() -> Binding {
+        let outcome: Outcome =
+            switch Int.random(in: 0..<8, using: &random) {
+            case 0: .refuse
+            case 1: .pass
+            default: .label(labels.randomElement(using: &random)!)
+            }
+        return try! Binding(
+            ProtocolMatch.allCases.randomElement(using: &random)!, to: prefix(), ports: ports(), outcome)
+    }
+
+    /// Addresses from a few small neighbourhoods, lengths from /0 to the longest.
+    private mutating func address() -> IPAddress {
+        let noise = UInt32.random(in: 0...UInt32.max, using: &random)
+        let keep: UInt32 = [0, 0xff, 0xffff, 0x3_0003, 0xffff_ffff].randomElement(using: &random)!
+        if Bool.random(using: &random) { return IPAddress(ipv4: 0xc000_0200 ^ noise & keep) }
+        let wide = UInt128(noise & keep)
+        let base: UInt128 = 0x2001_0db8_0007_0000_0000_0000_0000_0000
+        let shift = [0, 16, 40, 64, 80, 96].randomElement(using: &random)!
+        return IPAddress(ipv6: base ^ wide << UInt128(shift))
+    }
+
+    private mutating func prefix() -> IPPrefix {
+        let address = address()
+        let width = address.family.bitWidth
+        let length =
+            switch Int.random(in: 0..<6, using: &random) {
+            case 0: width
+            case 1: 0
+            case 2: width - Int.random(in: 0...8, using: &random)
+            default: Int.random(in: 0...width, using: &random)
+            }
+        return IPPrefix(masking: address, length: length)
+    }
+
+    private mutating func port() -> UInt16 {
+        switch Int.random(in: 0..<5, using: &random) {
+        case 0: 0
+        case 1: .max
+        case 2: .random(in: 0...UInt16.max, using: &random)
+        default: .random(in: 79...84, using: &random)
+        }
+    }
+
+    private mutating func ports() -> PortSet {
+        if Int.random(in: 0..<6, using: &random) == 0 { return .all }
+        return PortSet(
+            (0..<Int.random(in: 1...4, using: &random)).map { _ in
+                let ends = [port(), port()].sorted()
+                return Bool.random(using: &random) ? PortRange(ends[0]) : PortRange(ends[0]...ends[1])
+            })
+    }
+
+    /// A packet: often just inside or just outside of a binding.
+    public mutating func packet(near policy: Policy) -> (TransportProtocol, SocketAddress) {
+        let transport = TransportProtocol.allCases.randomElement(using: &random)!
+        guard let near = policy.bindings.randomElement(using: &random), Int.random(in: 0..<5, using: &random) > 0 else {
+            return (transport, SocketAddress(address(), port: port()))
+        }
+        let range = near.ports.ranges.randomElement(using: &random)!
+        let step = [0, 0, 1, .max].randomElement(using: &random)! as UInt16
+        let port = (Bool.random(using: &random) ? range.lower : range.upper) &+ step
+        let pool = PrefixPool([near.prefix])
+        var address =
+            switch Int.random(in: 0..<4, using: &random) {
+            case 0: near.prefix.first
+            case 1: near.prefix.last
+            default: pool.randomAddress(using: &random)!
+            }
+        if Int.random(in: 0..<4, using: &random) == 0 {
+            let bit = UInt128.random(in: 0..<UInt128(near.prefix.family.bitWidth), using: &random)
+            let moved = address.bits ^ 1 << bit
+            address = near.prefix.family == .ipv4 ? IPAddress(ipv4: UInt32(moved)) : IPAddress(ipv6: moved)
+        }
+        return (transport, SocketAddress(address, port: port))
+    }
+}

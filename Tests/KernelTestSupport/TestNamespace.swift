@@ -1,0 +1,148 @@
+import CSteering
+import Glibc
+import Steering
+import Testing
+
+/// Whether this process may make network namespaces and load programs.
+public enum KernelTests {
+    /// CI sets this: then a test that cannot run must fail, not skip.
+    public static let areRequired = getenv("STEERING_REQUIRE_KERNEL") != nil
+
+    /// Tried once: the real thing, in a namespace of its own.
+    public static let canRun: Bool = {
+        let done = ThreadResult<Bool>()
+        runOnThread {
+            guard csteering_new_netns() == 0 else { return done.finish(false) }
+            done.finish((try? SocketSteering.attach()) != nil)
+        }
+        return done.wait()
+    }()
+}
+
+extension Trait where Self == ConditionTrait {
+    /// For tests that need root: they skip, with the reason, where they cannot run; where
+    /// STEERING_REQUIRE_KERNEL is set they run and fail.
+    public static var kernel: Self {
+        .enabled(
+            if: KernelTests.areRequired || KernelTests.canRun,
+            "needs CAP_SYS_ADMIN, CAP_BPF, CAP_NET_ADMIN and Linux 5.9: run as root")
+    }
+}
+
+/// A condition that did not hold inside a namespace, where `#expect` does not know its test.
+public struct Unmet: Error, CustomStringConvertible {
+    public let description: String
+}
+
+/// Throws when a condition does not hold.
+public func verify(
+    _ condition: Bool, _ what: @autoclosure () -> String, file: StaticString = #fileID, line: UInt = #line
+) throws {
+    if !condition { throw Unmet(description: "\(what()) (\(file):\(line))") }
+}
+
+/// Throws unless two values are equal.
+public func verify<Value: Equatable>(
+    _ value: Value, is expected: Value, _ what: @autoclosure () -> String = "", file: StaticString = #fileID,
+    line: UInt = #line
+) throws {
+    if value != expected {
+        throw Unmet(description: "\(what()) is \(value), expected \(expected) (\(file):\(line))")
+    }
+}
+
+/// Throws unless a closure throws a SteeringError of this code; returns the error.
+@discardableResult
+public func verifyThrows(
+    _ code: SteeringError.Code, file: StaticString = #fileID, line: UInt = #line, _ body: () throws -> Void
+) throws -> SteeringError {
+    do {
+        try body()
+    } catch let error as SteeringError {
+        if error.code == code { return error }
+        throw Unmet(description: "threw \(error.code) (\(error)), expected \(code) (\(file):\(line))")
+    }
+    throw Unmet(description: "did not throw \(code) (\(file):\(line))")
+}
+
+/// Runs a closure on a thread of its own in a fresh network namespace, with loopback up and these
+/// prefixes routed to the host. The namespace ends when the last socket in it is closed.
+///
+/// The closure is synchronous and must not touch Swift concurrency.
+public func withNetworkNamespace<Result: Sendable>(
+    routing prefixes: [String] = [], _ body: @escaping @Sendable () throws -> Result
+) async throws -> Result {
+    try await withCheckedThrowingContinuation { continuation in
+        runOnThread {
+            let result = Swift.Result {
+                let home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)
+                // A thread that resumes a task from elsewhere would hand its namespace on to the pool.
+                defer {
+                    precondition(csteering_enter_netns(home) == 0, "cannot go home")
+                    close(home)
+                }
+                let made = csteering_new_netns()
+                try verify(made, is: 0, "unshare(CLONE_NEWNET)")
+                try shell("ip link set lo up")
+                for prefix in prefixes {
+                    try shell("ip \(prefix.contains(":") ? "-6 " : "")route add local \(prefix) dev lo")
+                }
+                return try body()
+            }
+            continuation.resume(with: result)
+        }
+    }
+}
+
+/// Runs a command in the calling thread's network namespace; throws when it fails.
+@discardableResult
+public func shell(_ command: String) throws -> String {
+    let output = popen("exec 2>&1; \(command)", "r")!
+    var text: [UInt8] = []
+    var buffer = [UInt8](repeating: 0, count: 4096)
+    while case let count = fread(&buffer, 1, buffer.count, output), count > 0 { text += buffer[..<count] }
+    let status = pclose(output)
+    let result = String(decoding: text, as: UTF8.self)
+    try verify(status == 0, "'\(command)' exited with \(status >> 8): \(result)")
+    return result
+}
+
+/// Runs a closure on a detached thread.
+public func runOnThread(_ body: @escaping @Sendable () -> Void) {
+    final class Box: Sendable {
+        let body: @Sendable () -> Void
+        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+    }
+    var thread = pthread_t()
+    let error = pthread_create(
+        &thread, nil,
+        { argument in
+            Unmanaged<Box>.fromOpaque(argument!).takeRetainedValue().body()
+            return nil
+        }, Unmanaged.passRetained(Box(body)).toOpaque())
+    precondition(error == 0, "pthread_create failed: \(error)")
+    pthread_detach(thread)
+}
+
+/// A value that one thread waits for and another delivers.
+public final class ThreadResult<Value: Sendable>: @unchecked Sendable {
+    private var value: Value?
+    private let ready: UnsafeMutablePointer<sem_t>
+
+    public init() {
+        ready = .allocate(capacity: 1)
+        sem_init(ready, 0, 0)
+    }
+
+    deinit { ready.deallocate() }
+
+    public func finish(_ value: Value) {
+        self.value = value
+        sem_post(ready)
+    }
+
+    public func wait() -> Value {
+        while sem_wait(ready) != 0 {}
+        return value!
+    }
+}

@@ -1,0 +1,140 @@
+import Glibc
+import Steering
+
+/// What became of a client's attempt.
+public enum Reply: Sendable, Equatable {
+    /// Bytes came back, from this address.
+    case answered([UInt8], from: SocketAddress)
+    case refused
+    /// Nothing within a second.
+    case silence
+}
+
+/// Clients and servers on plain sockets, blocking, with a time limit of a second.
+public enum Traffic {
+    /// Connects; nil when refused.
+    public static func connect(
+        _ transport: TransportProtocol, to address: SocketAddress, from source: SocketAddress? = nil
+    ) throws -> OwnedDescriptor? {
+        let family = address.address.family == .ipv4 ? AF_INET : AF_INET6
+        let kind = transport == .tcp ? SOCK_STREAM : SOCK_DGRAM
+        let made = socket(family, CInt(kind.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        try verify(made >= 0, "socket: \(errno)")
+        let client = OwnedDescriptor(owning: made)
+        limit(client.rawValue)
+        if let source {
+            let bound = withSockaddr(source) { bind(made, $0, $1) }
+            try verify(bound, is: 0, "bind to \(source), errno \(errno)")
+        }
+        if withSockaddr(address, { Glibc.connect(made, $0, $1) }) == 0 { return client }
+        let error = errno
+        try verify(error, is: ECONNREFUSED, "errno of connect to \(address)")
+        return nil
+    }
+
+    /// Limits blocking calls to a second.
+    public static func limit(_ descriptor: CInt) {
+        var second = timeval(tv_sec: 1, tv_usec: 0)
+        for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
+            setsockopt(descriptor, SOL_SOCKET, option, &second, socklen_t(MemoryLayout<timeval>.size))
+        }
+    }
+
+    public static func send(_ bytes: [UInt8], on descriptor: CInt) throws {
+        try verify(Glibc.send(descriptor, bytes, bytes.count, CInt(MSG_NOSIGNAL)), is: bytes.count, "sent bytes")
+    }
+
+    /// Receives on a connected socket.
+    public static func receive(on socket: borrowing OwnedDescriptor) -> Reply {
+        var buffer = [UInt8](repeating: 0, count: 2048)
+        let count = recv(socket.rawValue, &buffer, buffer.count, 0)
+        if count < 0 { return errno == ECONNREFUSED ? .refused : .silence }
+        guard let peer = try? socket.peerAddress() else { return .silence }
+        return .answered(Array(buffer[..<count]), from: peer)
+    }
+
+    /// Accepts a connection within a second.
+    public static func accept(on listener: CInt) -> OwnedDescriptor? {
+        limit(listener)
+        let accepted = Glibc.accept(listener, nil, nil)
+        return accepted < 0 ? nil : OwnedDescriptor(owning: accepted)
+    }
+
+    private static func withSockaddr<Result>(
+        _ address: SocketAddress, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Result
+    ) -> Result {
+        var storage = sockaddr_storage()
+        return withUnsafeMutablePointer(to: &storage) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
+                if address.address.family == .ipv4 {
+                    pointer.withMemoryRebound(to: sockaddr_in.self, capacity: 1) {
+                        $0.pointee.sin_family = sa_family_t(AF_INET)
+                        $0.pointee.sin_port = address.port.bigEndian
+                        $0.pointee.sin_addr.s_addr = UInt32(address.address.bits).bigEndian
+                    }
+                    return body(generic, socklen_t(MemoryLayout<sockaddr_in>.size))
+                }
+                pointer.withMemoryRebound(to: sockaddr_in6.self, capacity: 1) {
+                    $0.pointee.sin6_family = sa_family_t(AF_INET6)
+                    $0.pointee.sin6_port = address.port.bigEndian
+                    withUnsafeMutableBytes(of: &$0.pointee.sin6_addr) { $0.copyBytes(from: address.address.bytes) }
+                }
+                return body(generic, socklen_t(MemoryLayout<sockaddr_in6>.size))
+            }
+        }
+    }
+}
+
+/// A server socket of either protocol, driven by the test's own thread.
+public struct TestServer: ~Copyable {
+    public let transport: TransportProtocol
+    public var socket: AddressedUDPSocket
+
+    public init(_ transport: TransportProtocol, on address: SocketAddress, _ options: SocketOptions = []) throws {
+        self.transport = transport
+        let made = transport == .tcp ? try OwnedDescriptor.listener(on: address, options) : try .receiver(on: address, options)
+        Traffic.limit(made.rawValue)
+        socket = try AddressedUDPSocket(made)
+    }
+
+    public var descriptor: CInt { socket.receiver.rawValue }
+    public var address: SocketAddress { get throws { try socket.receiver.localAddress() } }
+
+    /// Plays a whole exchange with a client: it asks `address` with some bytes, this server answers with
+    /// the same. The result is what the client saw.
+    public mutating func exchange(with address: SocketAddress, from source: SocketAddress? = nil) throws -> Reply {
+        let bytes = Array("ping \(address)".utf8)
+        guard let client = try Traffic.connect(transport, to: address, from: source) else { return .refused }
+        try Traffic.send(bytes, on: client.rawValue)
+        switch transport {
+        case .tcp:
+            guard let connection = Traffic.accept(on: descriptor) else { return .silence }
+            try verify(try connection.localAddress(), is: address, "the accepted connection's local address")
+            guard case .answered(let heard, _) = Traffic.receive(on: connection) else { return .silence }
+            try Traffic.send(heard, on: connection.rawValue)
+        case .udp:
+            // A refusal reaches the client as an ICMP error; the server hears nothing then.
+            Traffic.poll(client.rawValue, descriptor)
+            if case .refused = Traffic.pendingError(client.rawValue) { return .refused }
+            guard let datagram = try? socket.receive() else { return .silence }
+            try verify(datagram.destination, is: address, "the datagram's original destination")
+            try socket.reply(datagram.payload, to: datagram)
+        }
+        return Traffic.receive(on: client)
+    }
+}
+
+extension Traffic {
+    /// Waits, a second at most, until one of two sockets has something.
+    static func poll(_ one: CInt, _ other: CInt) {
+        var waiting = [one, other].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+        Glibc.poll(&waiting, 2, 1000)
+    }
+
+    static func pendingError(_ descriptor: CInt) -> Reply {
+        var error: CInt = 0
+        var size = socklen_t(MemoryLayout<CInt>.size)
+        getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &size)
+        return error == ECONNREFUSED ? .refused : .silence
+    }
+}
