@@ -40,7 +40,8 @@ let package = Package(
 
         .target(
             name: "KernelTestSupport", dependencies: ["Steering", "CSteering"], path: "Tests/KernelTestSupport"),
-        .executableTarget(name: "steering-probe", dependencies: ["Steering"], path: "Tests/steering-probe"),
+        .executableTarget(
+            name: "steering-probe", dependencies: ["Steering", "CLibBPF", "CSteering"], path: "Tests/steering-probe"),
         .testTarget(name: "AddressPoolsTests", dependencies: ["AddressPools"]),
         .testTarget(
             name: "SteeringTests", dependencies: ["Steering", "KernelTestSupport", "CSteering", "steering-probe"]),

@@ -76,6 +76,11 @@ public final class SocketSteering: Sendable {
         try update { $0 = policy }
     }
 
+    /// Applies a policy in one form of tables.
+    package func apply(_ policy: Policy, as form: Tables.Form) throws(SteeringError) {
+        try whileAttached { state throws(SteeringError) in try install(policy, &state, forms: [form]) }
+    }
+
     /// Changes the policy: reads, changes and applies it while no one else can.
     ///
     /// - Throws: What the closure throws, then as ``apply(_:)``; a policy may become empty here.
@@ -164,10 +169,12 @@ public final class SocketSteering: Sendable {
     }
 
     /// Compiles a policy and puts it in force; on failure nothing has changed.
-    private func install(_ policy: Policy, _ state: inout State) throws(SteeringError) {
+    private func install(
+        _ policy: Policy, _ state: inout State, forms: [Tables.Form] = Tables.Form.allCases
+    ) throws(SteeringError) {
         var numbers = state.numbers
         for label in policy.labels { try assignNumber(to: label, &numbers) }
-        let tables = try Tables(policy) { numbers[$0]! }
+        let tables = try Tables(policy, forms: forms) { numbers[$0]! }
         try state.memory.publish(tables, plane)
         state.policy = policy
         state.numbers = numbers

@@ -32,6 +32,7 @@ extension Trait where Self == ConditionTrait {
 /// A condition that did not hold inside a namespace, where `#expect` does not know its test.
 public struct Unmet: Error, CustomStringConvertible {
     public let description: String
+    public init(description: String) { self.description = description }
 }
 
 /// Throws when a condition does not hold.

@@ -32,6 +32,12 @@ public enum Traffic {
         return nil
     }
 
+    /// Connects a socket that exists.
+    public static func connect(_ descriptor: CInt, to address: SocketAddress) throws {
+        let connected = withSockaddr(address) { Glibc.connect(descriptor, $0, $1) }
+        try verify(connected, is: 0, "connect to \(address), errno \(errno)")
+    }
+
     /// Limits blocking calls to a second.
     public static func limit(_ descriptor: CInt) {
         var second = timeval(tv_sec: 1, tv_usec: 0)
@@ -109,7 +115,11 @@ public struct TestServer: ~Copyable {
         switch transport {
         case .tcp:
             guard let connection = Traffic.accept(on: descriptor) else { return .silence }
-            try verify(try connection.localAddress(), is: address, "the accepted connection's local address")
+            // A dual-stack socket shows IPv4 addresses as mapped ones.
+            let asked = try connection.localAddress()
+            try verify(
+                SocketAddress(asked.address.unmapped, port: asked.port), is: address,
+                "the accepted connection's local address")
             guard case .answered(let heard, _) = Traffic.receive(on: connection) else { return .silence }
             try Traffic.send(heard, on: connection.rawValue)
         case .udp:

@@ -7,11 +7,12 @@ import Testing
 @Suite(.kernel)
 struct ClassifierAgreementTests {
     /// 100,000 pairs here; `scripts/test --pairs 5000000` asks for more.
-    static let pairs = getenv("STEERING_PAIRS").flatMap { Int(String(cString: $0)) } ?? 100_000
+    static let pairs = getenv("STEERING_PAIRS").flatMap { Int(String(cString: $0)) } ?? 100_000  // of each form
 
-    @Test("The program agrees with the reference matcher on random policies and packets")
-    func agreement() async throws {
-        let checked = try await withNetworkNamespace { try compare(pairs: Self.pairs, seed: 1) }
+    @Test("The program agrees with the reference matcher on random policies and packets", arguments: Tables.Form.allCases)
+    func agreement(form: Tables.Form) async throws {
+        let seed: UInt64 = form == .small ? 1 : form == .large ? 2 : 3
+        let checked = try await withNetworkNamespace { try compare(pairs: Self.pairs, seed: seed, form) }
         #expect(checked.pairs >= Self.pairs)
         // Every kind of outcome was met, or the comparison shows nothing.
         #expect(checked.outcomes.count == 4, "met only \(checked.outcomes)")
@@ -23,7 +24,7 @@ struct Agreement: Sendable {
     var outcomes: [String: Int] = [:]
 }
 
-private func compare(pairs: Int, seed: UInt64) throws -> Agreement {
+private func compare(pairs: Int, seed: UInt64, _ form: Tables.Form) throws -> Agreement {
     let steering = try SocketSteering.attach()
     let labels: [Label] = ["a", "b", "c", "d", "without"]
     var expected: [Destination: SocketCookie] = [:]
@@ -35,7 +36,7 @@ private func compare(pairs: Int, seed: UInt64) throws -> Agreement {
     var result = Agreement()
     while result.pairs < pairs {
         let policy = policies.policy(bindings: Int.random(in: 1...24, using: &policies.random))
-        try steering.apply(policy)
+        try steering.apply(policy, as: form)
         let matcher = ReferenceMatcher(policy)
         for _ in 0..<500 {
             let (transport, packet) = policies.packet(near: policy)

@@ -1,1 +1,113 @@
+// What tests must see from outside, in a process of its own: with other capabilities, under fault
+// injection, or counted over thousands of cycles. Prints one line of JSON; exits 1 on an error.
+//
+//   steering-probe attach            attach, bind, register, steer a packet
+//   steering-probe drop              attach, drop every capability, change everything
+//   steering-probe cycles COUNT      attach and detach COUNT times, count what is left
+import CLibBPF
+import Glibc
 import Steering
+
+let pool = try! PrefixPool("192.0.2.0/24", "2001:db8:7::/48")
+let loopback = SocketAddress(IPAddress(ipv4: 0x7f00_0001), port: 0)
+let inside = try! SocketAddress("192.0.2.7:7")
+
+/// Everything that a server does, once.
+func exercise(_ steering: SocketSteering) throws(SteeringError) {
+    let listener = try OwnedDescriptor.listener(on: loopback)
+    let receiver = try OwnedDescriptor.receiver(on: loopback)
+    try steering.sockets.register(listener, as: "echo")
+    try steering.sockets.register(receiver, as: "echo")
+    try steering.bind("echo", .both, to: pool, ports: [7, 7000...7999])
+
+    let run = try steering.testRun(.tcp, to: inside)
+    guard run.verdict == 1, try steering.sockets.list().contains(where: { $0.cookie == run.cookie }) else {
+        fail("notSteered", "the program chose \(run)")
+    }
+    var policy = try Policy([Binding(.tcp, to: pool.prefixes[0], ports: [7], .refuse)])
+    policy["echo"] = LabelOptions(withoutSocket: .pass)
+    try steering.apply(policy)
+    guard try steering.testRun(.tcp, to: inside).verdict == 0 else { fail("notRefused", "the policy did not change") }
+    guard try steering.metrics().refused > 0 else { fail("notCounted", "a refusal was not counted") }
+    try steering.sockets.unregister("echo")
+}
+
+func dropCapabilities() {
+    guard setregid(65534, 65534) == 0, setreuid(65534, 65534) == 0 else {
+        fail("setreuid", "cannot become another user")
+    }
+    let status = text(of: "/proc/self/status")
+    for set in ["CapPrm", "CapEff"] where !status.contains("\(set):\t0000000000000000") {
+        fail("capabilities", "\(set) is not empty")
+    }
+}
+
+/// Descriptors of this process, its memory in KiB, and the kernel's BPF objects, everyone's.
+func inventory() -> [(String, Int)] {
+    func count(_ next: (UInt32, UnsafeMutablePointer<UInt32>) -> CInt) -> Int {
+        var id: UInt32 = 0
+        var found = 0
+        while next(id, &id) == 0 { found += 1 }
+        return found
+    }
+    var descriptors = 0
+    if let directory = opendir("/proc/self/fd") {
+        while readdir(directory) != nil { descriptors += 1 }
+        closedir(directory)
+    }
+    let resident = text(of: "/proc/self/status").split(separator: "\n").first { $0.hasPrefix("VmRSS:") }
+    return [
+        ("descriptors", descriptors),
+        ("residentKiB", resident.flatMap { Int($0.filter(\.isNumber)) } ?? 0),
+        ("programs", count(bpf_prog_get_next_id)), ("maps", count(bpf_map_get_next_id)),
+        ("links", count(bpf_link_get_next_id)),
+    ]
+}
+
+func cycles(_ count: Int) throws(SteeringError) {
+    try exercise(try SocketSteering.attach())  // What is made once is made now.
+    let before = inventory()
+    for cycle in 1...count {
+        let steering = try SocketSteering.attach()
+        try exercise(steering)
+        if cycle.isMultiple(of: 2) { steering.detach() }
+    }
+    var after = inventory()
+    for _ in 0..<100 where zip(before, after).contains(where: { $0.0 != "residentKiB" && $0.1 < $1.1 }) {
+        usleep(100_000)  // The kernel frees programs and maps a moment after the last descriptor.
+        after = inventory()
+    }
+    func object(_ counts: [(String, Int)]) -> String {
+        "{" + counts.map { "\"\($0)\":\($1)" }.joined(separator: ",") + "}"
+    }
+    print("{\"cycles\":\(count),\"before\":\(object(before)),\"after\":\(object(after))}")
+}
+
+func text(of path: String) -> String {
+    guard let file = fopen(path, "r") else { return "" }
+    defer { fclose(file) }
+    var buffer = [UInt8](repeating: 0, count: 16_384)
+    return String(decoding: buffer[..<fread(&buffer, 1, buffer.count, file)], as: UTF8.self)
+}
+
+func fail(_ code: String, _ message: String) -> Never {
+    print("{\"error\":\"\(code)\",\"message\":\"\(message.filter { $0 != "\"" && $0 != "\n" && $0 != "\\" })\"}")
+    exit(1)
+}
+
+do throws(SteeringError) {
+    switch CommandLine.arguments.dropFirst().first {
+    case "attach":
+        try exercise(try SocketSteering.attach())
+        print("{\"ok\":true}")
+    case "drop":
+        let steering = try SocketSteering.attach()
+        dropCapabilities()
+        try exercise(steering)
+        print("{\"ok\":true}")
+    case "cycles": try cycles(Int(CommandLine.arguments.last!) ?? 100)
+    default: fail("usage", "steering-probe attach | drop | cycles COUNT")
+    }
+} catch {
+    fail("\(error.code)", error.message)
+}

@@ -11,11 +11,25 @@ package struct Tables: Sendable {
     /// Further pages.
     package var furtherPages: Int { further.count / TableWriter.pageWords }
 
-    /// Compiles bindings in their natural order.
+    /// How the tables are laid out. They mean the same.
+    package enum Form: Sendable, CaseIterable {
+        /// A cross product in one page.
+        case small
+        /// A cross product with further pages.
+        case large
+        /// Rows as tries over the port, with further pages.
+        case sparse
+    }
+
+    /// Compiles a policy into the first form that has room for it.
     ///
-    /// - Parameter number: A label's number in the data plane.
+    /// - Parameters:
+    ///   - forms: Those to try; tests force one.
+    ///   - number: A label's number in the data plane.
     /// - Throws: `conflictingBindings`, `tablesTooLarge`.
-    package init(_ policy: Policy, number: (Label) -> UInt32) throws(SteeringError) {
+    package init(
+        _ policy: Policy, forms: [Form] = Form.allCases, number: (Label) -> UInt32
+    ) throws(SteeringError) {
         func cell(_ outcome: Outcome) -> UInt32 {
             switch outcome {
             case .label(let label):
@@ -28,16 +42,17 @@ package struct Tables: Sendable {
         }
         let rows = try PortRows(policy.bindings, cell: cell)
         let classes = PortClasses(rows.rows)
-
-        guard
-            let tables = (classes == nil ? nil : Tables(rows, classes, large: false, bindings: policy.bindings.count))
-                ?? Tables(rows, classes, large: true, bindings: policy.bindings.count)
-        else { throw .tablesTooLarge(Int(STEERING_MAX_PAGES) * 4 * TableWriter.pageWords) }
-        self = tables
+        for form in forms where form == .sparse || classes != nil {
+            if let tables = Tables(rows, form == .sparse ? nil : classes, large: form != .small, policy) {
+                self = tables
+                return
+            }
+        }
+        throw .tablesTooLarge(Int(STEERING_MAX_PAGES) * 4 * TableWriter.pageWords)
     }
 
     /// Nil when the tables have no room in the form that is asked for.
-    private init?(_ rows: PortRows, _ classes: PortClasses?, large: Bool, bindings: Int) {
+    private init?(_ rows: PortRows, _ classes: PortClasses?, large: Bool, _ policy: Policy) {
         var writer = TableWriter(large: large)
         let leaves = Self.leaves(rows.rows, classes, &writer)
 
@@ -59,7 +74,7 @@ package struct Tables: Sendable {
         }
         let header = Int(STEERING_HEADER_AT)
         first[header + 1] = UInt32(Int(STEERING_NODES_AT) + writer.words.count)
-        first[header + 2] = UInt32(bindings)
+        first[header + 2] = UInt32(policy.bindings.count)
         first[header + 3] = UInt32(rows.rows.count)
         first[header + 4] = UInt32(classes?.count ?? 0)
         self.first = first

@@ -42,7 +42,9 @@ public struct AddressedUDPSocket: ~Copyable {
     ///
     /// - Throws: `systemCall` when it is not one.
     public init(_ receiver: consuming OwnedDescriptor) throws(SteeringError) {
-        let bound = try receiver.localAddress()
+        // As the kernel has it: a dual-stack socket is IPv6 here, whatever it is bound to.
+        let descriptor = receiver.rawValue
+        let bound = try SocketAddress.read("getsockname") { getsockname(descriptor, $0, $1) }
         try setOption(receiver.rawValue, CInt(IP_RECVORIGDSTADDR), level: CInt(IPPROTO_IP), true)
         if bound.address.family == .ipv6 {
             try setOption(receiver.rawValue, 74 /* IPV6_RECVORIGDSTADDR */, level: CInt(IPPROTO_IPV6), true)
@@ -68,7 +70,7 @@ public struct AddressedUDPSocket: ~Copyable {
             guard let source = SocketAddress(source), let destination = SocketAddress(destination) else { continue }
             return AddressedDatagram(
                 payload: Array(buffer[..<received]),
-                source: SocketAddress(source.address.unmapped, port: source.port), destination: destination)
+                source: source.unmapped, destination: destination.unmapped)
         }
     }
 

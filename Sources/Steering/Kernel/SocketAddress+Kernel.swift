@@ -44,6 +44,9 @@ extension SocketAddress {
         self.init(address, port: port)
     }
 
+    /// An IPv4-mapped address as IPv4.
+    var unmapped: SocketAddress { SocketAddress(address.unmapped, port: port) }
+
     /// Calls something like bind.
     func pass(
         to name: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> CInt

@@ -45,14 +45,14 @@ extension OwnedDescriptor {
     }
 
     /// Where the socket is bound (getsockname). Of an accepted connection: the address and port that the
-    /// client asked for.
+    /// client asked for. An IPv4 address on a dual-stack socket is given as IPv4.
     public func localAddress() throws(SteeringError) -> SocketAddress {
-        try SocketAddress.read("getsockname") { getsockname(rawValue, $0, $1) }
+        try SocketAddress.read("getsockname") { getsockname(rawValue, $0, $1) }.unmapped
     }
 
     /// Who is at the other end of a connected socket (getpeername).
     public func peerAddress() throws(SteeringError) -> SocketAddress {
-        try SocketAddress.read("getpeername") { getpeername(rawValue, $0, $1) }
+        try SocketAddress.read("getpeername") { getpeername(rawValue, $0, $1) }.unmapped
     }
 
     private static func bound(
