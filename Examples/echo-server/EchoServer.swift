@@ -19,13 +19,16 @@ struct EchoServer: ParsableCommand {
     @Option(name: .long, help: ArgumentHelp("A prefix to answer on; may be given again.", valueName: "prefix"))
     var prefix: [String] = []
 
-    @Option(name: .long, help: ArgumentHelp("A file with more prefixes, one a line; # begins a comment.", valueName: "path"))
+    @Option(
+        name: .long, help: ArgumentHelp("A file with more prefixes, one a line; # begins a comment.", valueName: "path")
+    )
     var poolFile: String?
 
     @Option(name: .long, help: ArgumentHelp("The ports: 7, 7000-7999, a list of those, or all.", valueName: "ports"))
     var ports = "7"
 
-    @Flag(name: .long, help: "Route prefixes that are not routed here to this host, until the end (ip route add local).")
+    @Flag(
+        name: .long, help: "Route prefixes that are not routed here to this host, until the end (ip route add local).")
     var addRoutes = false
 
     func run() throws {
@@ -91,7 +94,8 @@ struct EchoServer: ParsableCommand {
         }
         let pool = try PrefixPool(parsing: texts)
         guard !pool.isEmpty else {
-            throw ValidationFailure(description: "no prefix to answer on: give --prefix 192.0.2.0/24 or --pool-file PATH")
+            throw ValidationFailure(
+                description: "no prefix to answer on: give --prefix 192.0.2.0/24 or --pool-file PATH")
         }
         return pool
     }

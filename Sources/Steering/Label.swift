@@ -23,7 +23,8 @@ public struct Label: Sendable, Hashable, Comparable, CustomStringConvertible {
         if text.isEmpty { return "is empty" }
         if text.utf8.count > maximumLength { return "has \(text.utf8.count) bytes" }
         if let first = text.utf8.first, !isLetterOrDigit(first) { return "does not begin with a letter or digit" }
-        for byte in text.utf8 where !isLetterOrDigit(byte) && byte != UInt8(ascii: ".") && byte != UInt8(ascii: "_")
+        for byte in text.utf8
+        where !isLetterOrDigit(byte) && byte != UInt8(ascii: ".") && byte != UInt8(ascii: "_")
             && byte != UInt8(ascii: "-")
         {
             return "contains a character that is not allowed"

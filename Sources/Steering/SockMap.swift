@@ -32,7 +32,7 @@ public struct SockMap: Sendable {
     /// - Parameters:
     ///   - descriptor: The socket's descriptor; it may be closed when others of the same socket exist.
     ///   - label: The label; it may have bindings already or get them later.
-    /// - Throws: `destinationOccupied` (see ``replace(_:as:)``); `invalidDescriptor`, `notASocket`,
+    /// - Throws: `destinationOccupied` (`replace` takes the place); `invalidDescriptor`, `notASocket`,
     ///   `unixSocket`, `multipathTCP`, `udpLite`, `unsupportedProtocol`, `socketConnected`,
     ///   `socketNotListening`, `socketNotBound`, `foreignNetworkNamespace`; `tooManyLabels`, `detached`,
     ///   `networkNamespaceGone`.
@@ -51,7 +51,7 @@ public struct SockMap: Sendable {
     /// One step: each packet finds the former socket or the new one. Connections that wait in the former
     /// one's queue stay there, for its owner to accept.
     ///
-    /// - Throws: As ``register(_:as:)``, except `destinationOccupied`.
+    /// - Throws: As `register`, except `destinationOccupied`.
     public func replace(_ descriptor: CInt, as label: Label) throws(SteeringError) {
         try add(descriptor, as: label, clearing: true) { _, cookies, socket in
             cookies[0] == socket.cookie ? nil : 0
@@ -163,12 +163,12 @@ public struct SockMap: Sendable {
 }
 
 extension SockMap {
-    /// Registers a socket that is owned here. See ``register(_:as:)-(CInt,_)``.
+    /// Registers a socket that is owned here.
     public func register(_ socket: borrowing OwnedDescriptor, as label: Label) throws(SteeringError) {
         try register(socket.rawValue, as: label)
     }
 
-    /// Registers a socket that is owned here in place of others. See ``replace(_:as:)-(CInt,_)``.
+    /// Registers a socket that is owned here in place of others.
     public func replace(_ socket: borrowing OwnedDescriptor, as label: Label) throws(SteeringError) {
         try replace(socket.rawValue, as: label)
     }
@@ -178,7 +178,8 @@ extension SteeringError {
     static func occupied(_ destination: Destination) -> SteeringError {
         SteeringError(
             .destinationOccupied,
-            "destination \(destination) has a socket already, which is not of this one's SO_REUSEPORT group: unregister it, or replace it")
+            "destination \(destination) has a socket already, which is not of this one's SO_REUSEPORT group: unregister it, or replace it"
+        )
     }
 
     static func notRegistered(_ label: Label) -> SteeringError {

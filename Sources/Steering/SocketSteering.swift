@@ -130,7 +130,13 @@ public final class SocketSteering: Sendable {
     }
 
     /// Detaches the program. Afterwards every call throws `detached`; a second time does nothing.
-    public func detach() { state.withLock { $0.link = nil } }
+    public func detach() {
+        state.withLock { state in
+            if let link = state.link.take() { DataPlane.detach(link) }
+        }
+    }
+
+    deinit { detach() }
 
     /// The counters since the steering was attached.
     ///

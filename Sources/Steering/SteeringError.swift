@@ -111,7 +111,8 @@ extension SteeringError {
         let shown = String(text.prefix(80)).debugDescription
         return SteeringError(
             .invalidLabel,
-            "label \(shown) \(problem): use 1 to \(Label.maximumLength) of A-Z a-z 0-9 . _ -, beginning with a letter or digit")
+            "label \(shown) \(problem): use 1 to \(Label.maximumLength) of A-Z a-z 0-9 . _ -, beginning with a letter or digit"
+        )
     }
 
     static func bindingWithoutPorts(_ prefix: IPPrefix) -> SteeringError {
@@ -149,6 +150,7 @@ extension SteeringError {
     static func tablesTooLarge(_ limit: Int) -> SteeringError {
         SteeringError(
             .tablesTooLarge,
-            "the tables for these bindings exceed \(limit / 1_048_576) MiB: use fewer bindings, or fewer distinct port sets")
+            "the tables for these bindings exceed \(limit / 1_048_576) MiB: use fewer bindings, or fewer distinct port sets"
+        )
     }
 }

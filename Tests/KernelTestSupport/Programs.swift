@@ -16,11 +16,7 @@ public enum Programs {
     /// Runs a shell command in a fresh network namespace with loopback up; its output and exit code.
     public static func run(_ command: String) throws -> (output: String, exitCode: Int32) {
         let quoted = command.replacing("'", with: "'\\''")
-        let output = popen("exec 2>&1; exec unshare -n sh -c 'ip link set lo up; \(quoted)'", "r")!
-        var text: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 4096)
-        while case let count = fread(&buffer, 1, buffer.count, output), count > 0 { text += buffer[..<count] }
-        let status = pclose(output)
-        return (String(decoding: text, as: UTF8.self), status & 0x7f == 0 ? status >> 8 & 0xff : 128 + status & 0x7f)
+        let (output, status) = Commands.run("exec unshare -n sh -c 'ip link set lo up; \(quoted)'")
+        return (output, status & 0x7f == 0 ? status >> 8 & 0xff : 128 + status & 0x7f)
     }
 }

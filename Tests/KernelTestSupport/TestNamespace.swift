@@ -98,12 +98,7 @@ public func withNetworkNamespace<Result: Sendable>(
 /// Runs a command in the calling thread's network namespace; throws when it fails.
 @discardableResult
 public func shell(_ command: String) throws -> String {
-    let output = popen("exec 2>&1; \(command)", "r")!
-    var text: [UInt8] = []
-    var buffer = [UInt8](repeating: 0, count: 4096)
-    while case let count = fread(&buffer, 1, buffer.count, output), count > 0 { text += buffer[..<count] }
-    let status = pclose(output)
-    let result = String(decoding: text, as: UTF8.self)
+    let (result, status) = Commands.run(command)
     try verify(status == 0, "'\(command)' exited with \(status >> 8): \(result)")
     return result
 }

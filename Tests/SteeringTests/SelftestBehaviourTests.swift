@@ -34,7 +34,7 @@ struct SelftestBehaviourTests {
 
     @Test(
         "A dual-stack IPv6 socket answers both families, wherever it is bound",
-        arguments: TransportProtocol.allCases, ["[::]:0", "[2001:db8::9]:0", "[::1]:8008", "[::ffff:127.0.0.2]:0"])
+        arguments: TransportProtocol.allCases, ["[::]:0", "[::]:7007", "[::ffff:127.0.0.2]:0"])
     func dualStack(transport: TransportProtocol, bound: String) async throws {
         try await withNetworkNamespace(routing: Flow.prefixes) {
             let steering = try SocketSteering.attach()
@@ -44,6 +44,21 @@ struct SelftestBehaviourTests {
             for family in IPFamily.allCases {
                 try server.verifyAnswers(Flow(transport, family).host(1, port: 7007))
             }
+        }
+    }
+
+    @Test("An IPv6 socket that is bound to one IPv6 address is no dual-stack socket", arguments: TransportProtocol.allCases)
+    func notDualStack(transport: TransportProtocol) async throws {
+        try await withNetworkNamespace(routing: Flow.prefixes) {
+            let steering = try SocketSteering.attach()
+            let ipv6 = Flow(transport, .ipv6), ipv4 = Flow(transport, .ipv4)
+            // bind(2) itself sets IPV6_V6ONLY then, whatever was asked for.
+            var server = try TestServer(transport, on: ipv6.host(9, port: 0), [.dualStack, .freeBind])
+            try steering.sockets.register(server.descriptor, as: "web")
+            try steering.bind("web", .both, to: PrefixPool(parsing: Flow.prefixes), ports: [7007])
+            try verify(try steering.sockets.list().map(\.destination), is: [ipv6.destination("web")])
+            try server.verifyAnswers(ipv6.host(1, port: 7007))
+            try server.verifyRefused(ipv4.host(1, port: 7007))
         }
     }
 
@@ -64,7 +79,8 @@ struct SelftestBehaviourTests {
     func withoutSocket(flow: Flow) async throws {
         try await withNetworkNamespace(routing: Flow.prefixes) {
             let steering = try SocketSteering.attach()
-            var behind = try TestServer(flow.transport, on: flow.host(1, port: 7007), .freeBind)
+            // The server in front replies from here too, over a socket of its own.
+            var behind = try TestServer(flow.transport, on: flow.host(1, port: 7007), [.freeBind, .reuseAddress])
             try steering.bind("web", .both, to: flow.pool, ports: [7007])
             try behind.verifyRefused(flow.host(1, port: 7007))
             try steering.update { $0["web"] = LabelOptions(withoutSocket: .pass) }
@@ -86,7 +102,7 @@ struct SelftestBehaviourTests {
         try await withNetworkNamespace(routing: Flow.prefixes) {
             let steering = try SocketSteering.attach()
             var server = try flow.server()
-            var ordinary = try TestServer(flow.transport, on: flow.host(1, port: 7007), .freeBind)
+            var ordinary = try TestServer(flow.transport, on: flow.host(1, port: 7007), [.freeBind, .reuseAddress])
             try steering.sockets.register(server.descriptor, as: "web")
             try steering.bind("web", .both, to: flow.pool, ports: .all)
             try server.verifyAnswers(flow.host(1, port: 7007))

@@ -18,7 +18,8 @@ struct DataPlane: ~Copyable, Sendable {
     /// - Throws: `missingCapability` (CAP_BPF and CAP_NET_ADMIN are needed), `unsupportedKernel`,
     ///   `programRejected`.
     init(object: [UInt8]? = nil) throws(SteeringError) {
-        let object = object ?? Array(UnsafeRawBufferPointer(start: csteering_object_bytes(), count: csteering_object_size()))
+        let object =
+            object ?? Array(UnsafeRawBufferPointer(start: csteering_object_bytes(), count: csteering_object_size()))
         var loaded: OpaquePointer?
         var log = [UInt8](repeating: 0, count: 1 << 20)
         let error = log.withUnsafeMutableBytes { log in
@@ -59,6 +60,13 @@ struct DataPlane: ~Copyable, Sendable {
         let link = bpf_link_create(program.rawValue, namespace.descriptor.rawValue, BPF_SK_LOOKUP, nil)
         guard link >= 0 else { throw .notAttached(-link) }
         return OwnedDescriptor(owning: link)
+    }
+
+    /// Ends a link at once: closing it would leave it to copies of its descriptor, such as that of a child
+    /// between fork and exec.
+    static func detach(_ link: consuming OwnedDescriptor) {
+        // Fails when the namespace has ended: then it is detached already.
+        _ = bpf_link_detach(link.rawValue)
     }
 
     /// Waits until every run of the program that began before has ended (a write to a map of maps does).
@@ -156,7 +164,9 @@ extension SteeringError {
 
     /// The verifier's last word, before its statistics.
     private static func lastLine(of log: String) -> String {
-        let lines = log.split(separator: "\n").filter { !$0.hasPrefix("processed ") && !$0.hasPrefix("verification time") }
+        let lines = log.split(separator: "\n").filter {
+            !$0.hasPrefix("processed ") && !$0.hasPrefix("verification time")
+        }
         return String(lines.last ?? "no reason given")
     }
 }

@@ -18,7 +18,9 @@ final class NamespaceView: Sendable {
         self.inode = inode
         diagnostics = try SocketDiagnostics()
         let probe = OwnedDescriptor(
-            owning: try systemCall("socket") { socket(AF_INET, CInt(SOCK_DGRAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0) })
+            owning: try systemCall("socket") {
+                socket(AF_INET, CInt(SOCK_DGRAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
+            })
         cookie = SteerableSocket.namespaceCookie(probe.rawValue)
     }
 

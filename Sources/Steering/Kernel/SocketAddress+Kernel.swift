@@ -18,7 +18,9 @@ extension SocketAddress {
                 var inet = sockaddr_in6()
                 inet.sin6_family = sa_family_t(AF_INET6)
                 inet.sin6_port = port.bigEndian
-                withUnsafeMutableBytes(of: &inet.sin6_addr) { $0.storeBytes(of: address.bits.bigEndian, as: UInt128.self) }
+                withUnsafeMutableBytes(of: &inet.sin6_addr) {
+                    $0.storeBytes(of: address.bits.bigEndian, as: UInt128.self)
+                }
                 raw.storeBytes(of: inet, as: sockaddr_in6.self)
                 return MemoryLayout<sockaddr_in6>.size
             }

@@ -60,7 +60,8 @@ struct SteerableSocket {
             }
             guard address.port != 0 else {
                 throw SteeringError(
-                    .socketNotBound, "the UDP socket is not bound, and the kernel steers only to bound ones: call bind() first")
+                    .socketNotBound,
+                    "the UDP socket is not bound, and the kernel steers only to bound ones: call bind() first")
             }
         }
         localAddress = address
@@ -87,7 +88,8 @@ struct SteerableSocket {
         return csteering_netns_cookie(descriptor, &cookie) == 0 ? cookie : nil
     }
 
-    private static func option(_ descriptor: CInt, _ name: CInt, level: CInt = SOL_SOCKET) throws(SteeringError) -> CInt {
+    private static func option(_ descriptor: CInt, _ name: CInt, level: CInt = SOL_SOCKET) throws(SteeringError) -> CInt
+    {
         var value: CInt = 0
         var size = socklen_t(MemoryLayout<CInt>.size)
         do throws(SteeringError) {
@@ -124,5 +126,6 @@ extension SteeringError {
 
     static let foreignNamespace = SteeringError(
         .foreignNetworkNamespace,
-        "the socket belongs to another network namespace, whose traffic this steering does not see: attach a steering there")
+        "the socket belongs to another network namespace, whose traffic this steering does not see: attach a steering there"
+    )
 }

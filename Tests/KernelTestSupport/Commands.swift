@@ -1,0 +1,66 @@
+import CSteering
+import Glibc
+
+/// Shell commands, run so that they disturb no other test.
+///
+/// Between fork and exec a child holds a copy of every descriptor. Were it this process's table, sockets
+/// and links that tests close would live on for milliseconds, and tests run in parallel. So children are
+/// made by threads whose descriptor table is their own and empty.
+enum Commands {
+    /// Runs a command in the calling thread's network namespace: its output, and what wait(2) says.
+    static func run(_ command: String) -> (output: String, status: CInt) {
+        var path = [CChar](repeating: 0, count: 64)
+        readlink("/proc/thread-self", &path, path.count - 1)
+        let namespace = "/proc/" + String(decoding: path.prefix { $0 != 0 }.map(UInt8.init), as: UTF8.self) + "/ns/net"
+        return spawner.run(namespace: namespace, command: command)
+    }
+
+    private static let spawner = Spawner()
+}
+
+/// A thread with a descriptor table of its own; the threads that it starts share that table.
+private final class Spawner: @unchecked Sendable {
+    private typealias Job = @Sendable () -> Void
+    private var jobs: [Job] = []
+    private var lock = pthread_mutex_t()
+    private var waiting = sem_t()
+
+    init() {
+        pthread_mutex_init(&lock, nil)
+        sem_init(&waiting, 0, 0)
+        let started = ThreadResult<Void>()
+        runOnThread {
+            // Glibc's module does not show unshare.
+            let unshare = unsafeBitCast(dlsym(nil, "unshare"), to: (@convention(c) (CInt) -> CInt).self)
+            precondition(unshare(0x400 /* CLONE_FILES */) == 0, "unshare(CLONE_FILES) failed")
+            closefrom(3)
+            started.finish(())
+            while true {
+                while sem_wait(&self.waiting) != 0 {}
+                pthread_mutex_lock(&self.lock)
+                let job = self.jobs.removeFirst()
+                pthread_mutex_unlock(&self.lock)
+                runOnThread(job)
+            }
+        }
+        started.wait()
+    }
+
+    func run(namespace: String, command: String) -> (output: String, status: CInt) {
+        let done = ThreadResult<(output: String, status: CInt)>()
+        pthread_mutex_lock(&lock)
+        jobs.append {
+            let target = open(namespace, O_RDONLY | O_CLOEXEC)
+            precondition(csteering_enter_netns(target) == 0, "cannot enter \(namespace)")
+            close(target)
+            let output = popen("exec 2>&1; \(command)", "re")!
+            var text: [UInt8] = []
+            var buffer = [UInt8](repeating: 0, count: 4096)
+            while case let count = fread(&buffer, 1, buffer.count, output), count > 0 { text += buffer[..<count] }
+            done.finish((String(decoding: text, as: UTF8.self), pclose(output)))
+        }
+        pthread_mutex_unlock(&lock)
+        sem_post(&waiting)
+        return done.wait()
+    }
+}
