@@ -69,6 +69,12 @@ public final class TestSocket: Sendable {
 
     public var descriptor: CInt { socket.rawValue }
     public var address: SocketAddress { get throws { try socket.localAddress() } }
+    /// Closes the socket now: its number stays taken, by /dev/null.
+    public func close() throws {
+        let null = OwnedDescriptor(owning: open("/dev/null", O_RDONLY | O_CLOEXEC))
+        try verify(dup2(null.rawValue, descriptor), is: descriptor, "dup2")
+    }
+
     /// SO_COOKIE, as `SocketCookie.rawValue`.
     public var cookie: UInt64 { socketCookie(socket.rawValue) }
 }

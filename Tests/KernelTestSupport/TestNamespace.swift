@@ -95,6 +95,21 @@ public func withNetworkNamespace<Result: Sendable>(
     }
 }
 
+/// Runs a closure on a thread of its own in yet another fresh network namespace, with loopback up, and
+/// waits. What it opens may be used anywhere; the namespace lives as long as a socket of it.
+public func inAnotherNetworkNamespace<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) throws -> Value {
+    let done = ThreadResult<Result<Value, any Error>>()
+    runOnThread {
+        done.finish(
+            Result {
+                try verify(csteering_new_netns(), is: 0, "unshare(CLONE_NEWNET)")
+                try shell("ip link set lo up")
+                return try body()
+            })
+    }
+    return try done.wait().get()
+}
+
 /// Runs a command in the calling thread's network namespace; throws when it fails.
 @discardableResult
 public func shell(_ command: String) throws -> String {
@@ -135,6 +150,13 @@ public final class ThreadResult<Value: Sendable>: @unchecked Sendable {
     public func finish(_ value: Value) {
         self.value = value
         sem_post(ready)
+    }
+
+    /// Whether waiting would return at once.
+    public var isFinished: Bool {
+        var count: CInt = 0
+        sem_getvalue(ready, &count)
+        return count > 0
     }
 
     public func wait() -> Value {

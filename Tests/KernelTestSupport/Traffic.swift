@@ -23,8 +23,7 @@ public enum Traffic {
         let client = OwnedDescriptor(owning: made)
         limit(client.rawValue)
         if let source {
-            let bound = withSockaddr(source) { bind(made, $0, $1) }
-            try verify(bound, is: 0, "bind to \(source), errno \(errno)")
+            try bind(made, to: source)
         }
         if withSockaddr(address, { Glibc.connect(made, $0, $1) }) == 0 { return client }
         let error = errno
@@ -36,6 +35,12 @@ public enum Traffic {
     public static func connect(_ descriptor: CInt, to address: SocketAddress) throws {
         let connected = withSockaddr(address) { Glibc.connect(descriptor, $0, $1) }
         try verify(connected, is: 0, "connect to \(address), errno \(errno)")
+    }
+
+    /// Binds a socket that exists.
+    public static func bind(_ descriptor: CInt, to address: SocketAddress) throws {
+        let bound = withSockaddr(address) { Glibc.bind(descriptor, $0, $1) }
+        try verify(bound, is: 0, "bind to \(address), errno \(errno)")
     }
 
     /// Limits blocking calls to a second.

@@ -98,11 +98,7 @@ public struct AddressedUDPSocket: ~Copyable {
         }
         switch CInt(-sent) {
         case EAGAIN, ENOBUFS, EINTR: return false
-        case EINVAL, ENETUNREACH, EADDRNOTAVAIL:
-            throw SteeringError(
-                .addressUnavailable,
-                "a datagram cannot be sent from \(source): is the address routed to this host (ip route add local ...)?",
-                cause: .systemCall("sendmsg", errno: CInt(-sent)))
+        case EINVAL, ENETUNREACH, EADDRNOTAVAIL: throw .notLocal(source, "sendmsg", CInt(-sent))
         default:
             guard sent >= 0 else { throw .failed("sendmsg", CInt(-sent)) }
             return true
@@ -126,10 +122,21 @@ public struct AddressedUDPSocket: ~Copyable {
         let socket = try OwnedDescriptor.receiver(on: source, [.reuseAddress, .freeBind, .nonblocking])
         let descriptor = socket.rawValue
         // Otherwise it would swallow what is sent to its own address once that is steered no more.
-        try source.pass(to: "connect") { connect(descriptor, $0, $1) }
+        do throws(SteeringError) {
+            try source.pass(to: "connect") { connect(descriptor, $0, $1) }
+        } catch { throw .notLocal(source, "connect", error.errno) }
         let sender = Sender(socket)
         sender.lastUse = clock
         senders[key] = sender
         return descriptor
+    }
+}
+
+extension SteeringError {
+    static func notLocal(_ source: SocketAddress, _ call: String, _ error: CInt) -> SteeringError {
+        SteeringError(
+            .addressUnavailable,
+            "a datagram cannot be sent from \(source): is the address routed to this host (ip route add local ...)?",
+            cause: .systemCall(call, errno: error))
     }
 }

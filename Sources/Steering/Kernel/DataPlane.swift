@@ -1,6 +1,7 @@
 import CLibBPF
 import CSteering
 import Glibc
+import Synchronization
 
 /// The loaded program and its maps: descriptors only, so that nothing of libbpf lives on.
 struct DataPlane: ~Copyable, Sendable {
@@ -13,6 +14,9 @@ struct DataPlane: ~Copyable, Sendable {
     private let token: OwnedDescriptor
     private let grace: OwnedDescriptor
 
+    /// One at a time: libbpf's printing, which loading silences, is the process's.
+    private static let loading = Mutex(())
+
     /// Loads the embedded program, or another build of it.
     ///
     /// - Throws: `missingCapability` (CAP_BPF and CAP_NET_ADMIN are needed), `unsupportedKernel`,
@@ -22,8 +26,8 @@ struct DataPlane: ~Copyable, Sendable {
             object ?? Array(UnsafeRawBufferPointer(start: csteering_object_bytes(), count: csteering_object_size()))
         var loaded: OpaquePointer?
         var log = [UInt8](repeating: 0, count: 1 << 20)
-        let error = log.withUnsafeMutableBytes { log in
-            csteering_load(object, object.count, log.baseAddress!, log.count, &loaded)
+        let error = Self.loading.withLock { _ in
+            log.withUnsafeMutableBytes { csteering_load(object, object.count, $0.baseAddress!, $0.count, &loaded) }
         }
         guard error == 0, let loaded else {
             throw .notLoaded(-error, log: String(decoding: log.prefix { $0 != 0 }, as: UTF8.self))

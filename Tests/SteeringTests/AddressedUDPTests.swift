@@ -1,0 +1,75 @@
+import KernelTestSupport
+import Steering
+import Testing
+
+/// Replies from the address and port that were asked, seen by a connected client, to which any other
+/// source is silence.
+@Suite(.kernel)
+struct AddressedUDPTests {
+    @Test("Replies come from every address and port asked, both families, one socket", arguments: [false, true])
+    func everySource(dualStack: Bool) async throws {
+        let wrong = try await withNetworkNamespace(routing: ["192.0.2.0/24", "2001:db8:7::/64"]) {
+            let pool = try PrefixPool("192.0.2.0/24", "2001:db8:7::/64")
+            let steering = try SocketSteering.attach()
+            try steering.bind("echo", .udp, to: pool, ports: .all)
+            var random = SeededGenerator(seed: 3)
+            var wrong: [String] = []
+            for family in IPFamily.allCases {
+                let loopback = dualStack ? "[::]:0" : family == .ipv4 ? "127.0.0.1:0" : "[::1]:0"
+                var server = try TestServer(.udp, on: SocketAddress(loopback), dualStack ? .dualStack : [])
+                try steering.sockets.replace(server.descriptor, as: "echo")
+                // More ports than there may be senders: the least recently used are closed on the way.
+                for _ in 0..<1500 {
+                    let address = pool.restricted(to: family).randomAddress(using: &random)!
+                    let asked = SocketAddress(address, port: .random(in: 1...UInt16.max, using: &random))
+                    let reply = try server.exchange(with: asked)
+                    if reply != .answered(Array("ping \(asked)".utf8), from: asked) { wrong.append("\(asked): \(reply)") }
+                }
+            }
+            return wrong
+        }
+        #expect(wrong == [])
+    }
+
+    @Test("A sender socket receives nothing once its address is steered no more")
+    func sendersReceiveNothing() async throws {
+        let replies = try await withNetworkNamespace(routing: ["192.0.2.0/24"]) {
+            let steering = try SocketSteering.attach()
+            var server = try TestServer(.udp, on: SocketAddress("127.0.0.1:0"))
+            try steering.sockets.register(server.descriptor, as: "echo")
+            try steering.bind("echo", .udp, to: PrefixPool("192.0.2.0/24"), ports: [7000...7999])
+            let asked = try SocketAddress("192.0.2.200:7123")
+            let before = try server.exchange(with: asked)
+            try steering.update { policy throws(SteeringError) in
+                policy = Policy()
+                try policy.bind("echo", .udp, to: try! PrefixPool("192.0.2.0/25"), ports: [7000...7999])
+            }
+            return [before, try server.exchange(with: asked)]
+        }
+        #expect(replies[0] == .answered(Array("ping 192.0.2.200:7123".utf8), from: try SocketAddress("192.0.2.200:7123")))
+        #expect(replies[1] == .refused)
+    }
+
+    @Test("A source that is not routed here is named with the remedy")
+    func sourceNotRouted() async throws {
+        let error = try await withNetworkNamespace {
+            var socket = try AddressedUDPSocket(.receiver(on: SocketAddress("127.0.0.1:0")))
+            return try verifyThrows(.addressUnavailable) {
+                try socket.send([1], from: SocketAddress("192.0.2.1:9"), to: SocketAddress("127.0.0.1:9"))
+            }.message
+        }
+        #expect(error.contains("192.0.2.1:9"))
+    }
+}
+
+@Suite(.kernel)
+struct LocalRoutesTests {
+    @Test("The kernel says which prefixes are delivered here")
+    func undelivered() async throws {
+        let missing = try await withNetworkNamespace(routing: ["192.0.2.0/24", "2001:db8:7::/48"]) {
+            try LocalRoutes().undelivered(
+                in: PrefixPool("192.0.2.0/24", "198.51.100.0/24", "192.0.2.0/23", "2001:db8:7::/48", "2001:db8:8::/48"))
+        }
+        #expect(missing.map(\.description) == ["192.0.2.0/23", "198.51.100.0/24", "2001:db8:8::/48"])
+    }
+}

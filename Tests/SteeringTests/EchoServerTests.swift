@@ -1,0 +1,43 @@
+import KernelTestSupport
+import Testing
+
+/// The example, as a user meets it: bad input is one sentence and exit code 1, nothing else.
+@Suite(.kernel)
+struct EchoServerTests {
+    private func run(_ arguments: String) throws -> (output: String, exitCode: Int32) {
+        try Programs.run("timeout 10 \(try Programs.path(of: "echo-server")) \(arguments)")
+    }
+
+    @Test(
+        "Bad input is named with its remedy",
+        arguments: [
+            ("--prefix 192.0.2.1/24", "192.0.2.0/24"), ("--prefix 192.0.2.1", "192.0.2.1/32"),
+            ("--prefix 192.0.2.0/24 --ports 70000", "70000"), ("--prefix 192.0.2.0/24 --ports 9-1", "1-9"),
+            ("--prefix 192.0.2.0/24 --ports ''", "all"), ("", "--prefix"), ("--pool-file /nonexistent", "/nonexistent"),
+        ])
+    func badInput(arguments: String, hint: String) throws {
+        let (output, exitCode) = try run(arguments)
+        #expect(exitCode == 1, "\(output)")
+        #expect(output.hasPrefix("Error: ") && output.contains(hint), "\(output)")
+        #expect(output.split(separator: "\n").count == 1, "\(output)")
+    }
+
+    @Test("Without the capabilities it says which it needs")
+    func withoutCapabilities() throws {
+        let (output, exitCode) = try Programs.run(
+            "setpriv --reuid 65534 --clear-groups --inh-caps -all --bounding-set -all "
+                + "\(try Programs.path(of: "echo-server")) --prefix 192.0.2.0/24")
+        #expect(exitCode == 1)
+        #expect(output.contains("CAP_BPF and CAP_NET_ADMIN"), "\(output)")
+    }
+
+    @Test("A prefix that is not routed is named with the command; the end is clean")
+    func notRouted() throws {
+        let server = try Programs.path(of: "echo-server")
+        let (output, _) = try Programs.run(
+            "\(server) --prefix 2001:db8:7::/48 > out-$$ & sleep 1; kill -TERM $!; wait $!; echo code $?; cat out-$$; rm out-$$")
+        #expect(output.contains("ip -6 route add local 2001:db8:7::/48 dev lo"), "\(output)")
+        #expect(output.contains("answering on 2001:db8:7::/48"))
+        #expect(output.contains("code 0"))
+    }
+}
