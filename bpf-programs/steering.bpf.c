@@ -26,6 +26,9 @@
 
 #include "steering_abi.h"
 
+/* The path of a packet that is steered is laid out without jumps where possible. */
+#define likely(x) __builtin_expect(!!(x), 1)
+
 /* Zero-filled, so that a fresh program steers nothing. User space maps it. */
 struct steering_policy policy SEC(".bss.policy");
 
@@ -99,67 +102,79 @@ static __always_inline __u32 word(const __u32 *page, __u32 index)
 	return page[index & (STEERING_PAGE_WORDS - 1)];
 }
 
-/* A way down a trie: where it is, and the bits of the key that are left, the next
- * one on top of `high`. */
-struct walk {
-	__u32 entry;
-	__u64 high, low;
-};
-
-/* Whether there was a node to step into. A node lies in one page. */
-static __always_inline int step(struct walk *at, const __u32 *first, const int large)
+static __always_inline __u32 kind_of(__u32 cell)
 {
-	if ((__s32)at->entry <= 0)
+	return cell >> STEERING_CELL_SHIFT;
+}
+
+static __always_inline int is_label(__u32 cell)
+{
+	return cell >= (__u32)STEERING_FIRST_LABEL << STEERING_CELL_SHIFT;
+}
+
+/* Whether there was a node to step into: from an entry to the next, by the next bits of
+ * the key, which are on top of it. A node lies in one page. */
+static __always_inline int step(__u32 *entry, __u64 *key, const __u32 *first, const int large)
+{
+	if (likely((__s32)*entry <= 0))
 		return 0; /* nothing, or a leaf */
 
-	__u32 shift = at->entry & STEERING_SHIFT_MASK;
-	__u32 node = (at->entry & STEERING_NODE_MASK) >> STEERING_NODE_SHIFT;
+	__u32 shift = *entry & STEERING_SHIFT_MASK;
+	__u32 node = (*entry & STEERING_NODE_MASK) >> STEERING_NODE_SHIFT;
 	const __u32 *page = page_of(first, node, large);
 	if (!page) {
-		at->entry = 0;
+		*entry = 0;
 		return 0;
 	}
-	__u32 bits = at->high >> shift;
-	if (at->entry & STEERING_SKIP)
+	__u32 bits = *key >> shift;
+	if (*entry & STEERING_SKIP)
 		bits = 1 + (word(page, node) != bits);
-	at->entry = word(page, node + bits);
-	at->high = at->high << (64 - shift) | at->low >> shift;
-	at->low <<= 64 - shift;
+	*entry = word(page, node + bits);
+	*key <<= 64 - shift;
 	return 1;
 }
 
 /* Not a loop: to a verifier that follows speculation (no CAP_PERFMON) a loop has no
  * end, and compilers do not promise to unroll one. */
-static __always_inline int four_steps(struct walk *at, const __u32 *first, const int large)
+static __always_inline int four_steps(__u32 *entry, __u64 *key, const __u32 *first, const int large)
 {
-	return step(at, first, large) && step(at, first, large) && step(at, first, large) && step(at, first, large);
+	return step(entry, key, first, large) && step(entry, key, first, large) && step(entry, key, first, large) &&
+	       step(entry, key, first, large);
 }
 
-/* The cell at the leaf, or 0 where nothing is bound. */
-static __always_inline __u32 descend(struct walk at, const __u32 *first, const int depth, const int large)
+/* The leaf, or 0 where nothing is bound. */
+static __always_inline __u32 descend(__u32 entry, __u64 key, const __u32 *first, const int depth, const int large)
 {
-	_Static_assert(STEERING_IPV4_DEPTH == 4 && STEERING_PORT_DEPTH == 4 && STEERING_IPV6_DEPTH == 16, "as below");
-	if (four_steps(&at, first, large) && depth == STEERING_IPV6_DEPTH)
-		four_steps(&at, first, large) && four_steps(&at, first, large) && four_steps(&at, first, large);
-	return at.entry & ~STEERING_LEAF;
+	_Static_assert(STEERING_IPV4_DEPTH == 4 && STEERING_PORT_DEPTH == 4 && STEERING_IPV6_DEPTH == 8, "as below");
+	if (four_steps(&entry, &key, first, large) && depth == STEERING_IPV6_DEPTH)
+		four_steps(&entry, &key, first, large);
+	return entry;
 }
 
-/* The cell for an address. Each family reads its own context fields: the verifier
- * refuses accesses that the compiler merged, hence the barriers. */
-static __always_inline __u32 address_cell(struct bpf_sk_lookup *ctx, const __u32 *first, __u32 ipv6,
+/* The leaf for an address. Each family reads its own context fields: the verifier
+ * refuses accesses that the compiler merged, hence the barriers. The kernel makes four
+ * instructions of each word of an IPv6 address, so the lower half is read where a
+ * prefix reaches into it. */
+static __always_inline __u32 address_leaf(struct bpf_sk_lookup *ctx, const __u32 *first, __u32 ipv6,
 					  const int large)
 {
 	if (!ipv6) {
-		__u64 high = (__u64)bpf_ntohl(ctx->local_ip4) << 32;
+		__u64 key = bpf_be64_to_cpu((__u64)ctx->local_ip4);
 		barrier();
-		struct walk at = { first[STEERING_ROOT_IPV4_AT + (high >> 48)], high << 16, 0 };
-		return descend(at, first, STEERING_IPV4_DEPTH, large);
+		__u32 entry = first[STEERING_ROOT_IPV4_AT + (key >> 48)];
+		return descend(entry, key << 16, first, STEERING_IPV4_DEPTH, large);
 	}
-	__u64 high = (__u64)bpf_ntohl(ctx->local_ip6[0]) << 32 | bpf_ntohl(ctx->local_ip6[1]);
-	__u64 low = (__u64)bpf_ntohl(ctx->local_ip6[2]) << 32 | bpf_ntohl(ctx->local_ip6[3]);
+	__u64 key = bpf_be64_to_cpu((__u64)ctx->local_ip6[1] << 32 | ctx->local_ip6[0]);
 	barrier();
-	struct walk at = { first[STEERING_ROOT_IPV6_AT + (high >> 48)], high << 16 | low >> 48, low << 16 };
-	return descend(at, first, STEERING_IPV6_DEPTH, large);
+	__u32 entry = first[STEERING_ROOT_IPV6_AT + (key >> 48)];
+	__u32 leaf = descend(entry, key << 16, first, STEERING_IPV6_DEPTH, large);
+	if (likely(kind_of(leaf) != STEERING_LOWER))
+		return leaf;
+
+	key = bpf_be64_to_cpu((__u64)ctx->local_ip6[3] << 32 | ctx->local_ip6[2]);
+	__u32 index = leaf & STEERING_CELL_MASK;
+	const __u32 *page = page_of(first, index, large);
+	return page ? descend(word(page, index), key, first, STEERING_IPV6_DEPTH, large) : 0;
 }
 
 /* 0 for a port that no binding names. */
@@ -170,72 +185,85 @@ static __always_inline __u32 port_class(const __u32 *first, __u32 udp, __u32 por
 	return classes[udp << 16 | (port & 0xffff)];
 }
 
-/* The cell for a packet, from large tables. Global, so that the verifier looks at
- * it once and alone. */
+/* The tables in force. */
+static __always_inline const __u32 *first_page(__u64 generation)
+{
+	_Static_assert(STEERING_HALF == sizeof(policy.pages[0]), "the bit is the distance of the halves");
+	return (const void *)policy.pages + (generation & STEERING_HALF);
+}
+
+/* The cell for a packet whose port has a class, from tables in one page. */
+static __always_inline __u32 classify_small(struct bpf_sk_lookup *ctx, const __u32 *first, __u32 class, __u32 ipv6)
+{
+	__u32 leaf = address_leaf(ctx, first, ipv6, 0);
+	if (likely(is_label(leaf)) || kind_of(leaf) != STEERING_ROW)
+		return leaf; /* the same for every port that is bound anywhere */
+	return word(first, (leaf & STEERING_CELL_MASK) + class);
+}
+
+/* The same from large tables. Global, so that the verifier looks at it once and alone. */
 __noinline __u32 classify_large(struct bpf_sk_lookup *ctx)
 {
 	__u64 generation = *(volatile __u64 *)&policy.generation;
-	const __u32 *first = policy.pages[generation & STEERING_HALF];
+	const __u32 *first = first_page(generation);
 	__u32 udp = ctx->protocol & STEERING_UDP, port = ctx->local_port;
 	__u32 class = port_class(first, udp, port);
 	if (!class || !(generation & STEERING_LARGE))
 		return 0;
 
-	__u32 cell = address_cell(ctx, first, ctx->family >> 2 & STEERING_IPV6, 1);
-	if (cell < (__u32)STEERING_ROW << STEERING_CELL_SHIFT)
-		return cell; /* the same for every port that is bound anywhere */
+	__u32 leaf = address_leaf(ctx, first, ctx->family >> 2 & STEERING_IPV6, 1);
+	__u32 tree = kind_of(leaf) == STEERING_TREE;
+	if (!tree && kind_of(leaf) != STEERING_ROW)
+		return leaf;
 
-	__u32 row = cell & STEERING_CELL_MASK;
-	__u32 tree = cell >> STEERING_CELL_SHIFT == STEERING_TREE;
-	__u32 index = row + (tree ? udp : class);
+	__u32 index = (leaf & STEERING_CELL_MASK) + (tree ? udp : class);
 	const __u32 *page = page_of(first, index, 1);
 	if (!page)
 		return 0;
-	cell = word(page, index);
-	if (!tree)
-		return cell;
-	struct walk at = { cell, (__u64)port << 48, 0 };
-	return descend(at, first, STEERING_PORT_DEPTH, 1);
+	__u32 cell = word(page, index);
+	return tree ? descend(cell, (__u64)port << 48, first, STEERING_PORT_DEPTH, 1) : cell;
 }
 
 /* The cell for a packet. */
 static __always_inline __u32 classify(struct bpf_sk_lookup *ctx, __u32 udp, __u32 ipv6)
 {
 	__u64 generation = *(volatile __u64 *)&policy.generation; /* once: one policy for one packet */
-	const __u32 *first = policy.pages[generation & STEERING_HALF];
+	const __u32 *first = first_page(generation);
 	__u32 class = port_class(first, udp, ctx->local_port);
 	if (!class)
 		return 0;
-	if (generation & STEERING_LARGE)
-		return classify_large(ctx);
-
-	__u32 cell = address_cell(ctx, first, ipv6, 0);
-	if (cell < (__u32)STEERING_ROW << STEERING_CELL_SHIFT)
-		return cell; /* the same for every port that is bound anywhere */
-	return word(first, (cell & STEERING_CELL_MASK) + class);
+	if (likely(!(generation & STEERING_LARGE)))
+		return classify_small(ctx, first, class, ipv6);
+	return classify_large(ctx);
 }
 
-static __always_inline int assign(struct bpf_sk_lookup *ctx, __u32 slot, int *found)
+/* 0: steered. NO_SOCKET: the slot is empty. Otherwise the kernel refused the socket. */
+enum { NO_SOCKET = 1 };
+
+static __always_inline long assign(struct bpf_sk_lookup *ctx, const __u32 *slot)
 {
-	struct bpf_sock *socket = bpf_map_lookup_elem(&sockets, &slot);
+	struct bpf_sock *socket = bpf_map_lookup_elem(&sockets, slot);
 	if (!socket)
-		return 0;
+		return NO_SOCKET;
 	/* Of several programs the last one to select wins: the newest, not the oldest. */
 	long error = bpf_sk_assign(ctx, socket, BPF_SK_LOOKUP_F_REPLACE);
 	bpf_sk_release(socket);
-	*found = 1;
-	return !error;
+	return error;
 }
 
-/* The first socket is gone: to another member of its SO_REUSEPORT group or, when
- * none is left, as the label says. Global, so that the ordinary path stays short. */
-__noinline int without_first(struct bpf_sk_lookup *ctx, __u32 destination, __u32 kind, int found)
+/* The first slot failed: to another member of its SO_REUSEPORT group or, when none is
+ * left, as the label says. Global, so that the ordinary path stays short. */
+__noinline int without_first(struct bpf_sk_lookup *ctx, __u32 destination, __u32 cell, long error)
 {
+	int found = error != NO_SOCKET;
 #pragma unroll
-	for (__u32 slot = 1; slot < STEERING_SLOTS; slot++)
-		if (assign(ctx, destination * STEERING_SLOTS + slot, &found))
+	for (__u32 row = 1; row < STEERING_SLOTS; row++) {
+		__u32 slot = row * STEERING_MAX_DESTINATIONS + destination;
+		error = assign(ctx, &slot);
+		if (!error)
 			return SK_PASS;
-
+		found |= error != NO_SOCKET;
+	}
 	struct steering_metrics *counters = bpf_map_lookup_elem(&metrics, &destination);
 	if (counters && found) {
 		counters->incompatible++;
@@ -244,36 +272,35 @@ __noinline int without_first(struct bpf_sk_lookup *ctx, __u32 destination, __u32
 		counters->misses++;
 		barrier();
 	}
-	return kind == STEERING_LABEL_OR_PASS ? SK_PASS : SK_DROP;
+	return kind_of(cell) == STEERING_LABEL_OR_PASS ? SK_PASS : SK_DROP;
 }
 
 SEC("sk_lookup")
 int steer(struct bpf_sk_lookup *ctx)
 {
 	/* TCP is 6 and UDP is 17, AF_INET is 2 and AF_INET6 is 10: one bit each. */
-	__u32 udp = ctx->protocol & STEERING_UDP;
-	__u32 ipv6 = ctx->family >> 2 & STEERING_IPV6;
+	__u32 variant = (ctx->protocol & STEERING_UDP) | (ctx->family >> 2 & STEERING_IPV6);
+	barrier_var(variant); /* one register, not two */
 
-	__u32 cell = classify(ctx, udp, ipv6);
-	__u32 kind = cell >> STEERING_CELL_SHIFT;
-	if (kind == STEERING_NONE)
-		return SK_PASS; /* not ours */
-
-	if (kind <= STEERING_LABEL_OR_PASS) {
-		__u32 destination = (cell & STEERING_CELL_MASK) + ipv6 + udp;
-		int found = 0;
+	__u32 cell = classify(ctx, variant & STEERING_UDP, variant & STEERING_IPV6);
+	if (likely(is_label(cell))) {
+		__u32 destination = (cell & STEERING_CELL_MASK) + variant;
 
 		struct steering_metrics *counters = bpf_map_lookup_elem(&metrics, &destination);
 		if (counters)
 			counters->lookups++;
-		if (assign(ctx, destination * STEERING_SLOTS, &found))
+		long error = assign(ctx, &destination); /* its first slot has its number */
+		if (likely(!error))
 			return SK_PASS; /* steered */
 
-		int verdict = without_first(ctx, destination, kind, found);
+		int verdict = without_first(ctx, destination, cell, error);
 		barrier_var(verdict); /* the verifier does not know it to be 0 or 1 */
 		return verdict ? SK_PASS : SK_DROP;
 	}
 
+	__u32 kind = kind_of(cell);
+	if (kind != STEERING_PASS && kind != STEERING_REFUSE)
+		return SK_PASS; /* not ours */
 	const __u32 zero = 0;
 	struct steering_verdicts *counts = bpf_map_lookup_elem(&verdicts, &zero);
 	if (kind == STEERING_PASS) {

@@ -46,7 +46,7 @@ struct LabelNumbers {
 
     subscript(label: Label) -> UInt32? { numbers[label] }
 
-    /// The label's number; a new one is clean: its counters are zero, its slots empty.
+    /// The label's number, a free one if it has none: whose slots are empty, and whose counters are not.
     ///
     /// - Throws: `tooManyLabels`.
     mutating func assign(_ label: Label) throws(SteeringError) -> UInt32 {

@@ -49,8 +49,8 @@ public struct Label: Sendable, Hashable, Comparable, CustomStringConvertible {
 }
 
 extension Label: ExpressibleByStringLiteral {
-    /// Creates a label from a literal. A literal that is not a label is a programmer's error and traps;
-    /// use ``init(_:)`` for text that comes from outside.
+    /// Creates a label from a literal. A literal that is not a label is a programmer's error and traps, also
+    /// in `try Label("...")`; use ``init(_:)`` with a string for text that comes from outside.
     public init(stringLiteral text: String) {
         precondition(Label.problem(with: text) == nil, "\"\(text)\" is not a label")
         name = text

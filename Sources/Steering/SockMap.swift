@@ -4,8 +4,8 @@ public struct RegisteredSocket: Sendable, Hashable {
     public let destination: Destination
     /// The kernel's identity of it.
     public let cookie: SocketCookie
-    /// Where it is bound; nil when it was closed in this moment.
-    public let boundAddress: SocketAddress?
+    /// Where it was bound when it was registered.
+    public let boundAddress: SocketAddress
     /// Whether it only stands in: another member of its SO_REUSEPORT group is registered before it, and
     /// the kernel spreads over the whole group.
     public let isStandIn: Bool
@@ -37,11 +37,13 @@ public struct SockMap: Sendable {
     ///   `socketNotListening`, `socketNotBound`, `foreignNetworkNamespace`; `tooManyLabels`, `detached`,
     ///   `networkNamespaceGone`.
     public func register(_ descriptor: CInt, as label: Label) throws(SteeringError) {
-        try add(descriptor, as: label) { destination, cookies, socket throws(SteeringError) in
+        try add(descriptor, as: label) { destination, cookies, socket, known throws(SteeringError) in
             if cookies.contains(socket.cookie) { return nil }
             let others = cookies.compactMap { $0 }
             if others.isEmpty { return 0 }
-            guard socket.isReuseport, try isGroup(others, of: socket) else { throw .occupied(destination) }
+            guard others.contains(where: { known[$0]?.isGroup(with: socket) ?? false }) else {
+                throw .occupied(destination)
+            }
             return cookies.firstIndex(of: nil)
         }
     }
@@ -53,7 +55,7 @@ public struct SockMap: Sendable {
     ///
     /// - Throws: As `register`, except `destinationOccupied`.
     public func replace(_ descriptor: CInt, as label: Label) throws(SteeringError) {
-        try add(descriptor, as: label, clearing: true) { _, cookies, socket in
+        try add(descriptor, as: label, clearing: true) { _, cookies, socket, _ in
             cookies[0] == socket.cookie ? nil : 0
         }
     }
@@ -79,17 +81,14 @@ public struct SockMap: Sendable {
     /// - Throws: `detached`, `networkNamespaceGone`.
     public func list() throws(SteeringError) -> [RegisteredSocket] {
         try steering.whileAttached { state throws(SteeringError) in
-            let known = try steering.view.sockets()
             var sockets: [RegisteredSocket] = []
             for label in state.numbers.labels.sorted() {
-                for destination in Destination.all(of: label) {
-                    let number = destination.number(labelNumber: state.numbers[label]!)
-                    for cookie in try SocketSlots(steering.plane).cookies(at: number).compactMap({ $0 }) {
-                        sockets.append(
-                            RegisteredSocket(
-                                destination: destination, cookie: cookie, boundAddress: known[cookie]?.localAddress,
-                                isStandIn: sockets.last?.destination == destination))
-                    }
+                for found in try steering.sockets(of: label, state.numbers) {
+                    guard let socket = state.registered[label]?[found.cookie] else { continue }
+                    sockets.append(
+                        RegisteredSocket(
+                            destination: found.destination, cookie: found.cookie, boundAddress: socket.localAddress,
+                            isStandIn: sockets.last?.destination == found.destination))
                 }
             }
             return sockets
@@ -99,14 +98,17 @@ public struct SockMap: Sendable {
     /// Puts a socket into the slot of each of its destinations that `choose` names; all or none.
     private func add(
         _ descriptor: CInt, as label: Label, clearing: Bool = false,
-        choose: (Destination, [SocketCookie?], SteerableSocket) throws(SteeringError) -> Int?
+        choose: (Destination, [SocketCookie?], SteerableSocket, [SocketCookie: SteerableSocket]) throws(SteeringError)
+            -> Int?
     ) throws(SteeringError) {
         let socket = try SteerableSocket(descriptor)
-        try steering.view.check(descriptor)
+        try steering.namespace.check(descriptor)
         try steering.whileAttached { state throws(SteeringError) in
-            var numbers = state.numbers
-            let labelNumber = try steering.assignNumber(to: label, &numbers)
             let slots = SocketSlots(steering.plane)
+            let known = state.registered[label] ?? [:]
+            var numbers = state.numbers
+            let isNew = numbers[label] == nil
+            let labelNumber = try numbers.assign(label)
 
             var places: [(destination: UInt32, slot: Int)] = []
             var surplus: [(destination: UInt32, slot: Int)] = []
@@ -114,11 +116,12 @@ public struct SockMap: Sendable {
                 let destination = Destination(label, family, socket.transport)
                 let number = destination.number(labelNumber: labelNumber)
                 let cookies = try slots.cookies(at: number)
-                if let slot = try choose(destination, cookies, socket) { places.append((number, slot)) }
+                if let slot = try choose(destination, cookies, socket, known) { places.append((number, slot)) }
                 if clearing {
                     for slot in 1..<cookies.count where cookies[slot] != nil { surplus.append((number, slot)) }
                 }
             }
+            if isNew { try steering.resetCounters(labelNumber) }
             for (index, place) in places.enumerated() {
                 do throws(SteeringError) {
                     try slots.set(descriptor, at: place.destination, slot: place.slot)
@@ -131,6 +134,8 @@ public struct SockMap: Sendable {
             }
             for place in surplus { try slots.clear(at: place.destination, slot: place.slot) }
             state.numbers = numbers
+            state.registered[label, default: [:]][socket.cookie] = socket
+            try forgetClosed(label, &state)
         }
     }
 
@@ -138,27 +143,19 @@ public struct SockMap: Sendable {
         from label: Label, where isMeant: (SocketCookie) -> Bool
     ) throws(SteeringError) {
         try steering.whileAttached { state throws(SteeringError) in
-            let slots = SocketSlots(steering.plane)
-            var removed = 0
-            for destination in Destination.all(of: label) {
-                guard let number = state.numbers[label].map({ destination.number(labelNumber: $0) }) else { break }
-                for (slot, cookie) in try slots.cookies(at: number).enumerated() {
-                    guard let cookie, isMeant(cookie) else { continue }
-                    try slots.clear(at: number, slot: slot)
-                    removed += 1
-                }
-            }
-            guard removed > 0 else { throw .notRegistered(label) }
-            try steering.releaseUnusedNumbers(&state)
+            let meant = try steering.sockets(of: label, state.numbers).filter { isMeant($0.cookie) }
+            guard !meant.isEmpty else { throw .notRegistered(label) }
+            for socket in meant { try SocketSlots(steering.plane).clear(at: socket.number, slot: socket.slot) }
+            try forgetClosed(label, &state)
+            if state.registered[label] == nil, !state.policy.labels.contains(label) { state.numbers.release(label) }
         }
     }
 
-    /// Whether sockets share a SO_REUSEPORT group with another: they are bound where it is.
-    private func isGroup(_ cookies: [SocketCookie], of socket: SteerableSocket) throws(SteeringError) -> Bool {
-        let known = try steering.view.sockets()
-        return cookies.contains {
-            known[$0]?.transport == socket.transport && known[$0]?.localAddress == socket.localAddress
-        }
+    /// Keeps what is known of a label's sockets to those that are in the map.
+    private func forgetClosed(_ label: Label, _ state: inout SocketSteering.State) throws(SteeringError) {
+        let present = Set(try steering.sockets(of: label, state.numbers).map(\.cookie))
+        let known = state.registered[label, default: [:]].filter { present.contains($0.key) }
+        state.registered[label] = known.isEmpty ? nil : known
     }
 }
 

@@ -1,3 +1,4 @@
+import CSteering
 import Synchronization
 
 /// The steering of one network namespace: a policy in force, and the sockets that its labels lead to.
@@ -26,10 +27,12 @@ public final class SocketSteering: Sendable {
         var memory: PolicyMemory
         var policy = Policy()
         var numbers = LabelNumbers()
+        /// What was registered; some may have been closed since, which the map knows.
+        var registered: [Label: [SocketCookie: SteerableSocket]] = [:]
     }
 
     let plane: DataPlane
-    let view: NamespaceView
+    let namespace: NamespaceIdentity
     private let state: Mutex<State>
 
     /// Loads the program and attaches it to the calling thread's network namespace.
@@ -54,7 +57,7 @@ public final class SocketSteering: Sendable {
 
     /// Attaches another build of the program.
     package init(_ namespace: borrowing NetworkNamespace, object: [UInt8]?) throws(SteeringError) {
-        view = try NamespaceView.open(namespace)
+        self.namespace = try NamespaceIdentity(namespace)
         plane = try DataPlane(object: object)
         let memory = try PolicyMemory(plane)
         state = Mutex(State(link: try plane.attach(to: namespace), memory: memory))
@@ -178,38 +181,41 @@ public final class SocketSteering: Sendable {
     private func install(
         _ policy: Policy, _ state: inout State, forms: [Tables.Form] = Tables.Form.allCases
     ) throws(SteeringError) {
+        let labels = policy.labels
         var numbers = state.numbers
-        for label in policy.labels { try assignNumber(to: label, &numbers) }
+        for label in Array(numbers.labels) where !labels.contains(label) {
+            if try sockets(of: label, numbers).isEmpty { numbers.release(label) }
+        }
+        let fresh = labels.filter { numbers[$0] == nil }
+        for label in fresh { _ = try numbers.assign(label) }
+
         let tables = try Tables(policy, forms: forms) { numbers[$0]! }
+        for label in fresh { try resetCounters(numbers[label]!) }
         try state.memory.publish(tables, plane)
         state.policy = policy
         state.numbers = numbers
-        try releaseUnusedNumbers(&state)
+        state.registered = state.registered.filter { numbers[$0.key] != nil }
     }
 
-    /// Gives a label a number, with counters at zero.
-    @discardableResult
-    func assignNumber(to label: Label, _ numbers: inout LabelNumbers) throws(SteeringError) -> UInt32 {
-        if let number = numbers[label] { return number }
-        let number = try numbers.assign(label)
-        let counters = try Counters(plane)
+    /// The cookies in a label's slots, by destination and slot.
+    func sockets(
+        of label: Label, _ numbers: LabelNumbers
+    ) throws(SteeringError) -> [(destination: Destination, number: UInt32, slot: Int, cookie: SocketCookie)] {
+        guard let labelNumber = numbers[label] else { return [] }
+        var found: [(Destination, UInt32, Int, SocketCookie)] = []
         for destination in Destination.all(of: label) {
-            try counters.reset(destination.number(labelNumber: number))
+            let number = destination.number(labelNumber: labelNumber)
+            for (slot, cookie) in try SocketSlots(plane).cookies(at: number).enumerated() {
+                if let cookie { found.append((destination, number, slot, cookie)) }
+            }
         }
-        return number
+        return found
     }
 
-    /// Frees the numbers of labels that neither a binding nor a socket needs.
-    func releaseUnusedNumbers(_ state: inout State) throws(SteeringError) {
-        let slots = SocketSlots(plane)
-        let inUse = state.policy.labels
-        for label in Array(state.numbers.labels) where !inUse.contains(label) {
-            var sockets = 0
-            for destination in Destination.all(of: label) {
-                let number = destination.number(labelNumber: state.numbers[label]!)
-                sockets += try slots.cookies(at: number).count { $0 != nil }
-            }
-            if sockets == 0 { state.numbers.release(label) }
+    func resetCounters(_ labelNumber: UInt32) throws(SteeringError) {
+        let counters = try Counters(plane)
+        for number in 0..<UInt32(STEERING_DESTINATIONS_PER_LABEL) {
+            try counters.reset(labelNumber * UInt32(STEERING_DESTINATIONS_PER_LABEL) + number)
         }
     }
 }

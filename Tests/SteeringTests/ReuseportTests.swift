@@ -71,7 +71,8 @@ struct ReuseportTests {
                 members.append(try TestSocket(flow.transport, on: address, .reusePort))
                 try steering.sockets.register(members[1].socket, as: "web")
                 try verify(
-                    Set(try steering.sockets.list().map(\.cookie.rawValue)), is: Set(members.map(\.cookie)), "registered")
+                    Set(try steering.sockets.list().map(\.cookie.rawValue)), is: Set(members.map(\.cookie)),
+                    "registered")
                 let delivery = try Traffic.deliver(flow.transport, to: flow.host(1, port: 7000), among: members)
                 try verify(delivery != .refused && delivery != .lost, "\(delivery)")
             }

@@ -47,7 +47,9 @@ struct SelftestBehaviourTests {
         }
     }
 
-    @Test("An IPv6 socket that is bound to one IPv6 address is no dual-stack socket", arguments: TransportProtocol.allCases)
+    @Test(
+        "An IPv6 socket that is bound to one IPv6 address is no dual-stack socket",
+        arguments: TransportProtocol.allCases)
     func notDualStack(transport: TransportProtocol) async throws {
         try await withNetworkNamespace(routing: Flow.prefixes) {
             let steering = try SocketSteering.attach()
@@ -75,7 +77,8 @@ struct SelftestBehaviourTests {
         }
     }
 
-    @Test("A label without a socket refuses, or passes to a listener behind it, as its options say", arguments: Flow.all)
+    @Test(
+        "A label without a socket refuses, or passes to a listener behind it, as its options say", arguments: Flow.all)
     func withoutSocket(flow: Flow) async throws {
         try await withNetworkNamespace(routing: Flow.prefixes) {
             let steering = try SocketSteering.attach()

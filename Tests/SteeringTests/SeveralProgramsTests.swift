@@ -29,9 +29,9 @@ struct SeveralProgramsTests {
             // What counts is the order of attaching, not of binding.
             try actors[0].steering.bind("web", .both, to: PrefixPool([flow.only(1)]), ports: [7007])
             try verify(try Traffic.deliver(flow.transport, to: target, among: sockets), is: .to(1), "first bound again")
-            try actors[1].steering.detach()
+            actors[1].steering.detach()
             try verify(try Traffic.deliver(flow.transport, to: target, among: sockets), is: .to(0), "first alone")
-            try actors[0].steering.detach()
+            actors[0].steering.detach()
             try verify(try Traffic.deliver(flow.transport, to: target, among: sockets), is: .refused, "none")
         }
     }

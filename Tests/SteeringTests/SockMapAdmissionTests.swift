@@ -44,13 +44,22 @@ struct SockMapAdmissionTests {
             try verify(listen(made.rawValue, 1), is: 0, "listen")
             return made
         },
-        Refusal("a raw ICMP socket", .unsupportedProtocol) { try open(AF_INET, CInt(SOCK_RAW.rawValue), CInt(IPPROTO_ICMP)) },
-        Refusal("a raw UDP socket", .unsupportedProtocol) { try open(AF_INET, CInt(SOCK_RAW.rawValue), CInt(IPPROTO_UDP)) },
-        Refusal("a raw TCP socket", .unsupportedProtocol) { try open(AF_INET6, CInt(SOCK_RAW.rawValue), CInt(IPPROTO_TCP)) },
+        Refusal("a raw ICMP socket", .unsupportedProtocol) {
+            try open(AF_INET, CInt(SOCK_RAW.rawValue), CInt(IPPROTO_ICMP))
+        },
+        Refusal("a raw UDP socket", .unsupportedProtocol) {
+            try open(AF_INET, CInt(SOCK_RAW.rawValue), CInt(IPPROTO_UDP))
+        },
+        Refusal("a raw TCP socket", .unsupportedProtocol) {
+            try open(AF_INET6, CInt(SOCK_RAW.rawValue), CInt(IPPROTO_TCP))
+        },
         Refusal("a netlink socket", .unsupportedProtocol) { try open(AF_NETLINK, CInt(SOCK_RAW.rawValue)) },
         Refusal("a connected TCP socket", .socketConnected) {
             let listener = try Flow(.tcp, .ipv4).socket()
-            return try Traffic.connect(.tcp, to: listener.address)!
+            let client = try Traffic.connect(.tcp, to: listener.address)!
+            // Still connected when the other end has closed.
+            defer { withExtendedLifetime(client.rawValue) {} }
+            return Traffic.accept(on: listener.descriptor)!
         },
         Refusal("a connected UDP socket", .socketConnected) {
             try Traffic.connect(.udp, to: SocketAddress("[::1]:9"))!
@@ -58,11 +67,15 @@ struct SockMapAdmissionTests {
         Refusal("a TCP socket that is bound but does not listen", .socketNotListening) {
             try bound(CInt(SOCK_STREAM.rawValue), 0)
         },
-        Refusal("a TCP socket that is not bound", .socketNotListening) { try open(AF_INET, CInt(SOCK_STREAM.rawValue)) },
+        Refusal("a TCP socket that is not bound", .socketNotListening) {
+            try open(AF_INET, CInt(SOCK_STREAM.rawValue))
+        },
         Refusal("a UDP socket that is not bound", .socketNotBound) { try open(AF_INET6, CInt(SOCK_DGRAM.rawValue)) },
         Refusal("a TCP listener of another network namespace", .foreignNetworkNamespace) {
             OwnedDescriptor(
-                owning: try inAnotherNetworkNamespace { try OwnedDescriptor.listener(on: Flow(.tcp, .ipv4).loopback).release() })
+                owning: try inAnotherNetworkNamespace {
+                    try OwnedDescriptor.listener(on: Flow(.tcp, .ipv4).loopback).release()
+                })
         },
         Refusal("a UDP receiver of another network namespace", .foreignNetworkNamespace) {
             OwnedDescriptor(
@@ -100,7 +113,8 @@ struct SockMapAdmissionTests {
     }
 
     /// Neither under a label that has sockets nor under a new one, neither to register nor to replace.
-    private static func verifyRefused(_ descriptor: CInt, _ code: SteeringError.Code, _ steering: SocketSteering) throws {
+    private static func verifyRefused(_ descriptor: CInt, _ code: SteeringError.Code, _ steering: SocketSteering) throws
+    {
         let before = try steering.sockets.list()
         try verify(before.count, is: 4, "sockets")
         for label in ["web", "new"] as [Label] {

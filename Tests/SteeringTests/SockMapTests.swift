@@ -29,7 +29,8 @@ struct SockMapTests {
                     Destination("only", .ipv6, transport),
                 ])
             try verify(list.map(\.cookie.rawValue), is: [both.cookie, both.cookie, only.cookie], "cookies")
-            try verify(list.map(\.boundAddress), is: [try both.address, try both.address, try only.address], "addresses")
+            try verify(
+                list.map(\.boundAddress), is: [try both.address, try both.address, try only.address], "addresses")
             try verify(list.map(\.isStandIn), is: [false, false, false], "stand-ins")
         }
     }
@@ -156,7 +157,8 @@ struct SockMapTests {
             var seen: [UInt64: Int] = [:]
             while !done.isFinished || seen.values.reduce(0, +) < 2000 {
                 let (verdict, cookie) = try steering.testRun(flow.transport, to: flow.host(1, port: 7000))
-                try verify(verdict == 1 && cookies.contains(cookie?.rawValue ?? 0), "\(verdict) \(cookie?.description ?? "-")")
+                try verify(
+                    verdict == 1 && cookies.contains(cookie?.rawValue ?? 0), "\(verdict) \(cookie?.description ?? "-")")
                 seen[cookie!.rawValue, default: 0] += 1
             }
             try verify(done.wait(), is: nil)

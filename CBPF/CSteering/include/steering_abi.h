@@ -38,7 +38,7 @@ enum {
  * An entry of a trie: over the address, or over the port.
  *
  *   0              nothing is bound here
- *   LEAF | cell    what happens
+ *   a cell         what happens: its highest bit, LEAF, is set
  *   otherwise      a node that takes the next n bits of the key. Bits 0-5 are
  *                  64 - n; with bit 5, which n <= 32 always sets, bits 5-29 are
  *                  the word where the node begins: an odd one. A branch (n <= 16)
@@ -52,34 +52,39 @@ enum {
 	STEERING_NODE_MASK = STEERING_SKIP - 1,
 	STEERING_MAX_SKIP = 32,
 
-	/* Nodes on a path, at most: below the IPv4 root, the IPv6 root, over a port. */
+	/* Nodes on a path, at most: below the IPv4 root, in each half of an IPv6 address,
+	 * over a port. */
 	STEERING_IPV4_DEPTH = 4,
-	STEERING_IPV6_DEPTH = 16,
+	STEERING_IPV6_DEPTH = 8,
 	STEERING_PORT_DEPTH = 4,
 };
 #define STEERING_LEAF 0x80000000u
 
-/* A cell: a kind in bits 28-30, then a number. */
+/*
+ * A cell: 0, or a kind in bits 28-31, then a number. Kinds with a label are the
+ * greatest: the program, which is mostly run for them, compares once.
+ */
 enum {
 	STEERING_CELL_SHIFT = 28,
 	STEERING_CELL_MASK = (1 << STEERING_CELL_SHIFT) - 1,
 
-	STEERING_NONE = 0,
-	STEERING_LABEL_OR_REFUSE = 1, /* label x 4: to its socket; without one, refuse */
-	STEERING_LABEL_OR_PASS = 2, /* label x 4: to its socket; without one, pass */
-	STEERING_REFUSE = 3,
-	STEERING_PASS = 4,
-	STEERING_MORE = 5, /* reserved: a word, a list to match source prefix and interface */
+	/* Only in the trie over the address: */
+	STEERING_LOWER = 8, /* IPv6, below bit 64: a word, the entry of a trie over the other 64 */
+	STEERING_ROW = 9, /* by port: a word, cells, one for each port class */
+	STEERING_TREE = 10, /* by port: a word, two entries, TCP and UDP, of tries over the port */
 
-	/* In the trie over the address, where the outcome depends on the port: */
-	STEERING_ROW = 6, /* a word: cells, one for each port class */
-	STEERING_TREE = 7, /* a word: two entries, TCP and UDP, of tries over the port */
+	STEERING_MORE = 11, /* reserved: a word, a list to match source prefix and interface */
+	STEERING_PASS = 12,
+	STEERING_REFUSE = 13,
+	STEERING_LABEL_OR_PASS = 14, /* label x 4: to its socket; without one, pass */
+	STEERING_LABEL_OR_REFUSE = 15, /* label x 4: to its socket; without one, refuse */
+	STEERING_FIRST_LABEL = STEERING_LABEL_OR_PASS,
 };
 
 /*
- * Destination: label x family x protocol. Each has a run of slots in `sockets`:
- * the first holds the socket, the rest hold other members of its SO_REUSEPORT
- * group, which stand in when it is closed.
+ * Destination: label x family x protocol. Each has slots in `sockets`, at its number,
+ * its number + STEERING_MAX_DESTINATIONS and so on: the first holds the socket, the
+ * rest hold other members of its SO_REUSEPORT group, which stand in when it is closed.
  */
 enum {
 	STEERING_MAX_LABELS = 1024,
@@ -99,15 +104,15 @@ struct steering_header {
 	__u32 port_classes; /* 0: the rows are tries over the port */
 };
 
-/* Bits of the generation: which half is in force, and whether it has further
- * pages. The rest counts. */
+/* Bits of the generation: which half is in force (the bit is also the half's distance in
+ * bytes), and whether it has further pages. The rest counts. */
 enum {
-	STEERING_HALF = 1,
-	STEERING_LARGE = 2,
-	STEERING_GENERATION_STEP = 4,
+	STEERING_HALF = STEERING_PAGE_WORDS * 4,
+	STEERING_GENERATION_STEP = 2 * STEERING_HALF,
 
 	STEERING_POLICY_PAGES_AT = 4096, /* bytes from the start of struct steering_policy */
 };
+#define STEERING_LARGE 0x8000000000000000ull /* the sign: cheap to test */
 
 /* The policy in force and, in the other half, the last or the next one. */
 struct steering_policy {

@@ -3,6 +3,8 @@ import CSteering
 /// A trie over the address whose nodes take as many bits as pays: a skip where all prefixes agree, a
 /// branch sized by their number elsewhere (level and path compression, Nilsson and Karlsson, "IP-Address
 /// Lookup Using LC-Tries", 1999).
+///
+/// The lower half of an IPv6 address has tries of its own: the program reads it only where one is.
 struct AddressTrie {
     /// A prefix, its bits on top, and the leaf for its addresses.
     struct Item {
@@ -27,17 +29,35 @@ struct AddressTrie {
         fill(&root, with: items[...], taken: 0, bits: Int(STEERING_ROOT_BITS), steps: depth, &writer)
     }
 
-    /// The entry for the addresses under `taken` bits, which `items` share and all exceed.
+    /// Nodes do not take bits of both halves of an IPv6 address.
+    private static let half = 64
+
+    /// The entry for the addresses under `taken` bits, which `items` share and all exceed: a node, or the
+    /// cell that leads to the lower half.
     private func entry(
+        _ items: ArraySlice<Item>, taken: Int, steps: Int, inherited: UInt32, _ writer: inout TableWriter
+    ) -> UInt32 {
+        guard taken == Self.half else {
+            return node(items, taken: taken, steps: steps, inherited: inherited, &writer)
+        }
+        let lower = node(items, taken: taken, steps: depth, inherited: inherited, &writer)
+        return Self.isFinal(lower) ? lower : cell(kind: STEERING_LOWER, writer.row([lower]))
+    }
+
+    /// Whether no node follows.
+    private static func isFinal(_ entry: UInt32) -> Bool { entry == 0 || entry & STEERING_LEAF != 0 }
+
+    private func node(
         _ items: ArraySlice<Item>, taken: Int, steps: Int, inherited: UInt32, _ writer: inout TableWriter
     ) -> UInt32 {
         guard let first = items.first, let last = items.last, !writer.isFull else { return inherited }
         // The first item is the shortest of those whose further bits are all zero, so none ends earlier.
-        let common = min((first.key ^ last.key).leadingZeroBitCount, first.length) - taken
-        let longest = items.reduce(0) { max($0, $1.length) } - taken
+        let end = taken < Self.half ? Self.half : 2 * Self.half
+        let common = min((first.key ^ last.key).leadingZeroBitCount, first.length, end) - taken
+        let longest = min(items.reduce(0) { max($0, $1.length) }, end) - taken
         let needed = (longest + steps - 1) / steps
 
-        if common >= max(5, needed) {
+        if common >= max(3, needed) {
             let bits = min(common, 32)
             var inside = inherited
             var rest = items
@@ -50,11 +70,12 @@ struct AddressTrie {
             return writer.skip(first.key.bits(bits, after: taken), bits: bits, then: then, otherwise: inherited)
         }
 
-        let wanted = Int.bitWidth - (items.count - 1).leadingZeroBitCount
+        // Some entries an item: the fewer items share an entry, the fewer nodes follow.
+        let wanted = Int.bitWidth - (items.count - 1).leadingZeroBitCount + 2
         let bits = min(longest, max(needed, min(wanted, 12)))
         var entries = [UInt32](repeating: inherited, count: 1 << bits)[...]
         fill(&entries, with: items, taken: taken, bits: bits, steps: steps - 1, &writer)
-        if entries.allSatisfy({ $0 == entries[0] && ($0 == 0 || $0 & STEERING_LEAF != 0) }) { return entries[0] }
+        if entries.allSatisfy({ $0 == entries[0] && Self.isFinal($0) }) { return entries[0] }
         return writer.branch(Array(entries), bits: bits)
     }
 

@@ -57,9 +57,10 @@ struct PortClasses {
     /// For each protocol: every port at which some row's outcome changes.
     static func starts(of rows: [PortRow]) -> [[Int]] {
         (0...1).map { transport in
-            var marked = [Bool](repeating: false, count: 65_536)
-            for row in rows { for span in row.spans[transport] { marked[span.start] = true } }
-            return marked.indices.filter { marked[$0] }
+            var starts = rows.flatMap { $0.spans[transport].map(\.start) }
+            starts.sort()
+            starts.removeRepeats()
+            return starts
         }
     }
 

@@ -16,7 +16,7 @@ struct PortTrie {
     ) -> UInt32 {
         let end = start + 1 << bits
         var rest = spans
-        if rest.count < 2 || rest[rest.startIndex + 1].start >= end { return leaf(rest[rest.startIndex].cell) }
+        if rest.count < 2 || rest[rest.startIndex + 1].start >= end { return rest[rest.startIndex].cell }
 
         let stride = 16 / Int(STEERING_PORT_DEPTH)
         let below = bits - stride

@@ -54,8 +54,6 @@ struct TableWriter {
     }
 }
 
-func leaf(_ cell: UInt32) -> UInt32 { cell == 0 ? 0 : STEERING_LEAF | cell }
-
 func cell(kind: Int, _ number: UInt32) -> UInt32 {
     UInt32(kind) << UInt32(STEERING_CELL_SHIFT) | number
 }

@@ -87,14 +87,14 @@ package struct Tables: Sendable {
         if let classes {
             return classes.rows.map { cells in
                 // Many policies bind the same ports everywhere: then the address decides alone.
-                if cells.dropFirst().allSatisfy({ $0 == cells.last }) { return leaf(cells.last!) }
-                return leaf(cell(kind: STEERING_ROW, writer.row(cells)))
+                if cells.dropFirst().allSatisfy({ $0 == cells.last }) { return cells.last! }
+                return cell(kind: STEERING_ROW, writer.row(cells))
             }
         }
         var tries = PortTrie()
         return rows.map { row in
-            if row.spans[0] == row.spans[1], row.spans[0].count == 1 { return leaf(row.spans[0][0].cell) }
-            return leaf(cell(kind: STEERING_TREE, tries.row(row, &writer)))
+            if row.spans[0] == row.spans[1], row.spans[0].count == 1 { return row.spans[0][0].cell }
+            return cell(kind: STEERING_TREE, tries.row(row, &writer))
         }
     }
 

@@ -26,6 +26,7 @@ public struct AddressedUDPSocket: ~Copyable {
     /// The socket that receives: register this one.
     public let receiver: OwnedDescriptor
     private let bound: SocketAddress
+    private let isDualStack: Bool
     private var senders: [SocketAddress: Sender] = [:]
     private var clock: UInt64 = 0
     private var buffer = [UInt8](repeating: 0, count: 65_536)
@@ -49,6 +50,7 @@ public struct AddressedUDPSocket: ~Copyable {
         if bound.address.family == .ipv6 {
             try setOption(receiver.rawValue, 74 /* IPV6_RECVORIGDSTADDR */, level: CInt(IPPROTO_IPV6), true)
         }
+        isDualStack = try SteerableSocket.isDualStack(descriptor, bound.address.family)
         self.bound = bound
         self.receiver = receiver
     }
@@ -91,8 +93,10 @@ public struct AddressedUDPSocket: ~Copyable {
     public mutating func send(
         _ payload: [UInt8], from source: SocketAddress, to destination: SocketAddress
     ) throws(SteeringError) -> Bool {
-        let socket = try socketToSend(from: source)
-        let (from, to) = (source.storage.0, destination.storage.0)
+        let (socket, isIPv6) = try socketToSend(from: source)
+        // An IPv6 socket sends IPv4 between mapped addresses.
+        let from = isIPv6 ? source.mapped.storage.0 : source.storage.0
+        let to = isIPv6 ? destination.mapped.storage.0 : destination.storage.0
         let sent = withUnsafePointer(to: from) { from in
             withUnsafePointer(to: to) { to in csteering_send(socket, payload, payload.count, from, to) }
         }
@@ -105,16 +109,19 @@ public struct AddressedUDPSocket: ~Copyable {
         }
     }
 
-    /// The receiver itself for its own family and port, a sender socket otherwise.
-    private mutating func socketToSend(from source: SocketAddress) throws(SteeringError) -> CInt {
-        if source.port == bound.port, source.address.family == bound.address.family { return receiver.rawValue }
+    /// The receiver itself for its own port, a sender socket otherwise; and whether it is an IPv6 socket.
+    private mutating func socketToSend(from source: SocketAddress) throws(SteeringError) -> (CInt, Bool) {
+        let isIPv6 = bound.address.family == .ipv6
+        if source.port == bound.port, isDualStack || source.address.family == bound.address.family {
+            return (receiver.rawValue, isIPv6)
+        }
         // One per port and family: bound to the first address that needs it, told the source each time.
         let unspecified = source.address.family == .ipv4 ? IPAddress(ipv4: 0) : IPAddress(ipv6: 0)
         let key = SocketAddress(unspecified, port: source.port)
         clock += 1
         if let sender = senders[key] {
             sender.lastUse = clock
-            return sender.socket.rawValue
+            return (sender.socket.rawValue, source.address.family == .ipv6)
         }
         if senders.count >= Self.maximumSenders, let oldest = senders.min(by: { $0.value.lastUse < $1.value.lastUse }) {
             senders[oldest.key] = nil
@@ -128,7 +135,7 @@ public struct AddressedUDPSocket: ~Copyable {
         let sender = Sender(socket)
         sender.lastUse = clock
         senders[key] = sender
-        return descriptor
+        return (descriptor, source.address.family == .ipv6)
     }
 }
 

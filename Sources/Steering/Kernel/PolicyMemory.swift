@@ -27,7 +27,7 @@ struct PolicyMemory: ~Copyable {
     /// - Throws: `missingCapability`, for large tables: pages are new maps, which CAP_BPF may create. The
     ///   tables in force have not changed then.
     mutating func publish(_ tables: Tables, _ plane: borrowing DataPlane) throws(SteeringError) {
-        let half = Int((generation & UInt64(STEERING_HALF)) ^ 1)
+        let half = generation & UInt64(STEERING_HALF) == 0 ? 1 : 0
         let offset = try writeFurtherPages(of: tables, half: half, plane)
 
         tables.first.withUnsafeBytes { words in
@@ -36,8 +36,9 @@ struct PolicyMemory: ~Copyable {
             let header = pages + half * words.count + Int(STEERING_HEADER_AT) * 4
             header.assumingMemoryBound(to: steering_header.self).pointee.pages_offset = offset
         }
-        let count = (generation / UInt64(STEERING_GENERATION_STEP) + 1) * UInt64(STEERING_GENERATION_STEP)
-        generation = count | UInt64(half) | (tables.isLarge ? UInt64(STEERING_LARGE) : 0)
+        let step = UInt64(STEERING_GENERATION_STEP)
+        let count = ((generation & ~STEERING_LARGE) / step + 1) * step
+        generation = count | UInt64(half * Int(STEERING_HALF)) | (tables.isLarge ? STEERING_LARGE : 0)
         csteering_publish(memory.pointer(to: \.generation)!, generation)
         try plane.waitForRuns()
         dropFurtherPages(half: half ^ 1, count: furtherPages, plane)

@@ -49,6 +49,12 @@ extension SocketAddress {
     /// An IPv4-mapped address as IPv4.
     var unmapped: SocketAddress { SocketAddress(address.unmapped, port: port) }
 
+    /// An IPv4 address as IPv4-mapped IPv6.
+    var mapped: SocketAddress {
+        guard address.family == .ipv4 else { return self }
+        return SocketAddress(IPAddress(ipv6: 0xffff << 32 | address.bits), port: port)
+    }
+
     /// Calls something like bind.
     func pass(
         to name: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> CInt

@@ -16,7 +16,7 @@ public struct SocketCookie: Sendable, Hashable, Comparable, CustomStringConverti
 }
 
 /// What a descriptor says about its socket, if the kernel can steer to it.
-struct SteerableSocket {
+struct SteerableSocket: Sendable {
     let cookie: SocketCookie
     let transport: TransportProtocol
     /// The families of the packets that it can receive: both, for a dual-stack socket.
@@ -33,11 +33,12 @@ struct SteerableSocket {
         guard domain == AF_INET || domain == AF_INET6 else {
             throw .notSteerable(.unsupportedProtocol, "of address family \(domain)", "TCP or UDP socket")
         }
-        switch number {
-        case CInt(IPPROTO_TCP): transport = .tcp
-        case CInt(IPPROTO_UDP): transport = .udp
-        case 262: throw .notSteerable(.multipathTCP, "a Multipath TCP socket", "plain TCP socket (IPPROTO_TCP)")
-        case CInt(IPPROTO_UDPLITE): throw .notSteerable(.udpLite, "a UDP-Lite socket", "plain UDP socket")
+        // The type too: raw sockets of these protocols exist.
+        switch (number, kind) {
+        case (CInt(IPPROTO_TCP), CInt(SOCK_STREAM.rawValue)): transport = .tcp
+        case (CInt(IPPROTO_UDP), CInt(SOCK_DGRAM.rawValue)): transport = .udp
+        case (262, _): throw .notSteerable(.multipathTCP, "a Multipath TCP socket", "plain TCP socket (IPPROTO_TCP)")
+        case (CInt(IPPROTO_UDPLITE), _): throw .notSteerable(.udpLite, "a UDP-Lite socket", "plain UDP socket")
         default:
             throw .notSteerable(
                 .unsupportedProtocol, "of type \(kind) and protocol \(number)", "TCP listener or a UDP socket")
@@ -66,13 +67,21 @@ struct SteerableSocket {
         }
         localAddress = address
         isReuseport = try Self.option(descriptor, SO_REUSEPORT) == 1
-        if domain == AF_INET {
-            families = [.ipv4]
-        } else {
-            let only = try Self.option(descriptor, CInt(IPV6_V6ONLY), level: CInt(IPPROTO_IPV6)) == 1
-            families = only ? [.ipv6] : [.ipv4, .ipv6]
-        }
+        let family: IPFamily = domain == AF_INET ? .ipv4 : .ipv6
+        families = try Self.isDualStack(descriptor, family) ? IPFamily.allCases : [family]
         cookie = try Self.cookie(descriptor)
+    }
+
+    /// Whether two sockets share a SO_REUSEPORT group: the kernel binds no others to one address.
+    func isGroup(with other: SteerableSocket) -> Bool {
+        isReuseport && other.isReuseport && transport == other.transport && localAddress == other.localAddress
+            && families == other.families
+    }
+
+    /// Whether an IPv6 socket receives IPv4 too.
+    static func isDualStack(_ descriptor: CInt, _ family: IPFamily) throws(SteeringError) -> Bool {
+        guard family == .ipv6 else { return false }
+        return try option(descriptor, CInt(IPV6_V6ONLY), level: CInt(IPPROTO_IPV6)) == 0
     }
 
     static func cookie(_ descriptor: CInt) throws(SteeringError) -> SocketCookie {

@@ -39,6 +39,6 @@ struct SocketSlots {
     }
 
     private static func key(_ destination: UInt32, _ slot: Int) -> UInt32 {
-        destination * UInt32(STEERING_SLOTS) + UInt32(slot)
+        destination + UInt32(slot) * UInt32(STEERING_MAX_DESTINATIONS)
     }
 }

@@ -1,3 +1,4 @@
+import CSteering
 import Glibc
 
 /// How a socket is made. See socket(7), ip(7), ipv6(7).

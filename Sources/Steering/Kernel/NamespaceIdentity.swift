@@ -1,0 +1,32 @@
+import Glibc
+
+/// Tells whether a socket belongs to a network namespace, which the kernel itself does not check. Holds
+/// nothing open: a namespace may end under its steering.
+struct NamespaceIdentity: Sendable {
+    private let inode: UInt64
+    /// Nil before Linux 5.14.
+    private let cookie: UInt64?
+
+    /// - Throws: `missingCapability` when the calling thread may not enter the namespace.
+    init(_ namespace: borrowing NetworkNamespace) throws(SteeringError) {
+        inode = namespace.inode
+        cookie = try namespace.run { () throws(SteeringError) in
+            let probe = try OwnedDescriptor.receiver(on: SocketAddress(IPAddress(ipv4: 0), port: 0))
+            return SteerableSocket.namespaceCookie(probe.rawValue)
+        }
+    }
+
+    /// Throws `foreignNetworkNamespace` for a socket that belongs elsewhere.
+    func check(_ descriptor: CInt) throws(SteeringError) {
+        if let cookie, let other = SteerableSocket.namespaceCookie(descriptor) {
+            guard cookie == other else { throw .foreignNamespace }
+            return
+        }
+        // Before Linux 5.14. Needs CAP_NET_ADMIN.
+        let namespace = OwnedDescriptor(
+            owning: try systemCall("ioctl(SIOCGSKNS)") { ioctl(descriptor, UInt(0x894C), 0) })
+        var status = stat()
+        try systemCall("fstat") { fstat(namespace.rawValue, &status) }
+        guard UInt64(status.st_ino) == inode else { throw .foreignNamespace }
+    }
+}

@@ -1,0 +1,159 @@
+import Glibc
+import KernelTestSupport
+import Steering
+import Testing
+
+/// A policy is swapped in one step: every packet is judged by one of the two, wholly.
+@Suite(.kernel, .serialized)
+struct AtomicSwapTests {
+    /// A swap takes some milliseconds, the grace period.
+    static let swaps = getenv("STEERING_SWAPS").flatMap { Int(String(cString: $0)) } ?? 2000
+
+    @Test("While policies that disagree everywhere are swapped, no packet meets a third outcome")
+    func onlyOneOrTheOther() async throws {
+        let seen = try await withNetworkNamespace(routing: Flow.prefixes) { try swapAndWatch(swaps: Self.swaps) }
+        // Both often, or nothing was shown.
+        for watcher in seen {
+            #expect(watcher.outcomes[0] > Self.swaps / 20, "\(watcher)")
+            #expect(watcher.outcomes[1] > Self.swaps / 20, "\(watcher)")
+            #expect(watcher.changes > Self.swaps / 20, "\(watcher)")
+        }
+    }
+}
+
+/// How often a watcher met each policy, and the other one than the time before.
+private struct Seen: Sendable {
+    var outcomes = [0, 0]
+    var changes = 0
+    private var last = 0
+
+    init() {}
+
+    mutating func note(_ policy: Int) {
+        outcomes[policy] += 1
+        if policy != last { changes += 1 }
+        last = policy
+    }
+}
+
+/// What both policies bind, and all packets are of. (Not everything: unoptimised, filling large tables
+/// would take longer than the grace period.)
+private enum Area {
+    static let prefixes = try! (Flow.prefixes + ["10.0.0.0/16"]).map { try IPPrefix($0) }
+    static let ports: ClosedRange<UInt16> = 7000...7063
+}
+
+/// Two policies which lead every packet of the area to one label or the other.
+///
+/// Their tables do not mix: the area's ports have another class in each, and where one has that class the
+/// other refuses. A packet that met parts of both would be refused, or steered nowhere.
+private func policies() throws -> [Policy] {
+    let ports = PortSet(PortRange(Area.ports))
+    func area(_ label: Label) throws -> [Binding] {
+        try Area.prefixes.map { try Binding(.both, to: $0, ports: ports, .label(label)) }
+    }
+    func trap(port: UInt16) throws -> [Binding] {
+        try Area.prefixes.map { try Binding(.both, to: $0, ports: [PortRange(port)], .refuse) }
+    }
+    // The second has more rows, nodes and port classes, all leading to the same label.
+    var random = SeededGenerator(seed: 7)
+    let details = try (0..<100).map { number in
+        let within = Area.prefixes[number % Area.prefixes.count]
+        let address = PrefixPool([within]).randomAddress(using: &random)!
+        let length = Int.random(in: within.length...address.family.bitWidth, using: &random)
+        let port = UInt16.random(in: Area.ports, using: &random)
+        return try Binding(.both, to: IPPrefix(masking: address, length: length), ports: [PortRange(port)], .label("b"))
+    }
+    return [Policy(try area("a") + trap(port: 1)), Policy(try area("b") + trap(port: 65_000) + details)]
+}
+
+private func swapAndWatch(swaps: Int) throws -> [Seen] {
+    let steering = try SocketSteering.attach()
+    let servers = try Servers(["a", "b"])
+    for server in servers.all { try steering.sockets.register(server.socket, as: server.destination.label) }
+    let listeners = try (0..<2).map { _ in try TestSocket(.tcp, on: SocketAddress("[::]:0"), .dualStack) }
+    for (listener, label) in zip(listeners, ["a", "b"] as [Label]) {
+        try steering.sockets.replace(listener.socket, as: label)
+    }
+    // Which policy a socket belongs to.
+    let owners = Dictionary(
+        try steering.sockets.list().map { ($0.cookie, $0.destination.label == "a" ? 0 : 1) }, uniquingKeysWith: { $1 })
+    let policies = try policies()
+    try steering.apply(policies[0])
+
+    let writer = ThreadResult<String?>()
+    var watchers: [ThreadResult<Result<Seen, any Error>>] = []
+    func watch(_ look: @escaping @Sendable () throws -> Int) {
+        let done = ThreadResult<Result<Seen, any Error>>()
+        runOnThread {
+            // The calling thread alone: on few CPUs the writer must get on.
+            setpriority(.init(PRIO_PROCESS.rawValue), 0, 10)
+            done.finish(
+                Result {
+                    var seen = Seen()
+                    while !writer.isFinished { seen.note(try look()) }
+                    return seen
+                })
+        }
+        watchers.append(done)
+    }
+    for seed in 1...2 {
+        let packets = Packets(seed: UInt64(seed))
+        watch {
+            let (transport, packet) = packets.next()
+            let (verdict, cookie) = try steering.testRun(transport, to: packet)
+            guard verdict == 1, let cookie, let owner = owners[cookie] else {
+                throw Unmet(
+                    description: "\(transport) \(packet): verdict \(verdict), socket \(cookie?.description ?? "-")")
+            }
+            return owner
+        }
+    }
+    let connections = Packets(seed: 3)
+    watch {
+        let packet = connections.nextRouted()
+        guard case .to(let index) = try Traffic.deliver(.tcp, to: packet, among: listeners) else {
+            throw Unmet(description: "a connection to \(packet) reached nobody")
+        }
+        return index
+    }
+
+    // The writer is this thread: what it has applied, the very next packet meets.
+    do {
+        let packets = Packets(seed: 4)
+        for swap in 1...swaps {
+            try steering.apply(policies[swap % 2])
+            let (transport, packet) = packets.next()
+            let (verdict, cookie) = try steering.testRun(transport, to: packet)
+            let owner = cookie.flatMap { owners[$0] }
+            try verify(
+                verdict == 1 && owner == swap % 2,
+                "swap \(swap), \(transport) \(packet): \(verdict), policy \(owner ?? -1)")
+        }
+        writer.finish(nil)
+    } catch {
+        writer.finish("\(error)")
+        for watcher in watchers { _ = watcher.wait() }
+        throw error
+    }
+    return try watchers.map { try $0.wait().get() }
+}
+
+/// Random packets of the area; for one thread.
+private final class Packets: @unchecked Sendable {
+    private var random: SeededGenerator
+
+    init(seed: UInt64) { random = SeededGenerator(seed: seed) }
+
+    func next() -> (TransportProtocol, SocketAddress) {
+        (TransportProtocol.allCases.randomElement(using: &random)!, nextAddress(in: Area.prefixes))
+    }
+
+    /// One that reaches this host, so that a connection can be made to it.
+    func nextRouted() -> SocketAddress { nextAddress(in: Area.prefixes.filter { $0.first.bits >> 24 != 10 }) }
+
+    private func nextAddress(in prefixes: [IPPrefix]) -> SocketAddress {
+        let pool = PrefixPool([prefixes.randomElement(using: &random)!])
+        return SocketAddress(pool.randomAddress(using: &random)!, port: .random(in: Area.ports, using: &random))
+    }
+}
