@@ -103,7 +103,8 @@ public struct TestServer: ~Copyable {
 
     public init(_ transport: TransportProtocol, on address: SocketAddress, _ options: SocketOptions = []) throws {
         self.transport = transport
-        let made = transport == .tcp ? try OwnedDescriptor.listener(on: address, options) : try .receiver(on: address, options)
+        let made =
+            transport == .tcp ? try OwnedDescriptor.listener(on: address, options) : try .receiver(on: address, options)
         Traffic.limit(made.rawValue)
         socket = try AddressedUDPSocket(made)
     }

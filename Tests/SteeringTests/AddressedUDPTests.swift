@@ -23,7 +23,9 @@ struct AddressedUDPTests {
                     let address = pool.restricted(to: family).randomAddress(using: &random)!
                     let asked = SocketAddress(address, port: .random(in: 1...UInt16.max, using: &random))
                     let reply = try server.exchange(with: asked)
-                    if reply != .answered(Array("ping \(asked)".utf8), from: asked) { wrong.append("\(asked): \(reply)") }
+                    if reply != .answered(Array("ping \(asked)".utf8), from: asked) {
+                        wrong.append("\(asked): \(reply)")
+                    }
                 }
             }
             return wrong
@@ -46,7 +48,8 @@ struct AddressedUDPTests {
             }
             return [before, try server.exchange(with: asked)]
         }
-        #expect(replies[0] == .answered(Array("ping 192.0.2.200:7123".utf8), from: try SocketAddress("192.0.2.200:7123")))
+        #expect(
+            replies[0] == .answered(Array("ping 192.0.2.200:7123".utf8), from: try SocketAddress("192.0.2.200:7123")))
         #expect(replies[1] == .refused)
     }
 

@@ -9,7 +9,8 @@ struct ClassifierAgreementTests {
     /// 100,000 pairs here; `scripts/test --pairs 5000000` asks for more.
     static let pairs = getenv("STEERING_PAIRS").flatMap { Int(String(cString: $0)) } ?? 100_000  // of each form
 
-    @Test("The program agrees with the reference matcher on random policies and packets", arguments: Tables.Form.allCases)
+    @Test(
+        "The program agrees with the reference matcher on random policies and packets", arguments: Tables.Form.allCases)
     func agreement(form: Tables.Form) async throws {
         let seed: UInt64 = form == .small ? 1 : form == .large ? 2 : 3
         let checked = try await withNetworkNamespace { try compare(pairs: Self.pairs, seed: seed, form) }
@@ -85,7 +86,8 @@ final class Servers: Sendable {
         var all: [Server] = []
         for label in labels {
             for family in IPFamily.allCases {
-                let loopback = SocketAddress(family == .ipv4 ? IPAddress(ipv4: 0x7f00_0001) : IPAddress(ipv6: 1), port: 0)
+                let loopback = SocketAddress(
+                    family == .ipv4 ? IPAddress(ipv4: 0x7f00_0001) : IPAddress(ipv6: 1), port: 0)
                 all.append(Server(Destination(label, family, .tcp), try .listener(on: loopback)))
                 all.append(Server(Destination(label, family, .udp), try .receiver(on: loopback)))
             }

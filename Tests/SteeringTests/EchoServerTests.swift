@@ -35,7 +35,8 @@ struct EchoServerTests {
     func notRouted() throws {
         let server = try Programs.path(of: "echo-server")
         let (output, _) = try Programs.run(
-            "\(server) --prefix 2001:db8:7::/48 > out-$$ & sleep 1; kill -TERM $!; wait $!; echo code $?; cat out-$$; rm out-$$")
+            "\(server) --prefix 2001:db8:7::/48 > out-$$ & sleep 1; kill -TERM $!; wait $!; echo code $?; cat out-$$; rm out-$$"
+        )
         #expect(output.contains("ip -6 route add local 2001:db8:7::/48 dev lo"), "\(output)")
         #expect(output.contains("answering on 2001:db8:7::/48"))
         #expect(output.contains("code 0"))

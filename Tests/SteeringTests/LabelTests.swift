@@ -10,7 +10,9 @@ struct LabelTests {
 
     @Test(
         "Anything else is refused with the rule",
-        arguments: ["", " ", "-web", ".web", "_web", "we b", "wéb", "web/", "a\0b", "a\nb", String(repeating: "a", count: 64)])
+        arguments: [
+            "", " ", "-web", ".web", "_web", "we b", "wéb", "web/", "a\0b", "a\nb", String(repeating: "a", count: 64),
+        ])
     func refused(text: String) {
         #expect {
             try Label(text)

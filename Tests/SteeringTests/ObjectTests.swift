@@ -11,7 +11,9 @@ struct ObjectTests {
         "$(dirname \"$(readlink -f \"$(command -v swift)\")\")/clang", "/usr/bin/clang",
     ]
 
-    @Test("The program compiles, loads and steers with the toolchain's and the distribution's clang", arguments: compilers)
+    @Test(
+        "The program compiles, loads and steers with the toolchain's and the distribution's clang", arguments: compilers
+    )
     func otherCompilers(clang: String) async throws {
         let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .deletingLastPathComponent().path

@@ -86,12 +86,14 @@ struct PolicyTests {
                         return PortRange(start...start + .random(in: 0...6, using: &random))
                     })
                 return try! Binding(
-                    ProtocolMatch.allCases.randomElement(using: &random)!, to: try! IPPrefix("192.0.2.0/24"), ports: ports,
+                    ProtocolMatch.allCases.randomElement(using: &random)!, to: try! IPPrefix("192.0.2.0/24"),
+                    ports: ports,
                     [.refuse, .pass, .label("a")].randomElement(using: &random)!)
             }
             let expected = bindings.contains { one in
                 bindings.contains { other in
-                    one.precedence == other.precedence && one.outcome != other.outcome && one.ports.overlaps(other.ports)
+                    one.precedence == other.precedence && one.outcome != other.outcome
+                        && one.ports.overlaps(other.ports)
                         && TransportProtocol.allCases.contains {
                             one.protocols.contains($0) && other.protocols.contains($0)
                         }
@@ -110,7 +112,8 @@ struct PolicyTests {
         let policy = Policy(
             try (0..<count).map { index in
                 try Binding(
-                    .tcp, to: IPPrefix("192.0.2.0/24"), ports: PortSet(PortRange(UInt16(index)...UInt16(65_535 - index))),
+                    .tcp, to: IPPrefix("192.0.2.0/24"),
+                    ports: PortSet(PortRange(UInt16(index)...UInt16(65_535 - index))),
                     index.isMultiple(of: 2) ? .label("a") : .label("b"))
             })
         let tables = try Tables(policy) { $0 == "a" ? 1 : 2 }

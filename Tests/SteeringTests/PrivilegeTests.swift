@@ -50,7 +50,9 @@ struct PrivilegeTests {
         let (before, after) = try counts(in: result.output)
         #expect(after["descriptors"] == before["descriptors"])
         // Other tests hold a few objects for a moment; a leak of one a cycle would be hundreds.
-        for kind in ["programs", "maps", "links"] { #expect(after[kind]! < before[kind]! + count / 2, "\(result.output)") }
+        for kind in ["programs", "maps", "links"] {
+            #expect(after[kind]! < before[kind]! + count / 2, "\(result.output)")
+        }
         #expect(after["residentKiB"]! < before["residentKiB"]! + 8192, "\(result.output)")
     }
 
