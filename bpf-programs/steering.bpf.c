@@ -202,15 +202,11 @@ static __always_inline __u32 classify_small(struct bpf_sk_lookup *ctx, const __u
 }
 
 /* The same from large tables. Global, so that the verifier looks at it once and alone. */
-__noinline __u32 classify_large(struct bpf_sk_lookup *ctx)
+__noinline __u32 classify_large(struct bpf_sk_lookup *ctx, __u64 generation)
 {
-	__u64 generation = *(volatile __u64 *)&policy.generation;
 	const __u32 *first = first_page(generation);
 	__u32 udp = ctx->protocol & STEERING_UDP, port = ctx->local_port;
 	__u32 class = port_class(first, udp, port);
-	if (!class || !(generation & STEERING_LARGE))
-		return 0;
-
 	__u32 leaf = address_leaf(ctx, first, ctx->family >> 2 & STEERING_IPV6, 1);
 	__u32 tree = kind_of(leaf) == STEERING_TREE;
 	if (!tree && kind_of(leaf) != STEERING_ROW)
@@ -234,7 +230,7 @@ static __always_inline __u32 classify(struct bpf_sk_lookup *ctx, __u32 udp, __u3
 		return 0;
 	if (likely(!(generation & STEERING_LARGE)))
 		return classify_small(ctx, first, class, ipv6);
-	return classify_large(ctx);
+	return classify_large(ctx, generation);
 }
 
 /* 0: steered. NO_SOCKET: the slot is empty. Otherwise the kernel refused the socket. */

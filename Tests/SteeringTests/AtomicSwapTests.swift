@@ -7,11 +7,14 @@ import Testing
 @Suite(.kernel, .serialized)
 struct AtomicSwapTests {
     /// A swap takes some milliseconds, the grace period.
-    static let swaps = getenv("STEERING_SWAPS").flatMap { Int(String(cString: $0)) } ?? 2000
+    static let swaps = getenv("STEERING_SWAPS").flatMap { Int(String(cString: $0)) } ?? 500
 
-    @Test("While policies that disagree everywhere are swapped, no packet meets a third outcome")
-    func onlyOneOrTheOther() async throws {
-        let seen = try await withNetworkNamespace(routing: Flow.prefixes) { try swapAndWatch(swaps: Self.swaps) }
+    /// Also from one form of tables to another: then the program takes another way through itself.
+    @Test(
+        "While policies that disagree everywhere are swapped, no packet meets a third outcome",
+        arguments: [[Tables.Form.small, .small], [.small, .large], [.sparse, .small], [.large, .sparse]])
+    func onlyOneOrTheOther(forms: [Tables.Form]) async throws {
+        let seen = try await withNetworkNamespace(routing: Flow.prefixes) { try swapAndWatch(Self.swaps, forms) }
         // Both often, or nothing was shown.
         for watcher in seen {
             #expect(watcher.outcomes[0] > Self.swaps / 20, "\(watcher)")
@@ -67,7 +70,7 @@ private func policies() throws -> [Policy] {
     return [Policy(try area("a") + trap(port: 1)), Policy(try area("b") + trap(port: 65_000) + details)]
 }
 
-private func swapAndWatch(swaps: Int) throws -> [Seen] {
+private func swapAndWatch(_ swaps: Int, _ forms: [Tables.Form]) throws -> [Seen] {
     let steering = try SocketSteering.attach()
     let servers = try Servers(["a", "b"])
     for server in servers.all { try steering.sockets.register(server.socket, as: server.destination.label) }
@@ -79,7 +82,7 @@ private func swapAndWatch(swaps: Int) throws -> [Seen] {
     let owners = Dictionary(
         try steering.sockets.list().map { ($0.cookie, $0.destination.label == "a" ? 0 : 1) }, uniquingKeysWith: { $1 })
     let policies = try policies()
-    try steering.apply(policies[0])
+    try steering.apply(policies[0], as: forms[0])
 
     let writer = ThreadResult<String?>()
     var watchers: [ThreadResult<Result<Seen, any Error>>] = []
@@ -122,7 +125,7 @@ private func swapAndWatch(swaps: Int) throws -> [Seen] {
     do {
         let packets = Packets(seed: 4)
         for swap in 1...swaps {
-            try steering.apply(policies[swap % 2])
+            try steering.apply(policies[swap % 2], as: forms[swap % 2])
             let (transport, packet) = packets.next()
             let (verdict, cookie) = try steering.testRun(transport, to: packet)
             let owner = cookie.flatMap { owners[$0] }
