@@ -6,10 +6,9 @@ let package = Package(
     products: [
         .library(name: "AddressPools", targets: ["AddressPools"]),
         .library(name: "Steering", targets: ["Steering"]),
-        .executable(name: "echo-server", targets: ["echo-server"]),
     ],
     dependencies: [
-        // Only the commands and examples use it: whoever imports a library does not fetch it.
+        // Only examples use it, and none is a product: whoever imports a library does not fetch it.
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
     ],
     targets: [
