@@ -58,6 +58,32 @@ struct ReuseportTests {
         }
     }
 
+    @Test("A group's own program chooses among its members, whichever is registered", arguments: Flow.all)
+    func programChooses(flow: Flow) async throws {
+        try await withNetworkNamespace(routing: Flow.prefixes) {
+            let steering = try SocketSteering.attach()
+            let members = try Self.group(flow, of: 3)
+            try ReuseportProgram.choose(member: 2, for: members[0].descriptor)
+            try steering.sockets.register(members[0].socket, as: "web")
+            try steering.bind("web", .both, to: flow.pool, ports: [7000...7999])
+            try verify(try Self.spread(flow, over: members), is: [0, 0, 200], "shares")
+        }
+    }
+
+    @Test("What a group's own program drops is refused, though a server is bound there", arguments: Flow.all)
+    func programDrops(flow: Flow) async throws {
+        try await withNetworkNamespace(routing: Flow.prefixes) {
+            let steering = try SocketSteering.attach()
+            let members = try Self.group(flow, of: 2)
+            let behind = try TestSocket(flow.transport, on: flow.host(1, port: 7000), .freeBind)
+            try ReuseportProgram.drop(for: members[0].descriptor)
+            try steering.sockets.register(members[0].socket, as: "web")
+            try steering.bind("web", .both, to: flow.pool, ports: [7000])
+            let delivery = try Traffic.deliver(flow.transport, to: flow.host(1, port: 7000), among: members + [behind])
+            try verify(delivery, is: .refused)
+        }
+    }
+
     @Test("A member that joins after another was closed takes its place", arguments: Flow.all)
     func memberJoins(flow: Flow) async throws {
         try await withNetworkNamespace(routing: Flow.prefixes) {
