@@ -38,7 +38,8 @@ let package = Package(
                 permissions: [.writeToPackageDirectory(reason: "writes the compiled BPF object")])),
 
         .target(
-            name: "KernelTestSupport", dependencies: ["Steering", "CLibBPF", "CSteering"], path: "Tests/KernelTestSupport"),
+            name: "KernelTestSupport", dependencies: ["Steering", "CLibBPF", "CSteering"],
+            path: "Tests/KernelTestSupport"),
         .executableTarget(
             name: "steering-probe", dependencies: ["Steering", "CLibBPF", "CSteering"], path: "Tests/steering-probe"),
         .testTarget(name: "AddressPoolsTests", dependencies: ["AddressPools"]),
