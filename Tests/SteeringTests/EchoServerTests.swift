@@ -1,3 +1,4 @@
+import Foundation
 import KernelTestSupport
 import Testing
 
@@ -40,5 +41,18 @@ struct EchoServerTests {
         #expect(output.contains("ip -6 route add local 2001:db8:7::/48 dev lo"), "\(output)")
         #expect(output.contains("answering on 2001:db8:7::/48"))
         #expect(output.contains("code 0"))
+    }
+
+    @Test("The README's example answers socat as it stands there")
+    func readme() throws {
+        let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
+        let lines = try String(contentsOf: root.appending(path: "README.md"), encoding: .utf8).split(separator: "\n")
+        let server = try #require(lines.first { $0.hasPrefix("sudo .build/debug/echo-server ") })
+            .replacing("sudo .build/debug/echo-server", with: try Programs.path(of: "echo-server"))
+        let client = try #require(lines.first { $0.hasPrefix("socat - TCP:192.0.2.") }).prefix { $0 != "#" }
+        let (output, _) = try Programs.run(
+            "\(server) >/dev/null & sleep 1; echo hello from here | timeout 5 \(client); kill $!; wait $!")
+        #expect(output == "hello from here\n")
     }
 }

@@ -38,9 +38,17 @@ struct PolicyMemory: ~Copyable {
         }
         let step = UInt64(STEERING_GENERATION_STEP)
         let count = ((generation & ~STEERING_LARGE) / step + 1) * step
+        let former = generation
         generation = count | UInt64(half * Int(STEERING_HALF)) | (tables.isLarge ? STEERING_LARGE : 0)
         csteering_publish(memory.pointer(to: \.generation)!, generation)
-        try plane.waitForRuns()
+        do throws(SteeringError) {
+            try plane.waitForRuns()
+        } catch {
+            // For want of a few bytes of kernel memory. The former half is still whole.
+            generation = former
+            csteering_publish(memory.pointer(to: \.generation)!, former)
+            throw error
+        }
         dropFurtherPages(half: half ^ 1, count: furtherPages, plane)
         furtherPages = tables.furtherPages
     }
