@@ -31,9 +31,7 @@ public struct Policy: Sendable, Hashable {
     ///
     /// Nothing is checked here: see ``validate()``.
     public init(_ bindings: some Sequence<Binding> = [], options: [Label: LabelOptions] = [:]) {
-        var sorted = bindings.sorted()
-        sorted.removeRepeats()
-        self.bindings = sorted
+        self.bindings = Array(bindings).inNaturalOrder()
         self.options = options.filter { $0.value != LabelOptions() }
     }
 
@@ -95,6 +93,31 @@ extension Binding {
         var bindings: [Binding] = []
         for prefix in pool.prefixes { bindings.append(try Binding(protocols, to: prefix, ports: ports, outcome)) }
         return bindings
+    }
+}
+
+private struct PrefixKey {
+    var prefix: IPPrefix
+    var index: Int
+}
+
+extension [Binding] {
+    /// What `sorted()` gives, without repeats, some times faster: plain keys are sorted by prefix, and
+    /// whole bindings compared only where prefixes are equal.
+    fileprivate func inNaturalOrder() -> [Binding] {
+        var keys = indices.map { PrefixKey(prefix: self[$0].prefix, index: $0) }
+        keys.sort { $0.prefix < $1.prefix }
+        var ordered: [Binding] = []
+        ordered.reserveCapacity(count)
+        for run in keys.runs(by: \PrefixKey.prefix) {
+            var group = run.map { self[$0.index] }
+            if group.count > 1 {
+                group.sort()
+                group.removeRepeats()
+            }
+            ordered += group
+        }
+        return ordered
     }
 }
 

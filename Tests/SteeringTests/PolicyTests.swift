@@ -23,6 +23,16 @@ struct PolicyTests {
         #expect(policy.bindings == [b])
     }
 
+    @Test("Bindings stand in their natural order, each once")
+    func naturalOrder() {
+        var policies = RandomPolicies(seed: 11, labels: ["a", "b"])
+        for _ in 0..<50 {
+            let bindings = policies.policy(bindings: 40).bindings
+            #expect(bindings == bindings.sorted() && Set(bindings).count == bindings.count)
+            #expect(Policy((bindings + bindings).shuffled(using: &policies.random)).bindings == bindings)
+        }
+    }
+
     @Test("Default options are none, so that setting them changes nothing")
     func defaultOptions() {
         var policy = Policy()
