@@ -11,7 +11,7 @@ public struct SteeringError: Error, Sendable, CustomStringConvertible {
             case networkNamespaceUnavailable, networkNamespaceGone, detached
             case invalidDescriptor, notASocket, unixSocket, multipathTCP, udpLite, unsupportedProtocol
             case socketConnected, socketNotListening, socketNotBound, foreignNetworkNamespace
-            case destinationOccupied, reuseportGroupFull, socketNotRegistered
+            case destinationOccupied, socketNotRegistered
             case invalidAddress, addressUnavailable, systemCall
         }
         let value: Value
@@ -69,8 +69,6 @@ public struct SteeringError: Error, Sendable, CustomStringConvertible {
         public static let foreignNetworkNamespace = Code(value: .foreignNetworkNamespace)
         /// The destination has a socket already.
         public static let destinationOccupied = Code(value: .destinationOccupied)
-        /// The destination keeps as many members of a SO_REUSEPORT group as it can.
-        public static let reuseportGroupFull = Code(value: .reuseportGroupFull)
         /// A label, or a socket under it, that is not registered.
         public static let socketNotRegistered = Code(value: .socketNotRegistered)
         /// An address that is not of the expected family or form.

@@ -25,22 +25,22 @@ public enum Traffic {
         if let source {
             try bind(made, to: source)
         }
-        if withSockaddr(address, { Glibc.connect(made, $0, $1) }) == 0 { return client }
-        let error = errno
-        try verify(error, is: ECONNREFUSED, "errno of connect to \(address)")
-        return nil
+        do {
+            try connect(made, to: address)
+            return client
+        } catch let error as SteeringError where error.cause == .systemCall("connect", errno: ECONNREFUSED) {
+            return nil
+        }
     }
 
     /// Connects a socket that exists.
     public static func connect(_ descriptor: CInt, to address: SocketAddress) throws {
-        let connected = withSockaddr(address) { Glibc.connect(descriptor, $0, $1) }
-        try verify(connected, is: 0, "connect to \(address), errno \(errno)")
+        try address.pass(to: "connect") { Glibc.connect(descriptor, $0, $1) }
     }
 
     /// Binds a socket that exists.
     public static func bind(_ descriptor: CInt, to address: SocketAddress) throws {
-        let bound = withSockaddr(address) { Glibc.bind(descriptor, $0, $1) }
-        try verify(bound, is: 0, "bind to \(address), errno \(errno)")
+        try address.pass(to: "bind") { Glibc.bind(descriptor, $0, $1) }
     }
 
     /// Limits blocking calls to a second.
@@ -70,30 +70,6 @@ public enum Traffic {
         let accepted = Glibc.accept(listener, nil, nil)
         return accepted < 0 ? nil : OwnedDescriptor(owning: accepted)
     }
-
-    private static func withSockaddr<Result>(
-        _ address: SocketAddress, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Result
-    ) -> Result {
-        var storage = sockaddr_storage()
-        return withUnsafeMutablePointer(to: &storage) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
-                if address.address.family == .ipv4 {
-                    pointer.withMemoryRebound(to: sockaddr_in.self, capacity: 1) {
-                        $0.pointee.sin_family = sa_family_t(AF_INET)
-                        $0.pointee.sin_port = address.port.bigEndian
-                        $0.pointee.sin_addr.s_addr = UInt32(address.address.bits).bigEndian
-                    }
-                    return body(generic, socklen_t(MemoryLayout<sockaddr_in>.size))
-                }
-                pointer.withMemoryRebound(to: sockaddr_in6.self, capacity: 1) {
-                    $0.pointee.sin6_family = sa_family_t(AF_INET6)
-                    $0.pointee.sin6_port = address.port.bigEndian
-                    withUnsafeMutableBytes(of: &$0.pointee.sin6_addr) { $0.copyBytes(from: address.address.bytes) }
-                }
-                return body(generic, socklen_t(MemoryLayout<sockaddr_in6>.size))
-            }
-        }
-    }
 }
 
 /// A server socket of either protocol, driven by the test's own thread.
@@ -121,11 +97,7 @@ public struct TestServer: ~Copyable {
         switch transport {
         case .tcp:
             guard let connection = Traffic.accept(on: descriptor) else { return .silence }
-            // A dual-stack socket shows IPv4 addresses as mapped ones.
-            let asked = try connection.localAddress()
-            try verify(
-                SocketAddress(asked.address.unmapped, port: asked.port), is: address,
-                "the accepted connection's local address")
+            try verify(try connection.localAddress(), is: address, "the accepted connection's local address")
             guard case .answered(let heard, _) = Traffic.receive(on: connection) else { return .silence }
             try Traffic.send(heard, on: connection.rawValue)
         case .udp:

@@ -5,10 +5,8 @@
 #ifndef CSTEERING_H
 #define CSTEERING_H
 
-#include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
-#include <linux/sock_diag.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>

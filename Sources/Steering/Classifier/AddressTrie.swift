@@ -58,7 +58,7 @@ struct AddressTrie {
         let needed = (longest + steps - 1) / steps
 
         if common >= max(3, needed) {
-            let bits = min(common, 32)
+            let bits = min(common, Int(STEERING_MAX_SKIP))
             var inside = inherited
             var rest = items
             if first.length == taken + bits {

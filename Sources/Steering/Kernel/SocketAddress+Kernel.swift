@@ -56,7 +56,7 @@ extension SocketAddress {
     }
 
     /// Calls something like bind.
-    func pass(
+    package func pass(
         to name: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> CInt
     ) throws(SteeringError) {
         let (storage, size) = storage
