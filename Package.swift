@@ -6,10 +6,13 @@ let package = Package(
     products: [
         .library(name: "AddressPools", targets: ["AddressPools"]),
         .library(name: "Steering", targets: ["Steering"]),
+        .library(name: "PolicyFiles", targets: ["PolicyFiles"]),
     ],
     dependencies: [
-        // Only examples use it, and none is a product: whoever imports a library does not fetch it.
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
+        // Only executables use it, and none is a product: whoever imports a library does not fetch it.
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+        // Only PolicyFiles uses it.
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
     ],
     targets: [
         // Values: addresses, prefixes, ports, pools.
@@ -23,6 +26,16 @@ let package = Package(
 
         // Bindings, policies, sockets; the classifier; what speaks to the kernel.
         .target(name: "Steering", dependencies: ["AddressPools", "CLibBPF", "CSteering"]),
+
+        // Policies as files: YAML, JSON.
+        .target(name: "PolicyFiles", dependencies: ["Steering", .product(name: "Yams", package: "Yams")]),
+
+        // The command.
+        .executableTarget(
+            name: "steer",
+            dependencies: [
+                "Steering", "PolicyFiles", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
 
         .executableTarget(
             name: "echo-server",
@@ -43,6 +56,9 @@ let package = Package(
         .executableTarget(
             name: "steering-probe", dependencies: ["Steering", "CLibBPF", "CSteering"], path: "Tests/steering-probe"),
         .testTarget(name: "AddressPoolsTests", dependencies: ["AddressPools"]),
+        .testTarget(name: "PolicyFilesTests", dependencies: ["PolicyFiles"]),
+        .testTarget(
+            name: "SteerCommandTests", dependencies: ["Steering", "KernelTestSupport", "steer", "steering-probe"]),
         .testTarget(
             name: "SteeringTests", dependencies: ["Steering", "KernelTestSupport", "CSteering", "steering-probe"]),
     ],

@@ -12,6 +12,9 @@ public struct SteeringError: Error, Sendable, CustomStringConvertible {
             case invalidDescriptor, notASocket, unixSocket, multipathTCP, udpLite, unsupportedProtocol
             case socketConnected, socketNotListening, socketNotBound, foreignNetworkNamespace
             case destinationOccupied, socketNotRegistered
+            case invalidPolicyFile
+            case notLoaded, alreadyLoaded, storageUnavailable, damagedState, olderLayout, newerLayout, busy
+            case processUnavailable, socketNotFound, ambiguousSocket, invalidEnvironment
             case invalidAddress, addressUnavailable, systemCall
         }
         let value: Value
@@ -71,6 +74,30 @@ public struct SteeringError: Error, Sendable, CustomStringConvertible {
         public static let destinationOccupied = Code(value: .destinationOccupied)
         /// A label, or a socket under it, that is not registered.
         public static let socketNotRegistered = Code(value: .socketNotRegistered)
+        /// A policy file that cannot be read as one; the message says where.
+        public static let invalidPolicyFile = Code(value: .invalidPolicyFile)
+        /// No steering is loaded in the network namespace.
+        public static let notLoaded = Code(value: .notLoaded)
+        /// A steering is loaded in the network namespace already.
+        public static let alreadyLoaded = Code(value: .alreadyLoaded)
+        /// bpffs is not mounted, is read-only or full, or may not be read.
+        public static let storageUnavailable = Code(value: .storageUnavailable)
+        /// What is pinned is not what a steering pins.
+        public static let damagedState = Code(value: .damagedState)
+        /// State that an older version pinned: upgrade it.
+        public static let olderLayout = Code(value: .olderLayout)
+        /// State that a newer version pinned.
+        public static let newerLayout = Code(value: .newerLayout)
+        /// Another process is changing the steering, and did not end in time.
+        public static let busy = Code(value: .busy)
+        /// A process that is gone, or whose descriptors this one may not take.
+        public static let processUnavailable = Code(value: .processUnavailable)
+        /// No socket of a process or of the environment is the one that was asked for.
+        public static let socketNotFound = Code(value: .socketNotFound)
+        /// Several sockets could be meant.
+        public static let ambiguousSocket = Code(value: .ambiguousSocket)
+        /// Environment variables of socket activation that contradict themselves.
+        public static let invalidEnvironment = Code(value: .invalidEnvironment)
         /// An address that is not of the expected family or form.
         public static let invalidAddress = Code(value: .invalidAddress)
         /// An address that cannot be bound or routed here.
@@ -94,7 +121,7 @@ public struct SteeringError: Error, Sendable, CustomStringConvertible {
     /// What the kernel said, where it said anything.
     public let cause: Cause?
 
-    init(_ code: Code, _ message: String, cause: Cause? = nil) {
+    package init(_ code: Code, _ message: String, cause: Cause? = nil) {
         self.code = code
         self.message = message
         self.cause = cause
