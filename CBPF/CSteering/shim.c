@@ -5,8 +5,10 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 
 #ifndef SO_NETNS_COOKIE
@@ -16,12 +18,26 @@
 #define IPV6_RECVORIGDSTADDR 74
 #endif
 
-int csteering_load(const void *bytes, size_t size, char *log, size_t log_size, struct bpf_object **object) {
+static int load(struct bpf_object *object, const char *program, const struct csteering_reuse *reuse, size_t count) {
+    struct bpf_program *each;
+    bpf_object__for_each_program(each, object)
+        bpf_program__set_autoload(each, strcmp(bpf_program__name(each), program) == 0);
+    for (size_t i = 0; i < count; i++) {
+        struct bpf_map *map = bpf_object__find_map_by_name(object, reuse[i].name);
+        int error = map ? bpf_map__reuse_fd(map, reuse[i].map) : -ENOENT;
+        if (error)
+            return error;
+    }
+    return bpf_object__load(object);
+}
+
+int csteering_load(const void *bytes, size_t size, const char *program, const struct csteering_reuse *reuse,
+                   size_t reuse_count, char *log, size_t log_size, struct bpf_object **object) {
     LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = "steering", .kernel_log_buf = log,
                 .kernel_log_size = log_size);
     libbpf_print_fn_t print = libbpf_set_print(NULL);
     struct bpf_object *opened = bpf_object__open_mem(bytes, size, &options);
-    int error = opened ? bpf_object__load(opened) : -errno;
+    int error = opened ? load(opened, program, reuse, reuse_count) : -errno;
     libbpf_set_print(print);
     if (error) {
         bpf_object__close(opened);
@@ -44,8 +60,23 @@ int csteering_create_page(void) {
                           NULL);
 }
 
+int csteering_create_chunks(uint32_t size, uint32_t count) {
+    return bpf_map_create(BPF_MAP_TYPE_ARRAY, "bindings", sizeof(uint32_t), size, count, NULL);
+}
+
+int csteering_open_pin_to_read(const char *path) {
+    LIBBPF_OPTS(bpf_obj_get_opts, options, .file_flags = BPF_F_RDONLY);
+    return bpf_obj_get_opts(path, &options);
+}
+
 void csteering_publish(uint64_t *generation, uint64_t value) {
     __atomic_store_n(generation, value, __ATOMIC_RELEASE);
+}
+
+uint64_t csteering_generation(const uint64_t *generation) { return __atomic_load_n(generation, __ATOMIC_ACQUIRE); }
+
+int csteering_exchange(const char *one, const char *other) {
+    return renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE) ? -errno : 0;
 }
 
 int csteering_enter_netns(int descriptor) { return setns(descriptor, CLONE_NEWNET) ? -errno : 0; }

@@ -29,6 +29,13 @@ public struct Destination: Sendable, Hashable, Comparable, CustomStringConvertib
         IPFamily.allCases.flatMap { family in TransportProtocol.allCases.map { Destination(label, family, $0) } }
     }
 
+    /// The destination of a number in the data plane; nil when no label has it.
+    init?(number: UInt32, _ labels: [UInt32: Label]) {
+        guard let label = labels[number / UInt32(STEERING_DESTINATIONS_PER_LABEL)] else { return nil }
+        self.init(
+            label, Int(number) & STEERING_IPV6 == 0 ? .ipv4 : .ipv6, Int(number) & STEERING_UDP == 0 ? .tcp : .udp)
+    }
+
     /// Its number in the data plane.
     func number(labelNumber: UInt32) -> UInt32 {
         labelNumber * UInt32(STEERING_DESTINATIONS_PER_LABEL) + (family == .ipv6 ? UInt32(STEERING_IPV6) : 0)
@@ -37,7 +44,7 @@ public struct Destination: Sendable, Hashable, Comparable, CustomStringConvertib
 }
 
 /// The numbers that labels have in the data plane, for as long as bindings or sockets need them.
-struct LabelNumbers {
+struct LabelNumbers: Equatable, Sendable {
     private var numbers: [Label: UInt32] = [:]
     private var free: [UInt32] = []
     private var next: UInt32 = 0
@@ -45,6 +52,11 @@ struct LabelNumbers {
     var labels: Dictionary<Label, UInt32>.Keys { numbers.keys }
 
     subscript(label: Label) -> UInt32? { numbers[label] }
+
+    /// Which label has a number.
+    var byNumber: [UInt32: Label] {
+        Dictionary(uniqueKeysWithValues: numbers.map { ($0.value, $0.key) })
+    }
 
     /// The label's number, a free one if it has none: whose slots are empty, and whose counters are not.
     ///

@@ -37,14 +37,12 @@ public struct SockMap: Sendable {
     ///   `socketNotListening`, `socketNotBound`, `foreignNetworkNamespace`; `tooManyLabels`, `detached`,
     ///   `networkNamespaceGone`.
     public func register(_ descriptor: CInt, as label: Label) throws(SteeringError) {
-        try add(descriptor, as: label) { destination, cookies, socket, known throws(SteeringError) in
-            if cookies.contains(socket.cookie) { return nil }
-            let others = cookies.compactMap { $0 }
+        try add(descriptor, as: label) { destination, slots, socket throws(SteeringError) in
+            let others = slots.compactMap { $0 }
+            if others.contains(where: { $0.cookie == socket.cookie }) { return nil }
             if others.isEmpty { return 0 }
-            guard others.contains(where: { known[$0]?.isGroup(with: socket) ?? false }) else {
-                throw .occupied(destination)
-            }
-            return cookies.firstIndex(of: nil)
+            guard others.contains(where: { $0.isGroup(with: socket) }) else { throw .occupied(destination) }
+            return slots.firstIndex(of: nil)
         }
     }
 
@@ -55,8 +53,8 @@ public struct SockMap: Sendable {
     ///
     /// - Throws: As `register`, except `destinationOccupied`.
     public func replace(_ descriptor: CInt, as label: Label) throws(SteeringError) {
-        try add(descriptor, as: label, clearing: true) { _, cookies, socket, _ in
-            cookies[0] == socket.cookie ? nil : 0
+        try add(descriptor, as: label, clearing: true) { _, slots, socket in
+            slots[0]?.cookie == socket.cookie ? nil : 0
         }
     }
 
@@ -80,51 +78,46 @@ public struct SockMap: Sendable {
     ///
     /// - Throws: `detached`, `networkNamespaceGone`.
     public func list() throws(SteeringError) -> [RegisteredSocket] {
-        try steering.whileAttached { state throws(SteeringError) in
-            var sockets: [RegisteredSocket] = []
-            for label in state.numbers.labels.sorted() {
-                for found in try steering.sockets(of: label, state.numbers) {
-                    guard let socket = state.registered[label]?[found.cookie] else { continue }
-                    sockets.append(
-                        RegisteredSocket(
-                            destination: found.destination, cookie: found.cookie, boundAddress: socket.localAddress,
-                            isStandIn: sockets.last?.destination == found.destination))
-                }
+        try steering.reading { state throws(SteeringError) in
+            let labels = state.numbers.byNumber
+            let taken = try SocketSlots(state.plane).all().compactMap { taken in
+                Destination(number: taken.destination, labels).map { ($0, taken.slot, taken.registration) }
             }
-            return sockets
+            var last: Destination?
+            return taken.sorted { ($0.0, $0.1) < ($1.0, $1.1) }.map { destination, _, registration in
+                defer { last = destination }
+                return RegisteredSocket(
+                    destination: destination, cookie: registration.cookie,
+                    boundAddress: registration.boundAddress, isStandIn: last == destination)
+            }
         }
     }
 
     /// Puts a socket into the slot of each of its destinations that `choose` names; all or none.
     private func add(
         _ descriptor: CInt, as label: Label, clearing: Bool = false,
-        choose: (Destination, [SocketCookie?], SteerableSocket, [SocketCookie: SteerableSocket]) throws(SteeringError)
-            -> Int?
+        choose: (Destination, [Registration?], Registration) throws(SteeringError) -> Int?
     ) throws(SteeringError) {
         let socket = try SteerableSocket(descriptor)
-        try steering.namespace.check(descriptor)
-        try steering.whileAttached { state throws(SteeringError) in
-            let slots = SocketSlots(steering.plane)
-            let known = state.registered[label] ?? [:]
-            var numbers = state.numbers
-            let isNew = numbers[label] == nil
-            let labelNumber = try numbers.assign(label)
+        try steering.changing { state throws(SteeringError) in
+            try state.namespace.check(descriptor)
+            let slots = SocketSlots(state.plane)
+            let labelNumber = try number(of: label, &state)
 
             var places: [(destination: UInt32, slot: Int)] = []
             var surplus: [(destination: UInt32, slot: Int)] = []
             for family in socket.families {
                 let destination = Destination(label, family, socket.transport)
                 let number = destination.number(labelNumber: labelNumber)
-                let cookies = try slots.cookies(at: number)
-                if let slot = try choose(destination, cookies, socket, known) { places.append((number, slot)) }
+                let taken = try slots.registrations(at: number)
+                if let slot = try choose(destination, taken, socket.registration) { places.append((number, slot)) }
                 if clearing {
-                    for slot in 1..<cookies.count where cookies[slot] != nil { surplus.append((number, slot)) }
+                    for slot in 1..<taken.count where taken[slot] != nil { surplus.append((number, slot)) }
                 }
             }
-            if isNew { try steering.resetCounters(labelNumber) }
             for (index, place) in places.enumerated() {
                 do throws(SteeringError) {
-                    try slots.set(descriptor, at: place.destination, slot: place.slot)
+                    try slots.set(descriptor, socket.registration, at: place.destination, slot: place.slot)
                 } catch {
                     // The first succeeded for the other family: a replaced socket cannot come back, but a
                     // kernel that takes a socket for one family takes it for both.
@@ -133,29 +126,34 @@ public struct SockMap: Sendable {
                 }
             }
             for place in surplus { try slots.clear(at: place.destination, slot: place.slot) }
-            state.numbers = numbers
-            state.registered[label, default: [:]][socket.cookie] = socket
-            try forgetClosed(label, &state)
+            try slots.forgetGone()
         }
+    }
+
+    /// A label's number; a new one is put in force before a socket depends on it.
+    private func number(
+        of label: Label, _ state: inout SocketSteering.State
+    ) throws(SteeringError) -> UInt32 {
+        if let number = state.numbers[label] { return number }
+        var numbers = state.numbers
+        let number = try numbers.assign(label)
+        try steering.install(state.policy, numbers, &state)
+        return number
     }
 
     private func remove(
         from label: Label, where isMeant: (SocketCookie) -> Bool
     ) throws(SteeringError) {
-        try steering.whileAttached { state throws(SteeringError) in
-            let meant = try steering.sockets(of: label, state.numbers).filter { isMeant($0.cookie) }
+        try steering.changing { state throws(SteeringError) in
+            let slots = SocketSlots(state.plane)
+            let labels = state.numbers.byNumber
+            let meant = try slots.all().filter {
+                Destination(number: $0.destination, labels)?.label == label && isMeant($0.registration.cookie)
+            }
             guard !meant.isEmpty else { throw .notRegistered(label) }
-            for socket in meant { try SocketSlots(steering.plane).clear(at: socket.number, slot: socket.slot) }
-            try forgetClosed(label, &state)
-            if state.registered[label] == nil, !state.policy.labels.contains(label) { state.numbers.release(label) }
+            for taken in meant { try slots.clear(at: taken.destination, slot: taken.slot) }
+            try slots.forgetGone()
         }
-    }
-
-    /// Keeps what is known of a label's sockets to those that are in the map.
-    private func forgetClosed(_ label: Label, _ state: inout SocketSteering.State) throws(SteeringError) {
-        let present = Set(try steering.sockets(of: label, state.numbers).map(\.cookie))
-        let known = state.registered[label, default: [:]].filter { present.contains($0.key) }
-        state.registered[label] = known.isEmpty ? nil : known
     }
 }
 

@@ -23,16 +23,22 @@ import Synchronization
 /// `ip route add local 192.0.2.0/24 dev lo`.
 public final class SocketSteering: Sendable {
     struct State: ~Copyable {
-        var link: OwnedDescriptor?
-        var memory: PolicyMemory
+        var plane: DataPlane
+        /// Nil once detached; of a loaded steering, where it may not be opened.
+        var link: SharedDescriptor?
+        /// Nil where nothing may be changed.
+        var memory: PolicyMemory?
+        var namespace: NamespaceIdentity
         var policy = Policy()
         var numbers = LabelNumbers()
-        /// What was registered; some may have been closed since, which the map knows.
-        var registered: [Label: [SocketCookie: SteerableSocket]] = [:]
+        /// The generation of the tables that policy and numbers belong to.
+        var generation: UInt64 = 0
+        /// Of a loaded steering: the directory that all this was read from.
+        var pinned: PinnedState?
     }
 
-    let plane: DataPlane
-    let namespace: NamespaceIdentity
+    /// Where a loaded steering is pinned; nil for one that is attached to this process.
+    let pins: Pins?
     private let state: Mutex<State>
 
     /// Loads the program and attaches it to the calling thread's network namespace.
@@ -57,17 +63,34 @@ public final class SocketSteering: Sendable {
 
     /// Attaches another build of the program.
     package init(_ namespace: borrowing NetworkNamespace, object: [UInt8]?) throws(SteeringError) {
-        self.namespace = try NamespaceIdentity(namespace)
-        plane = try DataPlane(object: object)
+        let identity = try NamespaceIdentity(namespace)
+        let plane = try DataPlane(object: object)
         let memory = try PolicyMemory(plane)
-        state = Mutex(State(link: try plane.attach(to: namespace), memory: memory))
+        pins = nil
+        state = Mutex(
+            State(plane: plane, link: try plane.attach(to: namespace), memory: memory, namespace: identity))
+    }
+
+    /// What is pinned for a namespace.
+    init(opening pins: Pins, _ state: consuming sending State) {
+        self.pins = pins
+        self.state = Mutex(state)
     }
 
     /// The sockets that labels lead to.
     public var sockets: SockMap { SockMap(self) }
 
     /// The policy in force.
-    public var policy: Policy { state.withLock { $0.policy } }
+    ///
+    /// - Throws: For a loaded steering as ``open(_:bpffs:for:)``; otherwise nothing.
+    public var policy: Policy {
+        get throws(SteeringError) {
+            try state.withLock { state throws(SteeringError) in
+                if pins != nil { try refresh(&state) }
+                return state.policy
+            }
+        }
+    }
 
     /// Replaces the whole policy. Applying the one in force again changes nothing.
     ///
@@ -81,14 +104,14 @@ public final class SocketSteering: Sendable {
 
     /// Applies a policy in one form of tables.
     package func apply(_ policy: Policy, as form: Tables.Form) throws(SteeringError) {
-        try whileAttached { state throws(SteeringError) in try install(policy, &state, forms: [form]) }
+        try changing { state throws(SteeringError) in try install(policy, &state, forms: [form]) }
     }
 
     /// Changes the policy: reads, changes and applies it while no one else can.
     ///
     /// - Throws: What the closure throws, then as ``apply(_:)``; a policy may become empty here.
     public func update(_ change: (inout Policy) throws(SteeringError) -> Void) throws(SteeringError) {
-        try whileAttached { state throws(SteeringError) in
+        try changing { state throws(SteeringError) in
             var policy = state.policy
             try change(&policy)
             if policy != state.policy { try install(policy, &state) }
@@ -132,8 +155,10 @@ public final class SocketSteering: Sendable {
         try update { $0 = Policy(options: $0.options) }
     }
 
-    /// Detaches the program. Afterwards every call throws `detached`; a second time does nothing.
+    /// Detaches the program. Afterwards every call throws `detached`; a second time does nothing, and
+    /// neither does it for a loaded steering: see ``unload(from:bpffs:)``.
     public func detach() {
+        guard pins == nil else { return }
         state.withLock { state in
             if let link = state.link.take() { DataPlane.detach(link) }
         }
@@ -141,12 +166,12 @@ public final class SocketSteering: Sendable {
 
     deinit { detach() }
 
-    /// The counters since the steering was attached.
+    /// The counters since the steering was attached or loaded.
     ///
-    /// - Throws: `detached`, `networkNamespaceGone`.
+    /// - Throws: `detached`, `networkNamespaceGone`; for a loaded steering as ``open(_:bpffs:for:)``.
     public func metrics() throws(SteeringError) -> SteeringMetrics {
-        try whileAttached { state throws(SteeringError) in
-            let counters = try Counters(plane)
+        try reading { state throws(SteeringError) in
+            let counters = try Counters(state.plane)
             var metrics = SteeringMetrics()
             for label in state.numbers.labels {
                 for destination in Destination.all(of: label) {
@@ -163,60 +188,81 @@ public final class SocketSteering: Sendable {
     package func testRun(
         _ transport: TransportProtocol, from source: SocketAddress? = nil, to destination: SocketAddress
     ) throws(SteeringError) -> (verdict: UInt32, cookie: SocketCookie?) {
-        try plane.testRun(transport, from: source, to: destination)
+        try state.withLock { state throws(SteeringError) in
+            try state.plane.testRun(transport, from: source, to: destination)
+        }
     }
 
-    /// Lends the state to a closure while the steering lives.
-    func whileAttached<Result: Sendable>(
+    // MARK: - Scopes
+
+    /// Lends the state as it is. Neither blocks a writer in another process nor waits for one.
+    func reading<Result: Sendable>(
+        _ body: (borrowing State) throws(SteeringError) -> Result
+    ) throws(SteeringError) -> Result {
+        try state.withLock { state throws(SteeringError) in
+            try refresh(&state)
+            return try body(state)
+        }
+    }
+
+    /// Lends the state to one writer at a time, of all processes.
+    func changing<Result: Sendable>(
         _ body: (inout State) throws(SteeringError) -> Result
     ) throws(SteeringError) -> Result {
         try state.withLock { state throws(SteeringError) in
-            guard state.link != nil else { throw .steeringDetached }
-            guard try LinkInfo(state.link!).namespaceInode != 0 else { throw .namespaceGone }
+            guard let pins else {
+                try refresh(&state)
+                return try body(&state)
+            }
+            guard state.memory != nil else { throw .openedForReading }
+            let lock = try PinLock(pins)
+            defer { lock.release() }
+            try refresh(&state)
+            try recover(&state)
             return try body(&state)
         }
     }
 
     /// Compiles a policy and puts it in force; on failure nothing has changed.
-    private func install(
+    func install(
         _ policy: Policy, _ state: inout State, forms: [Tables.Form] = Tables.Form.allCases
     ) throws(SteeringError) {
         let labels = policy.labels
         var numbers = state.numbers
-        for label in Array(numbers.labels) where !labels.contains(label) {
-            if try sockets(of: label, numbers).isEmpty { numbers.release(label) }
+        let used = try SocketSlots(state.plane).labelsInUse()
+        for label in Array(numbers.labels) where !labels.contains(label) && !used.contains(numbers[label]!) {
+            numbers.release(label)
         }
         let fresh = labels.filter { numbers[$0] == nil }
         for label in fresh { _ = try numbers.assign(label) }
+        try install(policy, numbers, &state, forms: forms)
+    }
 
+    /// The same, with the numbers that labels are to have.
+    func install(
+        _ policy: Policy, _ numbers: LabelNumbers, _ state: inout State,
+        forms: [Tables.Form] = Tables.Form.allCases
+    ) throws(SteeringError) {
         let tables = try Tables(policy, forms: forms) { numbers[$0]! }
-        for label in fresh { try resetCounters(numbers[label]!) }
-        try state.memory.publish(tables, plane)
+        for label in numbers.labels where state.numbers[label] == nil {
+            try Counters(state.plane).reset(label: numbers[label]!)
+        }
+        let former = state.generation
+        do throws(SteeringError) {
+            try state.memory!.publish(tables, state.plane) { generation throws(SteeringError) in
+                try state.pinned?.save(
+                    StoredPolicy(
+                        generation: generation, namespaceCookie: state.namespace.cookie ?? 0, policy: policy,
+                        numbers: numbers))
+            }
+        } catch {
+            try? state.pinned?.dropBindings(except: former)
+            throw error
+        }
         state.policy = policy
         state.numbers = numbers
-        state.registered = state.registered.filter { numbers[$0.key] != nil }
-    }
-
-    /// The cookies in a label's slots, by destination and slot.
-    func sockets(
-        of label: Label, _ numbers: LabelNumbers
-    ) throws(SteeringError) -> [(destination: Destination, number: UInt32, slot: Int, cookie: SocketCookie)] {
-        guard let labelNumber = numbers[label] else { return [] }
-        var found: [(Destination, UInt32, Int, SocketCookie)] = []
-        for destination in Destination.all(of: label) {
-            let number = destination.number(labelNumber: labelNumber)
-            for (slot, cookie) in try SocketSlots(plane).cookies(at: number).enumerated() {
-                if let cookie { found.append((destination, number, slot, cookie)) }
-            }
-        }
-        return found
-    }
-
-    func resetCounters(_ labelNumber: UInt32) throws(SteeringError) {
-        let counters = try Counters(plane)
-        for number in 0..<UInt32(STEERING_DESTINATIONS_PER_LABEL) {
-            try counters.reset(labelNumber * UInt32(STEERING_DESTINATIONS_PER_LABEL) + number)
-        }
+        state.generation = state.memory!.generation
+        try state.pinned?.dropBindings(except: state.generation)
     }
 }
 
@@ -227,4 +273,7 @@ extension SteeringError {
     static let namespaceGone = SteeringError(
         .networkNamespaceGone,
         "the network namespace has ended, and the steering with it: attach to one that lives")
+
+    static let openedForReading = SteeringError(
+        .storageUnavailable, "the steering was opened for reading, and this would change it: open it for changing")
 }

@@ -70,7 +70,7 @@ struct NetworkNamespaceTests {
                 let steering = try SocketSteering.attach(to: NetworkNamespace(path: path))
                 try steering.bind("web", .tcp, to: PrefixPool("192.0.2.0/24"), ports: [7000])
                 try verify(isAlive(), "the namespace has not ended yet")
-                let policy = steering.policy
+                let policy = try steering.policy
 
                 try shell("ip netns del \(name)")
                 var waited = 0
@@ -84,8 +84,7 @@ struct NetworkNamespaceTests {
                 try verifyThrows(.networkNamespaceGone) { try steering.apply(policy) }
                 try verifyThrows(.networkNamespaceGone) { _ = try steering.sockets.list() }
                 try verifyThrows(.networkNamespaceGone) { _ = try steering.metrics() }
-                // This one's namespace is told apart first.
-                try verifyThrows(.foreignNetworkNamespace) { try steering.sockets.register(socket.socket, as: "web") }
+                try verifyThrows(.networkNamespaceGone) { try steering.sockets.register(socket.socket, as: "web") }
                 try verify(steering.policy, is: policy, "policy")
             }
         }

@@ -26,7 +26,7 @@ struct PolicyLimitsTests {
             let socket = try Flow(.tcp, .ipv4).socket()
             try steering.sockets.register(socket.socket, as: "label0")
             try steering.apply(try Self.policy(labels: 0..<1000))
-            let before = steering.policy
+            let before = try steering.policy
             for number in [0, 1, 999] { _ = try steering.testRun(.tcp, to: Self.address(ofLabel: number)) }
             let metrics = try steering.metrics()
 

@@ -113,7 +113,7 @@ struct SocketSteeringTests {
     func refusedChanges(flow: Flow) async throws {
         try await withNetworkNamespace(routing: Flow.prefixes) {
             let setting = try Setting(flow)
-            let before = setting.steering.policy
+            let before = try setting.steering.policy
             try verifyThrows(.emptyPolicy) { try setting.steering.apply(Policy()) }
             try verifyThrows(.emptyPolicy) {
                 try setting.steering.apply(Policy(options: ["web": LabelOptions(withoutSocket: .pass)]))
@@ -135,7 +135,7 @@ struct SocketSteeringTests {
     func conflict(flow: Flow) async throws {
         try await withNetworkNamespace(routing: Flow.prefixes) {
             let setting = try Setting(flow)
-            let before = setting.steering.policy
+            let before = try setting.steering.policy
             // As many ports, so of equal precedence.
             let conflicting = try Binding(.both, to: flow.prefix, ports: [7500...8499], .refuse)
             try verifyThrows(.conflictingBindings) { try setting.steering.bind(conflicting) }
@@ -175,7 +175,7 @@ struct SocketSteeringTests {
         try await withNetworkNamespace(routing: Flow.prefixes) {
             let setting = try Setting(Flow(.tcp, .ipv4))
             let steering = setting.steering
-            let before = steering.policy
+            let before = try steering.policy
             let threads = (0..<8).map { thread in
                 let done = ThreadResult<String?>()
                 runOnThread {

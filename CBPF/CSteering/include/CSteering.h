@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/vfs.h>
 
 #include "steering_abi.h"
 
@@ -22,10 +23,16 @@ struct bpf_sk_lookup;
 const void *csteering_object_bytes(void);
 size_t csteering_object_size(void);
 
-/// Opens and loads an object without printing; the verifier's log goes to `log`.
+/// A map of the object that is not created anew: its name and the map to use.
+struct csteering_reuse {
+    const char *name;
+    int map;
+};
+
+/// Opens an object and loads one of its programs without printing; the verifier's log goes to `log`.
 /// Returns 0, or a negative errno.
-int csteering_load(const void *bytes, size_t size, char *log, size_t log_size,
-                   struct bpf_object *_Nullable *_Nonnull object);
+int csteering_load(const void *bytes, size_t size, const char *program, const struct csteering_reuse *_Nullable reuse,
+                   size_t reuse_count, char *log, size_t log_size, struct bpf_object *_Nullable *_Nonnull object);
 
 /// Runs a loaded sk_lookup program once on `context`, which receives the chosen socket's cookie.
 /// Returns 0, or a negative errno.
@@ -34,8 +41,20 @@ int csteering_test_run(int program, struct bpf_sk_lookup *context, uint32_t *ver
 /// Creates the array map that holds one page of tables. Returns a descriptor, or a negative errno.
 int csteering_create_page(void);
 
+/// Creates an array map that holds bytes, in pieces of `size`. Returns a descriptor, or a negative errno.
+int csteering_create_chunks(uint32_t size, uint32_t count);
+
+/// Opens what is pinned at a path for reading only: maps that may be read. Returns a descriptor, or a negative errno.
+int csteering_open_pin_to_read(const char *path);
+
 /// Stores with release ordering, in memory that the program reads.
 void csteering_publish(uint64_t *generation, uint64_t value);
+
+/// Loads with acquire ordering.
+uint64_t csteering_generation(const uint64_t *generation);
+
+/// Makes two paths change places in one step (RENAME_EXCHANGE). Returns 0, or a negative errno.
+int csteering_exchange(const char *one, const char *other);
 
 /// Moves the calling thread into a network namespace (setns). Returns 0, or a negative errno.
 int csteering_enter_netns(int descriptor);

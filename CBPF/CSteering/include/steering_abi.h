@@ -85,6 +85,8 @@ enum {
  * Destination: label x family x protocol. Each has slots in `sockets`, at its number,
  * its number + STEERING_MAX_DESTINATIONS and so on: the first holds the socket, the
  * rest hold other members of its SO_REUSEPORT group, which stand in when it is closed.
+ * `sockets`, `registrations`, `metrics` and `verdicts` outlive an upgrade of the program:
+ * their shape stays as it is in every version.
  */
 enum {
 	STEERING_MAX_LABELS = 1024,
@@ -121,6 +123,26 @@ struct steering_policy {
 	__u32 pages[2][STEERING_PAGE_WORDS];
 };
 
+/* Who is in a slot of `sockets`, which itself tells only cookies: written before the socket is
+ * put there, valid while the slot has this cookie. The program does not read it. */
+enum {
+	STEERING_SOCKET_REUSEPORT = 1,
+	STEERING_SOCKET_IPV6 = 2, /* the socket's own family, whatever it receives */
+	STEERING_SOCKET_DUAL_STACK = 4,
+};
+
+struct steering_registration_key {
+	__u64 cookie;
+	__u32 slot;
+	__u32 reserved;
+};
+
+struct steering_registration {
+	__u8 address[16]; /* where it is bound; an IPv4 address in the first four */
+	__u16 port;
+	__u16 flags;
+};
+
 /* Per destination and CPU. A lookup that finds no usable socket is also a miss
  * (the destination has none) or incompatible (the kernel refused it). */
 struct steering_metrics {
@@ -136,6 +158,8 @@ struct steering_verdicts {
 };
 
 _Static_assert(sizeof(struct steering_policy) == STEERING_POLICY_PAGES_AT + 8 * STEERING_PAGE_WORDS, "no padding");
+_Static_assert(sizeof(struct steering_registration_key) == 16, "no padding");
+_Static_assert(sizeof(struct steering_registration) == 20, "no padding");
 _Static_assert(sizeof(struct steering_header) <= 4 * (STEERING_NODES_AT - STEERING_HEADER_AT), "fits its place");
 
 #endif

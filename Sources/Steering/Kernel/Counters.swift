@@ -8,9 +8,9 @@ struct Counters {
     private let verdicts: CInt
     private let cpus: Int
 
-    init(_ plane: borrowing DataPlane) throws(SteeringError) {
-        metrics = plane.metrics.rawValue
-        verdicts = plane.verdicts.rawValue
+    init(_ plane: DataPlane) throws(SteeringError) {
+        metrics = plane[.metrics]
+        verdicts = plane[.verdicts]
         cpus = Int(try call("libbpf_num_possible_cpus", libbpf_num_possible_cpus()))
     }
 
@@ -25,10 +25,13 @@ struct Counters {
         }
     }
 
-    func reset(_ destination: UInt32) throws(SteeringError) {
+    /// Sets the counters of a label's destinations to zero.
+    func reset(label number: UInt32) throws(SteeringError) {
         var values = [steering_metrics](repeating: steering_metrics(), count: cpus)
-        var key = destination
-        try call("bpf_map_update_elem(metrics)", bpf_map_update_elem(metrics, &key, &values, UInt64(BPF_ANY)))
+        for destination in 0..<UInt32(STEERING_DESTINATIONS_PER_LABEL) {
+            var key = number * UInt32(STEERING_DESTINATIONS_PER_LABEL) + destination
+            try call("bpf_map_update_elem(metrics)", bpf_map_update_elem(metrics, &key, &values, UInt64(BPF_ANY)))
+        }
     }
 
     /// How many packets bindings without a label refused and passed.

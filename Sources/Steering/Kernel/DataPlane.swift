@@ -3,31 +3,60 @@ import CSteering
 import Glibc
 import Synchronization
 
+/// The program's maps, by what they hold.
+enum MapName: String, CaseIterable {
+    case policy, pages, sockets, registrations, metrics, verdicts, token, grace
+
+    /// As the object file names it: global data is named by its section.
+    var inObject: String { self == .policy ? ".bss.policy" : rawValue }
+
+    /// What stays when the program is replaced; the others hold tables in the program's own layout.
+    static let lasting: [MapName] = [.sockets, .registrations, .metrics, .verdicts]
+}
+
+/// A descriptor that collections can hold; closed with the last reference.
+final class SharedDescriptor: Sendable {
+    private let owned: OwnedDescriptor
+    var rawValue: CInt { owned.rawValue }
+    init(_ owned: consuming OwnedDescriptor) { self.owned = owned }
+}
+
 /// The loaded program and its maps: descriptors only, so that nothing of libbpf lives on.
-struct DataPlane: ~Copyable, Sendable {
-    let program: OwnedDescriptor
-    let policy: OwnedDescriptor
-    let pages: OwnedDescriptor
-    let sockets: OwnedDescriptor
-    let metrics: OwnedDescriptor
-    let verdicts: OwnedDescriptor
-    private let token: OwnedDescriptor
-    private let grace: OwnedDescriptor
+struct DataPlane: Sendable {
+    /// Nil for those who may only read.
+    let program: SharedDescriptor?
+    private let maps: [MapName: SharedDescriptor]
 
     /// One at a time: libbpf's printing, which loading silences, is the process's.
     private static let loading = Mutex(())
 
-    /// Loads the embedded program, or another build of it.
+    init(program: SharedDescriptor?, maps: [MapName: SharedDescriptor]) {
+        self.program = program
+        self.maps = maps
+    }
+
+    /// Loads a program of the embedded object, or of another build of it.
     ///
+    /// - Parameters:
+    ///   - name: Which one: `steer` is attached, `explain` only run by hand.
+    ///   - reused: Maps that are not made anew.
     /// - Throws: `missingCapability` (CAP_BPF and CAP_NET_ADMIN are needed), `unsupportedKernel`,
     ///   `programRejected`.
-    init(object: [UInt8]? = nil) throws(SteeringError) {
+    init(
+        object: [UInt8]? = nil, program name: String = "steer", reusing reused: [MapName: SharedDescriptor] = [:]
+    ) throws(SteeringError) {
         let object =
             object ?? Array(UnsafeRawBufferPointer(start: csteering_object_bytes(), count: csteering_object_size()))
-        var loaded: OpaquePointer?
         var log = [UInt8](repeating: 0, count: 1 << 20)
+        var loaded: OpaquePointer?
+        let names = reused.keys.map { strdup($0.inObject) }
+        defer { for name in names { free(name) } }
+        let reuse = zip(names, reused.values).map { csteering_reuse(name: $0!, map: $1.rawValue) }
         let error = Self.loading.withLock { _ in
-            log.withUnsafeMutableBytes { csteering_load(object, object.count, $0.baseAddress!, $0.count, &loaded) }
+            log.withUnsafeMutableBytes {
+                csteering_load(
+                    object, object.count, name, reuse, reuse.count, $0.baseAddress!, $0.count, &loaded)
+            }
         }
         guard error == 0, let loaded else {
             throw .notLoaded(-error, log: String(decoding: log.prefix { $0 != 0 }, as: UTF8.self))
@@ -35,40 +64,38 @@ struct DataPlane: ~Copyable, Sendable {
         defer { bpf_object__close(loaded) }
 
         // The object closes its own descriptors: keep duplicates.
-        func map(_ name: String) throws(SteeringError) -> OwnedDescriptor {
-            try .duplicate(try call("map \(name)", bpf_object__find_map_fd_by_name(loaded, name)))
+        program = SharedDescriptor(
+            try .duplicate(bpf_program__fd(bpf_object__find_program_by_name(loaded, name))))
+        var maps: [MapName: SharedDescriptor] = [:]
+        for name in MapName.allCases {
+            maps[name] = SharedDescriptor(
+                try .duplicate(
+                    try call("map \(name)", bpf_object__find_map_fd_by_name(loaded, name.inObject))))
         }
-        let program = try OwnedDescriptor.duplicate(
-            bpf_program__fd(bpf_object__find_program_by_name(loaded, "steer")))
-        let policy = try map(".bss.policy")
-        let pages = try map("pages")
-        let sockets = try map("sockets")
-        let metrics = try map("metrics")
-        let verdicts = try map("verdicts")
-        let token = try map("token")
-        let grace = try map("grace")
-
-        // Together, after the last failure: a half-built owner cannot be taken apart.
-        self.program = program
-        self.policy = policy
-        self.pages = pages
-        self.sockets = sockets
-        self.metrics = metrics
-        self.verdicts = verdicts
-        self.token = token
-        self.grace = grace
+        self.maps = maps
     }
 
+    /// A map's descriptor, lent.
+    subscript(name: MapName) -> CInt { maps[name]!.rawValue }
+
+    /// Some of the maps, shared.
+    func sharing(_ names: [MapName]) -> [MapName: SharedDescriptor] { maps.filter { names.contains($0.key) } }
+
     /// Links the program to a namespace's hook; the link ends with the descriptor.
-    func attach(to namespace: borrowing NetworkNamespace) throws(SteeringError) -> OwnedDescriptor {
-        let link = bpf_link_create(program.rawValue, namespace.descriptor.rawValue, BPF_SK_LOOKUP, nil)
+    func attach(to namespace: borrowing NetworkNamespace) throws(SteeringError) -> SharedDescriptor {
+        let link = bpf_link_create(program!.rawValue, namespace.descriptor.rawValue, BPF_SK_LOOKUP, nil)
         guard link >= 0 else { throw .notAttached(-link) }
-        return OwnedDescriptor(owning: link)
+        return SharedDescriptor(OwnedDescriptor(owning: link))
+    }
+
+    /// Makes an attached link run this program instead of its former one, in one step.
+    func replaceProgram(of link: SharedDescriptor) throws(SteeringError) {
+        try call("BPF_LINK_UPDATE", bpf_link_update(link.rawValue, program!.rawValue, nil))
     }
 
     /// Ends a link at once: closing it would leave it to copies of its descriptor, such as that of a child
     /// between fork and exec.
-    static func detach(_ link: consuming OwnedDescriptor) {
+    static func detach(_ link: SharedDescriptor) {
         // Fails when the namespace has ended: then it is detached already.
         _ = bpf_link_detach(link.rawValue)
     }
@@ -76,8 +103,8 @@ struct DataPlane: ~Copyable, Sendable {
     /// Waits until every run of the program that began before has ended (a write to a map of maps does).
     func waitForRuns() throws(SteeringError) {
         var key: UInt32 = 0
-        var value = token.rawValue
-        try call("bpf_map_update_elem(grace)", bpf_map_update_elem(grace.rawValue, &key, &value, UInt64(BPF_ANY)))
+        var value = self[.token]
+        try call("bpf_map_update_elem(grace)", bpf_map_update_elem(self[.grace], &key, &value, UInt64(BPF_ANY)))
     }
 
     /// Runs the program once, without a packet, and says what it decided.
@@ -102,75 +129,23 @@ struct DataPlane: ~Copyable, Sendable {
             context.remote_ip6 = words(source?.address ?? unspecified)
         }
         var verdict: UInt32 = 0
-        try call("BPF_PROG_TEST_RUN", csteering_test_run(program.rawValue, &context, &verdict))
+        try call("BPF_PROG_TEST_RUN", csteering_test_run(program!.rawValue, &context, &verdict))
         return (verdict, context.cookie == 0 ? nil : SocketCookie(context.cookie))
     }
 }
 
 /// What a link says of itself.
 struct LinkInfo {
-    /// The namespace's inode number; 0 when it has ended.
+    /// The namespace's inode number; 0 when it has ended, or the link was detached.
     let namespaceInode: UInt32
+    /// The program that it runs.
+    let programID: UInt32
 
-    init(_ link: borrowing OwnedDescriptor) throws(SteeringError) {
+    init(_ link: SharedDescriptor) throws(SteeringError) {
         var info = bpf_link_info()
         var size = UInt32(MemoryLayout<bpf_link_info>.size)
         try call("bpf_obj_get_info_by_fd", bpf_obj_get_info_by_fd(link.rawValue, &info, &size))
         namespaceInode = info.netns.netns_ino
-    }
-}
-
-extension SteeringError {
-    /// See bpf(2) and the notes on loading in `docs/ARCHITECTURE.md`.
-    static func notLoaded(_ error: CInt, log: String) -> SteeringError {
-        let cause = Cause.systemCall("bpf", errno: error)
-        switch error {
-        case EPERM where log.isEmpty:
-            return SteeringError(
-                .missingCapability,
-                "loading the program needs CAP_BPF and CAP_NET_ADMIN, which this process lacks: run as root or grant both",
-                cause: cause)
-        case _ where !log.isEmpty:
-            return SteeringError(
-                .programRejected,
-                "the kernel's verifier refused the program (\(lastLine(of: log))): please report it with the kernel's version and this error's log",
-                cause: .verifier(log: log))
-        case ENOSYS, EINVAL, ENOTSUP, E2BIG, ENOENT:
-            return SteeringError(
-                .unsupportedKernel,
-                "this kernel cannot load sk_lookup programs (\(describe(errno: error))): Linux 5.9 or newer with CONFIG_BPF_SYSCALL is needed",
-                cause: cause)
-        default:
-            return SteeringError(
-                .systemCall, "loading the program failed (\(describe(errno: error))): see the cause", cause: cause)
-        }
-    }
-
-    /// See the netns link's own errors in net/core/net_namespace.c: 64 links, no more.
-    static func notAttached(_ error: CInt) -> SteeringError {
-        let cause = Cause.systemCall("BPF_LINK_CREATE", errno: error)
-        switch error {
-        case E2BIG:
-            return SteeringError(
-                .tooManyPrograms,
-                "the network namespace has 64 sk_lookup programs, as many as it can hold: detach one (bpftool link list)",
-                cause: cause)
-        case EPERM:
-            return SteeringError(
-                .missingCapability, "attaching the program needs CAP_NET_ADMIN: run as root or grant it", cause: cause)
-        case ENOENT, EINVAL:
-            return SteeringError(
-                .networkNamespaceGone, "the network namespace has ended: attach to one that lives", cause: cause)
-        default:
-            return .failed("BPF_LINK_CREATE", error)
-        }
-    }
-
-    /// The verifier's last word, before its statistics.
-    private static func lastLine(of log: String) -> String {
-        let lines = log.split(separator: "\n").filter {
-            !$0.hasPrefix("processed ") && !$0.hasPrefix("verification time")
-        }
-        return String(lines.last ?? "no reason given")
+        programID = info.prog_id
     }
 }

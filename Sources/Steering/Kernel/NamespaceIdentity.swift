@@ -3,9 +3,14 @@ import Glibc
 /// Tells whether a socket belongs to a network namespace, which the kernel itself does not check. Holds
 /// nothing open: a namespace may end under its steering.
 struct NamespaceIdentity: Sendable {
-    private let inode: UInt64
+    let inode: UInt64
     /// Nil before Linux 5.14.
-    private let cookie: UInt64?
+    let cookie: UInt64?
+
+    init(inode: UInt64, cookie: UInt64?) {
+        self.inode = inode
+        self.cookie = cookie
+    }
 
     /// - Throws: `missingCapability` when the calling thread may not enter the namespace.
     init(_ namespace: borrowing NetworkNamespace) throws(SteeringError) {

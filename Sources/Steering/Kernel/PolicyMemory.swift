@@ -5,18 +5,26 @@ import Glibc
 /// The tables as the program sees them, mapped: the half in force, and the half that is being written.
 ///
 /// Not safe to share: whoever writes holds the steering's lock.
-struct PolicyMemory: ~Copyable {
+final class PolicyMemory {
     private let memory: UnsafeMutablePointer<steering_policy>
-    private(set) var generation: UInt64
-    private var furtherPages = 0
 
-    init(_ plane: borrowing DataPlane) throws(SteeringError) {
+    init(_ plane: DataPlane) throws(SteeringError) {
         let size = MemoryLayout<steering_policy>.size
-        guard let mapped = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, plane.policy.rawValue, 0),
+        guard let mapped = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, plane[.policy], 0),
             mapped != MAP_FAILED
         else { throw .failed("mmap", Glibc.errno) }
         memory = mapped.bindMemory(to: steering_policy.self, capacity: 1)
-        generation = memory.pointee.generation
+    }
+
+    /// The number of the policy in force. Another process may change it, unless the lock is held.
+    var generation: UInt64 { csteering_generation(memory.pointer(to: \.generation)!) }
+
+    /// The same for those who may only read, and so cannot map it.
+    static func generation(_ plane: DataPlane) throws(SteeringError) -> UInt64 {
+        var key: UInt32 = 0
+        var policy = [UInt8](repeating: 0, count: MemoryLayout<steering_policy>.size)
+        try call("bpf_map_lookup_elem(policy)", bpf_map_lookup_elem(plane[.policy], &key, &policy))
+        return value(UInt64.self, in: policy[...])!
     }
 
     deinit { munmap(memory, MemoryLayout<steering_policy>.size) }
@@ -24,10 +32,14 @@ struct PolicyMemory: ~Copyable {
     /// Puts tables in force: all of them, in one step. When this returns, no packet is still being judged
     /// by the former ones, and their half is free for the next.
     ///
+    /// - Parameter prepare: Called with the tables' generation before it is in force.
     /// - Throws: `missingCapability`, for large tables: pages are new maps, which CAP_BPF may create. The
     ///   tables in force have not changed then.
-    mutating func publish(_ tables: Tables, _ plane: borrowing DataPlane) throws(SteeringError) {
-        let half = generation & UInt64(STEERING_HALF) == 0 ? 1 : 0
+    func publish(
+        _ tables: Tables, _ plane: DataPlane, prepare: (UInt64) throws(SteeringError) -> Void
+    ) throws(SteeringError) {
+        let former = generation
+        let half = former & UInt64(STEERING_HALF) == 0 ? 1 : 0
         let offset = try writeFurtherPages(of: tables, half: half, plane)
 
         tables.first.withUnsafeBytes { words in
@@ -37,24 +49,29 @@ struct PolicyMemory: ~Copyable {
             header.assumingMemoryBound(to: steering_header.self).pointee.pages_offset = offset
         }
         let step = UInt64(STEERING_GENERATION_STEP)
-        let count = ((generation & ~STEERING_LARGE) / step + 1) * step
-        let former = generation
-        generation = count | UInt64(half * Int(STEERING_HALF)) | (tables.isLarge ? STEERING_LARGE : 0)
-        csteering_publish(memory.pointer(to: \.generation)!, generation)
+        let count = ((former & ~STEERING_LARGE) / step + 1) * step
+        let next = count | UInt64(half * Int(STEERING_HALF)) | (tables.isLarge ? STEERING_LARGE : 0)
+        try prepare(next)
+        csteering_publish(memory.pointer(to: \.generation)!, next)
         do throws(SteeringError) {
             try plane.waitForRuns()
         } catch {
             // For want of a few bytes of kernel memory. The former half is still whole.
-            generation = former
             csteering_publish(memory.pointer(to: \.generation)!, former)
             throw error
         }
-        dropFurtherPages(half: half ^ 1, count: furtherPages, plane)
-        furtherPages = tables.furtherPages
+        if former & STEERING_LARGE != 0 { dropFurtherPages(half: half ^ 1, plane) }
+    }
+
+    /// Frees what a change that was cut short left behind in the half that is not in force, once no run of
+    /// the program can be there.
+    func recover(_ plane: DataPlane) throws(SteeringError) {
+        try plane.waitForRuns()
+        dropFurtherPages(half: generation & UInt64(STEERING_HALF) == 0 ? 1 : 0, plane)
     }
 
     /// Returns what a page's number is short of its slot.
-    private func writeFurtherPages(of tables: Tables, half: Int, _ plane: borrowing DataPlane) throws(SteeringError)
+    private func writeFurtherPages(of tables: Tables, half: Int, _ plane: DataPlane) throws(SteeringError)
         -> UInt32
     {
         let offset = UInt32(half * Int(STEERING_MAX_PAGES))
@@ -75,18 +92,22 @@ struct PolicyMemory: ~Copyable {
             var slots = (1...UInt32(maps.count)).map { offset + $0 }
             var count = UInt32(maps.count)
             try call(
-                "bpf_map_update_batch(pages)", bpf_map_update_batch(plane.pages.rawValue, &slots, &maps, &count, nil))
+                "bpf_map_update_batch(pages)", bpf_map_update_batch(plane[.pages], &slots, &maps, &count, nil))
         }
         return offset
     }
 
     /// Frees the pages of the half that is no longer in force.
-    private func dropFurtherPages(half: Int, count: Int, _ plane: borrowing DataPlane) {
-        guard count > 0 else { return }
-        var slots = (1...UInt32(count)).map { UInt32(half * Int(STEERING_MAX_PAGES)) + $0 }
-        var deleted = UInt32(count)
+    private func dropFurtherPages(half: Int, _ plane: DataPlane) {
+        var slots: [UInt32] = []
+        for page in 1..<UInt32(STEERING_MAX_PAGES) {
+            var slot = UInt32(half * Int(STEERING_MAX_PAGES)) + page
+            var identifier: UInt32 = 0
+            if bpf_map_lookup_elem(plane[.pages], &slot, &identifier) == 0 { slots.append(slot) }
+        }
+        var deleted = UInt32(slots.count)
         // Failure costs memory until the half is written again, nothing else.
-        _ = bpf_map_delete_batch(plane.pages.rawValue, &slots, &deleted, nil)
+        if deleted > 0 { _ = bpf_map_delete_batch(plane[.pages], &slots, &deleted, nil) }
     }
 }
 

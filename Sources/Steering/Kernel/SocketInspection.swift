@@ -72,10 +72,10 @@ struct SteerableSocket: Sendable {
         cookie = try Self.cookie(descriptor)
     }
 
-    /// Whether two sockets share a SO_REUSEPORT group: the kernel binds no others to one address.
-    func isGroup(with other: SteerableSocket) -> Bool {
-        isReuseport && other.isReuseport && transport == other.transport && localAddress == other.localAddress
-            && families == other.families
+    /// What is remembered of it once it is registered.
+    var registration: Registration {
+        Registration(
+            cookie: cookie, boundAddress: localAddress, isReuseport: isReuseport, isDualStack: families.count > 1)
     }
 
     /// Whether an IPv6 socket receives IPv4 too.

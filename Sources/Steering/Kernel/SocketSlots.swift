@@ -2,43 +2,162 @@ import CLibBPF
 import CSteering
 import Glibc
 
-/// The map `sockets`: a run of slots for each destination.
-struct SocketSlots {
-    private let map: CInt
+/// What is known of a registered socket, which only those who hold its descriptor could ask again.
+struct Registration: Sendable, Hashable {
+    let cookie: SocketCookie
+    let boundAddress: SocketAddress
+    let isReuseport: Bool
+    let isDualStack: Bool
 
-    init(_ plane: borrowing DataPlane) { map = plane.sockets.rawValue }
+    /// Whether two sockets of one protocol share a SO_REUSEPORT group: the kernel binds no others to one
+    /// address.
+    func isGroup(with other: Registration) -> Bool {
+        isReuseport && other.isReuseport && boundAddress == other.boundAddress && isDualStack == other.isDualStack
+    }
+}
+
+/// The maps `sockets` and `registrations`: a run of slots for each destination, and who is in each.
+struct SocketSlots {
+    private let sockets: CInt
+    private let registrations: CInt
+
+    init(_ plane: DataPlane) {
+        sockets = plane[.sockets]
+        registrations = plane[.registrations]
+    }
 
     static let perDestination = Int(STEERING_SLOTS)
 
-    /// What a destination's slots hold.
-    func cookies(at destination: UInt32) throws(SteeringError) -> [SocketCookie?] {
-        var cookies: [SocketCookie?] = []
-        for slot in 0..<Self.perDestination {
-            var key = Self.key(destination, slot)
-            var cookie: UInt64 = 0
-            let result = bpf_map_lookup_elem(map, &key, &cookie)
-            if result < 0, result != -ENOENT { throw .failed("bpf_map_lookup_elem(sockets)", -result) }
-            cookies.append(result < 0 ? nil : SocketCookie(cookie))
+    /// A slot with a socket in it.
+    struct Taken {
+        let destination: UInt32
+        let slot: Int
+        let registration: Registration
+    }
+
+    /// What a destination's slots hold; nil where one is empty.
+    func registrations(at destination: UInt32) throws(SteeringError) -> [Registration?] {
+        var found: [Registration?] = []
+        for slot in (0..<Self.perDestination).map({ Self.slot(destination, $0) }) {
+            guard let cookie = try cookie(at: slot) else {
+                found.append(nil)
+                continue
+            }
+            let key = steering_registration_key(cookie: cookie.rawValue, slot: slot, reserved: 0)
+            // Without a record: someone else's doing, such as `bpftool map update`.
+            found.append(registration(key) ?? Registration(unrecorded: cookie))
         }
-        return cookies
+        return found
+    }
+
+    /// Every slot with a socket in it, in the order of destinations and slots.
+    func all() throws(SteeringError) -> [Taken] {
+        let limit = UInt32(STEERING_MAX_DESTINATIONS)
+        var taken: [Taken] = []
+        for key in recorded() {
+            guard try cookie(at: key.slot)?.rawValue == key.cookie, let registration = registration(key) else { continue }
+            taken.append(
+                Taken(destination: key.slot % limit, slot: Int(key.slot / limit), registration: registration))
+        }
+        return taken.sorted { ($0.destination, $0.slot) < ($1.destination, $1.slot) }
+    }
+
+    /// The numbers of the labels that have a socket.
+    func labelsInUse() throws(SteeringError) -> Set<UInt32> {
+        Set(try all().map { $0.destination / UInt32(STEERING_DESTINATIONS_PER_LABEL) })
     }
 
     /// Puts a socket into a slot, whatever is there. The map keeps no socket open: its entry goes when
     /// the last descriptor is closed.
-    func set(_ descriptor: CInt, at destination: UInt32, slot: Int) throws(SteeringError) {
-        var key = Self.key(destination, slot)
+    func set(_ descriptor: CInt, _ registration: Registration, at destination: UInt32, slot: Int) throws(SteeringError)
+    {
+        var slot = Self.slot(destination, slot)
+        var key = steering_registration_key(cookie: registration.cookie.rawValue, slot: slot, reserved: 0)
+        var record = steering_registration(registration)
+        try call(
+            "bpf_map_update_elem(registrations)",
+            bpf_map_update_elem(registrations, &key, &record, UInt64(BPF_ANY)))
         var value = UInt64(descriptor)
-        try call("bpf_map_update_elem(sockets)", bpf_map_update_elem(map, &key, &value, UInt64(BPF_ANY)))
+        let result = bpf_map_update_elem(sockets, &slot, &value, UInt64(BPF_ANY))
+        if result < 0 { _ = bpf_map_delete_elem(registrations, &key) }
+        try call("bpf_map_update_elem(sockets)", result)
     }
 
     /// Empties a slot; one that is empty already, perhaps because the socket was just closed, stays so.
     func clear(at destination: UInt32, slot: Int) throws(SteeringError) {
-        var key = Self.key(destination, slot)
-        let result = bpf_map_delete_elem(map, &key)
+        var slot = Self.slot(destination, slot)
+        let result = bpf_map_delete_elem(sockets, &slot)
         if result < 0, result != -ENOENT, result != -EINVAL { throw .failed("bpf_map_delete_elem(sockets)", -result) }
     }
 
-    private static func key(_ destination: UInt32, _ slot: Int) -> UInt32 {
+    /// Forgets sockets that are in their slot no more.
+    func forgetGone() throws(SteeringError) {
+        for var key in recorded() where try cookie(at: key.slot)?.rawValue != key.cookie {
+            _ = bpf_map_delete_elem(registrations, &key)
+        }
+    }
+
+    private static func slot(_ destination: UInt32, _ slot: Int) -> UInt32 {
         destination + UInt32(slot) * UInt32(STEERING_MAX_DESTINATIONS)
+    }
+
+    private func cookie(at slot: UInt32) throws(SteeringError) -> SocketCookie? {
+        var slot = slot
+        var cookie: UInt64 = 0
+        let result = bpf_map_lookup_elem(sockets, &slot, &cookie)
+        if result == -ENOENT { return nil }
+        try call("bpf_map_lookup_elem(sockets)", result)
+        return SocketCookie(cookie)
+    }
+
+    private func registration(_ key: steering_registration_key) -> Registration? {
+        var key = key
+        var record = steering_registration()
+        guard bpf_map_lookup_elem(registrations, &key, &record) == 0 else { return nil }
+        return Registration(SocketCookie(key.cookie), record)
+    }
+
+    private func recorded() -> [steering_registration_key] {
+        var keys: [steering_registration_key] = []
+        var last = steering_registration_key()
+        var next = steering_registration_key()
+        // Bounded: where someone deletes meanwhile, the kernel begins anew.
+        var result = bpf_map_get_next_key(registrations, nil, &next)
+        while result == 0, keys.count < Int(STEERING_MAX_DESTINATIONS * STEERING_SLOTS) {
+            keys.append(next)
+            last = next
+            result = bpf_map_get_next_key(registrations, &last, &next)
+        }
+        return keys
+    }
+}
+
+extension Registration {
+    fileprivate init(unrecorded cookie: SocketCookie) {
+        self.init(
+            cookie: cookie, boundAddress: SocketAddress(IPAddress(ipv4: 0), port: 0), isReuseport: false,
+            isDualStack: false)
+    }
+
+    fileprivate init(_ cookie: SocketCookie, _ record: steering_registration) {
+        self.cookie = cookie
+        let isIPv6 = Int(record.flags) & STEERING_SOCKET_IPV6 != 0
+        boundAddress = SocketAddress(
+            IPAddress(bytes: bytes(of: record.address).prefix(isIPv6 ? 16 : 4))!, port: record.port)
+        isReuseport = Int(record.flags) & STEERING_SOCKET_REUSEPORT != 0
+        isDualStack = Int(record.flags) & STEERING_SOCKET_DUAL_STACK != 0
+    }
+}
+
+extension steering_registration {
+    fileprivate init(_ registration: Registration) {
+        self.init()
+        port = registration.boundAddress.port
+        withUnsafeMutableBytes(of: &address) { $0.copyBytes(from: registration.boundAddress.address.bytes) }
+        var flags = 0
+        if registration.isReuseport { flags |= STEERING_SOCKET_REUSEPORT }
+        if registration.boundAddress.address.family == .ipv6 { flags |= STEERING_SOCKET_IPV6 }
+        if registration.isDualStack { flags |= STEERING_SOCKET_DUAL_STACK }
+        self.flags = UInt16(flags)
     }
 }

@@ -1,0 +1,56 @@
+import Glibc
+
+extension SteeringError {
+    /// See bpf(2) and the notes on loading in `docs/ARCHITECTURE.md`.
+    static func notLoaded(_ error: CInt, log: String) -> SteeringError {
+        let cause = Cause.systemCall("bpf", errno: error)
+        switch error {
+        case EPERM where log.isEmpty:
+            return SteeringError(
+                .missingCapability,
+                "loading the program needs CAP_BPF and CAP_NET_ADMIN, which this process lacks: run as root or grant both",
+                cause: cause)
+        case _ where !log.isEmpty:
+            return SteeringError(
+                .programRejected,
+                "the kernel's verifier refused the program (\(lastLine(of: log))): please report it with the kernel's version and this error's log",
+                cause: .verifier(log: log))
+        case ENOSYS, EINVAL, ENOTSUP, E2BIG, ENOENT:
+            return SteeringError(
+                .unsupportedKernel,
+                "this kernel cannot load sk_lookup programs (\(describe(errno: error))): Linux 5.9 or newer with CONFIG_BPF_SYSCALL is needed",
+                cause: cause)
+        default:
+            return SteeringError(
+                .systemCall, "loading the program failed (\(describe(errno: error))): see the cause", cause: cause)
+        }
+    }
+
+    /// See the netns link's own errors in net/core/net_namespace.c: 64 links, no more.
+    static func notAttached(_ error: CInt) -> SteeringError {
+        let cause = Cause.systemCall("BPF_LINK_CREATE", errno: error)
+        switch error {
+        case E2BIG:
+            return SteeringError(
+                .tooManyPrograms,
+                "the network namespace has 64 sk_lookup programs, as many as it can hold: detach one (bpftool link list)",
+                cause: cause)
+        case EPERM:
+            return SteeringError(
+                .missingCapability, "attaching the program needs CAP_NET_ADMIN: run as root or grant it", cause: cause)
+        case ENOENT, EINVAL:
+            return SteeringError(
+                .networkNamespaceGone, "the network namespace has ended: attach to one that lives", cause: cause)
+        default:
+            return .failed("BPF_LINK_CREATE", error)
+        }
+    }
+
+    /// The verifier's last word, before its statistics.
+    private static func lastLine(of log: String) -> String {
+        let lines = log.split(separator: "\n").filter {
+            !$0.hasPrefix("processed ") && !$0.hasPrefix("verification time")
+        }
+        return String(lines.last ?? "no reason given")
+    }
+}

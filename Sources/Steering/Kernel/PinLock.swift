@@ -1,0 +1,82 @@
+import Glibc
+
+/// The right to change what is pinned for a network namespace: held by one process at a time, until it is
+/// gone or ends.
+///
+/// An flock on a directory that only root can open, so that no one else can hold it up.
+struct PinLock: ~Copyable {
+    private let path: String
+    private let descriptor: OwnedDescriptor
+
+    /// Takes the lock, waiting for its holder.
+    ///
+    /// - Throws: `busy` after `patience` seconds, naming the holder; `storageUnavailable`.
+    init(_ pins: Pins, patience: Int = 10) throws(SteeringError) {
+        path = pins.lock
+        var waited = 0
+        while true {
+            if mkdir(path, 0o700) != 0, errno != EEXIST { throw .storage("making directory", path, errno) }
+            let opened = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+            if opened < 0, errno == ENOENT { continue }
+            guard opened >= 0 else { throw .storage("opening", path, errno) }
+            let candidate = OwnedDescriptor(owning: opened)
+            while flock(opened, LOCK_EX | LOCK_NB) != 0 {
+                guard errno == EWOULDBLOCK || errno == EINTR else { throw .storage("locking", path, errno) }
+                guard waited < patience * 1_000 else { throw .busy(path, after: patience, holder: Self.holder(of: opened)) }
+                usleep(1_000)
+                waited += 1
+            }
+            // Its former holder may have removed it: then the lock of another directory counts.
+            if Self.inode(opened) == (try? Pins.identity(of: path)) {
+                descriptor = candidate
+                return
+            }
+        }
+    }
+
+    /// Gives it to the next one.
+    func release() { flock(descriptor.rawValue, LOCK_UN) }
+
+    /// Removes the lock itself, with the state that it protects.
+    func remove() { rmdir(path) }
+
+    private static func inode(_ descriptor: CInt) -> UInt64 {
+        var status = stat()
+        return fstat(descriptor, &status) == 0 ? UInt64(status.st_ino) : 0
+    }
+
+    /// The process that holds it, from /proc/locks: `1: FLOCK  ADVISORY  WRITE 4711 00:20:1234 0 EOF`.
+    private static func holder(of descriptor: CInt) -> String {
+        guard let locks = try? readSmallFile("/proc/locks") else { return "another process" }
+        let suffix = ":\(inode(descriptor))"
+        for line in locks.split(separator: "\n") {
+            let fields = line.split(separator: " ")
+            guard fields.count > 5, fields[1] == "FLOCK", fields[5].hasSuffix(suffix) else { continue }
+            let command = (try? readSmallFile("/proc/\(fields[4])/comm"))?.filter { $0 != "\n" }
+            return "process \(fields[4])" + (command.map { " (\($0))" } ?? "")
+        }
+        return "another process"
+    }
+}
+
+/// The text of a file such as those in /proc: its first 64 KiB.
+func readSmallFile(_ path: String) throws(SteeringError) -> String {
+    let opened = try systemCall("open(\(path))") { open(path, O_RDONLY | O_CLOEXEC) }
+    let file = OwnedDescriptor(owning: opened)
+    var text: [UInt8] = []
+    var buffer = [UInt8](repeating: 0, count: 1 << 12)
+    while text.count < 1 << 16 {
+        let count = try systemCall("read(\(path))") { CInt(read(file.rawValue, &buffer, 1 << 12)) }
+        if count == 0 { break }
+        text += buffer[..<Int(count)]
+    }
+    return String(decoding: text, as: UTF8.self)
+}
+
+extension SteeringError {
+    static func busy(_ path: String, after seconds: Int, holder: String) -> SteeringError {
+        SteeringError(
+            .busy,
+            "\(holder) is changing the steering and did not finish within \(seconds) s: wait for it, or end it and try again")
+    }
+}

@@ -1,0 +1,282 @@
+import CLibBPF
+import CSteering
+import Glibc
+
+/// What is pinned in one directory, opened.
+struct PinnedState: Sendable {
+    let directory: String
+    let identity: UInt64
+    let plane: DataPlane
+    /// Nil for those who may not open it.
+    let link: SharedDescriptor?
+
+    /// Opens a directory's objects and checks that they are what a steering pins.
+    ///
+    /// - Throws: `olderLayout`, `newerLayout`, `damagedState`, `storageUnavailable`.
+    init(_ directory: String, toWrite: Bool) throws(SteeringError) {
+        try Pins.checkLayout(of: directory)
+        self.directory = directory
+        identity = try Pins.identity(of: directory)
+        let program = try Self.unlessForbidden(toWrite) { () throws(SteeringError) in
+            try Pins.open("\(directory)/program", toWrite: true)
+        }
+        link = try Self.unlessForbidden(toWrite) { () throws(SteeringError) in
+            try Pins.open("\(directory)/link", toWrite: true)
+        }
+        if let link { _ = try LinkInfo(link) }
+        plane = DataPlane(program: program, maps: try Self.maps(MapName.allCases, in: directory, toWrite: toWrite))
+    }
+
+    /// Opens some maps of a directory and checks their shape.
+    static func maps(
+        _ names: [MapName], in directory: String, toWrite: Bool
+    ) throws(SteeringError) -> [MapName: SharedDescriptor] {
+        var maps: [MapName: SharedDescriptor] = [:]
+        for name in names {
+            let path = "\(directory)/\(name)"
+            let map = try Pins.open(path, toWrite: toWrite)
+            guard let shape = MapShape(map.rawValue), shape == .expected(name) else {
+                throw .damaged("\(path) is not the map that belongs there")
+            }
+            maps[name] = map
+        }
+        return maps
+    }
+
+    /// Pins a data plane and its link as a directory's content.
+    static func pin(
+        _ plane: DataPlane, _ link: SharedDescriptor, in directory: String, for readers: Pins.Readers
+    ) throws(SteeringError) {
+        for (name, map) in plane.sharing(MapName.allCases) {
+            try Pins.pin(map.rawValue, at: "\(directory)/\(name)", for: readers)
+        }
+        try Pins.pin(plane.program!.rawValue, at: "\(directory)/program", for: nil)
+        try Pins.pin(link.rawValue, at: "\(directory)/link", for: nil)
+    }
+
+    /// Whether this is still what counts: no one unloaded or upgraded it, and the namespace lives.
+    var isCurrent: Bool {
+        get throws(SteeringError) {
+            guard (try? Pins.identity(of: directory)) == identity else { return false }
+            if let link, try LinkInfo(link).namespaceInode == 0 { return false }
+            return try isInForce
+        }
+    }
+
+    /// Whether the link runs the program that is pinned beside it; true where it may not be asked. An
+    /// upgrade that was cut short leaves the new one in the draft.
+    var isInForce: Bool {
+        get throws(SteeringError) {
+            guard let link, let program = plane.program else { return true }
+            return try LinkInfo(link).programID == program.programID
+        }
+    }
+
+    // MARK: - Bindings
+
+    /// The bindings of a generation; nil when it is not there, because it has been replaced.
+    func bindings(_ generation: UInt64) throws(SteeringError) -> StoredPolicy? {
+        try Self.bindings(generation, in: directory)
+    }
+
+    static func bindings(_ generation: UInt64, in directory: String) throws(SteeringError) -> StoredPolicy? {
+        let path = path(of: generation, in: directory)
+        let opened = csteering_open_pin_to_read(path)
+        if opened == -ENOENT { return nil }
+        guard opened >= 0 else { throw .storage("opening", path, -opened) }
+        let map = OwnedDescriptor(owning: opened)
+        guard let shape = MapShape(map.rawValue), shape.valueSize == chunk, shape.entries <= maximumChunks else {
+            throw .damaged("\(path) is not the map that belongs there")
+        }
+        var bytes = [UInt8](repeating: 0, count: shape.entries * chunk)
+        for index in 0..<shape.entries {
+            var key = UInt32(index)
+            try call(
+                "bpf_map_lookup_elem(bindings)",
+                bytes.withUnsafeMutableBytes { bpf_map_lookup_elem(map.rawValue, &key, $0.baseAddress! + index * chunk) })
+        }
+        guard let length = value(UInt64.self, in: bytes[...]), length <= UInt64(bytes.count - 8) else {
+            throw .damaged("\(path) is cut short")
+        }
+        let stored = try StoredPolicy(decoding: Array(bytes[8..<8 + Int(length)]))
+        guard stored.generation == generation else { throw .damaged("\(path) is of another generation") }
+        return stored
+    }
+
+    /// Pins bindings beside those in force.
+    func save(_ stored: StoredPolicy) throws(SteeringError) {
+        try Self.save(stored, in: directory, for: try Pins.Readers(of: directory))
+    }
+
+    /// Pins bindings in a directory.
+    static func save(_ stored: StoredPolicy, in directory: String, for readers: Pins.Readers) throws(SteeringError) {
+        let encoded = stored.encoded()
+        var bytes = Steering.bytes(of: UInt64(encoded.count)) + encoded
+        let chunks = (bytes.count + chunk - 1) / chunk
+        bytes += repeatElement(0, count: chunks * chunk - bytes.count)
+        let map = csteering_create_chunks(UInt32(chunk), UInt32(chunks))
+        if map == -EPERM { throw .cannotGrow }
+        let owned = OwnedDescriptor(owning: try call("BPF_MAP_CREATE", map))
+        for index in 0..<chunks {
+            var key = UInt32(index)
+            try call(
+                "bpf_map_update_elem(bindings)",
+                bytes.withUnsafeBytes {
+                    bpf_map_update_elem(owned.rawValue, &key, $0.baseAddress! + index * chunk, UInt64(BPF_ANY))
+                })
+        }
+        try Pins.pin(owned.rawValue, at: path(of: stored.generation, in: directory), for: readers)
+    }
+
+    /// Whether there are bindings of other generations: what a change that was cut short leaves.
+    func hasLeftovers(beside generation: UInt64) throws(SteeringError) -> Bool {
+        try !leftovers(beside: generation).isEmpty
+    }
+
+    /// Removes bindings of other generations.
+    func dropBindings(except generation: UInt64) throws(SteeringError) {
+        for path in try leftovers(beside: generation) { unlink(path) }
+    }
+
+    private func leftovers(beside generation: UInt64) throws(SteeringError) -> [String] {
+        let current = Self.path(of: generation, in: directory)
+        return try Pins.entries(of: directory).filter { $0.hasPrefix("bindings-") }.map { "\(directory)/\($0)" }
+            .filter { $0 != current }
+    }
+
+    private static func path(of generation: UInt64, in directory: String) -> String {
+        "\(directory)/bindings-\(String(generation, radix: 16))"
+    }
+
+    /// Bindings are kept in pieces of this many bytes: older kernels bound the size of one value.
+    private static let chunk = 1 << 16
+    private static let maximumChunks = 1 << 13
+
+    private static func unlessForbidden(
+        _ isNeeded: Bool, _ open: () throws(SteeringError) -> SharedDescriptor
+    ) throws(SteeringError) -> SharedDescriptor? {
+        do throws(SteeringError) { return try open() } catch {
+            if !isNeeded, [EACCES, EPERM].contains(error.errno) { return nil }
+            throw error
+        }
+    }
+}
+
+/// What a map is, so far as the kernel tells.
+struct MapShape: Equatable {
+    let type: UInt32
+    let keySize: Int
+    let valueSize: Int
+    let entries: Int
+
+    private init(_ type: bpf_map_type, _ keySize: Int, _ valueSize: Int, _ entries: Int) {
+        (self.type, self.keySize, self.valueSize, self.entries) = (type.rawValue, keySize, valueSize, entries)
+    }
+
+    /// Nil for something that is no map.
+    init?(_ descriptor: CInt) {
+        var info = bpf_map_info()
+        var size = UInt32(MemoryLayout<bpf_map_info>.size)
+        guard bpf_obj_get_info_by_fd(descriptor, &info, &size) == 0 else { return nil }
+        type = info.type
+        keySize = Int(info.key_size)
+        valueSize = Int(info.value_size)
+        entries = Int(info.max_entries)
+    }
+
+    /// As steering.bpf.c defines them.
+    static func expected(_ name: MapName) -> MapShape {
+        let slots = Int(STEERING_MAX_DESTINATIONS * STEERING_SLOTS)
+        switch name {
+        case .policy: return MapShape(BPF_MAP_TYPE_ARRAY, 4, MemoryLayout<steering_policy>.size, 1)
+        case .pages: return MapShape(BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, Int(2 * STEERING_MAX_PAGES))
+        case .sockets: return MapShape(BPF_MAP_TYPE_SOCKMAP, 4, 8, slots)
+        case .registrations:
+            return MapShape(
+                BPF_MAP_TYPE_HASH, MemoryLayout<steering_registration_key>.size,
+                MemoryLayout<steering_registration>.size, slots)
+        case .metrics:
+            return MapShape(
+                BPF_MAP_TYPE_PERCPU_ARRAY, 4, MemoryLayout<steering_metrics>.size, Int(STEERING_MAX_DESTINATIONS))
+        case .verdicts: return MapShape(BPF_MAP_TYPE_PERCPU_ARRAY, 4, MemoryLayout<steering_verdicts>.size, 1)
+        case .token: return MapShape(BPF_MAP_TYPE_ARRAY, 4, 4, 1)
+        case .grace: return MapShape(BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, 1)
+        }
+    }
+}
+
+extension SharedDescriptor {
+    /// Of a program: the kernel's number for it; 0 for anything else.
+    var programID: UInt32 {
+        var info = bpf_prog_info()
+        var size = UInt32(MemoryLayout<bpf_prog_info>.size)
+        return bpf_obj_get_info_by_fd(rawValue, &info, &size) == 0 ? info.id : 0
+    }
+}
+
+/// What an upgrade takes from the state before it, of this layout or an older one.
+struct FormerState {
+    let link: SharedDescriptor
+    /// Those that stay.
+    let maps: [MapName: SharedDescriptor]
+    let stored: StoredPolicy
+
+    /// - Throws: `newerLayout`, `damagedState`, `storageUnavailable`.
+    init(_ directory: String) throws(SteeringError) {
+        let found = try Pins.layout(of: directory)
+        guard found <= Pins.layout else { throw .newerLayout(found, directory) }
+        link = try Pins.open("\(directory)/link", toWrite: true)
+        maps = try PinnedState.maps(MapName.lasting, in: directory, toWrite: true)
+        let policy = try PinnedState.maps([.policy], in: directory, toWrite: true)
+        let generation = try PolicyMemory.generation(DataPlane(program: nil, maps: policy))
+        guard let bindings = try PinnedState.bindings(generation, in: directory) else {
+            throw .damaged("\(directory) lacks the bindings in force")
+        }
+        stored = bindings
+    }
+}
+
+extension Pins {
+    /// Whether steering is loaded.
+    enum Condition {
+        case absent
+        case loaded
+        /// Its network namespace has ended, or its link was detached.
+        case ended
+    }
+
+    func condition() throws(SteeringError) -> Condition {
+        guard access(directory, F_OK) == 0 else {
+            if errno == ENOENT { return .absent }
+            throw .storage("opening", directory, errno)
+        }
+        let link: SharedDescriptor
+        do throws(SteeringError) {
+            link = try Pins.open("\(directory)/link", toWrite: true)
+        } catch {
+            // Those who may only read take it as it looks; so does whoever repairs it.
+            return .loaded
+        }
+        return (try? LinkInfo(link).namespaceInode) == 0 ? .ended : .loaded
+    }
+
+    /// Makes the draft the state, in one step.
+    func publishDraft() throws(SteeringError) {
+        guard rename(draft, directory) == 0 else { throw .storage("renaming", draft, errno) }
+    }
+
+    /// Takes the state out of its place, in one step.
+    func withdraw() throws(SteeringError) {
+        guard rename(directory, draft) == 0 || errno == ENOENT else { throw .storage("renaming", directory, errno) }
+    }
+
+    /// Where the link runs the draft's program already: puts the draft in its place. Removes the other.
+    func finishUpgrade() throws(SteeringError) {
+        let link = try Pins.open("\(directory)/link", toWrite: true)
+        if let next = try? Pins.open("\(draft)/program", toWrite: true), try LinkInfo(link).programID == next.programID {
+            let result = csteering_exchange(draft, directory)
+            guard result == 0 else { throw .storage("exchanging", directory, -result) }
+        }
+        try Pins.remove(draft)
+    }
+}

@@ -1,0 +1,211 @@
+import CSteering
+
+/// Steering that outlives its process: everything is pinned in the BPF file system, and no process of ours
+/// need run for traffic to flow.
+///
+/// Several processes may open one steering. Their changes take turns: whoever changes it has the latest
+/// state before it, and may be killed at any moment without harm. Reading waits for no one.
+///
+/// ## Kernel
+/// Linux 5.9, upgrades 5.16. Loading and changing need CAP_BPF, CAP_NET_ADMIN and write access to the BPF
+/// file system, which is root's by default. Reading needs no capability, only membership in the group that
+/// ``load(into:bpffs:readers:)`` was given.
+extension SocketSteering {
+    /// Where the BPF file system usually is.
+    public static let defaultBPFFS = "/sys/fs/bpf"
+
+    /// What a steering is opened for.
+    public enum Access: Sendable, Hashable {
+        /// Reading: policy, sockets, counters. Everything else throws `storageUnavailable`.
+        case reading
+        /// Everything.
+        case changing
+    }
+
+    /// Loads the program, attaches it to a network namespace and pins it there.
+    ///
+    /// Until a policy is applied nothing is steered. In the kernel: some 7 MiB.
+    ///
+    /// - Parameters:
+    ///   - namespace: The namespace; it may be closed afterwards. The steering ends with it.
+    ///   - bpffs: Where the BPF file system is mounted.
+    ///   - readers: A group whose members may read policy, sockets and counters; nil for none.
+    /// - Throws: `alreadyLoaded`, `storageUnavailable`, `busy`, and as ``attach(to:)``.
+    public static func load(
+        into namespace: borrowing NetworkNamespace, bpffs: String = defaultBPFFS, readers group: UInt32? = nil
+    ) throws(SteeringError) -> SocketSteering {
+        let pins = Pins(bpffs: bpffs, inode: namespace.inode)
+        let identity = try NamespaceIdentity(namespace)
+        try pins.prepare()
+        let lock = try PinLock(pins)
+        defer { lock.release() }
+
+        switch try pins.condition() {
+        case .loaded: throw .alreadyLoaded(pins)
+        case .ended: try Pins.remove(pins.directory)
+        case .absent: break
+        }
+        let readers = Pins.Readers(group: group)
+        try pins.makeDraft(for: readers)
+        do throws(SteeringError) {
+            let plane = try DataPlane()
+            try PinnedState.pin(plane, try plane.attach(to: namespace), in: pins.draft, for: readers)
+            let empty = StoredPolicy(
+                generation: 0, namespaceCookie: identity.cookie ?? 0, policy: Policy(), numbers: LabelNumbers())
+            try PinnedState.save(empty, in: pins.draft, for: readers)
+            try pins.publishDraft()
+        } catch {
+            try? Pins.remove(pins.draft)
+            throw error
+        }
+        return try open(pins, for: .changing)
+    }
+
+    /// Opens the steering that is loaded in a network namespace.
+    ///
+    /// - Parameters:
+    ///   - namespace: The namespace; it may be closed afterwards.
+    ///   - bpffs: Where the BPF file system is mounted.
+    ///   - access: What it is opened for.
+    /// - Throws: `notLoaded`, also when the namespace has ended; `storageUnavailable` when it may not be
+    ///   opened; `damagedState`, `olderLayout` (see ``upgrade(in:bpffs:)``), `newerLayout`.
+    public static func open(
+        _ namespace: borrowing NetworkNamespace, bpffs: String = defaultBPFFS, for access: Access = .changing
+    ) throws(SteeringError) -> SocketSteering {
+        try open(Pins(bpffs: bpffs, inode: namespace.inode), for: access)
+    }
+
+    private static func open(_ pins: Pins, for access: Access) throws(SteeringError) -> SocketSteering {
+        try pins.checkFileSystem()
+        var state = try State(opening: pins, toWrite: access == .changing)
+        try state.readBindings()
+        return SocketSteering(opening: pins, state)
+    }
+
+    /// Detaches the program and removes everything that is pinned for a network namespace. Established
+    /// connections go on; sockets stay open.
+    ///
+    /// Damaged state and that of an ended namespace is removed too.
+    ///
+    /// - Throws: `notLoaded`, `storageUnavailable`, `busy`.
+    public static func unload(
+        from namespace: borrowing NetworkNamespace, bpffs: String = defaultBPFFS
+    ) throws(SteeringError) {
+        try unload(Pins(bpffs: bpffs, inode: namespace.inode))
+    }
+
+    private static func unload(_ pins: Pins) throws(SteeringError) {
+        try pins.checkFileSystem()
+        guard try pins.condition() != .absent else { throw .notLoaded(pins) }
+        let lock = try PinLock(pins)
+        // Detached first: that is what counts, and what is left is known to be dead.
+        if let link = try? Pins.open("\(pins.directory)/link", toWrite: true) { DataPlane.detach(link) }
+        try Pins.remove(pins.draft)
+        try pins.withdraw()
+        try Pins.remove(pins.draft)
+        lock.remove()
+    }
+
+    /// Replaces the program by that of this version while traffic flows; policy, sockets and counters stay.
+    ///
+    /// One step: each packet meets the former program or this one. State that an older version pinned is
+    /// read, and pinned anew as this version has it.
+    ///
+    /// - Throws: `notLoaded`, `newerLayout`, `damagedState`, `storageUnavailable`, `busy`;
+    ///   `unsupportedKernel` before Linux 5.16; and as ``attach(to:)``.
+    public static func upgrade(
+        in namespace: borrowing NetworkNamespace, bpffs: String = defaultBPFFS
+    ) throws(SteeringError) {
+        let pins = Pins(bpffs: bpffs, inode: namespace.inode)
+        try pins.checkFileSystem()
+        guard try pins.condition() == .loaded else { throw .notLoaded(pins) }
+        let lock = try PinLock(pins)
+        defer { lock.release() }
+        try pins.finishUpgrade()
+
+        let former = try FormerState(pins.directory)
+        let readers = try Pins.Readers(of: pins.directory)
+        try pins.makeDraft(for: readers)
+        do throws(SteeringError) {
+            let plane = try DataPlane(reusing: former.maps)
+            let stored = former.stored
+            let numbers = stored.numbers
+            let tables = try Tables(stored.policy) { numbers[$0]! }
+            let memory = try PolicyMemory(plane)
+            try memory.publish(tables, plane) { (generation: UInt64) throws(SteeringError) in
+                var next = stored
+                next.generation = generation
+                try PinnedState.save(next, in: pins.draft, for: readers)
+            }
+            try PinnedState.pin(plane, former.link, in: pins.draft, for: readers)
+            try plane.replaceProgram(of: former.link)
+        } catch {
+            try? Pins.remove(pins.draft)
+            throw error
+        }
+        // From here on the draft is what counts, also for whoever comes after a kill.
+        try pins.finishUpgrade()
+    }
+
+    // MARK: - Keeping up with other processes
+
+    /// Brings the state up to date with what other processes did.
+    func refresh(_ state: inout State) throws(SteeringError) {
+        guard let pins else {
+            guard let link = state.link else { throw .steeringDetached }
+            guard try LinkInfo(link).namespaceInode != 0 else { throw .namespaceGone }
+            return
+        }
+        if try !state.pinned!.isCurrent {
+            state = try State(opening: pins, toWrite: state.memory != nil)
+        }
+        try state.readBindings()
+    }
+
+    /// Finishes, or takes away, what a writer that was killed left behind. Under the lock.
+    func recover(_ state: inout State) throws(SteeringError) {
+        if state.pinned!.directory == pins!.draft {
+            try pins!.finishUpgrade()
+            state = try State(opening: pins!, toWrite: true)
+            try state.readBindings()
+        }
+        try Pins.remove(pins!.draft)
+        if try state.pinned!.hasLeftovers(beside: state.generation) {
+            try state.memory!.recover(state.plane)
+            try state.pinned!.dropBindings(except: state.generation)
+        }
+    }
+}
+
+extension SocketSteering.State {
+    /// Opens what is pinned and in force, without the bindings.
+    init(opening pins: Pins, toWrite: Bool) throws(SteeringError) {
+        guard try pins.condition() == .loaded else { throw .notLoaded(pins) }
+        var pinned = try PinnedState(pins.directory, toWrite: toWrite)
+        if try !pinned.isInForce {
+            // An upgrade was cut short between its one step and its tidying.
+            pinned = try PinnedState(pins.draft, toWrite: toWrite)
+            guard try pinned.isInForce else { throw .damaged("\(pins.directory) belongs to another program") }
+        }
+        self.init(
+            plane: pinned.plane, link: pinned.link, memory: toWrite ? try PolicyMemory(pinned.plane) : nil,
+            namespace: NamespaceIdentity(inode: pins.inode, cookie: nil), generation: .max, pinned: pinned)
+    }
+
+    /// Reads the bindings, unless they are those in force.
+    mutating func readBindings() throws(SteeringError) {
+        // Each turn means that a writer was quicker.
+        for _ in 0..<1000 {
+            let current = memory == nil ? try PolicyMemory.generation(plane) : memory!.generation
+            if current == generation { return }
+            guard let stored = try pinned!.bindings(current) else { continue }
+            policy = stored.policy
+            numbers = stored.numbers
+            generation = current
+            namespace = NamespaceIdentity(
+                inode: namespace.inode, cookie: stored.namespaceCookie == 0 ? nil : stored.namespaceCookie)
+            return
+        }
+        throw .damaged("\(pinned!.directory) lacks the bindings in force")
+    }
+}
