@@ -13,9 +13,12 @@ public final class TestFileSystem: Sendable {
 
     deinit { _ = try? shell("umount -l \(path) && rmdir \(path)") }
 
-    /// Everything in it, sorted; directories end in a slash.
-    public func listing() throws -> [String] {
-        try shell("cd \(path) && find . -mindepth 1 -printf '%P%y\\n' | sed 's/d$/\\//; s/[^/]$//' | sort")
+    /// Everything in it, sorted; directories end in a slash, generations are left out.
+    public func listing() throws -> [String] { try Self.listing(of: path) }
+
+    /// The same for a path.
+    public static func listing(of path: String) throws -> [String] {
+        try shell("cd \(path) && find . -mindepth 1 ! -name '*.debug' -printf '%P%y\\n' | sed 's/d$/\\//; s/[^/]$//; s/bindings-.*/bindings/' | sort")
             .split(separator: "\n").map(String.init)
     }
 }
