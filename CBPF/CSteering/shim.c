@@ -10,12 +10,20 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
 #endif
 #ifndef IPV6_RECVORIGDSTADDR
 #define IPV6_RECVORIGDSTADDR 74
+#endif
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
+#ifndef SYS_pidfd_getfd
+#define SYS_pidfd_getfd 438
 #endif
 
 static int load(struct bpf_object *object, const char *program, const struct csteering_reuse *reuse, size_t count) {
@@ -86,6 +94,16 @@ int csteering_new_netns(void) { return unshare(CLONE_NEWNET) ? -errno : 0; }
 int csteering_netns_cookie(int socket, uint64_t *cookie) {
     socklen_t size = sizeof *cookie;
     return getsockopt(socket, SOL_SOCKET, SO_NETNS_COOKIE, cookie, &size) ? -errno : 0;
+}
+
+int csteering_pidfd_open(pid_t pid) {
+    long descriptor = syscall(SYS_pidfd_open, pid, 0);
+    return descriptor < 0 ? -errno : (int)descriptor;
+}
+
+int csteering_pidfd_getfd(int pidfd, int descriptor) {
+    long taken = syscall(SYS_pidfd_getfd, pidfd, descriptor, 0);
+    return taken < 0 ? -errno : (int)taken;
 }
 
 ssize_t csteering_receive(int socket, void *buffer, size_t size, struct sockaddr_storage *source,

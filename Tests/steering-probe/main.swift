@@ -4,6 +4,9 @@
 //   steering-probe attach            attach, bind, register, steer a packet
 //   steering-probe drop              attach, drop every capability, change everything
 //   steering-probe cycles COUNT      attach and detach COUNT times, count what is left
+//   steering-probe hold SOCKET... COMMAND    open sockets, run a command that knows this process as $HOLDER
+//   steering-probe take PID [tcp|udp [ADDRESS]]    take sockets of another process
+//   steering-probe take-one PID ...                the one that must be meant
 import CLibBPF
 import Glibc
 import Steering
@@ -106,7 +109,10 @@ do throws(SteeringError) {
         try exercise(steering)
         print("{\"ok\":true}")
     case "cycles": try cycles(Int(CommandLine.arguments.last!) ?? 100)
-    default: fail("usage", "steering-probe attach | drop | cycles COUNT")
+    case "hold": try hold(CommandLine.arguments.dropFirst(2).dropLast(), while: CommandLine.arguments.last!)
+    case "take": try take(Array(CommandLine.arguments.dropFirst(2)), onlyOne: false)
+    case "take-one": try take(Array(CommandLine.arguments.dropFirst(2)), onlyOne: true)
+    default: fail("usage", "steering-probe attach | drop | cycles COUNT | hold ... | take ...")
     }
 } catch {
     fail("\(error.code)", error.message)

@@ -5,8 +5,10 @@
 #ifndef CSTEERING_H
 #define CSTEERING_H
 
+#include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -64,6 +66,14 @@ int csteering_new_netns(void);
 
 /// SO_NETNS_COOKIE, which older C libraries do not name. Returns 0, or a negative errno.
 int csteering_netns_cookie(int socket, uint64_t *cookie);
+
+/// Opens a process, so that its number cannot come to mean another (pidfd_open, Linux 5.3; older C
+/// libraries do not name it). Returns a descriptor, close-on-exec, or a negative errno.
+int csteering_pidfd_open(pid_t pid);
+
+/// Duplicates a descriptor of an opened process (pidfd_getfd, Linux 5.6). Returns a descriptor,
+/// close-on-exec, or a negative errno.
+int csteering_pidfd_getfd(int pidfd, int descriptor);
 
 /// Receives a datagram with its original destination (IP_RECVORIGDSTADDR must be on; CMSG_* are
 /// macros). Returns its length, or a negative errno.

@@ -16,10 +16,13 @@ struct NetlinkSocket: ~Copyable, Sendable {
     /// Sends one request and hands each answering message's payload to a closure, until the kernel says
     /// that it is done.
     ///
+    /// - Returns: Whether the answer is of one moment: false where something changed during a dump
+    ///   (NLM_F_DUMP_INTR), which may then lack some and repeat others.
     /// - Throws: `systemCall` with the errno that the kernel answered.
+    @discardableResult
     func request(
         _ type: UInt16, flags: CInt, payload: [UInt8], _ receive: (UInt16, ArraySlice<UInt8>) -> Void
-    ) throws(SteeringError) {
+    ) throws(SteeringError) -> Bool {
         var header = nlmsghdr()
         header.nlmsg_len = UInt32(MemoryLayout<nlmsghdr>.size + payload.count)
         header.nlmsg_type = type
@@ -27,6 +30,7 @@ struct NetlinkSocket: ~Copyable, Sendable {
         let message = bytes(of: header) + payload
         try systemCall("send(netlink)") { CInt(send(descriptor.rawValue, message, message.count, 0)) }
 
+        var isConsistent = true
         var buffer = [UInt8](repeating: 0, count: 1 << 16)
         while true {
             let size = buffer.count
@@ -39,15 +43,16 @@ struct NetlinkSocket: ~Copyable, Sendable {
             {
                 let payload = rest.dropFirst(MemoryLayout<nlmsghdr>.size).prefix(
                     Int(header.nlmsg_len) - MemoryLayout<nlmsghdr>.size)
+                if CInt(header.nlmsg_flags) & NLM_F_DUMP_INTR != 0 { isConsistent = false }
                 switch CInt(header.nlmsg_type) {
-                case NLMSG_DONE: return
+                case NLMSG_DONE: return isConsistent
                 case NLMSG_ERROR:
                     let error = value(CInt.self, in: payload) ?? -EIO
                     if error < 0 { throw .failed("netlink request \(type)", -error) }
-                    return
+                    return isConsistent
                 default: receive(header.nlmsg_type, payload)
                 }
-                if CInt(header.nlmsg_flags) & NLM_F_MULTI == 0, flags & NLM_F_ACK == 0 { return }
+                if CInt(header.nlmsg_flags) & NLM_F_MULTI == 0, flags & NLM_F_ACK == 0 { return isConsistent }
                 rest = rest.dropFirst((Int(header.nlmsg_len) + 3) & ~3)
             }
         }

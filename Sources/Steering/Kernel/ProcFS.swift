@@ -1,0 +1,75 @@
+import Glibc
+
+/// What /proc says. A process may end while it is read: then there is nothing to read, which is no error
+/// here.
+enum ProcFS {
+    /// The beginning of a file; nil where it cannot be read.
+    static func text(_ path: String, limit: Int = 8192) -> String? {
+        let opened = open(path, O_RDONLY | O_CLOEXEC)
+        guard opened >= 0 else { return nil }
+        let file = OwnedDescriptor(owning: opened)
+        let bytes = [UInt8](unsafeUninitializedCapacity: limit) { buffer, count in
+            while count < limit {
+                let more = read(file.rawValue, buffer.baseAddress! + count, limit - count)
+                if more <= 0 { break }
+                count += more
+            }
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// The words of a field in `/proc/PROCESS/status`, such as `Uid`.
+    static func status(_ field: String, of process: String) -> [Substring] {
+        let lines = text("/proc/\(process)/status")?.split(separator: "\n") ?? []
+        let line = lines.first { $0.hasPrefix(field) && $0.dropFirst(field.count).first == ":" }
+        return line?.dropFirst(field.count + 1).split(whereSeparator: \.isWhitespace) ?? []
+    }
+
+    /// The process that a thread belongs to; nil where there is no such thread.
+    static func process(ofThread thread: pid_t) -> pid_t? {
+        status("Tgid", of: "\(thread)").first.flatMap { pid_t($0) }
+    }
+
+    /// Calls a closure for every process that is to be seen, in the order of their numbers, until it
+    /// returns false.
+    static func forEachProcess(_ body: (pid_t) -> Bool) throws(SteeringError) {
+        let error = forEachNumber(in: "/proc") { _, _, number in body(number) }
+        if error != 0 { throw .failed("opendir(/proc)", error) }
+    }
+
+    /// Calls a closure with every descriptor of a process that is a socket, and the socket's inode, until
+    /// it returns false.
+    ///
+    /// - Returns: 0, or the errno that says why they could not all be read: EACCES, or ENOENT for a
+    ///   process that is gone.
+    static func forEachSocket(of process: pid_t, _ body: (_ descriptor: CInt, _ inode: UInt32) -> Bool) -> CInt {
+        var unreadable: CInt = 0
+        let error = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 32) { link in
+            forEachNumber(in: "/proc/\(process)/fd") { directory, name, descriptor in
+                let length = readlinkat(directory, name, link.baseAddress!, link.count)
+                if length < 0, errno == EACCES { unreadable = EACCES }
+                guard length > 9, strncmp(link.baseAddress!, "socket:[", 8) == 0 else { return true }
+                var inode: UInt32 = 0
+                for digit in link[8..<length - 1] { inode = inode &* 10 &+ UInt32(truncatingIfNeeded: digit - 48) }
+                return body(descriptor, inode)
+            }
+        }
+        return error != 0 ? error : unreadable
+    }
+
+    /// Calls a closure for every entry of a directory whose name is a number.
+    private static func forEachNumber(
+        in path: String, _ body: (_ directory: CInt, _ name: UnsafePointer<CChar>, _ number: CInt) -> Bool
+    ) -> CInt {
+        guard let directory = opendir(path) else { return errno }
+        defer { closedir(directory) }
+        let nameOffset = MemoryLayout<dirent>.offset(of: \.d_name)!
+        while true {
+            errno = 0
+            guard let entry = readdir(directory) else { return errno }
+            let name = (UnsafeRawPointer(entry) + nameOffset).assumingMemoryBound(to: CChar.self)
+            guard (48...57).contains(name.pointee) else { continue }
+            if !body(dirfd(directory), name, CInt(atoi(name))) { return 0 }
+        }
+    }
+}

@@ -1,0 +1,201 @@
+import CSteering
+import Glibc
+
+/// The sockets among a process's descriptors.
+struct ProcessDescriptors: ~Copyable {
+    private let pid: pid_t
+    /// Opened before /proc is read: while the process it names lives, its number means no other.
+    private let process: OwnedDescriptor
+    /// One descriptor of each socket.
+    private let descriptors: [(descriptor: CInt, inode: UInt32)]
+    /// The process in words.
+    private let name: String
+
+    /// - Throws: `processUnavailable`.
+    init(of pid: pid_t) throws(SteeringError) {
+        guard pid > 0 else {
+            throw SteeringError(.processUnavailable, "\(pid) is not a process: give its number, which is positive")
+        }
+        let opened = csteering_pidfd_open(pid)
+        guard opened >= 0 else { throw .cannotOpen(pid, -opened) }
+        let process = OwnedDescriptor(owning: opened)
+        let owner = SocketOwner(pid: pid)
+        let name = owner.map { "process \(pid) (\($0.command))" } ?? "process \(pid)"
+
+        var found: [(descriptor: CInt, inode: UInt32)] = []
+        var seen: Set<UInt32> = []
+        let error = ProcFS.forEachSocket(of: pid) { descriptor, inode in
+            if seen.insert(inode).inserted { found.append((descriptor, inode)) }
+            return true
+        }
+        // A pidfd is readable once its process has ended.
+        var state = pollfd(fd: opened, events: Int16(POLLIN), revents: 0)
+        if poll(&state, 1, 0) != 0 { throw .ended(name) }
+        // ENOENT of a living process: /proc hides it.
+        if error != 0 { throw .mayNotTake(name, of: owner, error) }
+        self.pid = pid
+        self.process = process
+        self.name = name
+        descriptors = found
+    }
+
+    /// What can be steered to in the calling thread's network namespace.
+    func steerable() throws(SteeringError) -> [ProcessSocket] {
+        let namespace = try NamespaceIdentity(NetworkNamespace.current())
+        // Without sock_diag, which kernels may lack, each socket is taken to look at it.
+        let known = try? SocketDiagnostics().sockets().values
+        let here = Dictionary((known ?? [:].values).map { ($0.inode, $0) }) { first, _ in first }
+        let held = Set(descriptors.map(\.inode))
+
+        var sockets: [ProcessSocket] = []
+        for (descriptor, inode) in descriptors where known == nil || here[inode] != nil {
+            guard let socket = try take(descriptor, inode), let steerable = try? SteerableSocket(socket.rawValue),
+                (try? namespace.check(socket.rawValue)) != nil
+            else { continue }
+            let group = known?.filter { other in
+                steerable.isReuseport && here[inode]!.isBound(as: other) && !held.contains(other.inode)
+            }
+            sockets.append(
+                ProcessSocket(socket, steerable, pid: pid, inode: inode, membersElsewhere: group?.count ?? 0))
+        }
+        return sockets.sorted {
+            ($0.transport, $0.boundAddress, $0.cookie) < ($1.transport, $1.boundAddress, $1.cookie)
+        }
+    }
+
+    /// Why no socket is the one that was asked for: looks at everything else that the process has.
+    func nothing(
+        matching selector: SocketSelector, candidates: [ProcessSocket]
+    ) throws(SteeringError) -> SteeringError {
+        if !candidates.isEmpty { return .noneMatches(name, selector, candidates) }
+        let namespace = try NamespaceIdentity(NetworkNamespace.current())
+        var others: [String] = []
+        // Enough for an explanation, of a process with a million connections too.
+        for (descriptor, inode) in descriptors.prefix(1024) {
+            guard let socket = try take(descriptor, inode) else { continue }
+            var found: String?
+            do throws(SteeringError) {
+                let steerable = try SteerableSocket(socket.rawValue)
+                let words = "\(steerable.transport) \(steerable.localAddress)"
+                let isHere = (try? namespace.check(socket.rawValue)) != nil
+                if !isHere, selector.matches(steerable.transport, steerable.localAddress) {
+                    return .inAnotherNamespace(name, pid, words)
+                }
+                found = isHere ? nil : words + " in another network namespace"
+            } catch {
+                found = Self.describe(error.code, socket)
+            }
+            if let found, !others.contains(found) { others.append(found) }
+        }
+        return .noSocket(name, others)
+    }
+
+    /// A socket that cannot be steered to, in words; nil for those that nobody would expect to be.
+    private static func describe(_ code: SteeringError.Code, _ socket: borrowing OwnedDescriptor) -> String? {
+        let address = (try? socket.localAddress()).map { " on \($0)" } ?? ""
+        return switch code {
+        case .multipathTCP: "a Multipath TCP socket\(address)"
+        case .socketConnected: "a connected socket\(address)"
+        case .socketNotListening: "a TCP socket that does not listen"
+        case .socketNotBound: "a UDP socket that is not bound"
+        case .udpLite: "a UDP-Lite socket\(address)"
+        default: nil
+        }
+    }
+
+    /// A duplicate of one of the process's descriptors; nil when the socket was closed meanwhile.
+    private func take(_ descriptor: CInt, _ inode: UInt32) throws(SteeringError) -> OwnedDescriptor? {
+        let taken = csteering_pidfd_getfd(process.rawValue, descriptor)
+        switch -taken {
+        case EBADF: return nil
+        case ESRCH: throw .ended(name)
+        case EPERM: throw .mayNotTake(name, of: SocketOwner(pid: pid), EPERM)
+        case ENOSYS:
+            throw SteeringError(
+                .processUnavailable,
+                "the kernel has no pidfd_getfd, or a seccomp filter hides it: use Linux 5.6, or let the server register itself",
+                cause: .systemCall("pidfd_getfd", errno: ENOSYS))
+        default: break
+        }
+        let socket = OwnedDescriptor(owning: try call("pidfd_getfd", taken))
+        var status = stat()
+        try systemCall("fstat") { fstat(taken, &status) }
+        guard UInt32(truncatingIfNeeded: status.st_ino) == inode else { return nil }
+        return socket
+    }
+}
+
+extension SteeringError {
+    fileprivate static func cannotOpen(_ pid: pid_t, _ error: CInt) -> SteeringError {
+        let message =
+            switch error {
+            case ESRCH: "there is no process \(pid): it has ended, or belongs to another PID namespace"
+            case EINVAL, ENOENT:
+                "\(pid) is a thread, not a process: give "
+                    + (ProcFS.process(ofThread: pid).map { "\($0), the process that it belongs to" } ?? "its process")
+            case ENOSYS:
+                "the kernel has no pidfd_open, or a seccomp filter hides it: use Linux 5.6, or let the server register itself"
+            default: "process \(pid) cannot be opened: \(describe(errno: error))"
+            }
+        return SteeringError(.processUnavailable, message, cause: .systemCall("pidfd_open", errno: error))
+    }
+
+    fileprivate static func ended(_ process: String) -> SteeringError {
+        SteeringError(
+            .processUnavailable, "\(process) ended while its sockets were looked for: give the one that took its place")
+    }
+
+    /// Why /proc or the kernel keeps a process's descriptors back: see ptrace(2), "access mode checking".
+    fileprivate static func mayNotTake(_ process: String, of owner: SocketOwner?, _ error: CInt) -> SteeringError {
+        let yama = ProcFS.text("/proc/sys/kernel/yama/ptrace_scope")?.first.flatMap(\.wholeNumberValue) ?? 0
+        let own = Capabilities.effective() ?? []
+        let why: String
+        var remedy = "run as root, in a container with --cap-add SYS_PTRACE"
+        if yama == 3 || own.contains(.sysPtrace) {
+            why =
+                yama == 3
+                ? "kernel.yama.ptrace_scope is 3, which forbids it to everyone"
+                : "a seccomp filter, a security module or its user namespace forbids it"
+            remedy = "let the server register itself"
+        } else if let owner {
+            if owner.userID != geteuid() {
+                why = "it belongs to user \(owner.userID), and this process lacks CAP_SYS_PTRACE"
+            } else if !own.isSuperset(of: Capabilities.permitted(to: owner.pid) ?? []) {
+                why = "it has capabilities that this process lacks, and this one has no CAP_SYS_PTRACE"
+            } else if yama > 0 {
+                why = "kernel.yama.ptrace_scope is \(yama), and this process lacks CAP_SYS_PTRACE"
+            } else {
+                why = "it is not dumpable, as after a change of user, and this process lacks CAP_SYS_PTRACE"
+            }
+        } else {
+            why = "/proc hides it (hidepid), and this process lacks CAP_SYS_PTRACE"
+        }
+        return SteeringError(
+            .processUnavailable, "the sockets of \(process) may not be taken: \(why); \(remedy)",
+            cause: .systemCall(error == EPERM ? "pidfd_getfd" : "readlink", errno: error))
+    }
+
+    fileprivate static func inAnotherNamespace(_ process: String, _ pid: pid_t, _ socket: String) -> SteeringError {
+        SteeringError(
+            .foreignNetworkNamespace,
+            "\(process) has \(socket) in another network namespace, whose traffic is not seen here: steer there, in /proc/\(pid)/ns/net"
+        )
+    }
+
+    fileprivate static func noSocket(_ process: String, _ others: [String]) -> SteeringError {
+        guard !others.isEmpty else {
+            return SteeringError(
+                .socketNotFound,
+                "\(process) has no TCP or UDP socket that matches: give the process that listens, or one that it forked"
+            )
+        }
+        let remedy =
+            others.contains { $0.hasPrefix("a Multipath") }
+            ? "let it listen on plain TCP (Go: GODEBUG=multipathtcp=0)" : "give the process that listens"
+        let rest = others.count > 8 ? " and \(others.count - 8) more" : ""
+        return SteeringError(
+            .socketNotFound,
+            "\(process) has no socket that can be steered to, only \(others.prefix(8).joined(separator: ", "))\(rest): \(remedy)"
+        )
+    }
+}

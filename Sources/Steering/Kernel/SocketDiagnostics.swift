@@ -1,0 +1,136 @@
+import CSteering
+import Glibc
+
+/// An Internet socket as the kernel's sock_diag reports it.
+package struct DiagnosedSocket: Sendable, Hashable {
+    package let cookie: SocketCookie
+    package let transport: TransportProtocol
+    package let localAddress: SocketAddress
+    /// The other end; nil for listeners and unconnected sockets.
+    package let remoteAddress: SocketAddress?
+    /// What /proc/PID/fd shows; 0 where no process holds it, as in TIME_WAIT.
+    package let inode: UInt32
+    package let userID: uid_t
+    /// The index of the interface that it is bound to; 0 for none.
+    package let interface: UInt32
+
+    /// Whether it belongs to one connection. Such sockets are found before steering is asked.
+    package var isConnected: Bool { remoteAddress != nil }
+
+    /// Whether two sockets are bound alike, which only members of one SO_REUSEPORT group can be, and UDP
+    /// sockets with SO_REUSEADDR.
+    func isBound(as other: DiagnosedSocket) -> Bool {
+        transport == other.transport && localAddress == other.localAddress && interface == other.interface
+            && userID == other.userID
+    }
+}
+
+/// Asks the kernel about the Internet sockets of a network namespace, which any user may: what `ss` does.
+/// See sock_diag(7).
+package struct SocketDiagnostics: ~Copyable, Sendable {
+    private let netlink: NetlinkSocket
+
+    /// Opens the diagnosis of the calling thread's network namespace.
+    ///
+    /// - Throws: `systemCall`.
+    package init() throws(SteeringError) { netlink = try NetlinkSocket(CInt(NETLINK_SOCK_DIAG)) }
+
+    /// All listening TCP and unconnected UDP sockets. A Multipath TCP listener is here as the plain one
+    /// beneath it, without an inode.
+    ///
+    /// - Throws: `systemCall`; ENOENT for a kernel without inet_diag.
+    package func sockets() throws(SteeringError) -> [SocketCookie: DiagnosedSocket] {
+        var found: [SocketCookie: DiagnosedSocket] = [:]
+        for transport in TransportProtocol.allCases {
+            for family in [AF_INET, AF_INET6] {
+                var request = request(transport, family)
+                request.idiag_states = 1 << UInt32(transport == .tcp ? TCP_LISTEN : TCP_CLOSE)
+                // Again when sockets changed meanwhile; under constant change what was found will do.
+                var dump: [DiagnosedSocket] = []
+                for _ in 0..<3 {
+                    dump = []
+                    let isConsistent = try netlink.request(
+                        UInt16(SOCK_DIAG_BY_FAMILY), flags: NLM_F_DUMP, payload: bytes(of: request)
+                    ) { _, payload in
+                        if let socket = DiagnosedSocket(payload, transport) { dump.append(socket) }
+                    }
+                    if isConsistent { break }
+                }
+                for socket in dump { found[socket.cookie] = socket }
+            }
+        }
+        return found
+    }
+
+    /// The socket that a packet would reach, by the kernel's own lookup: a connected one first, then what
+    /// the sk_lookup programs choose, then a listening or unconnected one; nil when it would be refused.
+    ///
+    /// The programs run as for a packet and count it. Of a SO_REUSEPORT group the member is right too,
+    /// unless a program chooses among them.
+    ///
+    /// - Parameters:
+    ///   - transport: The packet's protocol.
+    ///   - destination: Where it goes to.
+    ///   - source: Where it comes from, of the same family.
+    ///   - interface: The index of the interface it comes in on; 0 for none.
+    /// - Throws: `systemCall`; `invalidAddress` for two families.
+    package func socket(
+        receiving transport: TransportProtocol, to destination: SocketAddress, from source: SocketAddress,
+        on interface: UInt32 = 0
+    ) throws(SteeringError) -> DiagnosedSocket? {
+        guard destination.address.family == source.address.family else {
+            throw SteeringError(
+                .invalidAddress, "a packet cannot go from \(source) to \(destination): give addresses of one family")
+        }
+        var request = request(transport, destination.address.family == .ipv4 ? AF_INET : AF_INET6)
+        request.idiag_states = .max
+        // The kernel's local end is `src` for TCP and, "for historical reasons", `dst` for UDP.
+        let (src, dst) = transport == .tcp ? (destination, source) : (source, destination)
+        request.id.idiag_sport = src.port.bigEndian
+        request.id.idiag_dport = dst.port.bigEndian
+        store(src.address, in: &request.id.idiag_src)
+        store(dst.address, in: &request.id.idiag_dst)
+        request.id.idiag_if = interface
+        request.id.idiag_cookie = (.max, .max)  // INET_DIAG_NOCOOKIE
+
+        var found: DiagnosedSocket?
+        do throws(SteeringError) {
+            try netlink.request(UInt16(SOCK_DIAG_BY_FAMILY), flags: 0, payload: bytes(of: request)) { _, payload in
+                found = DiagnosedSocket(payload, transport)
+            }
+        } catch  where error.errno == ENOENT {
+            return nil
+        }
+        return found
+    }
+
+    private func request(_ transport: TransportProtocol, _ family: CInt) -> inet_diag_req_v2 {
+        var request = inet_diag_req_v2()
+        request.sdiag_family = UInt8(family)
+        request.sdiag_protocol = UInt8(transport == .tcp ? IPPROTO_TCP : IPPROTO_UDP)
+        return request
+    }
+
+    private func store<Words>(_ address: IPAddress, in words: inout Words) {
+        withUnsafeMutableBytes(of: &words) { $0.copyBytes(from: address.bytes) }
+    }
+}
+
+extension DiagnosedSocket {
+    fileprivate init?(_ payload: ArraySlice<UInt8>, _ transport: TransportProtocol) {
+        guard let message = value(inet_diag_msg.self, in: payload) else { return nil }
+        func address<Words: BitwiseCopyable>(_ words: Words, _ port: UInt16) -> SocketAddress {
+            let bytes = bytes(of: words).prefix(CInt(message.idiag_family) == AF_INET ? 4 : 16)
+            return SocketAddress(IPAddress(bytes: bytes)!, port: UInt16(bigEndian: port))
+        }
+        let id = message.id
+        cookie = SocketCookie(UInt64(id.idiag_cookie.0) | UInt64(id.idiag_cookie.1) << 32)
+        self.transport = transport
+        localAddress = address(id.idiag_src, id.idiag_sport)
+        let waits = transport == .tcp ? TCP_LISTEN : TCP_CLOSE
+        remoteAddress = Int(message.idiag_state) == Int(waits) ? nil : address(id.idiag_dst, id.idiag_dport)
+        inode = message.idiag_inode
+        userID = message.idiag_uid
+        interface = id.idiag_if
+    }
+}
