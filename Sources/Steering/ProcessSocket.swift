@@ -65,8 +65,9 @@ extension ProcessSocket {
     /// of the calling thread's network namespace, each once, in the order of protocol and address.
     ///
     /// ## Kernel
-    /// `pidfd_open`, `pidfd_getfd`: Linux 5.6. Needs CAP_SYS_PTRACE, or to be the process's user where
-    /// Yama (`kernel.yama.ptrace_scope`) leaves that alone. `sock_diag` tells beforehand which descriptors
+    /// `pidfd_open`, `pidfd_getfd`: Linux 5.6. Needs CAP_SYS_PTRACE, for another user's process also
+    /// CAP_DAC_READ_SEARCH; nothing for a process of the same user, if it has no more capabilities, is
+    /// dumpable and Yama (`kernel.yama.ptrace_scope`) is 0 or absent. `sock_diag` tells beforehand which descriptors
     /// are worth taking: connections are not touched.
     ///
     /// - Parameters:

@@ -7,6 +7,8 @@
 //   steering-probe hold SOCKET... COMMAND    open sockets, run a command that knows this process as $HOLDER
 //   steering-probe take PID [tcp|udp [ADDRESS]]    take sockets of another process
 //   steering-probe take-one PID ...                the one that must be meant
+//   steering-probe owners                          who holds the sockets of this network namespace
+//   steering-probe activated                       the descriptors that it was started with
 import CLibBPF
 import Glibc
 import Steering
@@ -112,7 +114,9 @@ do throws(SteeringError) {
     case "hold": try hold(CommandLine.arguments.dropFirst(2).dropLast(), while: CommandLine.arguments.last!)
     case "take": try take(Array(CommandLine.arguments.dropFirst(2)), onlyOne: false)
     case "take-one": try take(Array(CommandLine.arguments.dropFirst(2)), onlyOne: true)
-    default: fail("usage", "steering-probe attach | drop | cycles COUNT | hold ... | take ...")
+    case "owners": try owners()
+    case "activated": try activated()
+    default: fail("usage", "steering-probe attach | drop | cycles COUNT | activated | hold ... | take ...")
     }
 } catch {
     fail("\(error.code)", error.message)

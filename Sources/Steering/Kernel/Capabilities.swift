@@ -7,6 +7,8 @@ public struct Capabilities: OptionSet, Sendable, Hashable, CustomStringConvertib
     /// Creates a set from the kernel's bits.
     public init(rawValue: UInt64) { self.rawValue = rawValue }
 
+    /// CAP_DAC_READ_SEARCH: list other users' descriptors.
+    public static let dacReadSearch = Capabilities(rawValue: 1 << 2)
     /// CAP_NET_ADMIN: create socket maps, attach programs.
     public static let netAdmin = Capabilities(rawValue: 1 << 12)
     /// CAP_SYS_PTRACE: take sockets of other users' processes, see their owners.
@@ -32,8 +34,8 @@ public struct Capabilities: OptionSet, Sendable, Hashable, CustomStringConvertib
     public var description: String {
         let names: [(Capabilities, String)] = [
             (.bpf, "CAP_BPF"), (.netAdmin, "CAP_NET_ADMIN"), (.sysAdmin, "CAP_SYS_ADMIN"),
-            (.perfmon, "CAP_PERFMON"), (.sysPtrace, "CAP_SYS_PTRACE"),
+            (.perfmon, "CAP_PERFMON"), (.sysPtrace, "CAP_SYS_PTRACE"), (.dacReadSearch, "CAP_DAC_READ_SEARCH"),
         ]
-        return names.filter { contains($0.0) }.map(\.1).joined(separator: " ")
+        return names.filter { contains($0.0) }.map(\.1).joined(separator: ", ")
     }
 }

@@ -149,26 +149,31 @@ extension SteeringError {
     fileprivate static func mayNotTake(_ process: String, of owner: SocketOwner?, _ error: CInt) -> SteeringError {
         let yama = ProcFS.text("/proc/sys/kernel/yama/ptrace_scope")?.first.flatMap(\.wholeNumberValue) ?? 0
         let own = Capabilities.effective() ?? []
-        let why: String
+        // Another user's /proc/PID/fd is a directory that one may not list.
+        let needed: Capabilities = owner?.userID == geteuid() ? .sysPtrace : [.sysPtrace, .dacReadSearch]
+        let lacking = needed.subtracting(own)
         var remedy = "run as root, in a container with --cap-add SYS_PTRACE"
-        if yama == 3 || own.contains(.sysPtrace) {
+        let why: String
+        if yama == 3 || lacking.isEmpty {
             why =
                 yama == 3
                 ? "kernel.yama.ptrace_scope is 3, which forbids it to everyone"
                 : "a seccomp filter, a security module or its user namespace forbids it"
             remedy = "let the server register itself"
         } else if let owner {
-            if owner.userID != geteuid() {
-                why = "it belongs to user \(owner.userID), and this process lacks CAP_SYS_PTRACE"
-            } else if !own.isSuperset(of: Capabilities.permitted(to: owner.pid) ?? []) {
-                why = "it has capabilities that this process lacks, and this one has no CAP_SYS_PTRACE"
-            } else if yama > 0 {
-                why = "kernel.yama.ptrace_scope is \(yama), and this process lacks CAP_SYS_PTRACE"
-            } else {
-                why = "it is not dumpable, as after a change of user, and this process lacks CAP_SYS_PTRACE"
-            }
+            let reason =
+                if owner.userID != geteuid() {
+                    "it belongs to user \(owner.userID)"
+                } else if !own.isSuperset(of: Capabilities.permitted(to: owner.pid) ?? []) {
+                    "it has capabilities that this process lacks"
+                } else if yama > 0 {
+                    "kernel.yama.ptrace_scope is \(yama)"
+                } else {
+                    "it is not dumpable, as after a change of user"
+                }
+            why = "\(reason), and this process has no \(lacking)"
         } else {
-            why = "/proc hides it (hidepid), and this process lacks CAP_SYS_PTRACE"
+            why = "/proc hides it (hidepid), and this process has no \(lacking)"
         }
         return SteeringError(
             .processUnavailable, "the sockets of \(process) may not be taken: \(why); \(remedy)",

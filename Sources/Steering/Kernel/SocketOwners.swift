@@ -29,7 +29,7 @@ public struct SocketOwners: Sendable {
     /// By the socket's inode, in the order of process numbers.
     private let owners: [UInt32: [SocketOwner]]
     /// Whether every process was looked at. Otherwise a socket without an owner may have one that the
-    /// calling process may not see: it needs CAP_SYS_PTRACE, or a /proc without `hidepid`.
+    /// calling process may not see: it needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH.
     public let isComplete: Bool
 
     /// Which of a socket's owners are looked for.
