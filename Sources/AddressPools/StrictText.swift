@@ -52,7 +52,7 @@ func strictDecimal(_ bytes: ArraySlice<UInt8>, maximum: Int) -> Int? {
 
 /// `text` in double quotes for an error message: at most 64 characters of it, everything but printable ASCII escaped,
 /// so that a hostile input can neither fill a log nor forge a line of it.
-func quoted(_ text: some StringProtocol) -> String {
+package func quoted(_ text: some StringProtocol) -> String {
     let limit = 64
     var result = "\""
     for (position, scalar) in text.unicodeScalars.enumerated() {

@@ -1,1 +1,89 @@
 public import Steering
+
+/// How a policy is written in a file.
+public enum PolicyFormat: String, Sendable, Hashable, CaseIterable, CustomStringConvertible {
+    /// YAML: one document without anchors, aliases and tags.
+    case yaml
+    /// JSON, with the same keys.
+    case json
+    /// The JSON that `tubectl load-bindings` of cloudflare/tubular reads: `label`, `prefix` and `port`. Each of its
+    /// bindings is one of TCP and UDP, and port 0, or none, means every port.
+    case tubular
+
+    /// "yaml", "json" or "tubular".
+    public var description: String { rawValue }
+}
+
+/// Policies as text.
+///
+/// ```yaml
+/// labels:                      # optional: labels with options other than the default ones
+///   web: { without-socket: pass }
+/// bindings:
+///   - label: web               # or outcome: refuse | pass
+///     protocols: tcp           # tcp | udp | tcp+udp, or a list
+///     prefixes: [192.0.2.0/24, 2001:db8::/64]
+///     ports: 80,443,8000-8999  # or one number, a list of these, or all
+///   - outcome: refuse
+///     protocols: tcp+udp
+///     prefixes-from: blocked.txt    # one prefix a line; the path is relative to this file
+///     ports: all
+/// ```
+///
+/// Reading is strict. An unknown, repeated or missing key, a value of the wrong kind, bindings that conflict: each
+/// is an `invalidPolicyFile` error that begins with `FILE:LINE:COLUMN`. Values are taken as they are written, so the
+/// label `no` is the text "no" and the port `080` is an error. A policy without bindings is not an error here.
+public enum PolicyFile {
+    /// The largest file that is read, in bytes.
+    public static let maximumSize = 64 << 20
+
+    /// Reads a policy from a file.
+    ///
+    /// - Parameters:
+    ///   - path: a regular file, or "-" for standard input.
+    ///   - format: how it is written; without it, JSON if the name ends in `.json`, otherwise YAML.
+    /// - Throws: `invalidPolicyFile` when the file cannot be read, is too large, or is not a policy.
+    public static func read(contentsOf path: String, format: PolicyFormat? = nil) throws(SteeringError) -> Policy {
+        let format = format ?? (path.hasSuffix(".json") ? .json : .yaml)
+        if path == "-" {
+            let name = "standard input"
+            return try parse(try InputFile.standardInput(name), name: name, format: format, directory: ".")
+        }
+        let bytes = try InputFile.contents(of: path)
+        return try parse(bytes, name: path, format: format, directory: InputFile.directory(of: path))
+    }
+
+    /// Reads a policy from text.
+    ///
+    /// - Parameters:
+    ///   - text: the whole text.
+    ///   - name: what errors call it.
+    ///   - format: how it is written.
+    ///   - directory: where the paths of `prefixes-from` begin; without it, the text may not name files.
+    /// - Throws: `invalidPolicyFile` when the text is not a policy.
+    public static func parse(
+        _ text: some StringProtocol, name: String, format: PolicyFormat, directory: String? = nil
+    ) throws(SteeringError) -> Policy {
+        try parse(Array(text.utf8), name: name, format: format, directory: directory)
+    }
+
+    /// Reads a policy from bytes, which must be UTF-8.
+    ///
+    /// - Parameters:
+    ///   - bytes: the whole text.
+    ///   - name: what errors call it.
+    ///   - format: how it is written.
+    ///   - directory: where the paths of `prefixes-from` begin; without it, the text may not name files.
+    /// - Throws: `invalidPolicyFile` when the bytes are not a policy.
+    public static func parse(
+        _ bytes: [UInt8], name: String, format: PolicyFormat, directory: String? = nil
+    ) throws(SteeringError) -> Policy {
+        let source = Source(name: name)
+        let text = try source.text(of: bytes)
+        switch format {
+        case .yaml: return try PolicyDecoder.policy(of: try YAMLReader.node(of: text, in: source), source, directory)
+        case .json: return try PolicyDecoder.policy(of: try JSONReader.node(of: bytes, in: source), source, directory)
+        case .tubular: return try TubularDecoder.policy(of: try JSONReader.node(of: bytes, in: source), source)
+        }
+    }
+}

@@ -1,0 +1,57 @@
+import Glibc
+import Steering
+
+/// Bounded reading of regular files and of standard input.
+enum InputFile {
+    static func contents(of path: String) throws(SteeringError) -> [UInt8] {
+        // A path ends at a NUL for the kernel, which then would open another file than the one that is named.
+        guard !path.utf8.contains(0) else { throw unreadable(quoted(path), "a path has no NUL in it", "name a file") }
+        // Without O_NONBLOCK, opening a FIFO waits for whoever writes into it.
+        let number = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+        guard number >= 0 else {
+            throw unreadable(path, String(cString: strerror(errno)), "check its name and permissions")
+        }
+        let descriptor = OwnedDescriptor(owning: number)
+        var status = stat()
+        guard fstat(descriptor.rawValue, &status) == 0 else {
+            throw unreadable(path, String(cString: strerror(errno)), "check the file")
+        }
+        guard status.st_mode & S_IFMT == S_IFREG else {
+            let kind = status.st_mode & S_IFMT == S_IFDIR ? "it is a directory" : "it is not a regular file"
+            throw unreadable(path, kind, "name a file, or - for standard input")
+        }
+        guard status.st_size <= PolicyFile.maximumSize else { throw .tooLarge(path) }
+        return try bytes(of: descriptor.rawValue, path, expecting: Int(status.st_size))
+    }
+
+    static func standardInput(_ name: String) throws(SteeringError) -> [UInt8] {
+        try bytes(of: STDIN_FILENO, name, expecting: 0)
+    }
+
+    /// The part of a path before its last component.
+    static func directory(of path: String) -> String {
+        guard let slash = path.lastIndex(of: "/") else { return "." }
+        return slash == path.startIndex ? "/" : String(path[..<slash])
+    }
+
+    private static func bytes(of descriptor: CInt, _ name: String, expecting size: Int) throws(SteeringError) -> [UInt8]
+    {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(size)
+        var chunk = [UInt8](repeating: 0, count: 1 << 16)
+        while true {
+            let count = Glibc.read(descriptor, &chunk, chunk.count)
+            if count == 0 { return bytes }
+            if count < 0 {
+                if errno == EINTR { continue }
+                throw unreadable(name, String(cString: strerror(errno)), "check the file")
+            }
+            bytes += chunk[..<count]
+            if bytes.count > PolicyFile.maximumSize { throw .tooLarge(name) }
+        }
+    }
+
+    private static func unreadable(_ name: String, _ reason: String, _ remedy: String) -> SteeringError {
+        SteeringError(.invalidPolicyFile, "\(name) cannot be read, \(reason): \(remedy)")
+    }
+}

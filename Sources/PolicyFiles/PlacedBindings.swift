@@ -1,0 +1,49 @@
+import Steering
+
+/// Bindings and where they were written, so that a conflict can say it.
+struct PlacedBindings {
+    private var bindings: [Binding] = []
+    private var places: [Place] = []
+
+    mutating func append(_ binding: Binding, at place: Place) {
+        bindings.append(binding)
+        places.append(place)
+    }
+
+    /// The policy of these bindings, which must not conflict.
+    func policy(options: [Label: LabelOptions] = [:]) throws(SteeringError) -> Policy {
+        let policy = Policy(bindings, options: options)
+        do { try policy.validate() } catch {
+            guard let (first, second) = firstConflict() else { throw error }
+            let earlier =
+                places[first].file == places[second].file ? "line \(places[first].position.line)" : "\(places[first])"
+            throw .invalidPolicyFile(places[second], "with the one of \(earlier), \(self.error(of: first, second))")
+        }
+        return policy
+    }
+
+    private func error(of first: Int, _ second: Int) -> String {
+        do {
+            try Policy([bindings[first], bindings[second]]).validate()
+            return ""
+        } catch { return error.message }
+    }
+
+    /// The binding that first conflicts with earlier ones, in the order of writing, and the first of these.
+    ///
+    /// Whoever adds bindings to a conflict keeps it, so the shortest beginning that has one is found by halving.
+    private func firstConflict() -> (Int, Int)? {
+        var (sound, unsound) = (0, bindings.count)
+        while unsound - sound > 1 {
+            let middle = (sound + unsound) / 2
+            if isSound(bindings[..<middle]) { sound = middle } else { unsound = middle }
+        }
+        guard let second = bindings.indices.last(where: { $0 < unsound }) else { return nil }
+        let first = bindings[..<second].firstIndex { !isSound([$0, bindings[second]]) }
+        return first.map { ($0, second) }
+    }
+
+    private func isSound(_ bindings: ArraySlice<Binding>) -> Bool {
+        (try? Policy(bindings).validate()) != nil
+    }
+}

@@ -1,0 +1,139 @@
+import Steering
+
+/// Turns nodes into a policy.
+struct PolicyDecoder {
+    private let source: Source
+    private let directory: String?
+    private var bindings = PlacedBindings()
+
+    static func policy(of root: Node, _ source: Source, _ directory: String?) throws(SteeringError) -> Policy {
+        var decoder = PolicyDecoder(source: source, directory: directory)
+        let file = try Mapping(root, "a policy", keys: ["labels", "bindings"], in: source)
+        let options = try file["labels"].map(decoder.options) ?? [:]
+        let bindings = try file.required("bindings", "write bindings: [] for a policy without bindings")
+        for node in try source.bindings(bindings) { try decoder.readBindings(of: node) }
+        return try decoder.bindings.policy(options: options)
+    }
+
+    private init(source: Source, directory: String?) {
+        self.source = source
+        self.directory = directory
+    }
+
+    private func options(_ node: Node) throws(SteeringError) -> [Label: LabelOptions] {
+        var options: [Label: LabelOptions] = [:]
+        for entry in try Mapping(node, "labels", keys: nil, in: source).entries {
+            let label = try source.label(entry.key, at: entry.position)
+            let fields = try Mapping(entry.value, "a label's options", keys: ["without-socket"], in: source)
+            let choice = try source.choice(
+                try fields.required("without-socket", "write refuse or pass"), of: "without-socket",
+                among: WithoutSocket.allCases)
+            options[label] = LabelOptions(withoutSocket: choice)
+        }
+        return options
+    }
+
+    private static let keys = ["label", "outcome", "protocols", "prefixes", "prefixes-from", "ports"]
+
+    private mutating func readBindings(of node: Node) throws(SteeringError) {
+        let entry = try Mapping(node, "a binding", keys: Self.keys, in: source)
+        let outcome = try outcome(of: entry)
+        let protocols = try protocols(
+            try entry.required("protocols", "write tcp, udp or tcp+udp"))
+        let ports = try ports(
+            try entry.required("ports", "write ports such as 80,443,8000-8999, or all for every port"))
+        for (prefix, place) in try prefixes(of: entry) {
+            bindings.append(try Binding(protocols, to: prefix, ports: ports, outcome), at: place)
+        }
+    }
+
+    private func outcome(of entry: Mapping) throws(SteeringError) -> Outcome {
+        switch (entry["label"], entry["outcome"]) {
+        case (let node?, nil): return .label(try source.label(node))
+        case (nil, let node?): return try source.choice(node, of: "outcome", among: [.refuse, .pass])
+        case (_?, let node?):
+            throw source.error(at: node.position, "a binding has both a label and an outcome: keep one of them")
+        case (nil, nil):
+            throw source.error(at: entry.position, "a binding has no label: name one, or write outcome: refuse or pass")
+        }
+    }
+
+    private func protocols(_ node: Node) throws(SteeringError) -> ProtocolMatch {
+        guard case .list = node.content else {
+            return try source.choice(node, of: "protocols", among: ProtocolMatch.allCases)
+        }
+        var seen: Set<ProtocolMatch> = []
+        for element in try source.elements(of: node, "protocols", "write tcp, udp or both") {
+            seen.insert(try source.choice(element, of: "a list of protocols", among: [.tcp, .udp]))
+        }
+        return seen.count == 1 ? seen.first! : .both
+    }
+
+    private func ports(_ node: Node) throws(SteeringError) -> PortSet {
+        let hint = "write ports such as 80,443,8000-8999, or all for every port"
+        var ranges: [PortRange] = []
+        let elements = try source.elements(of: node, "ports", hint)
+        for element in elements {
+            let text = try source.text(element, of: "ports", hint)
+            let ports: PortSet
+            do { ports = try PortSet(text) } catch { throw source.error(at: element.position, error.message) }
+            if ports == .all, elements.count > 1 {
+                throw source.error(
+                    at: element.position, "all is every port already: write it alone, or leave it out of the list")
+            }
+            ranges += ports.ranges
+        }
+        return PortSet(ranges)
+    }
+
+    private func prefixes(of entry: Mapping) throws(SteeringError) -> [(IPPrefix, Place)] {
+        let hint = "write a prefix such as 192.0.2.0/24, or a list of them"
+        var prefixes: [(IPPrefix, Place)] = []
+        if let node = entry["prefixes"] {
+            for element in try source.elements(of: node, "prefixes", hint) {
+                let text = try source.text(element, of: "prefixes", hint)
+                do {
+                    prefixes.append((try IPPrefix(text), source.place(element.position)))
+                } catch {
+                    throw source.error(at: element.position, error.message)
+                }
+            }
+        }
+        if let node = entry["prefixes-from"] { prefixes += try PrefixList.prefixes(named: node, source, directory) }
+        if prefixes.isEmpty { throw source.error(at: entry.position, "a binding has no prefixes: \(hint)") }
+        return prefixes
+    }
+}
+
+extension Source {
+    /// The nodes of the list `bindings`, which alone may be empty.
+    func bindings(_ node: Node) throws(SteeringError) -> [Node] {
+        guard case .list(let nodes) = node.content else {
+            throw error(
+                at: node.position,
+                "bindings is \(node.content.kind) here: write a list of bindings, or [] for a policy without bindings")
+        }
+        return nodes
+    }
+
+    func label(_ node: Node) throws(SteeringError) -> Label {
+        try label(try text(node, of: "label", "write a name such as web"), at: node.position)
+    }
+
+    func label(_ text: String, at position: Position) throws(SteeringError) -> Label {
+        do { return try Label(text) } catch { throw self.error(at: position, error.message) }
+    }
+
+    /// The value that the node's text names.
+    func choice<Value: CustomStringConvertible>(
+        _ node: Node, of subject: String, among values: [Value]
+    ) throws(SteeringError) -> Value {
+        let words = values.map(\.description)
+        let remedy = "write \(words.dropLast().joined(separator: ", ")) or \(words.last!)"
+        let text = try text(node, of: subject, remedy)
+        guard let index = words.firstIndex(of: text) else {
+            throw error(at: node.position, "\(quoted(text)) is not one of the values of \(subject): \(remedy)")
+        }
+        return values[index]
+    }
+}

@@ -1,0 +1,48 @@
+import Steering
+
+/// The files that `prefixes-from` names: one prefix a line; blank lines and what follows a # are left out.
+enum PrefixList {
+    static func prefixes(
+        named node: Node, _ source: Source, _ directory: String?
+    ) throws(SteeringError) -> [(IPPrefix, Place)] {
+        let name = try source.text(node, of: "prefixes-from", "write the path of a file with one prefix a line")
+        guard let directory else {
+            throw source.error(
+                at: node.position, "prefixes-from needs a policy that is read from a file: write the prefixes here")
+        }
+        let path = name.hasPrefix("/") || directory == "." ? name : "\(directory)/\(name)"
+        let bytes: [UInt8]
+        do { bytes = try InputFile.contents(of: path) } catch {
+            throw source.error(at: node.position, error.message)
+        }
+        let prefixes = try prefixes(in: bytes, Source(name: path))
+        if prefixes.isEmpty {
+            throw source.error(at: node.position, "\(path) has no prefix, so the binding would match nothing: add one")
+        }
+        return prefixes
+    }
+
+    static func prefixes(in bytes: [UInt8], _ source: Source) throws(SteeringError) -> [(IPPrefix, Place)] {
+        _ = try source.text(of: bytes)
+        var prefixes: [(IPPrefix, Place)] = []
+        var line = 0
+        for bytes in bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
+            line += 1
+            let content = bytes.prefix { $0 != UInt8(ascii: "#") }
+            guard let first = content.firstIndex(where: { !isSpace($0) }) else { continue }
+            let last = content.lastIndex { !isSpace($0) }!
+            let position = Position(line: line, column: first - bytes.startIndex + 1)
+            do {
+                let prefix = try IPPrefix(String(decoding: content[first...last], as: UTF8.self))
+                prefixes.append((prefix, source.place(position)))
+            } catch {
+                throw source.error(at: position, error.message)
+            }
+        }
+        return prefixes
+    }
+
+    private static func isSpace(_ byte: UInt8) -> Bool {
+        byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t") || byte == UInt8(ascii: "\r")
+    }
+}

@@ -1,0 +1,58 @@
+import Steering
+
+/// Turns the bindings of cloudflare/tubular into a policy.
+///
+/// What wins there wins here too: the longer prefix, then the one port over all of them. As there, an address alone
+/// is a prefix of one, and bits to the right of a prefix' length do not count (its help has `::1/64`).
+enum TubularDecoder {
+    static func policy(of root: Node, _ source: Source) throws(SteeringError) -> Policy {
+        let file = try Mapping(root, "a tubular file", keys: ["bindings"], in: source)
+        var bindings = PlacedBindings()
+        let list = try file.required("bindings", "write \"bindings\": [] for a policy without bindings")
+        for node in try source.bindings(list) {
+            let entry = try Mapping(node, "a tubular binding", keys: ["label", "prefix", "port"], in: source)
+            let label = try source.label(try entry.required("label", "name the label of its socket"))
+            let prefixNode = try entry.required("prefix", "write a prefix such as \"192.0.2.0/24\"")
+            let prefix = try prefix(prefixNode, source)
+            let ports = if let node = entry["port"] { try ports(node, source) } else { PortSet.all }
+            bindings.append(
+                try Binding(.both, to: prefix, ports: ports, .label(label)), at: source.place(prefixNode.position))
+        }
+        return try bindings.policy()
+    }
+
+    private static func ports(_ node: Node, _ source: Source) throws(SteeringError) -> PortSet {
+        let remedy = "write a number from 1 to 65535, or 0 for every port"
+        let text = try source.text(node, of: "port", remedy)
+        guard let port = UInt16(text), "\(port)" == text else {
+            throw source.error(at: node.position, "\(quoted(text)) is not a port of tubular: \(remedy)")
+        }
+        return port == 0 ? .all : [PortRange(port)]
+    }
+
+    private static func prefix(_ node: Node, _ source: Source) throws(SteeringError) -> IPPrefix {
+        let text = try source.text(node, of: "prefix", "write a prefix such as \"192.0.2.0/24\"")
+        let prefix: IPPrefix
+        do { prefix = try lenientPrefix(text) } catch { throw source.error(at: node.position, error.message) }
+        // tubular takes these for IPv4, where the kernel hands over IPv4 packets as such: a guess would be silent.
+        guard !prefix.address.isIPv4Mapped else {
+            throw source.error(at: node.position, "\(prefix) is IPv4 in the form of IPv6: write the IPv4 prefix")
+        }
+        return prefix
+    }
+
+    private static func lenientPrefix(_ text: String) throws(AddressError) -> IPPrefix {
+        do { return try IPPrefix(text) } catch {
+            switch error.code {
+            case .missingPrefixLength:
+                let address = try IPAddress(text)
+                return IPPrefix(masking: address, length: address.family.bitWidth)
+            case .hostBitsSet:
+                let parts = text.split(separator: "/")
+                guard parts.count == 2, let length = Int(parts[1]) else { throw error }
+                return IPPrefix(masking: try IPAddress(parts[0]), length: length)
+            default: throw error
+            }
+        }
+    }
+}

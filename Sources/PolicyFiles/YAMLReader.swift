@@ -1,0 +1,132 @@
+import AddressPools
+import Steering
+private import Yams
+
+/// Reads YAML into nodes, by way of Yams: one document, no anchors, aliases and tags.
+struct YAMLReader {
+    private let source: Source
+
+    static func node(of text: String, in source: Source) throws(SteeringError) -> Node {
+        let reader = YAMLReader(source: source)
+        try reader.refuseAliasBomb(in: text)
+        let parser: Parser
+        let root: Yams.Node?
+        do {
+            // The basic resolver does not guess types: values are taken by their text, and guessing takes most of the time.
+            parser = try Parser(yaml: text, resolver: .basic, encoding: .utf8)
+            root = try parser.singleRoot()
+        } catch {
+            throw reader.syntaxError(error, in: text)
+        }
+        guard let root else {
+            throw source.error(at: Position(), "the file is empty: write bindings: [] for a policy without bindings")
+        }
+        // Nodes refer weakly to their anchors, which the parser owns.
+        defer { withExtendedLifetime(parser) {} }
+        return try reader.node(of: root, depth: 1)
+    }
+
+    /// Refuses text with more than a few aliases before it is composed. A few cannot multiply into much, and what they
+    /// are is found afterwards; but a comment may look like one, so the first is no reason to refuse.
+    private func refuseAliasBomb(in text: String) throws(SteeringError) {
+        var previous = UInt8(ascii: "\n")
+        var isStar = false
+        var seen = 0
+        for (offset, byte) in text.utf8.enumerated() {
+            if isStar, isNameByte(byte) {
+                seen += 1
+                if seen > 4 { throw alias(at: Position(of: offset - 1, in: text)) }
+            }
+            isStar = byte == UInt8(ascii: "*") && !isNameByte(previous)
+            previous = byte
+        }
+    }
+
+    private func isNameByte(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"):
+            true
+        default: false
+        }
+    }
+
+    private func alias(at position: Position) -> SteeringError {
+        source.error(at: position, "anchors and aliases are not allowed in a policy: write the value where it is used")
+    }
+
+    /// Looks at a node before its children: an alias' target has an anchor, so nothing is walked twice.
+    private func node(of node: Yams.Node, depth: Int) throws(SteeringError) -> Node {
+        let position = Position(node.mark)
+        if node.anchor != nil { throw alias(at: position) }
+        switch node {
+        case .scalar(let scalar):
+            try refuseTag(scalar.tag, .str, at: position)
+            return Node(position: position, content: .text(scalar.string))
+        case .sequence(let sequence):
+            guard depth <= Node.maximumDepth else { throw source.tooDeep(at: position) }
+            try refuseTag(sequence.tag, .seq, at: position)
+            var elements: [Node] = []
+            elements.reserveCapacity(sequence.count)
+            for element in sequence { elements.append(try self.node(of: element, depth: depth + 1)) }
+            return Node(position: position, content: .list(elements))
+        case .mapping(let mapping):
+            guard depth <= Node.maximumDepth else { throw source.tooDeep(at: position) }
+            try refuseTag(mapping.tag, .map, at: position)
+            var entries: [Node.Entry] = []
+            entries.reserveCapacity(mapping.count)
+            for (key, value) in mapping {
+                let value = try self.node(of: value, depth: depth + 1)
+                entries.append(try entry(key, value, depth: depth))
+            }
+            return Node(position: position, content: .mapping(entries))
+        case .alias: throw alias(at: position)
+        }
+    }
+
+    private func entry(_ key: Yams.Node, _ value: Node, depth: Int) throws(SteeringError) -> Node.Entry {
+        let key = try node(of: key, depth: depth + 1)
+        guard case .text(let text) = key.content else {
+            throw source.error(at: key.position, "a key is \(key.content.kind) here: write a word")
+        }
+        return Node.Entry(key: text, position: key.position, value: value)
+    }
+
+    private func refuseTag(_ tag: Tag, _ plain: Tag.Name, at position: Position) throws(SteeringError) {
+        if tag.rawValue.isEmpty || tag.rawValue == plain.rawValue { return }
+        throw source.error(at: position, "the tag \(quoted(tag.rawValue)) is not allowed in a policy: remove it")
+    }
+}
+
+// MARK: - Errors of Yams
+
+extension YAMLReader {
+    private func syntaxError(_ error: any Error, in text: String) -> SteeringError {
+        switch error as? YamlError {
+        case .scanner(let context, let problem, let mark, _), .parser(let context, let problem, let mark, _),
+            .composer(let context, let problem, let mark, _):
+            let context = context.map { " \($0.text) of line \($0.mark.line)" } ?? ""
+            return source.error(
+                at: Position(mark), "this is not YAML of one document, \(problem)\(context): mend the syntax")
+        case .duplicatedKeysInMapping(let keys, let context):
+            return source.repeatedKey(keys.first ?? "", at: Position(context.mark))
+        case .reader(let problem, let offset, _, _):
+            let before = text.prefix(offset ?? 0)
+            return source.error(
+                at: Position(of: before.utf8.count, in: text), "this is not YAML, \(problem): remove the character")
+        default:
+            return source.error(at: Position(), "this is not YAML: mend the syntax")
+        }
+    }
+}
+
+extension Position {
+    fileprivate init(_ mark: Mark?) {
+        self.init(line: mark?.line ?? 1, column: mark?.column ?? 1)
+    }
+
+    fileprivate init(of offset: Int, in text: String) {
+        self.init()
+        for scalar in text.unicodeScalars[..<text.utf8.index(text.startIndex, offsetBy: offset)] { pass(scalar) }
+    }
+}

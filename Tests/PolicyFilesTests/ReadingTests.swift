@@ -1,0 +1,128 @@
+import PolicyFiles
+import Steering
+import Testing
+
+@Suite struct ReadingTests {
+    private static let everything = """
+        labels:
+          web: { without-socket: pass }   # a comment & one *more
+        bindings:
+          - label: web
+            protocols: tcp
+            prefixes: [192.0.2.0/24, 2001:db8::/64]
+            ports: 80,443,8000-8999
+          - outcome: refuse
+            protocols: [tcp, udp]
+            prefixes: 198.51.100.7/32
+            ports: [22, 100-200, "7,9"]
+          - outcome: pass
+            protocols: tcp+udp
+            prefixes:
+              - ::/0
+            ports: all
+        """
+
+    private func expected() throws -> Policy {
+        var policy = Policy([
+            try Binding(.tcp, to: "192.0.2.0/24", ports: [80, 443, 8000...8999], .label("web")),
+            try Binding(.tcp, to: "2001:db8::/64", ports: [80, 443, 8000...8999], .label("web")),
+            try Binding(.both, to: "198.51.100.7/32", ports: [7, 9, 22, 100...200], .refuse),
+            try Binding(.both, to: "::/0", ports: .all, .pass),
+        ])
+        policy["web"].withoutSocket = .pass
+        return policy
+    }
+
+    @Test("a YAML policy is read") func yaml() throws {
+        #expect(try PolicyFile.parse(Self.everything, name: "f", format: .yaml) == expected())
+    }
+
+    @Test("the same in JSON, with escapes, by both formats") func json() throws {
+        let text = """
+            {"labels": {"web": {"without-socket": "pass"}},
+             "bindings": [
+              {"label": "w\\u0065b", "protocols": "tcp", "prefixes": ["192.0.2.0\\/24", "2001:db8::/64"],
+               "ports": "80,443,8000-8999"},
+              {"outcome": "refuse", "protocols": ["udp", "tcp"], "prefixes": "198.51.100.7/32",
+               "ports": [22, "100-200", "7,9"]},
+              {"outcome": "pass", "protocols": "tcp+udp", "prefixes": ["::/0"], "ports": "all"}]}
+            """
+        #expect(try PolicyFile.parse(text, name: "f", format: .json) == expected())
+        #expect(try PolicyFile.parse(text, name: "f", format: .yaml) == expected())
+    }
+
+    @Test("words that YAML readers misread are texts", arguments: ["no", "yes", "null", "1", "0x1F", "1e3", "~x"])
+    func misreadWords(word: String) throws {
+        let text = "bindings: [{label: \(word), protocols: tcp, prefixes: ::1/128, ports: 80}]"
+        let policy = try? PolicyFile.parse(text, name: "f", format: .yaml)
+        #expect(policy?.labels.map(\.name) == (word == "~x" ? nil : [word]))
+    }
+
+    @Test("a policy without bindings is read in every format", arguments: PolicyFormat.allCases)
+    func empty(format: PolicyFormat) throws {
+        #expect(try PolicyFile.parse("{\"bindings\": []}", name: "f", format: format).isEmpty)
+    }
+
+    @Test("a tubular file: TCP and UDP, port 0 or none is every port, addresses alone, bits to the right")
+    func tubular() throws {
+        let text = """
+            {"bindings":[{"label":"foo","prefix":"127.0.0.0/8","port":80}, {"label":"bar","prefix":"::1/64","port":0},
+             {"label":"baz","prefix":"127.0.0.1"}, {"label":"any","prefix":"127.0.0.0/8"}]}
+            """
+        let policy = try PolicyFile.parse(text, name: "f", format: .tubular)
+        #expect(
+            policy
+                == Policy([
+                    try Binding(.both, to: "127.0.0.0/8", ports: [80], .label("foo")),
+                    try Binding(.both, to: "::/64", ports: .all, .label("bar")),
+                    try Binding(.both, to: "127.0.0.1/32", ports: .all, .label("baz")),
+                    try Binding(.both, to: "127.0.0.0/8", ports: .all, .label("any")),
+                ]))
+    }
+
+    @Test("what is written is read as an equal policy, and written the same again", arguments: 1...4)
+    func roundTrip(seed: UInt64) throws {
+        var generator = SplitMix64(seed: seed)
+        for _ in 0..<150 {
+            let policy = try randomPolicy(using: &generator)
+            for output in PolicyFile.Output.allCases {
+                let text = PolicyFile.write(policy, as: output)
+                for format in output == .json ? [PolicyFormat.json, .yaml] : [.yaml] {
+                    let read = try PolicyFile.parse(text, name: "f", format: format)
+                    try #require(read == policy, "\(text)")
+                }
+            }
+        }
+    }
+
+    @Test("the text of a policy is canonical") func canonicalText() throws {
+        let written = PolicyFile.write(try expected(), as: .yaml)
+        #expect(
+            written == """
+                labels:
+                  web: { without-socket: pass }
+                bindings:
+                  - label: web
+                    protocols: tcp
+                    prefixes:
+                      - 192.0.2.0/24
+                      - 2001:db8::/64
+                    ports: 80,443,8000-8999
+                  - outcome: refuse
+                    protocols: tcp+udp
+                    prefixes: 198.51.100.7/32
+                    ports: 7,9,22,100-200
+                  - outcome: pass
+                    protocols: tcp+udp
+                    prefixes: "::/0"
+                    ports: all
+
+                """)
+        #expect(PolicyFile.write(Policy(), as: .yaml) == "bindings: []\n")
+        #expect(PolicyFile.write(Policy(), as: .json) == "{\n  \"bindings\": []\n}\n")
+    }
+}
+
+extension IPPrefix: @retroactive ExpressibleByStringLiteral {
+    public init(stringLiteral text: String) { try! self.init(text) }
+}

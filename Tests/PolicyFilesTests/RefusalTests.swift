@@ -1,0 +1,182 @@
+import PolicyFiles
+import Steering
+import Testing
+
+@Suite struct RefusalTests {
+    /// One binding, with a line replaced.
+    private static func binding(
+        _ label: String = "label: web", _ protocols: String = "protocols: tcp",
+        _ prefixes: String = "prefixes: 192.0.2.0/24", _ ports: String = "ports: 80"
+    ) -> String {
+        "bindings:\n  - \(label)\n    \(protocols)\n    \(prefixes)\n    \(ports)\n"
+    }
+
+    @Test(
+        "YAML and shape: each error has its place and its reason",
+        arguments: [
+            ("", "f:1:1:", "empty"),
+            ("# nothing\n", "f:1:1:", "empty"),
+            ("hello", "f:1:1:", "a policy is a text here: write a mapping with the keys labels, bindings"),
+            ("- a", "f:1:1:", "a policy is a list"),
+            ("labels: {}\n", "f:1:1:", "has no bindings"),
+            ("bindings:\n", "f:1:10:", "write a list"),
+            ("bindings: {a: b}\n", "f:1:11:", "bindings is a mapping here"),
+            ("bindings: [a]\n", "f:1:12:", "a binding is a text"),
+            ("bindings: [\n", "f:2:1:", "not YAML"),
+            ("bindings: [}\n", "f:1:12:", "not YAML"),
+            ("a: b: c\n", "f:1:5:", "mapping values are not allowed"),
+            ("bindings: []\nbinding: []\n", "f:2:1:", "did you mean bindings?"),
+            ("bindings: []\nxyz: []\n", "f:2:1:", "its keys are labels, bindings"),
+            ("bindings: []\nbindings: []\n", "f:1:1:", "\"bindings\" is written again"),
+            ("bindings: []\n---\nbindings: []\n", "f:2:1:", "document"),
+            ("bindings: []\n[1]: 2\n", "f:2:1:", "a key is a list"),
+            ("bindings: !!set {}\n", "f:1:11:", "the tag \"tag:yaml.org,2002:set\""),
+            ("bindings: !x []\n", "f:1:11:", "the tag \"!x\""),
+            ("a: &a [1]\nbindings: *a\n", "f:1:4:", "anchors and aliases"),
+            ("bindings: *a\n", "f:1:11:", "undefined alias"),
+            ("labels: [web]\nbindings: []", "f:1:9:", "labels is a list"),
+            ("labels: {-web: {without-socket: pass}}\nbindings: []", "f:1:10:", "does not begin with a letter"),
+            ("labels: {web: pass}\nbindings: []", "f:1:15:", "a label's options is a text"),
+            ("labels: {web: {}}\nbindings: []", "f:1:15:", "no without-socket: write refuse or pass"),
+            (
+                "labels: {web: {without: pass}}\nbindings: []", "f:1:16:",
+                "\"without\" is not a key of a label's options"
+            ),
+            ("labels: {web: {without-socket: drop}}\nbindings: []", "f:1:32:", "write refuse or pass"),
+            (
+                "labels:\n  web: {without-socket: pass}\n  \"web\": {without-socket: pass}\nbindings: []", "f:2:3:",
+                "written again"
+            ),
+        ])
+    func shape(text: String, place: String, reason: String) {
+        let message = refusal(of: text)
+        #expect(message.hasPrefix(place + " ") && message.contains(reason), "\(message)")
+    }
+
+    @Test(
+        "bindings: each error has its place and its reason",
+        arguments: [
+            (binding("prefix: web"), "f:2:5:", "did you mean prefixes?"),
+            (binding("name: web"), "f:2:5:", "is not a key of a binding"),
+            (binding("lable: web"), "f:2:5:", "did you mean label?"),
+            (binding("label: -web"), "f:2:12:", "does not begin"),
+            (binding("label: ~"), "f:2:12:", "label"),
+            (binding("label:"), "f:2:11:", "label is empty"),
+            (binding("label: [web]"), "f:2:12:", "label is a list"),
+            (binding("{label: web}"), "f:3:5:", "not YAML"),
+            (binding("label: web\n    outcome: pass"), "f:3:14:", "both a label and an outcome"),
+            (binding("outcome: drop"), "f:2:14:", "write refuse or pass"),
+            (binding("ports: 90"), "f:2:5:", "\"ports\" is written again"),
+            ("bindings: [{protocols: tcp, prefixes: ::1/128, ports: 1}]", "f:1:12:", "no label"),
+            (
+                "bindings: [{label: a, prefixes: ::1/128, ports: 1}]", "f:1:12:",
+                "no protocols: write tcp, udp or tcp+udp"
+            ),
+            ("bindings: [{label: a, protocols: tcp, ports: 1}]", "f:1:12:", "no prefixes"),
+            ("bindings: [{label: a, protocols: tcp, prefixes: ::1/128}]", "f:1:12:", "no ports"),
+            (binding("label: web", "protocols: TCP"), "f:3:16:", "\"TCP\""),
+            (binding("label: web", "protocols: []"), "f:3:16:", "empty list"),
+            (binding("label: web", "protocols: [tcp, sctp]"), "f:3:22:", "write tcp or udp"),
+            (binding("label: web", "protocols: [[tcp]]"), "f:3:17:", "a list"),
+            (binding("label: web", "protocols: tcp", "prefixes: []"), "f:4:15:", "empty list"),
+            (binding("label: web", "protocols: tcp", "prefixes:"), "f:4:14:", "prefixes is empty"),
+            (binding("label: web", "protocols: tcp", "prefixes: 192.0.2.1"), "f:4:15:", "write 192.0.2.1/32"),
+            (binding("label: web", "protocols: tcp", "prefixes: [::/0, 192.0.2.1/24]"), "f:4:22:", "192.0.2.0/24"),
+            (binding("label: web", "protocols: tcp", "prefixes: [a, ::/0]"), "f:4:16:", "not a prefix"),
+            (binding("label: web", "protocols: tcp", "prefixes: {::/0: x}"), "f:4:15:", "prefixes is a mapping"),
+            (binding("label: web", "protocols: tcp", "prefixes-from: x"), "f:4:20:", "read from a file"),
+            (binding("label: web", "protocols: tcp", "prefixes: ::/0", "ports: []"), "f:5:12:", "empty list"),
+            (binding("label: web", "protocols: tcp", "prefixes: ::/0", "ports: [80, [81]]"), "f:5:17:", "a list"),
+            (binding("label: web", "protocols: tcp", "prefixes: ::/0", "ports: [80, all]"), "f:5:17:", "all is every"),
+        ])
+    func binding(text: String, place: String, reason: String) {
+        let message = refusal(of: text)
+        #expect(message.hasPrefix(place + " ") && message.contains(reason), "\(message)")
+    }
+
+    @Test(
+        "ports that YAML readers take for other numbers are refused",
+        arguments: [
+            "0o17", "0x50", "1_000", "22:22", "80.0", "8e1", "080", "+80", "-1", "65536", "*", "80 - 90", "90-80", "''",
+            "true", "99999999999999999999999", "80,,90", "٨٠", "|\n      80",
+        ])
+    func ports(text: String) {
+        let message = refusal(of: Self.binding("label: web", "protocols: tcp", "prefixes: ::/0", "ports: \(text)"))
+        #expect(message.hasPrefix("f:5:12: "), "\(message)")
+    }
+
+    @Test("conflicting bindings are named with both lines") func conflict() {
+        let text = """
+            bindings:
+              - { label: a, protocols: tcp, prefixes: [192.0.2.0/24, ::/0], ports: 80 }
+              - { label: c, protocols: tcp, prefixes: [198.51.100.0/24], ports: 80 }
+              - { label: b, protocols: tcp, prefixes: [::/8, 192.0.2.0/24], ports: 80 }
+              - { label: d, protocols: tcp, prefixes: [192.0.2.0/24], ports: 80 }
+            """
+        let message = refusal(of: text)
+        #expect(
+            message.hasPrefix("f:4:50: with the one of line 2, bindings 'tcp 192.0.2.0/24 80 -> label a'"), "\(message)"
+        )
+    }
+
+    @Test(
+        "JSON: each error has its place and its reason",
+        arguments: [
+            ("", "f:1:1:", "the file ends"),
+            ("{\"bindings\": []", "f:1:16:", "the file ends where JSON needs , or }"),
+            ("{\"bindings\": [],}", "f:1:17:", "a key in quotes, not \"}\""),
+            ("{\"bindings\": [1,]}", "f:1:17:", "JSON needs a value"),
+            ("{\"bindings\": []} x", "f:1:18:", "the end of the file"),
+            ("{bindings: []}", "f:1:2:", "a key in quotes"),
+            ("{\"bindings\" []}", "f:1:13:", "needs :"),
+            ("{\"bindings\": [] \"a\": 1}", "f:1:17:", "needs , or }"),
+            ("# a\n{}", "f:1:1:", "needs a value"),
+            ("{\"bindings\":\n null}", "f:2:2:", "nothing in a policy is null"),
+            ("{\"bindings\": [],\n \"bindings\": []}", "f:1:2:", "written again"),
+            ("{\"bindings\": \"\\x\"}", "f:1:16:", "an escape"),
+            ("{\"bindings\": \"\\u12\"}", "f:1:17:", "an escape"),
+            ("{\"bindings\": \"\\u+123\"}", "f:1:17:", "an escape"),
+            ("{\"bindings\": \"a\n\"}", "f:1:16:", "closing quote"),
+            ("{\"bindings\": \"a", "f:1:16:", "closing quote"),
+            ("{\"é\": 080}", "f:1:8:", "begins with 0"),
+            ("{\"\\u00e9é\": 1.}", "f:1:15:", "a digit"),
+            ("{\"bindings\": []}\u{FEFF}", "f:1:17:", "the end"),
+            ("\u{FEFF}{\"bindings\": []}", "f:1:1:", "a value"),
+        ])
+    func json(text: String, place: String, reason: String) {
+        let message = refusal(of: text, .json)
+        #expect(message.hasPrefix(place + " ") && message.contains(reason), "\(message)")
+    }
+
+    @Test(
+        "tubular: each error has its place and its reason",
+        arguments: [
+            ("{\"label\":\"a\"}", "f:1:16:", "no prefix"),
+            ("{\"prefix\":\"::/0\"}", "f:1:16:", "no label"),
+            ("{\"label\":\"a\",\"prefix\":\"x\"}", "f:1:38:", "not a prefix"),
+            ("{\"label\":\"a\",\"prefix\":\"::1/129\"}", "f:1:38:", "prefix length"),
+            ("{\"label\":\"a\",\"prefix\":\"::ffff:1.2.3.4\"}", "f:1:38:", "write the IPv4 prefix"),
+            ("{\"label\":\"a\",\"prefixes\":\"::/0\"}", "f:1:28:", "did you mean prefix?"),
+            ("{\"label\":\"a\",\"prefix\":\"::/0\",\"port\":65536}", "f:1:52:", "port of tubular"),
+            ("{\"label\":\"a\",\"prefix\":\"::/0\",\"port\":\"+1\"}", "f:1:52:", "port of tubular"),
+            ("{\"label\":\"a b\",\"prefix\":\"::/0\"}", "f:1:24:", "not allowed"),
+        ])
+    func tubular(binding: String, place: String, reason: String) {
+        let message = refusal(of: "{\"bindings\": [ \(binding)]}", .tubular)
+        #expect(message.hasPrefix(place + " ") && message.contains(reason), "\(message)")
+    }
+
+    @Test("bytes that are not text are refused with their place", arguments: [PolicyFormat.yaml, .json, .tubular])
+    func bytes(format: PolicyFormat) {
+        func message(_ bytes: [UInt8]) -> String {
+            do throws(SteeringError) {
+                _ = try PolicyFile.parse(bytes, name: "f", format: format)
+                return "no error"
+            } catch { return error.message }
+        }
+        #expect(message(Array("{\"é\n".utf8) + [0xFF]).hasPrefix("f:2:1: the file is not UTF-8"))
+        #expect(message(Array("{é".utf8) + [0]).hasPrefix("f:1:3: the control character \"\\u{0}\""))
+        #expect(message(Array("{é\r\n ".utf8) + [0x1B]).hasPrefix("f:2:2: the control character"))
+        #expect(message([0xED, 0xA0, 0x80]).hasPrefix("f:1:1: the file is not UTF-8"))
+    }
+}
