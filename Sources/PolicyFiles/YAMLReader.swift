@@ -106,8 +106,9 @@ extension YAMLReader {
         case .scanner(let context, let problem, let mark, _), .parser(let context, let problem, let mark, _),
             .composer(let context, let problem, let mark, _):
             let context = context.map { " \($0.text) of line \($0.mark.line)" } ?? ""
-            return source.error(
-                at: Position(mark), "this is not YAML of one document, \(problem)\(context): mend the syntax")
+            let remedy =
+                isColon(at: mark, in: text) ? "put a text that begins with a colon in quotes" : "mend the syntax"
+            return source.error(at: Position(mark), "this is not YAML of one document, \(problem)\(context): \(remedy)")
         case .duplicatedKeysInMapping(let keys, let context):
             return source.repeatedKey(keys.first ?? "", at: Position(context.mark))
         case .reader(let problem, let offset, _, _):
@@ -117,6 +118,14 @@ extension YAMLReader {
         default:
             return source.error(at: Position(), "this is not YAML: mend the syntax")
         }
+    }
+}
+
+extension YAMLReader {
+    /// In brackets YAML takes the colon of `[::/0]` for the end of a key.
+    private func isColon(at mark: Mark, in text: String) -> Bool {
+        let line = text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false).dropFirst(mark.line - 1)
+        return line.first?.dropFirst(mark.column - 1).first == ":"
     }
 }
 

@@ -14,7 +14,7 @@ import Testing
     }
 
     private let fromFile =
-        "bindings: [{label: a, protocols: tcp, prefixes: ::/0, prefixes-from: prefixes.txt, ports: 1}]"
+        "bindings: [{label: a, protocols: tcp, prefixes: 2::/16, prefixes-from: prefixes.txt, ports: 1}]"
 
     @Test("the extension tells the format") func formats() throws {
         let directory = try TemporaryDirectory()
@@ -41,15 +41,15 @@ import Testing
         let directory = try TemporaryDirectory()
         try directory.write("# all\n\n192.0.2.0/24\r\n  2001:db8::/32 # one\n\t::1/128", to: "prefixes.txt")
         let policy = try PolicyFile.read(contentsOf: directory.write(fromFile, to: "policy.yaml"))
-        #expect(policy.bindings.map(\.prefix) == ["192.0.2.0/24", "::/0", "::1/128", "2001:db8::/32"])
+        #expect(policy.bindings.map(\.prefix) == ["192.0.2.0/24", "::1/128", "2::/16", "2001:db8::/32"])
     }
 
     @Test("errors of prefixes-from name the file that has them") func prefixesFromErrors() throws {
         let directory = try TemporaryDirectory()
         let policy = try directory.write(fromFile, to: "policy.yaml")
-        #expect(message(policy).hasPrefix("\(policy):1:70: \(directory.path)/prefixes.txt cannot be read"))
+        #expect(message(policy).hasPrefix("\(policy):1:72: \(directory.path)/prefixes.txt cannot be read"))
         let list = try directory.write("# none\n", to: "prefixes.txt")
-        #expect(message(policy).hasPrefix("\(policy):1:70: \(list) has no prefix"))
+        #expect(message(policy).hasPrefix("\(policy):1:72: \(list) has no prefix"))
         try directory.write("::/8\n  1.2.3.4\n", to: "prefixes.txt")
         #expect(message(policy).hasPrefix("\(list):2:3: 1.2.3.4 is an address"))
         try directory.write("::/8\n::/9 ::/10\n", to: "prefixes.txt")

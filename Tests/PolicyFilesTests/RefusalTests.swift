@@ -2,15 +2,15 @@ import PolicyFiles
 import Steering
 import Testing
 
-@Suite struct RefusalTests {
-    /// One binding, with a line replaced.
-    private static func binding(
-        _ label: String = "label: web", _ protocols: String = "protocols: tcp",
-        _ prefixes: String = "prefixes: 192.0.2.0/24", _ ports: String = "ports: 80"
-    ) -> String {
-        "bindings:\n  - \(label)\n    \(protocols)\n    \(prefixes)\n    \(ports)\n"
-    }
+/// One binding, with a line replaced.
+private func entry(
+    _ label: String = "label: web", _ protocols: String = "protocols: tcp",
+    _ prefixes: String = "prefixes: 192.0.2.0/24", _ ports: String = "ports: 80"
+) -> String {
+    "bindings:\n  - \(label)\n    \(protocols)\n    \(prefixes)\n    \(ports)\n"
+}
 
+@Suite struct RefusalTests {
     @Test(
         "YAML and shape: each error has its place and its reason",
         arguments: [
@@ -24,6 +24,7 @@ import Testing
             ("bindings: [a]\n", "f:1:12:", "a binding is a text"),
             ("bindings: [\n", "f:2:1:", "not YAML"),
             ("bindings: [}\n", "f:1:12:", "not YAML"),
+            ("bindings: [::/0]\n", "f:1:12:", "put a text that begins with a colon in quotes"),
             ("a: b: c\n", "f:1:5:", "mapping values are not allowed"),
             ("bindings: []\nbinding: []\n", "f:2:1:", "did you mean bindings?"),
             ("bindings: []\nxyz: []\n", "f:2:1:", "its keys are labels, bindings"),
@@ -56,38 +57,38 @@ import Testing
     @Test(
         "bindings: each error has its place and its reason",
         arguments: [
-            (binding("prefix: web"), "f:2:5:", "did you mean prefixes?"),
-            (binding("name: web"), "f:2:5:", "is not a key of a binding"),
-            (binding("lable: web"), "f:2:5:", "did you mean label?"),
-            (binding("label: -web"), "f:2:12:", "does not begin"),
-            (binding("label: ~"), "f:2:12:", "label"),
-            (binding("label:"), "f:2:11:", "label is empty"),
-            (binding("label: [web]"), "f:2:12:", "label is a list"),
-            (binding("{label: web}"), "f:3:5:", "not YAML"),
-            (binding("label: web\n    outcome: pass"), "f:3:14:", "both a label and an outcome"),
-            (binding("outcome: drop"), "f:2:14:", "write refuse or pass"),
-            (binding("ports: 90"), "f:2:5:", "\"ports\" is written again"),
-            ("bindings: [{protocols: tcp, prefixes: ::1/128, ports: 1}]", "f:1:12:", "no label"),
+            (entry("prefix: web"), "f:2:5:", "did you mean prefixes?"),
+            (entry("name: web"), "f:2:5:", "is not a key of a binding"),
+            (entry("lable: web"), "f:2:5:", "did you mean label?"),
+            (entry("label: -web"), "f:2:12:", "does not begin"),
+            (entry("label: ~"), "f:2:12:", "label"),
+            (entry("label:"), "f:2:11:", "label is empty"),
+            (entry("label: [web]"), "f:2:12:", "label is a list"),
+            (entry("{label: web}"), "f:3:5:", "not YAML"),
+            (entry("label: web\n    outcome: pass"), "f:3:14:", "both a label and an outcome"),
+            (entry("outcome: drop"), "f:2:14:", "write refuse or pass"),
+            (entry("ports: 90"), "f:2:5:", "\"ports\" is written again"),
+            ("bindings: [{protocols: tcp, prefixes: 1.0.0.0/8, ports: 1}]", "f:1:12:", "no label"),
             (
-                "bindings: [{label: a, prefixes: ::1/128, ports: 1}]", "f:1:12:",
+                "bindings: [{label: a, prefixes: 1.0.0.0/8, ports: 1}]", "f:1:12:",
                 "no protocols: write tcp, udp or tcp+udp"
             ),
             ("bindings: [{label: a, protocols: tcp, ports: 1}]", "f:1:12:", "no prefixes"),
-            ("bindings: [{label: a, protocols: tcp, prefixes: ::1/128}]", "f:1:12:", "no ports"),
-            (binding("label: web", "protocols: TCP"), "f:3:16:", "\"TCP\""),
-            (binding("label: web", "protocols: []"), "f:3:16:", "empty list"),
-            (binding("label: web", "protocols: [tcp, sctp]"), "f:3:22:", "write tcp or udp"),
-            (binding("label: web", "protocols: [[tcp]]"), "f:3:17:", "a list"),
-            (binding("label: web", "protocols: tcp", "prefixes: []"), "f:4:15:", "empty list"),
-            (binding("label: web", "protocols: tcp", "prefixes:"), "f:4:14:", "prefixes is empty"),
-            (binding("label: web", "protocols: tcp", "prefixes: 192.0.2.1"), "f:4:15:", "write 192.0.2.1/32"),
-            (binding("label: web", "protocols: tcp", "prefixes: [::/0, 192.0.2.1/24]"), "f:4:22:", "192.0.2.0/24"),
-            (binding("label: web", "protocols: tcp", "prefixes: [a, ::/0]"), "f:4:16:", "not a prefix"),
-            (binding("label: web", "protocols: tcp", "prefixes: {::/0: x}"), "f:4:15:", "prefixes is a mapping"),
-            (binding("label: web", "protocols: tcp", "prefixes-from: x"), "f:4:20:", "read from a file"),
-            (binding("label: web", "protocols: tcp", "prefixes: ::/0", "ports: []"), "f:5:12:", "empty list"),
-            (binding("label: web", "protocols: tcp", "prefixes: ::/0", "ports: [80, [81]]"), "f:5:17:", "a list"),
-            (binding("label: web", "protocols: tcp", "prefixes: ::/0", "ports: [80, all]"), "f:5:17:", "all is every"),
+            ("bindings: [{label: a, protocols: tcp, prefixes: 1.0.0.0/8}]", "f:1:12:", "no ports"),
+            (entry("label: web", "protocols: TCP"), "f:3:16:", "\"TCP\""),
+            (entry("label: web", "protocols: []"), "f:3:16:", "empty list"),
+            (entry("label: web", "protocols: [tcp, sctp]"), "f:3:22:", "write tcp or udp"),
+            (entry("label: web", "protocols: [[tcp]]"), "f:3:17:", "a list"),
+            (entry("label: web", "protocols: tcp", "prefixes: []"), "f:4:15:", "empty list"),
+            (entry("label: web", "protocols: tcp", "prefixes:"), "f:4:14:", "prefixes is empty"),
+            (entry("label: web", "protocols: tcp", "prefixes: 192.0.2.1"), "f:4:15:", "write 192.0.2.1/32"),
+            (entry("label: web", "protocols: tcp", "prefixes: [1.0.0.0/8, 192.0.2.1/24]"), "f:4:27:", "192.0.2.0/24"),
+            (entry("label: web", "protocols: tcp", "prefixes: [a, 1.0.0.0/8]"), "f:4:16:", "not a prefix"),
+            (entry("label: web", "protocols: tcp", "prefixes: {a: x}"), "f:4:15:", "prefixes is a mapping"),
+            (entry("label: web", "protocols: tcp", "prefixes-from: x"), "f:4:20:", "read from a file"),
+            (entry("label: web", "protocols: tcp", "prefixes: ::/0", "ports: []"), "f:5:12:", "empty list"),
+            (entry("label: web", "protocols: tcp", "prefixes: ::/0", "ports: [80, [81]]"), "f:5:17:", "a list"),
+            (entry("label: web", "protocols: tcp", "prefixes: ::/0", "ports: [80, all]"), "f:5:17:", "all is every"),
         ])
     func binding(text: String, place: String, reason: String) {
         let message = refusal(of: text)
@@ -101,21 +102,21 @@ import Testing
             "true", "99999999999999999999999", "80,,90", "٨٠", "|\n      80",
         ])
     func ports(text: String) {
-        let message = refusal(of: Self.binding("label: web", "protocols: tcp", "prefixes: ::/0", "ports: \(text)"))
+        let message = refusal(of: entry("label: web", "protocols: tcp", "prefixes: ::/0", "ports: \(text)"))
         #expect(message.hasPrefix("f:5:12: "), "\(message)")
     }
 
     @Test("conflicting bindings are named with both lines") func conflict() {
         let text = """
             bindings:
-              - { label: a, protocols: tcp, prefixes: [192.0.2.0/24, ::/0], ports: 80 }
+              - { label: a, protocols: tcp, prefixes: [192.0.2.0/24, 1::/16], ports: 80 }
               - { label: c, protocols: tcp, prefixes: [198.51.100.0/24], ports: 80 }
-              - { label: b, protocols: tcp, prefixes: [::/8, 192.0.2.0/24], ports: 80 }
+              - { label: b, protocols: tcp, prefixes: [1::/8, 192.0.2.0/24], ports: 80 }
               - { label: d, protocols: tcp, prefixes: [192.0.2.0/24], ports: 80 }
             """
         let message = refusal(of: text)
         #expect(
-            message.hasPrefix("f:4:50: with the one of line 2, bindings 'tcp 192.0.2.0/24 80 -> label a'"), "\(message)"
+            message.hasPrefix("f:4:51: with the one of line 2, bindings 'tcp 192.0.2.0/24 80 -> label a'"), "\(message)"
         )
     }
 
@@ -124,7 +125,7 @@ import Testing
         arguments: [
             ("", "f:1:1:", "the file ends"),
             ("{\"bindings\": []", "f:1:16:", "the file ends where JSON needs , or }"),
-            ("{\"bindings\": [],}", "f:1:17:", "a key in quotes, not \"}\""),
+            ("{\"bindings\": [],}", "f:1:17:", "a key in quotes here, not \"}\""),
             ("{\"bindings\": [1,]}", "f:1:17:", "JSON needs a value"),
             ("{\"bindings\": []} x", "f:1:18:", "the end of the file"),
             ("{bindings: []}", "f:1:2:", "a key in quotes"),
@@ -156,10 +157,10 @@ import Testing
             ("{\"label\":\"a\",\"prefix\":\"x\"}", "f:1:38:", "not a prefix"),
             ("{\"label\":\"a\",\"prefix\":\"::1/129\"}", "f:1:38:", "prefix length"),
             ("{\"label\":\"a\",\"prefix\":\"::ffff:1.2.3.4\"}", "f:1:38:", "write the IPv4 prefix"),
-            ("{\"label\":\"a\",\"prefixes\":\"::/0\"}", "f:1:28:", "did you mean prefix?"),
+            ("{\"label\":\"a\",\"prefixes\":\"::/0\"}", "f:1:29:", "did you mean prefix?"),
             ("{\"label\":\"a\",\"prefix\":\"::/0\",\"port\":65536}", "f:1:52:", "port of tubular"),
             ("{\"label\":\"a\",\"prefix\":\"::/0\",\"port\":\"+1\"}", "f:1:52:", "port of tubular"),
-            ("{\"label\":\"a b\",\"prefix\":\"::/0\"}", "f:1:24:", "not allowed"),
+            ("{\"label\":\"a b\",\"prefix\":\"::/0\"}", "f:1:25:", "not allowed"),
         ])
     func tubular(binding: String, place: String, reason: String) {
         let message = refusal(of: "{\"bindings\": [ \(binding)]}", .tubular)
