@@ -244,70 +244,48 @@ static __always_inline __u32 classify(struct bpf_sk_lookup *ctx, __u32 udp, __u3
 /* 0: steered. NO_SOCKET: the slot is empty. Otherwise the kernel refused the socket. */
 enum { NO_SOCKET = 1 };
 
-static __always_inline long assign(struct bpf_sk_lookup *ctx, const __u32 *slot, const __u64 flags)
+static __always_inline long assign(struct bpf_sk_lookup *ctx, const __u32 *slot)
 {
 	struct bpf_sock *socket = bpf_map_lookup_elem(&sockets, slot);
 	if (!socket)
 		return NO_SOCKET;
 	/* Of several programs the last one to select wins: the newest, not the oldest. */
-	long error = bpf_sk_assign(ctx, socket, BPF_SK_LOOKUP_F_REPLACE | flags);
+	long error = bpf_sk_assign(ctx, socket, BPF_SK_LOOKUP_F_REPLACE);
 	bpf_sk_release(socket);
 	return error;
 }
 
-/* The first slot failed: to another member of its SO_REUSEPORT group. 0, NO_SOCKET where
- * none is left, or why the kernel refused one. */
-static __always_inline long assign_stand_in(struct bpf_sk_lookup *ctx, __u32 destination, long error,
-					    const __u64 flags)
+/* The first slot failed: to another member of its SO_REUSEPORT group or, when none is
+ * left, as the label says. Global, so that the ordinary path stays short. */
+__noinline int without_first(struct bpf_sk_lookup *ctx, __u32 destination, __u32 cell, long error)
 {
-	long refused = error;
+	int found = error != NO_SOCKET;
 #pragma unroll
 	for (__u32 row = 1; row < STEERING_SLOTS; row++) {
 		__u32 slot = row * STEERING_MAX_DESTINATIONS + destination;
-		error = assign(ctx, &slot, flags);
+		error = assign(ctx, &slot);
 		if (!error)
-			return 0;
-		if (error != NO_SOCKET)
-			refused = error;
+			return SK_PASS;
+		found |= error != NO_SOCKET;
 	}
-	return refused;
-}
-
-static __always_inline int without_socket(__u32 cell)
-{
-	return kind_of(cell) == STEERING_LABEL_OR_PASS ? SK_PASS : SK_DROP;
-}
-
-/* To a stand-in or, when none is left, as the label says. Global, so that the ordinary
- * path stays short. */
-__noinline int without_first(struct bpf_sk_lookup *ctx, __u32 destination, __u32 cell, long error)
-{
-	error = assign_stand_in(ctx, destination, error, 0);
-	if (!error)
-		return SK_PASS;
 	struct steering_metrics *counters = bpf_map_lookup_elem(&metrics, &destination);
-	if (counters && error != NO_SOCKET) {
+	if (counters && found) {
 		counters->incompatible++;
 		barrier();
 	} else if (counters) {
 		counters->misses++;
 		barrier();
 	}
-	return without_socket(cell);
-}
-
-/* TCP is 6 and UDP is 17, AF_INET is 2 and AF_INET6 is 10: one bit each. */
-static __always_inline __u32 variant_of(struct bpf_sk_lookup *ctx)
-{
-	__u32 variant = (ctx->protocol & STEERING_UDP) | (ctx->family >> 2 & STEERING_IPV6);
-	barrier_var(variant); /* one register, not two */
-	return variant;
+	return kind_of(cell) == STEERING_LABEL_OR_PASS ? SK_PASS : SK_DROP;
 }
 
 SEC("sk_lookup")
 int steer(struct bpf_sk_lookup *ctx)
 {
-	__u32 variant = variant_of(ctx);
+	/* TCP is 6 and UDP is 17, AF_INET is 2 and AF_INET6 is 10: one bit each. */
+	__u32 variant = (ctx->protocol & STEERING_UDP) | (ctx->family >> 2 & STEERING_IPV6);
+	barrier_var(variant); /* one register, not two */
+
 	__u32 cell = classify(ctx, variant & STEERING_UDP, variant & STEERING_IPV6);
 	if (likely(is_label(cell))) {
 		__u32 destination = (cell & STEERING_CELL_MASK) + variant;
@@ -315,7 +293,7 @@ int steer(struct bpf_sk_lookup *ctx)
 		struct steering_metrics *counters = bpf_map_lookup_elem(&metrics, &destination);
 		if (counters)
 			counters->lookups++;
-		long error = assign(ctx, &destination, 0); /* its first slot has its number */
+		long error = assign(ctx, &destination); /* its first slot has its number */
 		if (likely(!error))
 			return SK_PASS; /* steered */
 
@@ -339,23 +317,6 @@ int steer(struct bpf_sk_lookup *ctx)
 		counts->refused++;
 	barrier();
 	return SK_DROP;
-}
-
-/* The same decision for a test run, which is never attached: it counts nothing, and leaves
- * out the choice within a SO_REUSEPORT group, which a test run cannot make. */
-SEC("sk_lookup")
-int explain(struct bpf_sk_lookup *ctx)
-{
-	__u32 variant = variant_of(ctx);
-	__u32 cell = classify(ctx, variant & STEERING_UDP, variant & STEERING_IPV6);
-	if (!is_label(cell))
-		return kind_of(cell) == STEERING_REFUSE ? SK_DROP : SK_PASS;
-
-	__u32 destination = (cell & STEERING_CELL_MASK) + variant;
-	long error = assign(ctx, &destination, BPF_SK_LOOKUP_F_NO_REUSEPORT);
-	if (error)
-		error = assign_stand_in(ctx, destination, error, BPF_SK_LOOKUP_F_NO_REUSEPORT);
-	return error ? without_socket(cell) : SK_PASS;
 }
 
 char _license[] SEC("license") = "GPL"; /* one of the two above */

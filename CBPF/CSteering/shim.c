@@ -26,10 +26,7 @@
 #define SYS_pidfd_getfd 438
 #endif
 
-static int load(struct bpf_object *object, const char *program, const struct csteering_reuse *reuse, size_t count) {
-    struct bpf_program *each;
-    bpf_object__for_each_program(each, object)
-        bpf_program__set_autoload(each, strcmp(bpf_program__name(each), program) == 0);
+static int load(struct bpf_object *object, const struct csteering_reuse *reuse, size_t count) {
     for (size_t i = 0; i < count; i++) {
         struct bpf_map *map = bpf_object__find_map_by_name(object, reuse[i].name);
         int error = map ? bpf_map__reuse_fd(map, reuse[i].map) : -ENOENT;
@@ -39,13 +36,13 @@ static int load(struct bpf_object *object, const char *program, const struct cst
     return bpf_object__load(object);
 }
 
-int csteering_load(const void *bytes, size_t size, const char *program, const struct csteering_reuse *reuse,
-                   size_t reuse_count, char *log, size_t log_size, struct bpf_object **object) {
+int csteering_load(const void *bytes, size_t size, const struct csteering_reuse *reuse, size_t reuse_count,
+                   char *log, size_t log_size, struct bpf_object **object) {
     LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = "steering", .kernel_log_buf = log,
                 .kernel_log_size = log_size);
     libbpf_print_fn_t print = libbpf_set_print(NULL);
     struct bpf_object *opened = bpf_object__open_mem(bytes, size, &options);
-    int error = opened ? load(opened, program, reuse, reuse_count) : -errno;
+    int error = opened ? load(opened, reuse, reuse_count) : -errno;
     libbpf_set_print(print);
     if (error) {
         bpf_object__close(opened);

@@ -24,16 +24,25 @@ public struct Explanation: Sendable {
         case notSteered
     }
 
-    /// What the kernel said when it ran the program for this packet.
+    /// What the kernel says itself.
     public enum KernelVerdict: Sendable, Hashable {
-        /// It chose this socket.
-        case socket(SocketCookie)
-        /// It refused the packet.
+        /// It gives the packet to this socket.
+        case delivered(Receiver)
+        /// No socket receives it: it is refused.
         case refused
-        /// It chose no socket: the ordinary lookup follows.
-        case none
         /// It was not asked, for this reason.
         case unknown(String)
+    }
+
+    /// The socket that the kernel gives a packet to.
+    public struct Receiver: Sendable, Hashable {
+        /// The kernel's identity of it.
+        public let cookie: SocketCookie
+        /// Where it is bound.
+        public let boundAddress: SocketAddress
+        /// Whether it belongs to an established connection, or is a connected UDP socket: those are found
+        /// before steering is asked.
+        public let isConnected: Bool
     }
 
     /// The packet's protocol.
@@ -48,21 +57,24 @@ public struct Explanation: Sendable {
     public let metrics: DestinationMetrics?
     /// What the kernel says.
     public let kernel: KernelVerdict
-    /// What could make it come differently: an established connection, another program, a missing route.
+    /// The processes that hold the sockets of the decision and of the verdict.
+    public let owners: [SocketCookie: [SocketOwner]]
+    /// What else decides: an established connection, another program, a missing route.
     public let caveats: [String]
 
     /// The binding that decides.
     public var winner: Binding? { candidates.first?.binding }
 
-    /// Whether the kernel's verdict is the policy's. False means a defect, or that something changed
-    /// between the two questions.
+    /// Whether the kernel's verdict is the policy's. Otherwise a caveat says what decides instead.
     public var agrees: Bool {
         switch (decision, kernel) {
         case (_, .unknown): true
-        case (.steered(let sockets), .socket(let cookie)): sockets.contains { $0.cookie == cookie }
-        case (.withoutSocket(_, .refuse), .refused), (.refused, .refused): true
-        case (.withoutSocket(_, .pass), .none), (.passed, .none), (.notSteered, .none): true
-        default: false
+        case (.steered(let sockets), .delivered(let receiver)):
+            // The kernel may choose a member of the group that is not registered itself.
+            sockets.contains { $0.cookie == receiver.cookie || $0.boundAddress == receiver.boundAddress }
+        case (.withoutSocket(_, .refuse), _), (.refused, _): kernel == .refused
+        case (.steered, .refused): false
+        case (.withoutSocket(_, .pass), _), (.passed, _), (.notSteered, _): true
         }
     }
 }
@@ -73,7 +85,7 @@ public struct Packet: Sendable, Hashable {
     public var transport: TransportProtocol
     /// The address and port that it is sent to.
     public var destination: SocketAddress
-    /// Who sends it; nil for anyone.
+    /// Who sends it, port 0 for any; nil for anyone.
     public var source: SocketAddress?
     /// The name of the interface on which it arrives; nil for any.
     public var interface: String?
@@ -91,40 +103,86 @@ public struct Packet: Sendable, Hashable {
 }
 
 extension SocketSteering {
-    /// Says what becomes of a packet, and why. Nothing is sent and nothing is counted.
+    /// Says what becomes of a packet, and why, and what the kernel says. Nothing is sent.
     ///
-    /// The kernel is asked with a program of its own, which decides as the attached one does: so the
-    /// answer is right for SO_REUSEPORT sockets too, with which the attached one cannot be run by hand.
+    /// The kernel's verdict is that of its own lookup (sock_diag, as `ss` uses it): established connections,
+    /// every sk_lookup program, SO_REUSEPORT groups and listeners have their say. Programs count it as a
+    /// packet. Needs no capability; owners of sockets are shown so far as the caller may see them.
     ///
-    /// - Throws: `invalidAddress` when source and destination differ in family; `detached`,
-    ///   `networkNamespaceGone`; for a loaded steering as ``open(_:bpffs:for:)``. Missing capabilities (asking
-    ///   the kernel needs CAP_BPF and CAP_NET_ADMIN) are no error: the explanation says what it lacks.
-    public func explain(_ packet: Packet) throws(SteeringError) -> Explanation {
+    /// - Parameters:
+    ///   - packet: The first packet of a flow.
+    ///   - namespace: The steering's network namespace; entering another than the calling thread's needs
+    ///     CAP_SYS_ADMIN, without which the kernel is not asked.
+    /// - Throws: `invalidAddress` when source and destination differ in family; `addressUnavailable` for an
+    ///   interface that does not exist; `detached`, `networkNamespaceGone`; for a loaded steering as
+    ///   ``open(_:bpffs:for:)``.
+    public func explain(
+        _ packet: Packet, in namespace: borrowing NetworkNamespace
+    ) throws(SteeringError) -> Explanation {
         if let source = packet.source, source.address.family != packet.destination.address.family {
             throw .mixedFamilies(source, packet.destination)
         }
-        let caveats = try surroundings(of: packet)
         let list = try sockets.list()
-        return try reading { state throws(SteeringError) in
+        let (candidates, decision, metrics) = try reading { state throws(SteeringError) in
             let matching = ReferenceMatcher(state.policy).candidates(packet.transport, to: packet.destination)
-            var candidates: [Explanation.Candidate] = []
-            for binding in matching {
-                let better = candidates.last?.binding.precedence
-                candidates.append(.init(binding: binding, reason: better?.reason(over: binding.precedence)))
+            let (decision, destination) = Self.decision(for: packet, by: matching.first, list, state.policy)
+            let labelNumber = destination.flatMap { state.numbers[$0.label] }
+            var metrics: DestinationMetrics?
+            if let destination, let labelNumber {
+                metrics = try Counters(state.plane).destination(destination.number(labelNumber: labelNumber))
             }
-            let (decision, destination) = Self.decision(
-                for: packet, by: matching.first, list, state.policy)
-            let number = destination.flatMap { destination in
-                state.numbers[destination.label].map { destination.number(labelNumber: $0) }
-            }
-            return Explanation(
-                transport: packet.transport, destination: packet.destination, candidates: candidates,
-                decision: decision,
-                metrics: try number.map { (number) throws(SteeringError) in
-                    try Counters(state.plane).destination(number)
-                },
-                kernel: Self.kernelVerdict(on: packet, state.plane), caveats: caveats)
+            return (Self.reasoned(matching), decision, metrics)
         }
+
+        var surroundings: PacketSurroundings?
+        var verdict: Explanation.KernelVerdict
+        do throws(SteeringError) {
+            let asked = try namespace.run { () throws(SteeringError) in try PacketSurroundings(of: packet) }
+            verdict = asked.receiver.map { .delivered(Explanation.Receiver($0)) } ?? .refused
+            surroundings = asked
+        } catch {
+            guard error.code == .missingCapability else { throw error }
+            verdict = .unknown(error.message)
+        }
+        var shown: [SocketCookie] = []
+        if case .steered(let sockets) = decision { shown = sockets.map(\.cookie) }
+        var known = surroundings?.sockets ?? [:]
+        if let receiver = surroundings?.receiver {
+            known[receiver.cookie] = receiver
+            if !shown.contains(receiver.cookie) { shown.append(receiver.cookie) }
+        }
+        return Explanation(
+            transport: packet.transport, destination: packet.destination, candidates: candidates,
+            decision: decision, metrics: metrics, kernel: verdict, owners: try Self.owners(of: shown, known),
+            caveats: surroundings.map { Self.caveats($0, packet, decision) } ?? [])
+    }
+
+    private static func reasoned(_ matching: [Binding]) -> [Explanation.Candidate] {
+        zip(matching, [nil] + matching.map(\.precedence)).map { binding, better in
+            Explanation.Candidate(binding: binding, reason: better?.reason(over: binding.precedence))
+        }
+    }
+
+    private static func caveats(
+        _ surroundings: PacketSurroundings, _ packet: Packet, _ decision: Explanation.Decision
+    ) -> [String] {
+        var caveats: [String] = []
+        let address = packet.destination.address
+        if !surroundings.isDelivered {
+            caveats.append(
+                "\(address) is not routed to this host, so no packet to it gets here: ip route add local \(address) dev lo")
+        }
+        if let receiver = surroundings.receiver {
+            if receiver.isConnected {
+                caveats.append("an established connection has this flow, and steering is not asked about it")
+            } else if case .steered(let sockets) = decision,
+                !sockets.contains(where: { $0.cookie == receiver.cookie || $0.boundAddress == receiver.localAddress })
+            {
+                caveats.append(
+                    "another sk_lookup program, attached after this one, decides: `bpftool link list` shows which are attached")
+            }
+        }
+        return caveats
     }
 
     private static func decision(
@@ -139,17 +197,6 @@ extension SocketSteering {
             let own = sockets.filter { $0.destination == destination }
             guard own.isEmpty else { return (.steered(to: own), destination) }
             return (.withoutSocket(destination, policy[label].withoutSocket), destination)
-        }
-    }
-
-    private static func kernelVerdict(on packet: Packet, _ plane: DataPlane) -> Explanation.KernelVerdict {
-        do throws(SteeringError) {
-            let explaining = try DataPlane(program: "explain", reusing: plane.sharing(MapName.allCases))
-            let (verdict, cookie) = try explaining.testRun(
-                packet.transport, from: packet.source, to: packet.destination)
-            return cookie.map { .socket($0) } ?? (verdict == 0 ? .refused : .none)
-        } catch {
-            return .unknown(error.message)
         }
     }
 }
@@ -175,7 +222,8 @@ extension SteeringError {
     }
 }
 
-// TEMP
-extension SocketSteering {
-    func surroundings(of packet: Packet) throws(SteeringError) -> [String] { [] }
+extension Explanation.Receiver {
+    fileprivate init(_ socket: DiagnosedSocket) {
+        self.init(cookie: socket.cookie, boundAddress: socket.localAddress, isConnected: socket.isConnected)
+    }
 }

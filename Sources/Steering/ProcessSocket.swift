@@ -58,6 +58,10 @@ public final class ProcessSocket: Sendable {
     public var boundAddress: SocketAddress { steerable.localAddress }
     /// The kernel's identity of it.
     public var cookie: SocketCookie { steerable.cookie }
+
+    func isGroup(with other: ProcessSocket) -> Bool {
+        transport == other.transport && steerable.registration.isGroup(with: other.steerable.registration)
+    }
 }
 
 extension ProcessSocket {
@@ -104,7 +108,7 @@ extension [ProcessSocket] {
     var candidates: [[ProcessSocket]] {
         var groups: [[ProcessSocket]] = []
         for socket in self {
-            if let index = groups.firstIndex(where: { $0[0].steerable.isGroup(with: socket.steerable) }) {
+            if let index = groups.firstIndex(where: { $0[0].isGroup(with: socket) }) {
                 groups[index].append(socket)
             } else {
                 groups.append([socket])

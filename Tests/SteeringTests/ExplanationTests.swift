@@ -1,3 +1,4 @@
+import Glibc
 import KernelTestSupport
 import Testing
 
@@ -17,28 +18,66 @@ struct ExplanationTests {
             try steering.bind(Binding(.both, to: flow.prefix, ports: [7000...7001], .label("other")))
             try steering.bind(Binding(.both, to: flow.only(9), ports: .all, .pass))
 
-            let found = try steering.explain(Packet(flow.transport, to: flow.host(1, port: 7005)))
+            let found = try steering.explain(Packet(flow.transport, to: flow.host(1, port: 7005)), in: .current())
             try verify(found.candidates.map(\.binding.outcome), is: [.label("web"), .refuse])
             try verify(
                 found.candidates.map(\.reason), is: [nil, "/\(flow.prefix.length) is longer than /0"])
-            try verify(found.kernel, is: .socket(SocketCookie(socket.cookie)))
+            try verify(found.receiver?.cookie.rawValue, is: socket.cookie)
+            try verify(found.owners[SocketCookie(socket.cookie)]?.map(\.pid), is: [getpid()])
+            try verify(found.caveats, is: [])
             try verify(found.agrees, "\(found)")
             guard case .steered(let sockets) = found.decision else { throw Unmet(description: "\(found.decision)") }
             try verify(sockets.map(\.cookie.rawValue), is: [socket.cookie])
 
-            let narrow = try steering.explain(Packet(flow.transport, to: flow.host(1, port: 7000)))
+            let narrow = try steering.explain(Packet(flow.transport, to: flow.host(1, port: 7000)), in: .current())
             try verify(narrow.candidates.map(\.reason), is: [nil, "2 ports are fewer than 10", "/\(flow.prefix.length) is longer than /0"])
             try verify(narrow.decision, is: .withoutSocket(flow.destination("other"), .refuse))
             try verify(narrow.kernel, is: .refused)
 
-            try verify(steering.explain(Packet(flow.transport, to: flow.host(9, port: 1))).decision, is: .passed)
-            try verify(steering.explain(Packet(flow.transport, to: flow.host(9, port: 1))).kernel, is: .none)
-            try verify(steering.explain(Packet(flow.transport, to: flow.loopback)).decision, is: .refused)
-            try verify(steering.explain(Packet(flow.transport, to: flow.loopback)).kernel, is: .refused)
+            let passed = try steering.explain(Packet(flow.transport, to: flow.host(9, port: 1)), in: .current())
+            try verify(passed.decision, is: .passed)
+            try verify(passed.kernel, is: .refused)
+            let refused = try steering.explain(Packet(flow.transport, to: flow.loopback), in: .current())
+            try verify(refused.decision, is: .refused)
+            try verify(refused.kernel, is: .refused)
+        }
+    }
 
-            // Asking is not counted.
-            try verify(steering.metrics().destinations[flow.destination("web")]?.lookups, is: 0)
-            try verify(steering.metrics().refused, is: 0)
+    @Test("What decides instead is named: an established flow, another program, a missing route", arguments: Flow.all)
+    func caveats(_ flow: Flow) async throws {
+        try await withNetworkNamespace(routing: Flow.prefixes) {
+            let socket = try flow.socket()
+            let steering = try SocketSteering.attach()
+            try steering.sockets.register(socket.socket, as: "web")
+            try steering.bind(Binding(.both, to: flow.everywhere, ports: [7000], .label("web")))
+
+            let conversation = try Conversation(
+                flow.transport, with: flow.host(1, port: 7000), accepting: socket.descriptor)
+            let client = try conversation.client.localAddress()
+            let held = try steering.explain(
+                Packet(flow.transport, to: flow.host(1, port: 7000), from: client), in: .current())
+            try verify(held.receiver?.isConnected, is: true)
+            try verify(held.caveats, is: ["an established connection has this flow, and steering is not asked about it"])
+
+            let foreign = SocketAddress(
+                flow.family == .ipv4 ? IPAddress(ipv4: 0xc633_6401) : IPAddress(ipv6: 0xfd00 << 112 | 1), port: 7000)
+            let unrouted = try steering.explain(Packet(flow.transport, to: foreign), in: .current())
+            try verify(unrouted.caveats.count == 1 && unrouted.caveats[0].contains("not routed"), "\(unrouted.caveats)")
+
+            let newer = try SocketSteering.attach()
+            let other = try flow.socket()
+            try newer.sockets.register(other.socket, as: "web")
+            try newer.bind(Binding(.both, to: flow.prefix, ports: [7000], .label("web")))
+            let overruled = try steering.explain(Packet(flow.transport, to: flow.host(2, port: 7000)), in: .current())
+            try verify(overruled.receiver?.cookie.rawValue, is: other.cookie)
+            try verify(!overruled.agrees, "it agrees")
+            try verify(overruled.caveats.count == 1 && overruled.caveats[0].contains("program"), "\(overruled.caveats)")
+
+            let onLoopback = Packet(flow.transport, to: flow.host(2, port: 7000), on: "lo")
+            try verify(try newer.explain(onLoopback, in: .current()).receiver?.cookie.rawValue, is: other.cookie)
+            try verifyThrows(.addressUnavailable) {
+                _ = try steering.explain(Packet(flow.transport, to: flow.host(2, port: 1), on: "none"), in: .current())
+            }
         }
     }
 
@@ -52,13 +91,13 @@ struct ExplanationTests {
             try steering.bind(Binding(.both, to: flow.prefix, ports: [7000], .label("web")))
 
             let packet = Packet(flow.transport, to: flow.host(1, port: 7000), from: flow.host(2, port: 4711))
-            let both = try steering.explain(packet)
-            try verify(both.kernel, is: .socket(SocketCookie(first.cookie)))
+            let both = try steering.explain(packet, in: .current())
+            try verify([first.cookie, second.cookie].contains(both.receiver?.cookie.rawValue ?? 0), "a member")
             try verify(both.agrees, "\(both)")
             let standIn = SocketCookie(second.cookie)
             try first.close()
-            let one = try steering.explain(packet)
-            try verify(one.kernel, is: .socket(standIn))
+            let one = try steering.explain(packet, in: .current())
+            try verify(one.receiver?.cookie, is: standIn)
             try verify(one.agrees, "\(one)")
         }
     }
@@ -75,7 +114,7 @@ struct ExplanationTests {
                 try steering.apply(policy, as: form)
                 for _ in 0..<10 {
                     let (transport, destination) = policies.packet(near: policy)
-                    let found = try steering.explain(Packet(transport, to: destination))
+                    let found = try steering.explain(Packet(transport, to: destination), in: .current())
                     try verify(found.agrees, "\(found)")
                 }
             }
@@ -88,8 +127,16 @@ struct ExplanationTests {
             let steering = try SocketSteering.attach()
             try verifyThrows(.invalidAddress) {
                 _ = try steering.explain(
-                    Packet(.tcp, to: SocketAddress("192.0.2.1:80"), from: SocketAddress("[::1]:80")))
+                    Packet(.tcp, to: SocketAddress("192.0.2.1:80"), from: SocketAddress("[::1]:80")),
+                    in: .current())
             }
         }
+    }
+}
+
+extension Explanation {
+    /// The socket that the kernel gives the packet to.
+    fileprivate var receiver: Receiver? {
+        if case .delivered(let receiver) = kernel { receiver } else { nil }
     }
 }

@@ -31,10 +31,10 @@ struct csteering_reuse {
     int map;
 };
 
-/// Opens an object and loads one of its programs without printing; the verifier's log goes to `log`.
+/// Opens and loads an object without printing; the verifier's log goes to `log`.
 /// Returns 0, or a negative errno.
-int csteering_load(const void *bytes, size_t size, const char *program, const struct csteering_reuse *_Nullable reuse,
-                   size_t reuse_count, char *log, size_t log_size, struct bpf_object *_Nullable *_Nonnull object);
+int csteering_load(const void *bytes, size_t size, const struct csteering_reuse *_Nullable reuse, size_t reuse_count,
+                   char *log, size_t log_size, struct bpf_object *_Nullable *_Nonnull object);
 
 /// Runs a loaded sk_lookup program once on `context`, which receives the chosen socket's cookie.
 /// Returns 0, or a negative errno.

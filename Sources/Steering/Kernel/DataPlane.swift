@@ -35,15 +35,13 @@ struct DataPlane: Sendable {
         self.maps = maps
     }
 
-    /// Loads a program of the embedded object, or of another build of it.
+    /// Loads the embedded program, or another build of it.
     ///
-    /// - Parameters:
-    ///   - name: Which one: `steer` is attached, `explain` only run by hand.
-    ///   - reused: Maps that are not made anew.
+    /// - Parameter reused: Maps that are not made anew.
     /// - Throws: `missingCapability` (CAP_BPF and CAP_NET_ADMIN are needed), `unsupportedKernel`,
     ///   `programRejected`.
     init(
-        object: [UInt8]? = nil, program name: String = "steer", reusing reused: [MapName: SharedDescriptor] = [:]
+        object: [UInt8]? = nil, reusing reused: [MapName: SharedDescriptor] = [:]
     ) throws(SteeringError) {
         let object =
             object ?? Array(UnsafeRawBufferPointer(start: csteering_object_bytes(), count: csteering_object_size()))
@@ -54,8 +52,7 @@ struct DataPlane: Sendable {
         let reuse = zip(names, reused.values).map { csteering_reuse(name: $0!, map: $1.rawValue) }
         let error = Self.loading.withLock { _ in
             log.withUnsafeMutableBytes {
-                csteering_load(
-                    object, object.count, name, reuse, reuse.count, $0.baseAddress!, $0.count, &loaded)
+                csteering_load(object, object.count, reuse, reuse.count, $0.baseAddress!, $0.count, &loaded)
             }
         }
         guard error == 0, let loaded else {
@@ -65,7 +62,7 @@ struct DataPlane: Sendable {
 
         // The object closes its own descriptors: keep duplicates.
         program = SharedDescriptor(
-            try .duplicate(bpf_program__fd(bpf_object__find_program_by_name(loaded, name))))
+            try .duplicate(bpf_program__fd(bpf_object__find_program_by_name(loaded, "steer"))))
         var maps: [MapName: SharedDescriptor] = [:]
         for name in MapName.allCases {
             maps[name] = SharedDescriptor(

@@ -47,30 +47,16 @@ struct PinLock: ~Copyable {
 
     /// The process that holds it, from /proc/locks: `1: FLOCK  ADVISORY  WRITE 4711 00:20:1234 0 EOF`.
     private static func holder(of descriptor: CInt) -> String {
-        guard let locks = try? readSmallFile("/proc/locks") else { return "another process" }
+        guard let locks = ProcFS.text("/proc/locks", limit: 1 << 20) else { return "another process" }
         let suffix = ":\(inode(descriptor))"
         for line in locks.split(separator: "\n") {
             let fields = line.split(separator: " ")
             guard fields.count > 5, fields[1] == "FLOCK", fields[5].hasSuffix(suffix) else { continue }
-            let command = (try? readSmallFile("/proc/\(fields[4])/comm"))?.filter { $0 != "\n" }
-            return "process \(fields[4])" + (command.map { " (\($0))" } ?? "")
+            guard let owner = pid_t(fields[4]).flatMap({ SocketOwner(pid: $0) }) else { return "process \(fields[4])" }
+            return "process \(owner.pid) (\(owner.command))"
         }
         return "another process"
     }
-}
-
-/// The text of a file such as those in /proc: its first 64 KiB.
-func readSmallFile(_ path: String) throws(SteeringError) -> String {
-    let opened = try systemCall("open(\(path))") { open(path, O_RDONLY | O_CLOEXEC) }
-    let file = OwnedDescriptor(owning: opened)
-    var text: [UInt8] = []
-    var buffer = [UInt8](repeating: 0, count: 1 << 12)
-    while text.count < 1 << 16 {
-        let count = try systemCall("read(\(path))") { CInt(read(file.rawValue, &buffer, 1 << 12)) }
-        if count == 0 { break }
-        text += buffer[..<Int(count)]
-    }
-    return String(decoding: text, as: UTF8.self)
 }
 
 extension SteeringError {
