@@ -88,7 +88,7 @@ struct SocketDiagnosticsTests {
             for socket in group { try steering.sockets.register(socket.socket, as: "web") }
             try steering.bind("web", .both, to: flow.pool, ports: [7000])
             let diagnostics = try SocketDiagnostics()
-            for port in UInt16(50_000)..<50_032 {
+            for port in UInt16(20_000)..<20_032 {
                 let source = SocketAddress(flow.loopback.address, port: port)
                 let target = flow.host(1, port: 7000)
                 let found = try diagnostics.socket(receiving: flow.transport, to: target, from: source)
@@ -111,7 +111,7 @@ struct SocketDiagnosticsTests {
             try verify(
                 setsockopt(socket.descriptor, SOL_SOCKET, SO_BINDTODEVICE, "probe0", 6), is: 0, "SO_BINDTODEVICE")
             let address = try socket.address
-            let source = flow.host(2, port: 50_000)
+            let source = flow.host(2, port: 20_000)
             let diagnostics = try SocketDiagnostics()
             func found(on interface: String) throws -> UInt64? {
                 try diagnostics.socket(

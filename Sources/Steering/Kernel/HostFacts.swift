@@ -1,0 +1,102 @@
+import CSteering
+import Glibc
+
+/// A kernel's version, such as 6.18.44.
+public struct KernelVersion: Sendable, Hashable, Comparable, CustomStringConvertible {
+    /// The three numbers.
+    public let major, minor, patch: Int
+
+    /// Makes a version of three numbers.
+    public init(_ major: Int, _ minor: Int, _ patch: Int = 0) {
+        (self.major, self.minor, self.patch) = (major, minor, patch)
+    }
+
+    /// Reads what a release, such as `5.10.0-28-amd64`, begins with; nil where that is no version.
+    public init?(release: some StringProtocol) {
+        let numbers = release.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }.split(separator: ".").map { Int($0) }
+        guard numbers.count >= 2, let major = numbers[0], let minor = numbers[1] else { return nil }
+        self.init(major, minor, numbers.count > 2 ? numbers[2] ?? 0 : 0)
+    }
+
+    /// Orders versions number by number.
+    public static func < (left: KernelVersion, right: KernelVersion) -> Bool {
+        (left.major, left.minor, left.patch) < (right.major, right.minor, right.patch)
+    }
+
+    /// `6.18.44`.
+    public var description: String { "\(major).\(minor).\(patch)" }
+}
+
+/// What can be read of the machine without changing it, for who wants to know why steering fails.
+public enum HostFacts {
+    /// The running kernel's release, such as `5.10.0-28-amd64`.
+    public static var kernelRelease: String {
+        ProcFS.text("/proc/sys/kernel/osrelease")?.split(separator: "\n").first.map(String.init) ?? ""
+    }
+
+    /// The running kernel's version; nil where /proc is not mounted.
+    public static var kernelVersion: KernelVersion? { KernelVersion(release: kernelRelease) }
+
+    /// Options that the kernel must have been built with, but which of them it was is rarely to be read:
+    /// what `/boot/config-RELEASE` says of them.
+    public static let neededKernelOptions = [
+        "CONFIG_BPF_SYSCALL", "CONFIG_INET", "CONFIG_NET_NS", "CONFIG_NET_SOCK_MSG", "CONFIG_BPF_STREAM_PARSER",
+    ]
+
+    /// What the kernel was built with: `y`, `m` or a value by option, those that are set; nil where
+    /// `/boot/config-RELEASE` cannot be read, as in most containers.
+    public static func kernelOptions() -> [String: String]? {
+        ProcFS.text("/boot/config-\(kernelRelease)", limit: 1 << 20).map { options(in: $0) }
+    }
+
+    static func options(in text: String) -> [String: String] {
+        var options: [String: String] = [:]
+        for line in text.split(separator: "\n") where line.hasPrefix("CONFIG_") {
+            guard let equals = line.firstIndex(of: "=") else { continue }
+            options[String(line[..<equals])] = String(line[line.index(after: equals)...])
+        }
+        return options
+    }
+
+    /// A sysctl's value, such as `net.ipv4.ip_nonlocal_bind`, in the calling thread's network namespace;
+    /// nil where there is none. The dots of an interface's name are written as slashes.
+    public static func sysctl(_ name: String) -> String? {
+        let path = name.map { $0 == "." ? "/" : $0 == "/" ? "." : $0 }
+        return ProcFS.text("/proc/sys/" + String(path))?.split(separator: "\n").first.map(String.init)
+    }
+
+    /// The reverse-path filter that holds for packets from an interface: the stricter of its own and that
+    /// of all (0 none, 1 strict, 2 loose; the greater number holds); nil where there is no such interface.
+    public static func reversePathFilter(_ interface: String) -> Int? {
+        let escaped = String(interface.map { $0 == "." ? "/" : $0 })
+        guard let own = sysctl("net.ipv4.conf.\(escaped).rp_filter").flatMap({ Int($0) }) else { return nil }
+        return max(own, sysctl("net.ipv4.conf.all.rp_filter").flatMap { Int($0) } ?? 0)
+    }
+
+    /// How many bytes of maps the process may create, on kernels that count them as locked memory (before
+    /// 5.11) and for who lacks CAP_SYS_RESOURCE; nil for no limit.
+    public static func mapMemoryLimit(on version: KernelVersion? = kernelVersion) -> UInt64? {
+        guard let version, version < KernelVersion(5, 11) else { return nil }
+        var limit = rlimit()
+        guard getrlimit(CInt(__RLIMIT_MEMLOCK.rawValue), &limit) == 0, limit.rlim_cur != .max else {
+            return nil
+        }
+        return UInt64(limit.rlim_cur)
+    }
+}
+
+/// The file system that a path lies in.
+public struct FileSystem: Sendable, Hashable {
+    /// Whether it is bpffs, which can hold BPF objects.
+    public let isBPF: Bool
+    /// Whether it is mounted read-only.
+    public let isReadOnly: Bool
+
+    /// Looks at a path; nil where it does not exist or may not be reached.
+    public init?(containing path: String) {
+        var status = statfs()
+        guard statfs(path, &status) == 0 else { return nil }
+        isBPF = UInt32(truncatingIfNeeded: status.f_type) == 0xCAFE_4A11  // BPF_FS_MAGIC
+        isReadOnly = status.f_flags & 1 != 0  // ST_RDONLY
+    }
+}
