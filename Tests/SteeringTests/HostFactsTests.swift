@@ -70,8 +70,15 @@ struct HostFactsTests {
         #expect(HostFacts.sysctl("kernel.unprivileged_bpf_disabled") != nil)
     }
 
-    @Test("bpffs is told from others, and read-only from writable")
-    func fileSystems() {
+    @Test("bpffs is told from others, and read-only from writable", .kernel)
+    func fileSystems() throws {
+        let probe = try Programs.path(of: "steering-probe")
+        func mounted(_ arguments: String) throws -> String {
+            try Programs.run("unshare --mount sh -c \"mount \(arguments) none /mnt; \(probe) file-system /mnt\"").output
+        }
+        #expect(try mounted("-t bpf") == "bpf true read-only false\n")
+        #expect(try mounted("-t bpf -o ro") == "bpf true read-only true\n")
+        #expect(try mounted("-t tmpfs -o ro") == "bpf false read-only true\n")
         #expect(FileSystem(containing: "/proc/self")?.isBPF == false)
         #expect(FileSystem(containing: "/proc/self")?.isReadOnly == false)
         #expect(FileSystem(containing: "/nowhere") == nil)

@@ -7,6 +7,7 @@
 //   steering-probe hold SOCKET... COMMAND    open sockets, run a command that knows this process as $HOLDER
 //   steering-probe take PID [tcp|udp [ADDRESS]]    take sockets of another process
 //   steering-probe take-one PID ...                the one that must be meant
+//   steering-probe file-system PATH                bpffs or not, read-only or not
 //   steering-probe owners                          who holds the sockets of this network namespace
 //   steering-probe activated                       the descriptors that it was started with
 import CLibBPF
@@ -114,6 +115,9 @@ do throws(SteeringError) {
     case "hold": try hold(CommandLine.arguments.dropFirst(2).dropLast(), while: CommandLine.arguments.last!)
     case "take": try take(Array(CommandLine.arguments.dropFirst(2)), onlyOne: false)
     case "take-one": try take(Array(CommandLine.arguments.dropFirst(2)), onlyOne: true)
+    case "file-system":
+        guard let system = FileSystem(containing: CommandLine.arguments.last!) else { fail("path", "no such path") }
+        print("bpf", system.isBPF, "read-only", system.isReadOnly)
     case "owners": try owners()
     case "activated": try activated()
     default: fail("usage", "steering-probe attach | drop | cycles COUNT | activated | hold ... | take ...")

@@ -37,8 +37,7 @@ public enum HostFacts {
     /// The running kernel's version; nil where /proc is not mounted.
     public static var kernelVersion: KernelVersion? { KernelVersion(release: kernelRelease) }
 
-    /// Options that the kernel must have been built with, but which of them it was is rarely to be read:
-    /// what `/boot/config-RELEASE` says of them.
+    /// The options that a kernel must have been built with to steer.
     public static let neededKernelOptions = [
         "CONFIG_BPF_SYSCALL", "CONFIG_INET", "CONFIG_NET_NS", "CONFIG_NET_SOCK_MSG", "CONFIG_BPF_STREAM_PARSER",
     ]
@@ -73,8 +72,8 @@ public enum HostFacts {
         return max(own, sysctl("net.ipv4.conf.all.rp_filter").flatMap { Int($0) } ?? 0)
     }
 
-    /// How many bytes of maps the process may create, on kernels that count them as locked memory (before
-    /// 5.11) and for who lacks CAP_SYS_RESOURCE; nil for no limit.
+    /// How many bytes of maps the process may create: kernels before 5.11 count them as locked memory
+    /// (`RLIMIT_MEMLOCK`), and their default is too little. Nil for no limit.
     public static func mapMemoryLimit(on version: KernelVersion? = kernelVersion) -> UInt64? {
         guard let version, version < KernelVersion(5, 11) else { return nil }
         var limit = rlimit()
