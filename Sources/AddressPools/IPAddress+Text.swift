@@ -48,12 +48,15 @@ extension IPAddress {
     }
 
     private static func parseIPv4(_ bytes: ArraySlice<UInt8>) throws(Refusal) -> UInt32 {
-        let parts = bytes.split(separator: ASCII.dot, omittingEmptySubsequences: false)
-        guard parts.count == 4 else {
+        let dots = bytes.reduce(0) { $1 == ASCII.dot ? $0 + 1 : $0 }
+        guard dots == 3 else {
             throw Refusal("an IPv4 address is four numbers joined by dots, such as 192.0.2.1")
         }
         var value: UInt32 = 0
-        for part in parts {
+        var rest = bytes
+        for _ in 0..<4 {
+            let part = rest.prefix { $0 != ASCII.dot }
+            rest = rest[part.endIndex...].dropFirst()
             // A leading zero means octal to some readers and decimal to others, so it is refused rather than guessed.
             guard let number = strictDecimal(part, maximum: 255) else {
                 throw Refusal("\(quoted(part)) is not a decimal number from 0 to 255 without leading zeros")

@@ -31,6 +31,9 @@ let longestAddressText = 72
 /// The bytes of `text`, or nil as soon as there are more than `limit`, so that a huge input costs no more than a
 /// short one.
 func boundedBytes(_ text: some StringProtocol, limit: Int) -> [UInt8]? {
+    // Nearly every text is contiguous, and copying it whole is many times faster than byte by byte.
+    let whole = text.utf8.withContiguousStorageIfAvailable { $0.count <= limit ? Array($0) : nil }
+    if let whole { return whole }
     var bytes: [UInt8] = []
     for byte in text.utf8 {
         if bytes.count == limit { return nil }

@@ -5,6 +5,8 @@ struct PolicyDecoder {
     private let source: Source
     private let directory: String?
     private var bindings = PlacedBindings()
+    /// The last text of ports and its set: files of many bindings repeat a few of them.
+    private var lastPorts = (text: "all", set: PortSet.all)
 
     static func policy(of root: Node, _ source: Source, _ directory: String?) throws(SteeringError) -> Policy {
         var decoder = PolicyDecoder(source: source, directory: directory)
@@ -69,15 +71,20 @@ struct PolicyDecoder {
         return seen.count == 1 ? seen.first! : .both
     }
 
-    private func ports(_ node: Node) throws(SteeringError) -> PortSet {
+    private mutating func ports(_ node: Node) throws(SteeringError) -> PortSet {
         let hint = "write ports such as 80,443,8000-8999, or all for every port"
         var ranges: [PortRange] = []
         let elements = try source.elements(of: node, "ports", hint)
         for element in elements {
             let text = try source.text(element, of: "ports", hint)
-            let ports: PortSet
-            do { ports = try PortSet(text) } catch { throw source.error(at: element.position, error.message) }
-            if ports == .all, elements.count > 1 {
+            if text != lastPorts.text {
+                do { lastPorts = (text, try PortSet(text)) } catch {
+                    throw source.error(at: element.position, error.message)
+                }
+            }
+            let ports = lastPorts.set
+            if elements.count == 1 { return ports }
+            if ports == .all {
                 throw source.error(
                     at: element.position, "all is every port already: write it alone, or leave it out of the list")
             }

@@ -81,7 +81,8 @@ public enum PolicyFile {
         let source = Source(name: name)
         let text = try source.text(of: bytes)
         switch format {
-        case .yaml: return try PolicyDecoder.policy(of: try YAMLReader.node(of: text, in: source), source, directory)
+        case .yaml:
+            return try PolicyDecoder.policy(of: try YAMLReader.node(of: bytes, text, in: source), source, directory)
         case .json: return try PolicyDecoder.policy(of: try JSONReader.node(of: bytes, in: source), source, directory)
         case .tubular: return try TubularDecoder.policy(of: try JSONReader.node(of: bytes, in: source), source)
         }

@@ -24,7 +24,9 @@ enum TubularDecoder {
     private static func ports(_ node: Node, _ source: Source) throws(SteeringError) -> PortSet {
         let remedy = "write a number from 1 to 65535, or 0 for every port"
         let text = try source.text(node, of: "port", remedy)
-        guard let port = UInt16(text), "\(port)" == text else {
+        guard let port = UInt16(text), text.utf8.first != UInt8(ascii: "+"),
+            port == 0 ? text == "0" : text.utf8.first != UInt8(ascii: "0")
+        else {
             throw source.error(at: node.position, "\(quoted(text)) is not a port of tubular: \(remedy)")
         }
         return port == 0 ? .all : [PortRange(port)]

@@ -6,9 +6,9 @@ private import Yams
 struct YAMLReader {
     private let source: Source
 
-    static func node(of text: String, in source: Source) throws(SteeringError) -> Node {
+    static func node(of bytes: [UInt8], _ text: String, in source: Source) throws(SteeringError) -> Node {
         let reader = YAMLReader(source: source)
-        try reader.refuseAliasBomb(in: text)
+        try reader.refuseAliasBomb(in: bytes, text)
         let parser: Parser
         let root: Yams.Node?
         do {
@@ -28,17 +28,12 @@ struct YAMLReader {
 
     /// Refuses text with more than a few aliases before it is composed. A few cannot multiply into much, and what they
     /// are is found afterwards; but a comment may look like one, so the first is no reason to refuse.
-    private func refuseAliasBomb(in text: String) throws(SteeringError) {
-        var previous = UInt8(ascii: "\n")
-        var isStar = false
+    private func refuseAliasBomb(in bytes: [UInt8], _ text: String) throws(SteeringError) {
         var seen = 0
-        for (offset, byte) in text.utf8.enumerated() {
-            if isStar, isNameByte(byte) {
-                seen += 1
-                if seen > 4 { throw alias(at: Position(of: offset - 1, in: text)) }
-            }
-            isStar = byte == UInt8(ascii: "*") && !isNameByte(previous)
-            previous = byte
+        for star in bytes.indices.dropLast() where bytes[star] == UInt8(ascii: "*") && isNameByte(bytes[star + 1]) {
+            if star > 0, isNameByte(bytes[star - 1]) { continue }
+            seen += 1
+            if seen > 4 { throw alias(at: Position(of: star, in: text)) }
         }
     }
 

@@ -61,6 +61,6 @@ import Testing
         let list = try directory.write("\n1.0.0.0/8\n", to: "prefixes.txt")
         let other = "bindings: [{outcome: pass, protocols: tcp, prefixes: 1.0.0.0/8, ports: 1}, "
         let policy = try directory.write(other + fromFile.dropFirst("bindings: [".count), to: "policy.yaml")
-        #expect(message(policy).hasPrefix("\(list):2:1: with the one of \(policy):1:53, bindings "))
+        #expect(message(policy).hasPrefix("\(list):2:1: with the one of \(policy):1:54, bindings "))
     }
 }
