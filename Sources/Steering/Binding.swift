@@ -85,6 +85,14 @@ public struct Binding: Sendable, Hashable, Comparable, CustomStringConvertible {
         self.outcome = outcome
     }
 
+    /// Callers guarantee that there are ports.
+    init(checked protocols: ProtocolMatch, to prefix: IPPrefix, ports: PortSet, _ outcome: Outcome) {
+        self.protocols = protocols
+        self.prefix = prefix
+        self.ports = ports
+        self.outcome = outcome
+    }
+
     /// Whether a packet matches.
     public func matches(_ transport: TransportProtocol, to destination: SocketAddress) -> Bool {
         protocols.contains(transport) && prefix.contains(destination.address) && ports.contains(destination.port)

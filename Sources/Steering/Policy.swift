@@ -21,8 +21,8 @@ public struct LabelOptions: Sendable, Hashable {
 /// All bindings and label options of one network namespace: a value that can be compared, changed
 /// freely and applied as a whole.
 public struct Policy: Sendable, Hashable {
-    /// The bindings, each once, in their natural order.
-    public private(set) var bindings: [Binding]
+    /// The bindings, in few bytes each.
+    var records: PolicyRecords
 
     /// Options of the labels that do not have the default ones.
     public private(set) var options: [Label: LabelOptions]
@@ -31,15 +31,25 @@ public struct Policy: Sendable, Hashable {
     ///
     /// Nothing is checked here: see ``validate()``.
     public init(_ bindings: some Sequence<Binding> = [], options: [Label: LabelOptions] = [:]) {
-        self.bindings = Array(bindings).inNaturalOrder()
+        var records = PolicyRecords()
+        records.insert(contentsOf: bindings)
+        self.init(records, options: options)
+    }
+
+    init(_ records: PolicyRecords, options: [Label: LabelOptions]) {
+        self.records = records
         self.options = options.filter { $0.value != LabelOptions() }
     }
 
+    /// The bindings, each once, in their natural order. The array is made anew each time: a policy keeps
+    /// them in a more compact form.
+    public var bindings: [Binding] { records.bindings }
+
+    /// The number of bindings.
+    public var count: Int { records.records.count }
+
     /// Adds a binding; does nothing when it is there already.
-    public mutating func bind(_ binding: Binding) {
-        let place = bindings.firstIndex(sorted: binding)
-        if place == bindings.endIndex || bindings[place] != binding { bindings.insert(binding, at: place) }
-    }
+    public mutating func bind(_ binding: Binding) { records.insert(binding) }
 
     /// Adds a binding for each prefix of a pool.
     ///
@@ -47,19 +57,15 @@ public struct Policy: Sendable, Hashable {
     public mutating func bind(
         _ label: Label, _ protocols: ProtocolMatch, to pool: PrefixPool, ports: PortSet
     ) throws(SteeringError) {
-        for binding in try Binding.each(of: pool, protocols, ports, .label(label)) { bind(binding) }
+        let bindings = try Binding.each(of: pool, protocols, ports, .label(label))
+        if bindings.count == 1 { records.insert(bindings[0]) } else { records.insert(contentsOf: bindings) }
     }
 
     /// Removes a binding.
     ///
     /// - Returns: Whether it was there.
     @discardableResult
-    public mutating func unbind(_ binding: Binding) -> Bool {
-        let place = bindings.firstIndex(sorted: binding)
-        guard place < bindings.endIndex, bindings[place] == binding else { return false }
-        bindings.remove(at: place)
-        return true
-    }
+    public mutating func unbind(_ binding: Binding) -> Bool { records.remove(binding) }
 
     /// The options of a label: its own, or the default ones. Setting the default ones removes them.
     public subscript(label: Label) -> LabelOptions {
@@ -68,20 +74,16 @@ public struct Policy: Sendable, Hashable {
     }
 
     /// The labels that bindings or options name.
-    public var labels: Set<Label> {
-        var labels = Set(options.keys)
-        for case .label(let label) in bindings.lazy.map(\.outcome) { labels.insert(label) }
-        return labels
-    }
+    public var labels: Set<Label> { Set(options.keys).union(records.labels.values) }
 
     /// Whether there is no binding.
-    public var isEmpty: Bool { bindings.isEmpty }
+    public var isEmpty: Bool { records.records.isEmpty }
 
     /// Looks for bindings that overlap, have equal precedence and differ in outcome.
     ///
     /// - Throws: `conflictingBindings`, naming both and the overlap.
     public func validate() throws(SteeringError) {
-        for group in bindings.runs(by: \.prefix) { try refuseConflict(in: group) }
+        try records.forEachPrefix { group throws(SteeringError) in try records.refuseConflict(in: group) }
     }
 }
 
@@ -93,31 +95,6 @@ extension Binding {
         var bindings: [Binding] = []
         for prefix in pool.prefixes { bindings.append(try Binding(protocols, to: prefix, ports: ports, outcome)) }
         return bindings
-    }
-}
-
-private struct PrefixKey {
-    var prefix: IPPrefix
-    var index: Int
-}
-
-extension [Binding] {
-    /// What `sorted()` gives, without repeats, some times faster: plain keys are sorted by prefix, and
-    /// whole bindings compared only where prefixes are equal.
-    fileprivate func inNaturalOrder() -> [Binding] {
-        var keys = indices.map { PrefixKey(prefix: self[$0].prefix, index: $0) }
-        keys.sort { $0.prefix < $1.prefix }
-        var ordered: [Binding] = []
-        ordered.reserveCapacity(count)
-        for run in keys.runs(by: \PrefixKey.prefix) {
-            var group = run.map { self[$0.index] }
-            if group.count > 1 {
-                group.sort()
-                group.removeRepeats()
-            }
-            ordered += group
-        }
-        return ordered
     }
 }
 
@@ -139,21 +116,5 @@ extension Array where Element: Comparable {
             defer { last = element }
             return element == last
         }
-    }
-}
-
-extension RandomAccessCollection where Index == Int {
-    /// The maximal runs of neighbours that share a key.
-    func runs<Key: Equatable>(by key: (Element) -> Key) -> [SubSequence] {
-        var runs: [SubSequence] = []
-        var start = startIndex
-        while start < endIndex {
-            let first = key(self[start])
-            var end = start + 1
-            while end < endIndex, key(self[end]) == first { end += 1 }
-            runs.append(self[start..<end])
-            start = end
-        }
-        return runs
     }
 }

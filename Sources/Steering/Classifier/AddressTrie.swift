@@ -6,27 +6,25 @@ import CSteering
 ///
 /// The lower half of an IPv6 address has tries of its own: the program reads it only where one is.
 struct AddressTrie {
-    /// A prefix, its bits on top, and the leaf for its addresses.
-    struct Item {
-        var key: UInt128
-        var length: Int
-        var leaf: UInt32
-    }
-
-    /// In the prefixes' natural order.
-    private let items: [Item]
+    /// In natural order, of both families.
+    private let prefixes: [PortRows.NamedPrefix]
+    /// For each row.
+    private let leaves: [UInt32]
+    /// Nodes on a path, at most.
     private let depth: Int
+    private let family: Range<Int>
 
-    init(_ family: IPFamily, _ prefixes: some Sequence<(prefix: IPPrefix, leaf: UInt32)>) {
-        items = prefixes.filter { $0.prefix.family == family }.map {
-            Item(key: $0.prefix.address.bits << UInt128(128 - family.bitWidth), length: $0.prefix.length, leaf: $0.leaf)
-        }
+    init(_ family: IPFamily, _ prefixes: [PortRows.NamedPrefix], leaves: [UInt32]) {
+        self.prefixes = prefixes
+        self.leaves = leaves
         depth = Int(family == .ipv4 ? STEERING_IPV4_DEPTH : STEERING_IPV6_DEPTH)
+        let firstIPv6 = prefixes.firstIndex { $0.family == .ipv6 } ?? prefixes.count
+        self.family = family == .ipv4 ? 0..<firstIPv6 : firstIPv6..<prefixes.count
     }
 
     /// Fills the root, an entry for each value of the first 16 bits, and writes the nodes below it.
-    func write(root: inout ArraySlice<UInt32>, _ writer: inout TableWriter) {
-        fill(&root, with: items[...], taken: 0, bits: Int(STEERING_ROOT_BITS), steps: depth, &writer)
+    func write(root: Int, _ writer: inout TableWriter) {
+        fill(from: root, with: family, taken: 0, bits: Int(STEERING_ROOT_BITS), steps: depth, &writer)
     }
 
     /// Nodes do not take bits of both halves of an IPv6 address.
@@ -35,35 +33,36 @@ struct AddressTrie {
     /// The entry for the addresses under `taken` bits, which `items` share and all exceed: a node, or the
     /// cell that leads to the lower half.
     private func entry(
-        _ items: ArraySlice<Item>, taken: Int, steps: Int, inherited: UInt32, _ writer: inout TableWriter
+        _ items: Range<Int>, taken: Int, steps: Int, inherited: UInt32, _ writer: inout TableWriter
     ) -> UInt32 {
         guard taken == Self.half else {
             return node(items, taken: taken, steps: steps, inherited: inherited, &writer)
         }
         let lower = node(items, taken: taken, steps: depth, inherited: inherited, &writer)
-        return Self.isFinal(lower) ? lower : cell(kind: STEERING_LOWER, writer.row([lower]))
+        let isFinal = lower == 0 || lower & STEERING_LEAF != 0
+        return isFinal ? lower : cell(kind: STEERING_LOWER, writer.row([lower]))
     }
 
-    /// Whether no node follows.
-    private static func isFinal(_ entry: UInt32) -> Bool { entry == 0 || entry & STEERING_LEAF != 0 }
-
     private func node(
-        _ items: ArraySlice<Item>, taken: Int, steps: Int, inherited: UInt32, _ writer: inout TableWriter
+        _ items: Range<Int>, taken: Int, steps: Int, inherited: UInt32, _ writer: inout TableWriter
     ) -> UInt32 {
-        guard let first = items.first, let last = items.last, !writer.isFull else { return inherited }
+        guard !items.isEmpty, !writer.isFull else { return inherited }
         // The first item is the shortest of those whose further bits are all zero, so none ends earlier.
+        let first = prefixes[items.lowerBound], last = prefixes[items.upperBound - 1]
         let end = taken < Self.half ? Self.half : 2 * Self.half
-        let common = min((first.key ^ last.key).leadingZeroBitCount, first.length, end) - taken
-        let longest = min(items.reduce(0) { max($0, $1.length) }, end) - taken
+        let common = min((first.key ^ last.key).leadingZeroBitCount, Int(first.length), end) - taken
+        var longest = 0
+        for item in items { longest = max(longest, Int(prefixes[item].length)) }
+        longest = min(longest, end) - taken
         let needed = (longest + steps - 1) / steps
 
         if common >= max(3, needed) {
             let bits = min(common, Int(STEERING_MAX_SKIP))
             var inside = inherited
             var rest = items
-            if first.length == taken + bits {
-                inside = first.leaf
-                rest = items.dropFirst()
+            if Int(first.length) == taken + bits {
+                inside = leaves[Int(first.row)]
+                rest = rest.dropFirst()
             }
             let then = entry(rest, taken: taken + bits, steps: steps - 1, inherited: inside, &writer)
             if then == inherited { return inherited }
@@ -73,32 +72,32 @@ struct AddressTrie {
         // Some entries an item: the fewer items share an entry, the fewer nodes follow.
         let wanted = Int.bitWidth - (items.count - 1).leadingZeroBitCount + 2
         let bits = min(longest, max(needed, min(wanted, 12)))
-        var entries = [UInt32](repeating: inherited, count: 1 << bits)[...]
-        fill(&entries, with: items, taken: taken, bits: bits, steps: steps - 1, &writer)
-        if entries.allSatisfy({ $0 == entries[0] && Self.isFinal($0) }) { return entries[0] }
-        return writer.branch(Array(entries), bits: bits)
+        guard let branch = writer.branch(bits: bits, filledWith: inherited) else { return inherited }
+        fill(from: branch.place, with: items, taken: taken, bits: bits, steps: steps - 1, &writer)
+        return writer.finish(branch)
     }
 
     /// Fills the entries of a branch. A prefix comes before those it contains, so each entry holds what
     /// it inherits when the longer prefixes below it are reached.
     private func fill(
-        _ entries: inout ArraySlice<UInt32>, with items: ArraySlice<Item>, taken: Int, bits: Int, steps: Int,
-        _ writer: inout TableWriter
+        from place: Int, with items: Range<Int>, taken: Int, bits: Int, steps: Int, _ writer: inout TableWriter
     ) {
-        var at = items.startIndex
-        while at < items.endIndex {
-            let item = items[at]
-            let slot = entries.startIndex + Int(item.key.bits(bits, after: taken))
-            if item.length <= taken + bits {
-                for covered in slot..<slot + 1 << (taken + bits - item.length) { entries[covered] = item.leaf }
+        var at = items.lowerBound
+        while at < items.upperBound {
+            let item = prefixes[at]
+            let slot = place + Int(item.key.bits(bits, after: taken))
+            let below = taken + bits
+            if item.length <= below {
+                let leaf = leaves[Int(item.row)]
+                for covered in slot..<slot + 1 << (below - Int(item.length)) { writer.words[covered] = leaf }
                 at += 1
             } else {
                 var end = at + 1
-                while end < items.endIndex, items[end].length > taken + bits,
-                    (items[end].key ^ item.key).leadingZeroBitCount >= taken + bits
+                while end < items.upperBound, prefixes[end].length > below,
+                    (prefixes[end].key ^ item.key).leadingZeroBitCount >= below
                 { end += 1 }
-                entries[slot] = entry(
-                    items[at..<end], taken: taken + bits, steps: steps, inherited: entries[slot], &writer)
+                let inherited = writer.words[slot]
+                writer.words[slot] = entry(at..<end, taken: below, steps: steps, inherited: inherited, &writer)
                 at = end
             }
         }
@@ -108,6 +107,6 @@ struct AddressTrie {
 extension UInt128 {
     /// The `count` bits (at most 32) behind the first `taken`.
     fileprivate func bits(_ count: Int, after taken: Int) -> UInt32 {
-        UInt32(truncatingIfNeeded: (self << UInt128(taken)) >> UInt128(128 - count))
+        UInt32(truncatingIfNeeded: (self &<< UInt128(taken)) &>> UInt128(128 - count))
     }
 }

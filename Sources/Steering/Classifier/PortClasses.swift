@@ -6,7 +6,7 @@ struct PortClasses {
     /// For TCP and UDP: where each piece begins, and its class.
     let pieces: [[(start: Int, portClass: Int)]]
     /// How many classes there are.
-    let count: Int
+    private(set) var count = 1
     /// A row's cells, one for each class.
     let rows: [[UInt32]]
 
@@ -15,32 +15,25 @@ struct PortClasses {
 
     /// Nil when the cross product is too large.
     init?(_ rows: [PortRow]) {
-        let starts = Self.starts(of: rows)
+        // No fewer pieces than the widest row has.
+        guard rows.count * 2 <= Self.limit else { return nil }
+        let starts = TransportProtocol.allCases.map { Self.starts(of: rows, $0) }
         let pieceCount = starts[0].count + starts[1].count
         guard rows.count * pieceCount <= Self.limit else { return nil }
 
-        // Each row splits the classes that it tells apart.
         var classes = [Int](repeating: 0, count: pieceCount)
-        var count = 1
         var cells = [UInt32](repeating: 0, count: pieceCount)
         for row in rows {
             Self.spread(row, over: starts, into: &cells)
-            var split: [Pair: Int] = [Pair(portClass: 0, cell: 0): 0]
-            for piece in 0..<pieceCount {
-                let pair = Pair(portClass: classes[piece], cell: cells[piece])
-                let portClass = split[pair] ?? split.count
-                split[pair] = portClass
-                classes[piece] = portClass
-            }
-            count = split.count
+            count = Self.split(&classes, count, by: cells)
         }
 
         guard count <= 1 << 16 else { return nil }
-        self.count = count
+        let (count, classOfPiece) = (count, classes)
         self.rows = rows.map { row in
             Self.spread(row, over: starts, into: &cells)
             var byClass = [UInt32](repeating: 0, count: count)
-            for piece in 0..<pieceCount { byClass[classes[piece]] = cells[piece] }
+            for piece in 0..<pieceCount { byClass[classOfPiece[piece]] = cells[piece] }
             return byClass
         }
         pieces = [
@@ -54,19 +47,47 @@ struct PortClasses {
         let cell: UInt32
     }
 
-    /// For each protocol: every port at which some row's outcome changes.
-    static func starts(of rows: [PortRow]) -> [[Int]] {
-        (0...1).map { transport in
-            var starts = rows.flatMap { $0.spans[transport].map(\.start) }
-            starts.sort()
-            starts.removeRepeats()
-            return starts
+    /// A row splits the classes that it tells apart. Most rows tell none apart that others did not.
+    private static func split(_ classes: inout [Int], _ count: Int, by cells: [UInt32]) -> Int {
+        var cellOfClass = [UInt32?](repeating: nil, count: count)
+        cellOfClass[0] = 0
+        var isSplit = false
+        for (portClass, cell) in zip(classes, cells) {
+            if let known = cellOfClass[portClass], known != cell {
+                isSplit = true
+                break
+            }
+            cellOfClass[portClass] = cell
         }
+        guard isSplit else { return count }
+
+        var split: [Pair: Int] = [Pair(portClass: 0, cell: 0): 0]
+        for piece in classes.indices {
+            let pair = Pair(portClass: classes[piece], cell: cells[piece])
+            let portClass = split[pair] ?? split.count
+            split[pair] = portClass
+            classes[piece] = portClass
+        }
+        return split.count
+    }
+
+    /// Every port at which some row's outcome changes.
+    private static func starts(of rows: [PortRow], _ transport: TransportProtocol) -> [Int] {
+        var isStart = [UInt64](repeating: 0, count: 1024)
+        for row in rows {
+            for span in row.spans(transport) { isStart[Int(span.start >> 6)] |= 1 << UInt64(span.start & 63) }
+        }
+        var starts: [Int] = []
+        for (index, word) in isStart.enumerated() where word != 0 {
+            for bit in 0..<64 where word >> UInt64(bit) & 1 != 0 { starts.append(index << 6 | bit) }
+        }
+        return starts
     }
 
     private static func spread(_ row: PortRow, over starts: [[Int]], into cells: inout [UInt32]) {
         var piece = 0
-        for (spans, starts) in zip(row.spans, starts) {
+        for (transport, starts) in zip(TransportProtocol.allCases, starts) {
+            let spans = row.spans(transport)
             var span = 0
             for start in starts {
                 if span + 1 < spans.count, spans[span + 1].start <= start { span += 1 }

@@ -1,36 +1,67 @@
-import CSteering
-
 /// What happens on every port, for the addresses of one prefix: the outcome of its own bindings,
 /// where they say nothing that of the next shorter prefix, and so on.
 struct PortRow: Hashable {
     /// From a port up to the next span's: one cell.
     struct Span: Hashable {
-        var start: Int
+        var start: UInt32
         var cell: UInt32
     }
 
-    /// For TCP and UDP: spans from port 0 on, neighbours of different cells.
-    private(set) var spans: [[Span]]
+    /// Spans from port 0 on, neighbours of different cells.
+    private(set) var tcp: [Span]
+    private(set) var udp: [Span]
 
     /// The row of an address that no prefix covers.
-    static let empty = PortRow(spans: [[Span(start: 0, cell: 0)], [Span(start: 0, cell: 0)]])
+    static let empty = PortRow(tcp: [Span(start: 0, cell: 0)], udp: [Span(start: 0, cell: 0)])
 
-    /// This row with the bindings of one longer prefix on top.
-    func overlaid(with group: ArraySlice<Binding>, cell: (Outcome) -> UInt32) -> PortRow {
-        let descending = group.count == 1 ? Array(group) : group.sorted { $0.precedence > $1.precedence }
-        return PortRow(
-            spans: zip(TransportProtocol.allCases, spans).map { transport, spans in
-                let own = descending.filter { $0.protocols.contains(transport) }
-                return own.isEmpty ? spans : Self.paint(own, over: spans, cell: cell)
-            })
+    /// One number mixed of all spans: hashing them one by one costs more than painting them.
+    func hash(into hasher: inout Hasher) {
+        var mixed: UInt64 = 0
+        for spans in [tcp, udp] {
+            for span in spans {
+                mixed = (mixed ^ UInt64(span.start) << 32 ^ UInt64(span.cell)) &* 0x9e37_79b9_7f4a_7c15
+                mixed ^= mixed >> 32
+            }
+        }
+        hasher.combine(mixed)
+    }
+
+    func spans(_ transport: TransportProtocol) -> [Span] { transport == .tcp ? tcp : udp }
+
+    /// The row's only cell, when there is no other.
+    var onlyCell: UInt32? { tcp.count == 1 && tcp == udp ? tcp[0].cell : nil }
+
+    /// Where a span ends: behind its last port.
+    static func end(of index: Int, in spans: [Span]) -> Int {
+        index + 1 < spans.count ? Int(spans[index + 1].start) : 65_536
+    }
+
+    /// Ports and the cell to paint them with.
+    struct Paint {
+        let ranges: [PortRange]
+        let cell: UInt32
+        let matchesTCP: Bool
+        let matchesUDP: Bool
+    }
+
+    /// This row with the bindings of one longer prefix on top, in descending precedence.
+    func overlaid(with paints: [Paint]) -> PortRow {
+        let own = paints.filter(\.matchesTCP)
+        let tcp = own.isEmpty ? tcp : Self.paint(own, over: tcp)
+        if self.tcp == self.udp, paints.allSatisfy({ $0.matchesTCP && $0.matchesUDP }) {
+            return PortRow(tcp: tcp, udp: tcp)
+        }
+        let other = paints.filter(\.matchesUDP)
+        return PortRow(tcp: tcp, udp: other.isEmpty ? udp : Self.paint(other, over: udp))
     }
 
     /// Paints in descending precedence, each port once: `next` leads from a painted piece to the first
     /// unpainted one behind it, so that many nested ranges cost no more than as many disjoint ones.
-    private static func paint(_ bindings: [Binding], over spans: [Span], cell: (Outcome) -> UInt32) -> [Span] {
-        var starts = spans.map(\.start)
-        for binding in bindings {
-            for range in binding.ports.ranges {
+    private static func paint(_ paints: [Paint], over spans: [Span]) -> [Span] {
+        if paints.count == 1 { return paint(paints[0], over: spans) }
+        var starts = spans.map { Int($0.start) }
+        for paint in paints {
+            for range in paint.ranges {
                 starts.append(Int(range.lower))
                 if range.upper < UInt16.max { starts.append(Int(range.upper) + 1) }
             }
@@ -54,72 +85,47 @@ struct PortRow: Hashable {
             while next[at] != end { (next[at], at) = (end, next[at]) }
             return end
         }
-        for binding in bindings {
-            let painted = cell(binding.outcome)
-            for range in binding.ports.ranges {
+        for paint in paints {
+            for range in paint.ranges {
                 let end = range.upper == UInt16.max ? starts.count : starts.firstIndex(sorted: Int(range.upper) + 1)
                 var piece = unpainted(from: starts.firstIndex(sorted: Int(range.lower)))
                 while piece < end {
-                    cells[piece] = painted
+                    cells[piece] = paint.cell
                     next[piece] = piece + 1
                     piece = unpainted(from: piece)
                 }
             }
         }
-        return zip(starts, cells).reduce(into: []) { merged, piece in
-            if merged.last?.cell != piece.1 { merged.append(Span(start: piece.0, cell: piece.1)) }
+        var merged: [Span] = []
+        for (start, cell) in zip(starts, cells) { merged.extend(from: start, cell) }
+        return merged
+    }
+
+    /// One binding, the usual case: one pass over spans and ranges.
+    private static func paint(_ paint: Paint, over spans: [Span]) -> [Span] {
+        var merged: [Span] = []
+        merged.reserveCapacity(spans.count + 2 * paint.ranges.count)
+        var span = 0
+        for range in paint.ranges {
+            while span < spans.count, spans[span].start < range.lower {
+                merged.extend(from: Int(spans[span].start), spans[span].cell)
+                span += 1
+            }
+            merged.extend(from: Int(range.lower), paint.cell)
+            while span < spans.count, spans[span].start <= range.upper { span += 1 }
+            // What was below goes on, from where the range ends.
+            if range.upper < UInt16.max, span == spans.count || spans[span].start > Int(range.upper) + 1 {
+                merged.extend(from: Int(range.upper) + 1, spans[span - 1].cell)
+            }
         }
+        for rest in spans[span...] { merged.extend(from: Int(rest.start), rest.cell) }
+        return merged
     }
 }
 
-/// The distinct rows of a policy, and which prefix has which.
-struct PortRows {
-    private(set) var rows: [PortRow] = [.empty]
-    /// In the prefixes' natural order, in which a prefix comes before those it contains.
-    private(set) var prefixes: [(prefix: IPPrefix, row: Int)] = []
-
-    /// - Throws: `conflictingBindings`.
-    init(_ bindings: [Binding], cell: (Outcome) -> UInt32) throws(SteeringError) {
-        var numbers: [PortRow: Int] = [.empty: 0]
-        var overlays: [[OverlayPart]: Int] = [:]
-        var results: [Overlaying: Int] = [:]
-        var containers: [(prefix: IPPrefix, row: Int)] = []
-
-        for group in bindings.runs(by: \.prefix) {
-            try refuseConflict(in: group)
-            let prefix = group[group.startIndex].prefix
-            while let last = containers.last, !last.prefix.contains(prefix) { containers.removeLast() }
-            let under = containers.last?.row ?? 0
-
-            let parts = group.map { OverlayPart(protocols: $0.protocols, ports: $0.ports, outcome: $0.outcome) }
-            let overlay = overlays[parts] ?? overlays.count
-            overlays[parts] = overlay
-
-            let overlaying = Overlaying(overlay: overlay, row: under)
-            var row = results[overlaying]
-            if row == nil {
-                let result = rows[under].overlaid(with: group, cell: cell)
-                row = numbers[result] ?? rows.count
-                if row == rows.count {
-                    rows.append(result)
-                    numbers[result] = row
-                }
-                results[overlaying] = row
-            }
-            prefixes.append((prefix, row!))
-            containers.append((prefix, row!))
-        }
-    }
-
-    /// A binding without its prefix: thousands of prefixes often have the same few.
-    private struct OverlayPart: Hashable {
-        let protocols: ProtocolMatch
-        let ports: PortSet
-        let outcome: Outcome
-    }
-
-    private struct Overlaying: Hashable {
-        let overlay: Int
-        let row: Int
+extension [PortRow.Span] {
+    /// From a port on, a cell.
+    fileprivate mutating func extend(from start: Int, _ cell: UInt32) {
+        if last?.cell != cell { append(PortRow.Span(start: UInt32(start), cell: cell)) }
     }
 }

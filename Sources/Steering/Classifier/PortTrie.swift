@@ -7,7 +7,9 @@ struct PortTrie {
 
     /// The word at which a row begins: two entries, TCP and UDP.
     mutating func row(_ row: PortRow, _ writer: inout TableWriter) -> UInt32 {
-        writer.row(row.spans.map { entry($0[...], from: 0, bits: 16, &writer) })
+        let tcp = entry(row.tcp[...], from: 0, bits: 16, &writer)
+        let udp = row.udp == row.tcp ? tcp : entry(row.udp[...], from: 0, bits: 16, &writer)
+        return writer.row([tcp, udp])
     }
 
     /// The entry for 2^bits ports from `start` on, of which `spans` has the first one's and all that follow.

@@ -5,52 +5,96 @@ import CSteering
 struct TableWriter {
     static let pageWords = Int(STEERING_PAGE_WORDS)
 
-    let isLarge: Bool
-    private let base: Int
-    private let limit: Int
-    private(set) var words: [UInt32] = []
+    /// All pages so far, by the index that entries name.
+    var words: [UInt32]
     /// Set when there was no room; what is written after that is lost.
     private(set) var isFull = false
+    private let limit: Int
 
     init(large: Bool) {
-        isLarge = large
-        base = large ? Self.pageWords : Int(STEERING_NODES_AT)
-        limit = large ? Self.pageWords * Int(STEERING_MAX_PAGES - 1) : Self.pageWords - Int(STEERING_NODES_AT)
+        limit = large ? Self.pageWords * Int(STEERING_MAX_PAGES) : Self.pageWords
+        words = [UInt32](repeating: 0, count: large ? Self.pageWords : Int(STEERING_NODES_AT))
+        words.reserveCapacity(Self.pageWords)
     }
 
-    /// The entry for a branch that takes `bits` bits: 2^bits entries.
+    /// A branch that takes `bits` bits, written before what it leads to.
+    struct Branch {
+        fileprivate let mark: Int
+        let place: Int
+        let bits: Int
+
+        var places: Range<Int> { place..<place + 1 << bits }
+        var entry: UInt32 { TableWriter.entry(at: place, bits: bits) }
+    }
+
+    /// Room for the 2^bits entries of a branch, each set to `entry`; nil when there is none.
+    mutating func branch(bits: Int, filledWith entry: UInt32) -> Branch? {
+        let mark = words.count
+        guard let place = makeNode(count: 1 << bits) else { return nil }
+        words.append(contentsOf: repeatElement(entry, count: 1 << bits))
+        return Branch(mark: mark, place: place, bits: bits)
+    }
+
+    /// The branch's entry; or, when all of its own are one cell, that cell, and the branch is not needed.
+    mutating func finish(_ branch: Branch) -> UInt32 {
+        let first = words[branch.place]
+        guard first == 0 || first & STEERING_LEAF != 0, words[branch.places].allSatisfy({ $0 == first }) else {
+            return branch.entry
+        }
+        words.removeSubrange(branch.mark...)
+        return first
+    }
+
+    /// The entry for a branch with known entries.
     mutating func branch(_ entries: [UInt32], bits: Int) -> UInt32 {
-        node(entries, bits: bits)
+        guard let place = makeNode(count: entries.count) else { return 0 }
+        words.append(contentsOf: entries)
+        return Self.entry(at: place, bits: bits)
     }
 
     /// The entry for a skip: the next `bits` bits must have a value.
     mutating func skip(_ value: UInt32, bits: Int, then: UInt32, otherwise: UInt32) -> UInt32 {
-        node([value, then, otherwise], bits: bits) | UInt32(STEERING_SKIP)
+        guard let place = makeNode(count: 3) else { return 0 }
+        words.append(value)
+        words.append(then)
+        words.append(otherwise)
+        return Self.entry(at: place, bits: bits) | UInt32(STEERING_SKIP)
     }
 
     /// The word at which a row begins.
     mutating func row(_ cells: [UInt32]) -> UInt32 {
-        append(cells, at: base + words.count)
+        guard hasRoom(words.count + cells.count) else { return 0 }
+        words.append(contentsOf: cells)
+        return UInt32(words.count - cells.count)
+    }
+
+    /// The first page, and the others: whole ones.
+    consuming func pages() -> (first: [UInt32], further: [UInt32]) {
+        let count = (words.count + Self.pageWords - 1) / Self.pageWords * Self.pageWords
+        words.append(contentsOf: [UInt32](repeating: 0, count: count - words.count))
+        if count == Self.pageWords { return (words, []) }
+        return (Array(words[..<Self.pageWords]), Array(words[Self.pageWords...]))
+    }
+
+    private static func entry(at place: Int, bits: Int) -> UInt32 {
+        UInt32(place) << UInt32(STEERING_NODE_SHIFT) | UInt32(64 - bits)
     }
 
     /// A node begins at an odd word, because the lowest bit of its place in an entry is always set; and
     /// it lies in one page.
-    private mutating func node(_ entries: [UInt32], bits: Int) -> UInt32 {
-        var place = (base + words.count) | 1
-        if place % Self.pageWords + entries.count > Self.pageWords {
+    private mutating func makeNode(count: Int) -> Int? {
+        var place = words.count | 1
+        if place % Self.pageWords + count > Self.pageWords {
             place = (place / Self.pageWords + 1) * Self.pageWords + 1
         }
-        return append(entries, at: place) << UInt32(STEERING_NODE_SHIFT) | UInt32(64 - bits)
+        guard hasRoom(place + count) else { return nil }
+        while words.count < place { words.append(0) }
+        return place
     }
 
-    private mutating func append(_ entries: [UInt32], at place: Int) -> UInt32 {
-        guard !isFull, place - base + entries.count <= limit else {
-            isFull = true
-            return 0
-        }
-        while base + words.count < place { words.append(0) }
-        words.append(contentsOf: entries)
-        return UInt32(place)
+    private mutating func hasRoom(_ end: Int) -> Bool {
+        if end > limit { isFull = true }
+        return !isFull
     }
 }
 

@@ -30,20 +30,23 @@ package struct Tables: Sendable {
     package init(
         _ policy: Policy, forms: [Form] = Form.allCases, number: (Label) -> UInt32
     ) throws(SteeringError) {
-        func cell(_ outcome: Outcome) -> UInt32 {
+        let records = policy.records
+        let labels = records.labels.values.map { label in
+            cell(
+                kind: policy[label].withoutSocket == .refuse ? STEERING_LABEL_OR_REFUSE : STEERING_LABEL_OR_PASS,
+                number(label) * UInt32(STEERING_DESTINATIONS_PER_LABEL))
+        }
+        let rows = try PortRows(records) { outcome in
             switch outcome {
-            case .label(let label):
-                Steering.cell(
-                    kind: policy[label].withoutSocket == .refuse ? STEERING_LABEL_OR_REFUSE : STEERING_LABEL_OR_PASS,
-                    number(label) * UInt32(STEERING_DESTINATIONS_PER_LABEL))
-            case .refuse: Steering.cell(kind: STEERING_REFUSE, 0)
-            case .pass: Steering.cell(kind: STEERING_PASS, 0)
+            case PolicyRecord.refuse: cell(kind: STEERING_REFUSE, 0)
+            case PolicyRecord.pass: cell(kind: STEERING_PASS, 0)
+            default: labels[Int(outcome)]
             }
         }
-        let rows = try PortRows(policy.bindings, cell: cell)
         let classes = PortClasses(rows.rows)
         for form in forms where form == .sparse || classes != nil {
-            if let tables = Tables(rows, form == .sparse ? nil : classes, large: form != .small, policy) {
+            if let tables = Tables(rows, form == .sparse ? nil : classes, large: form != .small, bindings: policy.count)
+            {
                 self = tables
                 return
             }
@@ -52,32 +55,22 @@ package struct Tables: Sendable {
     }
 
     /// Nil when the tables have no room in the form that is asked for.
-    private init?(_ rows: PortRows, _ classes: PortClasses?, large: Bool, _ policy: Policy) {
+    private init?(_ rows: PortRows, _ classes: PortClasses?, large: Bool, bindings: Int) {
         var writer = TableWriter(large: large)
+        Self.writePorts(rows.rows, classes, into: &writer.words)
         let leaves = Self.leaves(rows.rows, classes, &writer)
-
-        var first = [UInt32](repeating: 0, count: TableWriter.pageWords)
-        Self.writePorts(rows.rows, classes, into: &first)
-        let prefixes = rows.prefixes.lazy.map { (prefix: $0.prefix, leaf: leaves[$0.row]) }
-        for (family, start) in [(IPFamily.ipv4, Int(STEERING_ROOT_IPV4_AT)), (.ipv6, Int(STEERING_ROOT_IPV6_AT))] {
-            AddressTrie(family, prefixes).write(root: &first[start..<start + 1 << Int(STEERING_ROOT_BITS)], &writer)
+        for (family, root) in [(IPFamily.ipv4, Int(STEERING_ROOT_IPV4_AT)), (.ipv6, Int(STEERING_ROOT_IPV6_AT))] {
+            AddressTrie(family, rows.prefixes, leaves: leaves).write(root: root, &writer)
         }
         guard !writer.isFull else { return nil }
 
-        if large {
-            let pages = (writer.words.count + TableWriter.pageWords - 1) / TableWriter.pageWords
-            further = writer.words + [UInt32](repeating: 0, count: pages * TableWriter.pageWords - writer.words.count)
-        } else {
-            first.replaceSubrange(
-                Int(STEERING_NODES_AT)..<Int(STEERING_NODES_AT) + writer.words.count, with: writer.words)
-            further = []
-        }
         let header = Int(STEERING_HEADER_AT)
-        first[header + 1] = UInt32(Int(STEERING_NODES_AT) + writer.words.count)
-        first[header + 2] = UInt32(policy.bindings.count)
-        first[header + 3] = UInt32(rows.rows.count)
-        first[header + 4] = UInt32(classes?.count ?? 0)
-        self.first = first
+        writer.words[header + 1] = UInt32(
+            large ? writer.words.count - TableWriter.pageWords + Int(STEERING_NODES_AT) : writer.words.count)
+        writer.words[header + 2] = UInt32(bindings)
+        writer.words[header + 3] = UInt32(rows.rows.count)
+        writer.words[header + 4] = UInt32(classes?.count ?? 0)
+        (first, further) = writer.pages()
     }
 
     /// For each row the leaf that stands for it in the address trie.
@@ -93,28 +86,33 @@ package struct Tables: Sendable {
         }
         var tries = PortTrie()
         return rows.map { row in
-            if row.spans[0] == row.spans[1], row.spans[0].count == 1 { return row.spans[0][0].cell }
+            if let cell = row.onlyCell { return cell }
             return cell(kind: STEERING_TREE, tries.row(row, &writer))
         }
     }
 
     /// The class of every port, two to a word. Without classes: 1 where any row names the port.
-    private static func writePorts(_ rows: [PortRow], _ classes: PortClasses?, into first: inout [UInt32]) {
+    private static func writePorts(_ rows: [PortRow], _ classes: PortClasses?, into words: inout [UInt32]) {
         func set(_ transport: Int, _ port: Int, _ portClass: Int) {
             let index = transport << 16 | port
-            first[Int(STEERING_PORTS_AT) + index / 2] |= UInt32(portClass) << UInt32(index % 2 * 16)
+            words[Int(STEERING_PORTS_AT) + index / 2] |= UInt32(portClass) << UInt32(index % 2 * 16)
         }
         guard let classes else {
-            for transport in 0...1 {
-                var bound = [Bool](repeating: false, count: 65_536)
+            for (number, transport) in TransportProtocol.allCases.enumerated() {
+                // How many more rows name the port than the one before.
+                var change = [Int](repeating: 0, count: 65_537)
                 for row in rows {
-                    let spans = row.spans[transport]
+                    let spans = row.spans(transport)
                     for (index, span) in spans.enumerated() where span.cell != 0 {
-                        let end = index + 1 < spans.count ? spans[index + 1].start : 65_536
-                        for port in span.start..<end { bound[port] = true }
+                        change[Int(span.start)] += 1
+                        change[PortRow.end(of: index, in: spans)] -= 1
                     }
                 }
-                for port in bound.indices where bound[port] { set(transport, port, 1) }
+                var naming = 0
+                for port in 0..<65_536 {
+                    naming += change[port]
+                    if naming > 0 { set(number, port, 1) }
+                }
             }
             return
         }

@@ -1,0 +1,100 @@
+/// The distinct rows of a policy, and which prefix has which.
+struct PortRows {
+    private(set) var rows: [PortRow] = [.empty]
+    /// In the prefixes' natural order, in which a prefix comes before those it contains.
+    private(set) var prefixes: [NamedPrefix] = []
+
+    /// A prefix that bindings name.
+    struct NamedPrefix {
+        /// The prefix's bits, the first one on top.
+        let key: UInt128
+        let family: IPFamily
+        let length: UInt8
+        /// The number of its row.
+        let row: UInt32
+
+        func contains(_ record: PolicyRecord) -> Bool {
+            length <= record.length && family == record.family && (key ^ record.key).leadingZeroBitCount >= length
+        }
+    }
+
+    /// - Parameter cell: What an outcome's number becomes.
+    /// - Throws: `conflictingBindings`.
+    init(_ policy: PolicyRecords, cell: (UInt32) -> UInt32) throws(SteeringError) {
+        prefixes.reserveCapacity(policy.records.count)
+        var painter = Painter(policy)
+        var containers: [NamedPrefix] = []
+        try policy.forEachPrefix { group throws(SteeringError) in
+            let first = policy.records[group.lowerBound]
+            while let last = containers.last, !last.contains(first) { containers.removeLast() }
+            let under = containers.last?.row ?? 0
+            let row = try painter.row(of: group, over: under, cell: cell)
+            let named = NamedPrefix(key: first.key, family: first.family, length: UInt8(first.length), row: row)
+            prefixes.append(named)
+            containers.append(named)
+        }
+        rows = painter.rows
+    }
+}
+
+/// Paints bindings over rows: thousands of prefixes often have the same few, so each only once.
+private struct Painter {
+    private let policy: PolicyRecords
+    private(set) var rows: [PortRow] = [.empty]
+    private var numbers: [PortRow: UInt32] = [.empty: 0]
+    private var painted: [Work: UInt32] = [:]
+    private var groups: [[Work]: UInt64] = [:]
+
+    /// The ports, protocols and outcome of a binding, and the row below. Or a group of bindings.
+    private struct Work: Hashable {
+        let match: UInt64
+        let outcomeAndRow: UInt64
+
+        init(_ record: PolicyRecord, over row: UInt32 = 0) {
+            match = record.portsAndProtocols
+            outcomeAndRow = UInt64(record.outcome) << 32 | UInt64(row)
+        }
+
+        init(group: UInt64, over row: UInt32) {
+            match = ~group
+            outcomeAndRow = UInt64(row)
+        }
+    }
+
+    init(_ policy: PolicyRecords) { self.policy = policy }
+
+    mutating func row(
+        of group: Range<Int>, over under: UInt32, cell: (UInt32) -> UInt32
+    ) throws(SteeringError) -> UInt32 {
+        let work: Work
+        if group.count == 1 {
+            work = Work(policy.records[group.lowerBound], over: under)
+        } else {
+            try policy.refuseConflict(in: group)
+            let parts = policy.records[group].map { Work($0) }
+            let number = groups[parts] ?? UInt64(groups.count)
+            groups[parts] = number
+            work = Work(group: number, over: under)
+        }
+        if let row = painted[work] { return row }
+        let row = paint(group, over: under, cell: cell)
+        painted[work] = row
+        return row
+    }
+
+    private mutating func paint(_ group: Range<Int>, over under: UInt32, cell: (UInt32) -> UInt32) -> UInt32 {
+        // Records are in descending precedence.
+        let paints = policy.records[group].map { record in
+            PortRow.Paint(
+                ranges: policy.portSets.values[record.portSet].ranges, cell: cell(record.outcome),
+                matchesTCP: record.matches(.tcp), matchesUDP: record.matches(.udp))
+        }
+        let result = rows[Int(under)].overlaid(with: paints)
+        let row = numbers[result] ?? UInt32(rows.count)
+        if row == rows.count {
+            rows.append(result)
+            numbers[result] = row
+        }
+        return row
+    }
+}

@@ -1,0 +1,97 @@
+/// What a table of distinct values holds: labels, port sets.
+protocol TableValue: Hashable, Sendable {
+    /// The order in which the values of a table are numbered.
+    static func precedes(_ left: Self, _ right: Self) -> Bool
+}
+
+extension Label: TableValue {
+    static func precedes(_ left: Label, _ right: Label) -> Bool { left < right }
+}
+
+extension PortSet: TableValue {
+    /// Fewer ports first, as precedence has it; then as bindings are listed.
+    static func precedes(_ left: PortSet, _ right: PortSet) -> Bool {
+        let (leftCount, rightCount) = (left.count, right.count)
+        if leftCount != rightCount { return leftCount < rightCount }
+        return left.ranges.lexicographicallyPrecedes(right.ranges)
+    }
+}
+
+/// The distinct values that records name by number: sorted, and none that no record names.
+struct NumberedTable<Value: TableValue>: Hashable, Sendable {
+    private(set) var values: [Value] = []
+    /// How many records name each.
+    private(set) var uses: [Int] = []
+
+    var count: Int { values.count }
+
+    init() {}
+
+    /// Callers guarantee the order; uses are counted by the record.
+    init(sorted values: [Value]) {
+        self.values = values
+        uses = [Int](repeating: 0, count: values.count)
+    }
+
+    /// Where a value is, or would be.
+    func place(of value: Value) -> (place: Int, isThere: Bool) {
+        var low = 0, high = values.count
+        while low < high {
+            let middle = (low + high) / 2
+            if Value.precedes(values[middle], value) { low = middle + 1 } else { high = middle }
+        }
+        return (low, low < values.count && values[low] == value)
+    }
+
+    /// Adds a value; what it returns, if anything, are the new numbers of the former values.
+    mutating func insert(_ value: Value) -> [UInt32]? {
+        let (place, isThere) = place(of: value)
+        if isThere { return nil }
+        values.insert(value, at: place)
+        uses.insert(0, at: place)
+        return place == count - 1 ? nil : (0..<UInt32(count - 1)).map { $0 < place ? $0 : $0 + 1 }
+    }
+
+    /// Removes a value that is no longer used; what it returns, if anything, are the new numbers of the
+    /// former values.
+    mutating func removeIfUnused(_ number: Int) -> [UInt32]? {
+        guard uses[number] == 0 else { return nil }
+        values.remove(at: number)
+        uses.remove(at: number)
+        return number == count ? nil : (0...UInt32(count)).map { $0 <= number ? $0 : $0 - 1 }
+    }
+
+    mutating func countUse(of number: Int, by step: Int = 1) { uses[number] += step }
+}
+
+/// Gives numbers to values as they come.
+struct Numbering<Value: TableValue> {
+    private(set) var values: [Value]
+    private var numbers: [Value: UInt32]
+    /// Neighbours are often alike, and comparing costs less than hashing.
+    private var last: (value: Value, number: UInt32)?
+
+    init(_ table: NumberedTable<Value>) {
+        values = table.values
+        numbers = Dictionary(uniqueKeysWithValues: zip(values, 0...))
+    }
+
+    mutating func number(_ value: Value) -> UInt32 {
+        if let last, last.value == value { return last.number }
+        let number = numbers[value] ?? UInt32(values.count)
+        if number == UInt32(values.count) {
+            values.append(value)
+            numbers[value] = number
+        }
+        last = (value, number)
+        return number
+    }
+
+    /// The sorted table, and for each number so far the one in it.
+    func sorted() -> (table: NumberedTable<Value>, numbers: [UInt32]) {
+        let order = values.indices.sorted { Value.precedes(values[$0], values[$1]) }
+        var numbers = [UInt32](repeating: 0, count: values.count)
+        for (place, former) in order.enumerated() { numbers[former] = UInt32(place) }
+        return (NumberedTable(sorted: order.map { values[$0] }), numbers)
+    }
+}

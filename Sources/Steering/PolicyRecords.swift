@@ -1,0 +1,135 @@
+/// What a policy keeps its bindings as: sorted records, and the tables that their numbers point into.
+///
+/// A set of bindings has one form only: the tables are sorted, too, and hold nothing that no record names.
+/// So equal sets are equal integers.
+struct PolicyRecords: Hashable, Sendable {
+    private(set) var records: [PolicyRecord] = []
+    private(set) var portSets = NumberedTable<PortSet>()
+    private(set) var labels = NumberedTable<Label>()
+
+    init() {}
+
+    /// Callers guarantee the order of records and tables, and that every value is named.
+    init(sorted records: [PolicyRecord], portSets: [PortSet], labels: [Label]) {
+        self.records = records
+        self.portSets = NumberedTable(sorted: portSets)
+        self.labels = NumberedTable(sorted: labels)
+        for record in records { count(record) }
+    }
+
+    var bindings: [Binding] { records.map(binding) }
+
+    func binding(_ record: PolicyRecord) -> Binding {
+        Binding(
+            checked: record.protocols, to: record.prefix, ports: portSets.values[record.portSet],
+            outcome(record.outcome))
+    }
+
+    func outcome(_ number: UInt32) -> Outcome {
+        switch number {
+        case PolicyRecord.refuse: .refuse
+        case PolicyRecord.pass: .pass
+        default: .label(labels.values[Int(number)])
+        }
+    }
+
+    /// Calls a closure with the records of each prefix in turn; a prefix comes before those it contains.
+    func forEachPrefix(_ body: (Range<Int>) throws(SteeringError) -> Void) throws(SteeringError) {
+        var start = 0
+        while start < records.count {
+            var end = start + 1
+            while end < records.count, records[end].hasPrefix(of: records[start]) { end += 1 }
+            try body(start..<end)
+            start = end
+        }
+    }
+
+    // MARK: - Changes
+
+    mutating func insert(contentsOf bindings: some Sequence<Binding>) {
+        // Numbered as they come, then as they sort.
+        var portSetNumbers = Numbering(portSets), labelNumbers = Numbering(labels)
+        var portCounts = portSets.values.map(\.count)
+        records.reserveCapacity(records.count + bindings.underestimatedCount)
+        for binding in bindings {
+            let portSet = portSetNumbers.number(binding.ports)
+            if portSet == portCounts.count { portCounts.append(binding.ports.count) }
+            let outcome =
+                switch binding.outcome {
+                case .label(let label): labelNumbers.number(label)
+                case .refuse: PolicyRecord.refuse
+                case .pass: PolicyRecord.pass
+                }
+            records.append(
+                PolicyRecord(
+                    binding.protocols, binding.prefix, portSet: portSet, portCount: portCounts[Int(portSet)],
+                    outcome: outcome))
+        }
+        let sortedPortSets = portSetNumbers.sorted(), sortedLabels = labelNumbers.sorted()
+        renumber(portSets: sortedPortSets.numbers, labels: sortedLabels.numbers)
+        records.sort()
+        records.removeRepeats()
+        portSets = sortedPortSets.table
+        labels = sortedLabels.table
+        for record in records { count(record) }
+    }
+
+    mutating func insert(_ binding: Binding) {
+        renumber(portSets: portSets.insert(binding.ports))
+        if case .label(let label) = binding.outcome { renumber(labels: labels.insert(label)) }
+        let record = self.record(binding)!
+        let place = records.firstIndex(sorted: record)
+        if place == records.endIndex || records[place] != record {
+            records.insert(record, at: place)
+            count(record)
+        }
+    }
+
+    /// Returns whether it was there.
+    mutating func remove(_ binding: Binding) -> Bool {
+        guard let record = record(binding) else { return false }
+        let place = records.firstIndex(sorted: record)
+        guard place < records.endIndex, records[place] == record else { return false }
+        records.remove(at: place)
+        count(record, by: -1)
+        renumber(portSets: portSets.removeIfUnused(record.portSet))
+        if let label = record.label { renumber(labels: labels.removeIfUnused(label)) }
+        return true
+    }
+
+    /// The records with the numbers of other tables, which have all values of these.
+    func renumbered(portSets: [UInt32]? = nil, labels: [UInt32]? = nil) -> [PolicyRecord] {
+        records.map { record in
+            record.renumbered(
+                portSet: portSets.map { $0[record.portSet] } ?? UInt32(record.portSet),
+                outcome: labels.flatMap { labels in record.label.map { labels[$0] } } ?? record.outcome)
+        }
+    }
+
+    private mutating func renumber(portSets: [UInt32]? = nil, labels: [UInt32]? = nil) {
+        if portSets != nil || labels != nil { records = renumbered(portSets: portSets, labels: labels) }
+    }
+
+    private mutating func count(_ record: PolicyRecord, by step: Int = 1) {
+        portSets.countUse(of: record.portSet, by: step)
+        if let label = record.label { labels.countUse(of: label, by: step) }
+    }
+
+    /// Nil when a table lacks what the binding names.
+    private func record(_ binding: Binding) -> PolicyRecord? {
+        let portSet = portSets.place(of: binding.ports)
+        guard portSet.isThere else { return nil }
+        var outcome = PolicyRecord.pass
+        switch binding.outcome {
+        case .label(let label):
+            let place = labels.place(of: label)
+            guard place.isThere else { return nil }
+            outcome = UInt32(place.place)
+        case .refuse: outcome = PolicyRecord.refuse
+        case .pass: break
+        }
+        return PolicyRecord(
+            binding.protocols, binding.prefix, portSet: UInt32(portSet.place), portCount: binding.ports.count,
+            outcome: outcome)
+    }
+}
