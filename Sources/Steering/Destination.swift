@@ -49,6 +49,21 @@ struct LabelNumbers: Equatable, Sendable {
     private var free: [UInt32] = []
     private var next: UInt32 = 0
 
+    init() {}
+
+    /// Numbers that were stored; nil when one is too large or given twice.
+    init?(_ numbers: [Label: UInt32]) {
+        self.numbers = numbers
+        let taken = Set(numbers.values)
+        guard taken.count == numbers.count else { return nil }
+        guard taken.allSatisfy({ $0 < UInt32(STEERING_MAX_LABELS) }) else { return nil }
+        next = taken.max().map { $0 + 1 } ?? 0
+        free = (0..<next).filter { !taken.contains($0) }
+    }
+
+    /// Equal when all labels have equal numbers, whichever were free once.
+    static func == (left: LabelNumbers, right: LabelNumbers) -> Bool { left.numbers == right.numbers }
+
     var labels: Dictionary<Label, UInt32>.Keys { numbers.keys }
 
     subscript(label: Label) -> UInt32? { numbers[label] }

@@ -2,10 +2,18 @@
 protocol TableValue: Hashable, Sendable {
     /// The order in which the values of a table are numbered.
     static func precedes(_ left: Self, _ right: Self) -> Bool
+    /// For ``NumberIndex``.
+    var hash: UInt64 { get }
 }
 
 extension Label: TableValue {
     static func precedes(_ left: Label, _ right: Label) -> Bool { left < right }
+
+    var hash: UInt64 {
+        var hash: UInt64 = 0
+        for byte in name.utf8 { hash = hash.mixed(with: UInt64(byte)) }
+        return hash.mixed(with: 1)
+    }
 }
 
 extension PortSet: TableValue {
@@ -14,6 +22,12 @@ extension PortSet: TableValue {
         let (leftCount, rightCount) = (left.count, right.count)
         if leftCount != rightCount { return leftCount < rightCount }
         return left.ranges.lexicographicallyPrecedes(right.ranges)
+    }
+
+    var hash: UInt64 {
+        var hash: UInt64 = 0
+        for range in ranges { hash = hash.mixed(with: UInt64(range.lower) << 16 | UInt64(range.upper)) }
+        return hash.mixed(with: 1)
     }
 }
 
@@ -67,24 +81,21 @@ struct NumberedTable<Value: TableValue>: Hashable, Sendable {
 /// Gives numbers to values as they come.
 struct Numbering<Value: TableValue> {
     private(set) var values: [Value]
-    private var numbers: [Value: UInt32]
-    /// Neighbours are often alike, and comparing costs less than hashing.
-    private var last: (value: Value, number: UInt32)?
+    private var index = NumberIndex()
+    /// Neighbours are often alike.
+    private var last: Int?
 
     init(_ table: NumberedTable<Value>) {
         values = table.values
-        numbers = Dictionary(uniqueKeysWithValues: zip(values, 0...))
+        for (number, value) in values.enumerated() { _ = index.place(hash: value.hash, next: number) { _ in false } }
     }
 
     mutating func number(_ value: Value) -> UInt32 {
-        if let last, last.value == value { return last.number }
-        let number = numbers[value] ?? UInt32(values.count)
-        if number == UInt32(values.count) {
-            values.append(value)
-            numbers[value] = number
-        }
-        last = (value, number)
-        return number
+        if let last, values[last] == value { return UInt32(last) }
+        let number = index.place(hash: value.hash, next: values.count) { values[$0] == value }
+        if number == values.count { values.append(value) }
+        last = number
+        return UInt32(number)
     }
 
     /// The sorted table, and for each number so far the one in it.

@@ -57,18 +57,20 @@ struct PolicyRecord: Hashable, Comparable, Sendable {
     /// For bindings of one prefix: smaller for greater precedence, equal for equal.
     var rank: UInt64 { (match >> Self.countShift) << 1 | match >> (Self.protocolsShift + 1) & 1 }
 
+    /// Whether it is a binding, with tables of these port sets and so many labels.
+    func isValid(portCounts: [Int], labels: Int) -> Bool {
+        let unused: UInt64 = 0x1f << 58
+        return match & unused == 0 && match >> Self.protocolsShift & 3 < 3 && length <= family.bitWidth
+            && (length == 128 || key << UInt128(length) == 0)
+            && portSet < portCounts.count && portCounts[portSet] == portCount && (label ?? -1) < labels
+    }
+
     func matches(_ transport: TransportProtocol) -> Bool {
         match >> Self.protocolsShift & 3 != (transport == .tcp ? 1 : 0)
     }
 
     func hasPrefix(of other: PolicyRecord) -> Bool {
         key == other.key && (match ^ other.match) >> Self.lengthShift == 0
-    }
-
-    /// Whether the other's prefix lies in this one's.
-    func contains(_ other: PolicyRecord) -> Bool {
-        (match ^ other.match) >> Self.familyShift == 0 && length <= other.length
-            && (key ^ other.key).leadingZeroBitCount >= length
     }
 
     static func < (left: PolicyRecord, right: PolicyRecord) -> Bool {

@@ -1,12 +1,211 @@
-/// A policy as it is pinned beside the tables that were compiled from it.
+/// What is pinned beside the compiled tables: the next process reads the policy from it, and changes it.
+///
+/// Little-endian words of 64 bits:
+///
+///     header     magic and version, length in bytes, checksum of all that follows, generation, the
+///                namespace's cookie, numbers of labels, labels that bindings name, ranges, records
+///     labels     9 words each: number and options, then the name's length and bytes. Those that bindings
+///                name come first, as `PolicyRecords` numbers them; then the others
+///     ranges     of ports: lower, upper, and whether it is a port set's last
+///     records    4 words each: as in `PolicyRecord`
 struct StoredPolicy: Equatable, Sendable {
-    var generation: UInt64 = 0
-    var namespaceCookie: UInt64 = 0
-    var policy = Policy()
-    var numbers = LabelNumbers()
-    // TEMPORARY until the codec is merged
-    nonisolated(unsafe) static var memory: [[UInt8]: StoredPolicy] = [:]
-    func encoded() -> [UInt8] { let key = (0..<16).map { _ in UInt8.random(in: 0...255) }; Self.memory[key] = self; return key }
-    init(decoding bytes: [UInt8]) throws(SteeringError) { guard let s = Self.memory[bytes] else { throw .damaged("x") }; self = s }
-    init(generation: UInt64, namespaceCookie: UInt64, policy: Policy, numbers: LabelNumbers) { self.generation = generation; self.namespaceCookie = namespaceCookie; self.policy = policy; self.numbers = numbers }
+    /// Raised whenever the layout changes.
+    static let version: UInt32 = 1
+
+    var generation: UInt64
+    var namespaceCookie: UInt64
+    var policy: Policy
+    /// Has every label of the policy.
+    var numbers: LabelNumbers
+
+    private static let magic: UInt64 = 0x5354_4552  // "STER"
+    private static let headerWords = 9, labelWords = 9, recordWords = 4
+
+    init(generation: UInt64, namespaceCookie: UInt64, policy: Policy, numbers: LabelNumbers) {
+        self.generation = generation
+        self.namespaceCookie = namespaceCookie
+        self.policy = policy
+        self.numbers = numbers
+    }
+
+    // MARK: - Writing
+
+    /// The bytes to store.
+    func encoded() -> [UInt8] {
+        let bound = policy.records.labels.values
+        let labels = bound + Set(numbers.labels).subtracting(bound).sorted()
+        let rangeCount = policy.records.portSets.values.reduce(0) { $0 + $1.ranges.count }
+        var words: [UInt64] = []
+        words.reserveCapacity(
+            Self.headerWords + labels.count * Self.labelWords + rangeCount + policy.count * Self.recordWords)
+        words += [
+            Self.magic << 32 | UInt64(Self.version), 0, 0, generation, namespaceCookie,
+            UInt64(labels.count), UInt64(bound.count), UInt64(rangeCount), UInt64(policy.count),
+        ]
+        for label in labels { words += self.words(of: label) }
+        for ports in policy.records.portSets.values {
+            for (index, range) in ports.ranges.enumerated() {
+                let isLast: UInt64 = index == ports.ranges.count - 1 ? 1 : 0
+                words.append(UInt64(range.lower) | UInt64(range.upper) << 16 | isLast << 32)
+            }
+        }
+        for record in policy.records.records {
+            words.append(UInt64(truncatingIfNeeded: record.key >> 64))
+            words.append(UInt64(truncatingIfNeeded: record.key))
+            words.append(record.match)
+            words.append(UInt64(record.outcome))
+        }
+        words[1] = UInt64(words.count * 8)
+        words[2] = Self.checksum(of: words)
+        return Bytes.bytes(of: words)
+    }
+
+    private func words(of label: Label) -> [UInt64] {
+        let passes: UInt64 = policy[label].withoutSocket == .pass ? 1 : 0
+        var words = [UInt64](repeating: 0, count: Self.labelWords)
+        words[0] = UInt64(numbers[label]!) | passes << 32
+        let bytes = [UInt8(label.name.utf8.count)] + Array(label.name.utf8)
+        for (index, byte) in bytes.enumerated() {
+            words[1 + index / 8] |= UInt64(byte) << UInt64(index % 8 * 8)
+        }
+        return words
+    }
+
+    /// Of the generation and all that follows it. Tells damage, not malice: only the owner can write here.
+    static func checksum(of words: [UInt64]) -> UInt64 {
+        var hash: UInt64 = 0
+        for index in 3..<words.count { hash = hash.mixed(with: words[index]) }
+        return hash
+    }
+
+    // MARK: - Reading
+
+    /// Reads what `encoded()` wrote. What follows the length that it names is left out: maps are whole pages.
+    ///
+    /// - Throws: `newerLayout`; `damagedState` for all that `encoded()` does not write.
+    init(decoding bytes: [UInt8]) throws(SteeringError) {
+        var words = Bytes.words(of: bytes)
+        guard words.count >= Self.headerWords, words[0] >> 32 == Self.magic else {
+            throw .damaged("it does not begin like one")
+        }
+        let version = UInt32(truncatingIfNeeded: words[0])
+        guard version <= Self.version else { throw .newer(version, than: Self.version) }
+        guard version == Self.version else { throw .damaged("version \(version) never was") }
+
+        guard words[1] % 8 == 0, words[1] / 8 <= words.count else { throw .damaged("its end is missing") }
+        words.removeLast(words.count - Int(words[1] / 8))
+        guard words.count >= Self.headerWords, Self.checksum(of: words) == words[2] else {
+            throw .damaged("its checksum differs")
+        }
+        // None exceeds the number of words, so that sums stay small.
+        for count in words[5...8] where count > words.count { throw .damaged("its parts are longer than the whole") }
+        let labelCount = Int(words[5]), boundCount = Int(words[6]), rangeCount = Int(words[7])
+        let rangesAt = Self.headerWords + labelCount * Self.labelWords
+        let recordsAt = rangesAt + rangeCount
+        guard words.count == recordsAt + Int(words[8]) * Self.recordWords, boundCount <= labelCount else {
+            throw .damaged("its parts do not add up")
+        }
+
+        generation = words[3]
+        namespaceCookie = words[4]
+        let labels = try Labels(words[Self.headerWords..<rangesAt], bound: boundCount)
+        let portSets = try Self.portSets(words[rangesAt..<recordsAt])
+        let records = try Self.records(words[recordsAt...], portCounts: portSets.map(\.count), labels: boundCount)
+        let kept = PolicyRecords(sorted: records, portSets: portSets, labels: labels.bound)
+        guard !kept.portSets.uses.contains(0), !kept.labels.uses.contains(0) else {
+            throw .damaged("it keeps what no binding names")
+        }
+        policy = Policy(kept, options: labels.options)
+        numbers = labels.numbers
+    }
+
+    private struct Labels {
+        var bound: [Label] = []
+        var options: [Label: LabelOptions] = [:]
+        var numbers: LabelNumbers
+
+        init(_ words: ArraySlice<UInt64>, bound count: Int) throws(SteeringError) {
+            var labels: [Label] = []
+            var numbers: [Label: UInt32] = [:]
+            for start in stride(from: words.startIndex, to: words.endIndex, by: labelWords) {
+                let label = try Self.label(words[(start + 1)..<(start + labelWords)])
+                // Both parts are sorted.
+                if labels.count != count, let last = labels.last, last >= label {
+                    throw .damaged("its labels are not in order")
+                }
+                guard numbers[label] == nil, words[start] >> 33 == 0 else {
+                    throw .damaged("label \(label) is not one")
+                }
+                numbers[label] = UInt32(truncatingIfNeeded: words[start])
+                if words[start] >> 32 == 1 { options[label] = LabelOptions(withoutSocket: .pass) }
+                labels.append(label)
+            }
+            guard let numbers = LabelNumbers(numbers) else { throw .damaged("its labels' numbers are not theirs") }
+            self.numbers = numbers
+            bound = Array(labels[..<count])
+        }
+
+        private static func label(_ words: ArraySlice<UInt64>) throws(SteeringError) -> Label {
+            let bytes = words.flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> UInt64($0 * 8)) } }
+            let length = Int(bytes[0])
+            guard length < bytes.count, bytes[(1 + length)...].allSatisfy({ $0 == 0 }),
+                let label = try? Label(String(decoding: bytes[1..<(1 + length)], as: UTF8.self))
+            else { throw .damaged("a label's name is not one") }
+            return label
+        }
+    }
+
+    private static func portSets(_ words: ArraySlice<UInt64>) throws(SteeringError) -> [PortSet] {
+        var sets: [PortSet] = []
+        var ranges: [PortRange] = []
+        for word in words {
+            let lower = UInt16(truncatingIfNeeded: word), upper = UInt16(truncatingIfNeeded: word >> 16)
+            guard lower <= upper, word >> 33 == 0, ranges.last.map({ Int($0.upper) + 1 < Int(lower) }) ?? true else {
+                throw .damaged("a port range is out of order")
+            }
+            ranges.append(PortRange(lower...upper))
+            if word >> 32 == 1 {
+                let set = PortSet(ranges)
+                if let last = sets.last, !PortSet.precedes(last, set) {
+                    throw .damaged("its port sets are not in order")
+                }
+                sets.append(set)
+                ranges.removeAll(keepingCapacity: true)
+            }
+        }
+        guard ranges.isEmpty else { throw .damaged("a port set does not end") }
+        return sets
+    }
+
+    private static func records(
+        _ words: ArraySlice<UInt64>, portCounts: [Int], labels: Int
+    ) throws(SteeringError) -> [PolicyRecord] {
+        var records: [PolicyRecord] = []
+        records.reserveCapacity(words.count / recordWords)
+        for start in stride(from: words.startIndex, to: words.endIndex, by: recordWords) {
+            let record = PolicyRecord(
+                key: UInt128(words[start]) << 64 | UInt128(words[start + 1]), match: words[start + 2],
+                outcome: UInt32(truncatingIfNeeded: words[start + 3]))
+            guard words[start + 3] >> 32 == 0, record.isValid(portCounts: portCounts, labels: labels) else {
+                throw .damaged("a binding is not one")
+            }
+            if let last = records.last, !(last < record) { throw .damaged("its bindings are not in order") }
+            records.append(record)
+        }
+        return records
+    }
+}
+
+extension SteeringError {
+    static func damaged(_ reason: String) -> SteeringError {
+        SteeringError(
+            .damagedState,
+            "the stored policy is damaged, \(reason): unload the steering, load it anew and apply a policy")
+    }
+
+    static func newer(_ version: UInt32, than own: UInt32) -> SteeringError {
+        SteeringError(
+            .newerLayout,
+            "the stored policy has layout \(version), and this program reads up to \(own): use the newer program")
+    }
 }

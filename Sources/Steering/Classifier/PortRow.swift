@@ -1,8 +1,8 @@
 /// What happens on every port, for the addresses of one prefix: the outcome of its own bindings,
 /// where they say nothing that of the next shorter prefix, and so on.
-struct PortRow: Hashable {
+struct PortRow: Equatable {
     /// From a port up to the next span's: one cell.
-    struct Span: Hashable {
+    struct Span: Equatable {
         var start: UInt32
         var cell: UInt32
     }
@@ -14,16 +14,12 @@ struct PortRow: Hashable {
     /// The row of an address that no prefix covers.
     static let empty = PortRow(tcp: [Span(start: 0, cell: 0)], udp: [Span(start: 0, cell: 0)])
 
-    /// One number mixed of all spans: hashing them one by one costs more than painting them.
-    func hash(into hasher: inout Hasher) {
-        var mixed: UInt64 = 0
-        for spans in [tcp, udp] {
-            for span in spans {
-                mixed = (mixed ^ UInt64(span.start) << 32 ^ UInt64(span.cell)) &* 0x9e37_79b9_7f4a_7c15
-                mixed ^= mixed >> 32
-            }
-        }
-        hasher.combine(mixed)
+    /// For ``NumberIndex``.
+    var hash: UInt64 {
+        var hash: UInt64 = 0
+        for span in tcp { hash = hash.mixed(with: UInt64(span.start) << 32 | UInt64(span.cell)) }
+        for span in udp { hash = hash.mixed(with: UInt64(span.start) << 32 | UInt64(span.cell)) }
+        return hash.mixed(with: 1)
     }
 
     func spans(_ transport: TransportProtocol) -> [Span] { transport == .tcp ? tcp : udp }

@@ -11,10 +11,10 @@ struct PortRows {
         let family: IPFamily
         let length: UInt8
         /// The number of its row.
-        let row: UInt32
+        var row: UInt32
 
-        func contains(_ record: PolicyRecord) -> Bool {
-            length <= record.length && family == record.family && (key ^ record.key).leadingZeroBitCount >= length
+        func contains(_ other: NamedPrefix) -> Bool {
+            length <= other.length && family == other.family && (key ^ other.key).leadingZeroBitCount >= length
         }
     }
 
@@ -26,10 +26,9 @@ struct PortRows {
         var containers: [NamedPrefix] = []
         try policy.forEachPrefix { group throws(SteeringError) in
             let first = policy.records[group.lowerBound]
-            while let last = containers.last, !last.contains(first) { containers.removeLast() }
-            let under = containers.last?.row ?? 0
-            let row = try painter.row(of: group, over: under, cell: cell)
-            let named = NamedPrefix(key: first.key, family: first.family, length: UInt8(first.length), row: row)
+            var named = NamedPrefix(key: first.key, family: first.family, length: UInt8(first.length), row: 0)
+            while let last = containers.last, !last.contains(named) { containers.removeLast() }
+            named.row = try painter.row(of: group, over: containers.last?.row ?? 0, cell: cell)
             prefixes.append(named)
             containers.append(named)
         }
@@ -41,8 +40,9 @@ struct PortRows {
 private struct Painter {
     private let policy: PolicyRecords
     private(set) var rows: [PortRow] = [.empty]
-    private var numbers: [PortRow: UInt32] = [.empty: 0]
-    private var painted: [Work: UInt32] = [:]
+    private var rowIndex = NumberIndex()
+    private var works: [(work: Work, row: UInt32)] = []
+    private var workIndex = NumberIndex()
     private var groups: [[Work]: UInt64] = [:]
 
     /// The ports, protocols and outcome of a binding, and the row below. Or a group of bindings.
@@ -61,7 +61,10 @@ private struct Painter {
         }
     }
 
-    init(_ policy: PolicyRecords) { self.policy = policy }
+    init(_ policy: PolicyRecords) {
+        self.policy = policy
+        _ = rowIndex.place(hash: PortRow.empty.hash, next: 0) { _ in false }
+    }
 
     mutating func row(
         of group: Range<Int>, over under: UInt32, cell: (UInt32) -> UInt32
@@ -76,10 +79,10 @@ private struct Painter {
             groups[parts] = number
             work = Work(group: number, over: under)
         }
-        if let row = painted[work] { return row }
-        let row = paint(group, over: under, cell: cell)
-        painted[work] = row
-        return row
+        let hash = UInt64(0).mixed(with: work.match).mixed(with: work.outcomeAndRow)
+        let place = workIndex.place(hash: hash, next: works.count) { works[$0].work == work }
+        if place == works.count { works.append((work, paint(group, over: under, cell: cell))) }
+        return works[place].row
     }
 
     private mutating func paint(_ group: Range<Int>, over under: UInt32, cell: (UInt32) -> UInt32) -> UInt32 {
@@ -90,11 +93,8 @@ private struct Painter {
                 matchesTCP: record.matches(.tcp), matchesUDP: record.matches(.udp))
         }
         let result = rows[Int(under)].overlaid(with: paints)
-        let row = numbers[result] ?? UInt32(rows.count)
-        if row == rows.count {
-            rows.append(result)
-            numbers[result] = row
-        }
-        return row
+        let row = rowIndex.place(hash: result.hash, next: rows.count) { rows[$0] == result }
+        if row == rows.count { rows.append(result) }
+        return UInt32(row)
     }
 }

@@ -1,0 +1,20 @@
+/// Words as the bytes that are stored, and back: one copy.
+enum Bytes {
+    /// The words' bytes, little-endian.
+    static func bytes(of words: [UInt64]) -> [UInt8] {
+        (UInt64(1).littleEndian == 1 ? words : words.map(\.littleEndian)).withUnsafeBytes { Array($0) }
+    }
+
+    /// The words of little-endian bytes; bytes beyond the last whole word are left out.
+    static func words(of bytes: [UInt8]) -> [UInt64] {
+        let count = bytes.count / 8
+        let words = [UInt64](unsafeUninitializedCapacity: count) { words, initialized in
+            bytes.withUnsafeBytes {
+                UnsafeMutableRawBufferPointer(words).copyMemory(
+                    from: UnsafeRawBufferPointer(rebasing: $0[..<(count * 8)]))
+            }
+            initialized = count
+        }
+        return UInt64(1).littleEndian == 1 ? words : words.map(UInt64.init(littleEndian:))
+    }
+}
