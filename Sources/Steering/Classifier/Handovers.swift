@@ -1,0 +1,169 @@
+/// The traffic whose outcome differs between two policies.
+///
+/// For each prefix that either names: the row of the addresses that it decides, under the one and under
+/// the other. Policies share most rows, so each pair of rows is compared once.
+struct Handovers {
+    typealias Handover = PolicyDifference.Handover
+
+    private(set) var list: [Handover] = []
+
+    /// What changes for the addresses of some prefix.
+    private struct Change {
+        var protocols: ProtocolMatch
+        let ports: PortSet
+        let before: UInt32
+        let after: UInt32
+
+        /// Whether it is the same but for the protocol.
+        func isAlike(_ other: Change) -> Bool {
+            before == other.before && after == other.after && ports == other.ports
+        }
+    }
+
+    /// A prefix on the way down to the one at hand.
+    private struct Container {
+        let prefix: PortRows.NamedPrefix
+        let before: UInt32
+        let after: UInt32
+        /// The handovers of the prefix.
+        let handovers: Range<Int>
+        /// How many of its addresses lie in longer named prefixes, modulo 2^128; whether any does.
+        var covered: UInt128 = 0
+        var hasLonger = false
+
+        var isCovered: Bool { hasLonger && covered == prefix.size }
+    }
+
+    /// - Throws: `conflictingBindings`.
+    init(from former: PolicyRecords, to new: PolicyRecords) throws(SteeringError) {
+        // Cells are outcomes: 0 for none, refuse, pass, then the labels of both.
+        let labels = new.labels.union(former.labels)
+        func cell(_ outcome: UInt32, _ numbers: [UInt32]) -> UInt32 {
+            switch outcome {
+            case PolicyRecord.refuse: 1
+            case PolicyRecord.pass: 2
+            default: numbers[Int(outcome)] + 3
+            }
+        }
+        func outcome(_ cell: UInt32) -> Outcome? {
+            switch cell {
+            case 0: nil
+            case 1: .refuse
+            case 2: .pass
+            default: .label(labels.values[Int(cell) - 3])
+            }
+        }
+        let before = try PortRows(former) { cell($0, labels.others) }
+        let after = try PortRows(new) { cell($0, labels.own) }
+
+        var changes: [UInt64: [Change]] = [:]
+        var containers: [Container] = []
+        var isCovered: [Bool] = []
+        func leave(_ container: Container) {
+            if container.isCovered {
+                for handover in container.handovers { isCovered[handover] = true }
+            }
+        }
+
+        var (old, own) = (before.prefixes[...], after.prefixes[...])
+        while let prefix = PortRows.NamedPrefix.first(old.first, own.first) {
+            while let last = containers.last, !last.prefix.contains(prefix) {
+                leave(containers.removeLast())
+            }
+            var rows = containers.last.map { (before: $0.before, after: $0.after) } ?? (0, 0)
+            if let first = old.first, first.isSamePrefix(as: prefix) {
+                rows.before = first.row
+                old.removeFirst()
+            }
+            if let first = own.first, first.isSamePrefix(as: prefix) {
+                rows.after = first.row
+                own.removeFirst()
+            }
+            let pair = UInt64(rows.before) << 32 | UInt64(rows.after)
+            let found: [Change]
+            if let known = changes[pair] {
+                found = known
+            } else {
+                found = Self.changes(from: before.rows[Int(rows.before)], to: after.rows[Int(rows.after)])
+                changes[pair] = found
+            }
+            let start = list.count
+            for change in found {
+                list.append(
+                    Handover(
+                        protocols: change.protocols, prefix: prefix.prefix, ports: change.ports,
+                        before: outcome(change.before), after: outcome(change.after)))
+                isCovered.append(false)
+            }
+            if !containers.isEmpty {
+                containers[containers.count - 1].covered &+= prefix.size
+                containers[containers.count - 1].hasLonger = true
+            }
+            containers.append(
+                Container(prefix: prefix, before: rows.before, after: rows.after, handovers: start..<list.count))
+        }
+        while let last = containers.popLast() { leave(last) }
+        if isCovered.contains(true) { list = list.indices.filter { !isCovered[$0] }.map { list[$0] } }
+    }
+
+    /// What differs between two rows: ports with the same change together, and protocols.
+    private static func changes(from former: PortRow, to new: PortRow) -> [Change] {
+        if former == new { return [] }
+        let tcp = changes(.tcp, from: former, to: new)
+        let udp = changes(.udp, from: former, to: new)
+        let inBoth = tcp.filter { change in udp.contains { $0.isAlike(change) } }
+        let onlyUDP = udp.filter { change in !inBoth.contains { $0.isAlike(change) } }
+        return tcp.map { change in
+            var change = change
+            if inBoth.contains(where: { $0.isAlike(change) }) { change.protocols = .both }
+            return change
+        } + onlyUDP
+    }
+
+    private static func changes(_ transport: TransportProtocol, from former: PortRow, to new: PortRow) -> [Change] {
+        let (old, own) = (former.spans(transport), new.spans(transport))
+        var ranges: [UInt64: [PortRange]] = [:]
+        var order: [UInt64] = []
+        var (oldSpan, ownSpan) = (0, 0), start = 0
+        while start < 65_536 {
+            let oldEnd = PortRow.end(of: oldSpan, in: old), ownEnd = PortRow.end(of: ownSpan, in: own)
+            let end = min(oldEnd, ownEnd)
+            let (before, after) = (old[oldSpan].cell, own[ownSpan].cell)
+            if before != after {
+                let pair = UInt64(before) << 32 | UInt64(after)
+                if ranges[pair] == nil { order.append(pair) }
+                ranges[pair, default: []].append(PortRange(UInt16(start)...UInt16(end - 1)))
+            }
+            if oldEnd == end { oldSpan += 1 }
+            if ownEnd == end { ownSpan += 1 }
+            start = end
+        }
+        return order.map { pair in
+            Change(
+                protocols: transport == .tcp ? .tcp : .udp, ports: PortSet(ranges[pair]!),
+                before: UInt32(pair >> 32), after: UInt32(truncatingIfNeeded: pair))
+        }
+    }
+}
+
+extension PortRows.NamedPrefix {
+    fileprivate func isSamePrefix(as other: Self) -> Bool {
+        key == other.key && length == other.length && family == other.family
+    }
+
+    /// How many addresses it has, modulo 2^128: 0 for all of IPv6.
+    fileprivate var size: UInt128 { 1 << UInt128(family.bitWidth - Int(length)) }
+
+    fileprivate var prefix: IPPrefix {
+        let address = family == .ipv4 ? IPAddress(ipv4: UInt32(key >> 96)) : IPAddress(ipv6: key)
+        return IPPrefix(masking: address, length: Int(length))
+    }
+
+    /// The one that comes first in natural order.
+    fileprivate static func first(_ left: Self?, _ right: Self?) -> Self? {
+        guard let left, let right else { return left ?? right }
+        if left.family != right.family { return left.family < right.family ? left : right }
+        if left.key != right.key { return left.key < right.key ? left : right }
+        return left.length <= right.length ? left : right
+    }
+}
