@@ -86,24 +86,24 @@ struct StoredPolicy: Equatable, Sendable {
     init(decoding bytes: [UInt8]) throws(SteeringError) {
         var words = Bytes.words(of: bytes)
         guard words.count >= Self.headerWords, words[0] >> 32 == Self.magic else {
-            throw .damaged("it does not begin like one")
+            throw .damaged("the policy: it does not begin like one")
         }
         let version = UInt32(truncatingIfNeeded: words[0])
-        guard version <= Self.version else { throw .newer(version, than: Self.version) }
-        guard version == Self.version else { throw .damaged("version \(version) never was") }
+        guard version <= Self.version else { throw .newerLayout(Int(version), "the policy") }
+        guard version == Self.version else { throw .damaged("the policy: version \(version) never was") }
 
-        guard words[1] % 8 == 0, words[1] / 8 <= words.count else { throw .damaged("its end is missing") }
+        guard words[1] % 8 == 0, words[1] / 8 <= words.count else { throw .damaged("the policy: its end is missing") }
         words.removeLast(words.count - Int(words[1] / 8))
         guard words.count >= Self.headerWords, Self.checksum(of: words) == words[2] else {
-            throw .damaged("its checksum differs")
+            throw .damaged("the policy: its checksum differs")
         }
         // None exceeds the number of words, so that sums stay small.
-        for count in words[5...8] where count > words.count { throw .damaged("its parts are longer than the whole") }
+        for count in words[5...8] where count > words.count { throw .damaged("the policy: its parts are longer than the whole") }
         let labelCount = Int(words[5]), boundCount = Int(words[6]), rangeCount = Int(words[7])
         let rangesAt = Self.headerWords + labelCount * Self.labelWords
         let recordsAt = rangesAt + rangeCount
         guard words.count == recordsAt + Int(words[8]) * Self.recordWords, boundCount <= labelCount else {
-            throw .damaged("its parts do not add up")
+            throw .damaged("the policy: its parts do not add up")
         }
 
         generation = words[3]
@@ -113,7 +113,7 @@ struct StoredPolicy: Equatable, Sendable {
         let records = try Self.records(words[recordsAt...], portCounts: portSets.map(\.count), labels: boundCount)
         let kept = PolicyRecords(sorted: records, portSets: portSets, labels: labels.bound)
         guard !kept.portSets.uses.contains(0), !kept.labels.uses.contains(0) else {
-            throw .damaged("it keeps what no binding names")
+            throw .damaged("the policy: it keeps what no binding names")
         }
         policy = Policy(kept, options: labels.options)
         numbers = labels.numbers
@@ -131,16 +131,16 @@ struct StoredPolicy: Equatable, Sendable {
                 let label = try Self.label(words[(start + 1)..<(start + labelWords)])
                 // Both parts are sorted.
                 if labels.count != count, let last = labels.last, last >= label {
-                    throw .damaged("its labels are not in order")
+                    throw .damaged("the policy: its labels are not in order")
                 }
                 guard numbers[label] == nil, words[start] >> 33 == 0 else {
-                    throw .damaged("label \(label) is not one")
+                    throw .damaged("the policy: label \(label) is not one")
                 }
                 numbers[label] = UInt32(truncatingIfNeeded: words[start])
                 if words[start] >> 32 == 1 { options[label] = LabelOptions(withoutSocket: .pass) }
                 labels.append(label)
             }
-            guard let numbers = LabelNumbers(numbers) else { throw .damaged("its labels' numbers are not theirs") }
+            guard let numbers = LabelNumbers(numbers) else { throw .damaged("the policy: its labels' numbers are not theirs") }
             self.numbers = numbers
             bound = Array(labels[..<count])
         }
@@ -150,7 +150,7 @@ struct StoredPolicy: Equatable, Sendable {
             let length = Int(bytes[0])
             guard length < bytes.count, bytes[(1 + length)...].allSatisfy({ $0 == 0 }),
                 let label = try? Label(String(decoding: bytes[1..<(1 + length)], as: UTF8.self))
-            else { throw .damaged("a label's name is not one") }
+            else { throw .damaged("the policy: a label's name is not one") }
             return label
         }
     }
@@ -161,19 +161,19 @@ struct StoredPolicy: Equatable, Sendable {
         for word in words {
             let lower = UInt16(truncatingIfNeeded: word), upper = UInt16(truncatingIfNeeded: word >> 16)
             guard lower <= upper, word >> 33 == 0, ranges.last.map({ Int($0.upper) + 1 < Int(lower) }) ?? true else {
-                throw .damaged("a port range is out of order")
+                throw .damaged("the policy: a port range is out of order")
             }
             ranges.append(PortRange(lower...upper))
             if word >> 32 == 1 {
                 let set = PortSet(ranges)
                 if let last = sets.last, !PortSet.precedes(last, set) {
-                    throw .damaged("its port sets are not in order")
+                    throw .damaged("the policy: its port sets are not in order")
                 }
                 sets.append(set)
                 ranges.removeAll(keepingCapacity: true)
             }
         }
-        guard ranges.isEmpty else { throw .damaged("a port set does not end") }
+        guard ranges.isEmpty else { throw .damaged("the policy: a port set does not end") }
         return sets
     }
 
@@ -187,25 +187,11 @@ struct StoredPolicy: Equatable, Sendable {
                 key: UInt128(words[start]) << 64 | UInt128(words[start + 1]), match: words[start + 2],
                 outcome: UInt32(truncatingIfNeeded: words[start + 3]))
             guard words[start + 3] >> 32 == 0, record.isValid(portCounts: portCounts, labels: labels) else {
-                throw .damaged("a binding is not one")
+                throw .damaged("the policy: a binding is not one")
             }
-            if let last = records.last, !(last < record) { throw .damaged("its bindings are not in order") }
+            if let last = records.last, !(last < record) { throw .damaged("the policy: its bindings are not in order") }
             records.append(record)
         }
         return records
-    }
-}
-
-extension SteeringError {
-    static func damaged(_ reason: String) -> SteeringError {
-        SteeringError(
-            .damagedState,
-            "the stored policy is damaged, \(reason): unload the steering, load it anew and apply a policy")
-    }
-
-    static func newer(_ version: UInt32, than own: UInt32) -> SteeringError {
-        SteeringError(
-            .newerLayout,
-            "the stored policy has layout \(version), and this program reads up to \(own): use the newer program")
     }
 }

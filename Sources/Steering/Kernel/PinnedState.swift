@@ -95,10 +95,7 @@ struct PinnedState: Sendable {
                 "bpf_map_lookup_elem(bindings)",
                 bytes.withUnsafeMutableBytes { bpf_map_lookup_elem(map.rawValue, &key, $0.baseAddress! + index * chunk) })
         }
-        guard let length = value(UInt64.self, in: bytes[...]), length <= UInt64(bytes.count - 8) else {
-            throw .damaged("\(path) is cut short")
-        }
-        let stored = try StoredPolicy(decoding: Array(bytes[8..<8 + Int(length)]))
+        let stored = try StoredPolicy(decoding: bytes)
         guard stored.generation == generation else { throw .damaged("\(path) is of another generation") }
         return stored
     }
@@ -110,8 +107,7 @@ struct PinnedState: Sendable {
 
     /// Pins bindings in a directory.
     static func save(_ stored: StoredPolicy, in directory: String, for readers: Pins.Readers) throws(SteeringError) {
-        let encoded = stored.encoded()
-        var bytes = Steering.bytes(of: UInt64(encoded.count)) + encoded
+        var bytes = stored.encoded()
         let chunks = (bytes.count + chunk - 1) / chunk
         bytes += repeatElement(0, count: chunks * chunk - bytes.count)
         let map = csteering_create_chunks(UInt32(chunk), UInt32(chunks))
