@@ -147,6 +147,11 @@ extension SocketSteering {
         try pins.finishUpgrade()
     }
 
+    /// The kernel's number for the attached program; nil where it may not be asked.
+    var programID: UInt32? {
+        state.withLock { state in state.link.flatMap { try? LinkInfo($0).programID } }
+    }
+
     // MARK: - Keeping up with other processes
 
     /// Brings the state up to date with what other processes did.

@@ -39,7 +39,7 @@ public final class SocketSteering: Sendable {
 
     /// Where a loaded steering is pinned; nil for one that is attached to this process.
     let pins: Pins?
-    private let state: Mutex<State>
+    let state: Mutex<State>
 
     /// Loads the program and attaches it to the calling thread's network namespace.
     ///

@@ -64,6 +64,19 @@ public enum HostFacts {
         return ProcFS.text("/proc/sys/" + String(path))?.split(separator: "\n").first.map(String.init)
     }
 
+    /// The names of the interfaces of the calling thread's network namespace.
+    public static var interfaces: [String] {
+        guard let list = if_nameindex() else { return [] }
+        defer { if_freenameindex(list) }
+        var names: [String] = []
+        var next = list
+        while let name = next.pointee.if_name {
+            names.append(String(cString: name))
+            next += 1
+        }
+        return names
+    }
+
     /// The reverse-path filter that holds for packets from an interface: the stricter of its own and that
     /// of all (0 none, 1 strict, 2 loose; the greater number holds); nil where there is no such interface.
     public static func reversePathFilter(_ interface: String) -> Int? {

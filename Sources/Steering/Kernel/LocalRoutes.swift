@@ -37,14 +37,15 @@ public struct LocalRoutes: ~Copyable, Sendable {
     }
 
     /// The prefixes of a pool of which some address is not delivered here: their first and last address
-    /// and some at random are asked for.
+    /// are asked for and, unless they are many, some at random.
     ///
     /// - Throws: As ``deliver(_:)``.
     public func undelivered(in pool: PrefixPool) throws(SteeringError) -> [IPPrefix] {
         var missing: [IPPrefix] = []
+        let extra = pool.prefixes.count > 256 ? 0 : 14
         for prefix in pool.prefixes {
             let single = PrefixPool([prefix])
-            let samples = [prefix.first, prefix.last] + (0..<14).compactMap { _ in single.randomAddress() }
+            let samples = [prefix.first, prefix.last] + (0..<extra).compactMap { _ in single.randomAddress() }
             for address in samples where try !deliver(address) {
                 missing.append(prefix)
                 break

@@ -256,6 +256,28 @@ extension Pins {
         return (try? LinkInfo(link).namespaceInode) == 0 ? .ended : .loaded
     }
 
+    /// Whether nothing here can be of use: its namespace has ended, or a command was killed before there
+    /// was anything.
+    var isStale: Bool {
+        get throws(SteeringError) {
+            switch try condition() {
+            case .loaded: false
+            case .ended: true
+            case .absent: access(draft, F_OK) == 0 || access(lock, F_OK) == 0
+            }
+        }
+    }
+
+    /// Removes everything, unless someone is about to use it.
+    func removeIfStale() throws(SteeringError) {
+        let lock = try PinLock(self)
+        defer { lock.release() }
+        guard try isStale else { return }
+        try Pins.remove(directory)
+        try Pins.remove(draft)
+        lock.remove()
+    }
+
     /// Makes the draft the state, in one step.
     func publishDraft() throws(SteeringError) {
         guard rename(draft, directory) == 0 else { throw .storage("renaming", draft, errno) }

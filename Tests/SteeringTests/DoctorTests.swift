@@ -1,0 +1,134 @@
+import Glibc
+import KernelTestSupport
+import Testing
+
+@testable import Steering
+
+/// Each finding is found, and its remedy mends it.
+@Suite(.kernel)
+struct DoctorTests {
+    private func examined(_ bpffs: String, wanted: Policy? = nil) throws -> [Finding] {
+        try Doctor(try .current(), bpffs: bpffs).examine(wanted: wanted)
+    }
+
+    private func policy(_ prefixes: String...) throws -> Policy {
+        Policy(try prefixes.map { try Binding(.tcp, to: IPPrefix($0), ports: [7000], .label("web")) })
+    }
+
+    /// Runs a closure in a namespace where steering is loaded and in order: two families, one label.
+    private func withHealthy(
+        _ body: @escaping @Sendable (SocketSteering, TestSocket, String) throws -> Void
+    ) async throws {
+        try await withNetworkNamespace(routing: Flow.prefixes) {
+            let bpffs = try TestFileSystem()
+            let steering = try SocketSteering.load(into: try .current(), bpffs: bpffs.path)
+            let socket = try TestSocket(.tcp, on: SocketAddress("[::]:0"), .dualStack)
+            try steering.sockets.register(socket.socket, as: "web")
+            try steering.apply(try policy("192.0.2.0/24", "2001:db8::/64"))
+            try verify(examined(bpffs.path), is: [])
+            try body(steering, socket, bpffs.path)
+        }
+    }
+
+    /// Throws unless there is exactly one finding about a subject; returns it.
+    private func only(_ findings: [Finding], _ severity: Finding.Severity, _ subject: String) throws -> Finding {
+        let found = findings.filter { $0.subject == subject }
+        try verify(found.count == 1 && found[0].severity == severity, "\(subject): \(findings)")
+        try verify(!found[0].message.contains("\n"), found[0].message)
+        return found[0]
+    }
+
+    @Test("A steering in order has no finding; each remedy brings it there")
+    func healthy() async throws {
+        try await withHealthy { steering, _, bpffs in
+            try steering.apply(try policy("192.0.2.0/24", "198.51.100.0/24", "2001:db8:1::/64"))
+            let findings = try examined(bpffs).filter { $0.subject == "routes" }
+            try verify(findings.count, is: 2)
+            try verify(examined(bpffs).contains { $0.subject == "nonlocal_bind" && $0.severity == .note }, "nonlocal_bind")
+            for finding in findings { try shell(finding.remedy!) }
+            try verify(examined(bpffs), is: [])
+        }
+    }
+
+    @Test("What is not loaded, or nowhere to load, is said")
+    func notLoaded() async throws {
+        try await withNetworkNamespace {
+            let bpffs = try TestFileSystem()
+            try verify(only(examined(bpffs.path), .warning, "loaded").remedy, is: "steer load")
+            let readOnly = try TestFileSystem(options: "ro")
+            let finding = try only(examined(readOnly.path), .broken, "bpffs")
+            try shell(finding.remedy!)
+            try verify(examined(readOnly.path).allSatisfy { $0.subject != "bpffs" }, "mended")
+            try verify(only(examined("/run"), .broken, "bpffs").remedy, is: "mount -t bpf bpf /run")
+        }
+    }
+
+    @Test("Labels without sockets, and sockets that receive nothing, are named")
+    func sockets() async throws {
+        try await withHealthy { steering, socket, bpffs in
+            var policy = try steering.policy
+            policy.bind(try Binding(.udp, to: IPPrefix("192.0.2.0/24"), ports: [53], .label("dns")))
+            try steering.apply(policy)
+            let missing = try only(examined(bpffs), .warning, "sockets")
+            try verify(missing.message, is: "dns udp/IPv4 has bindings but no socket: its packets are refused")
+
+            try verify(shutdown(socket.descriptor, CInt(SHUT_RD)), is: 0)
+            let findings = try examined(bpffs).filter { $0.subject == "sockets" && $0.message.contains("no longer listens") }
+            try verify(findings.count, is: 2, "one a family")
+        }
+    }
+
+    @Test("Other programs are listed, and whether they decide")
+    func programs() async throws {
+        try await withHealthy { _, _, bpffs in
+            let newer = try SocketSteering.attach()
+            let finding = try only(examined(bpffs), .warning, "programs")
+            try verify(finding.message.contains("after the steering"), finding.message)
+            try shell(finding.remedy!)
+            try verify(examined(bpffs), is: [])
+            newer.detach()
+        }
+        try await withNetworkNamespace {
+            let bpffs = try TestFileSystem()
+            let older = try SocketSteering.attach()
+            _ = try SocketSteering.load(into: try .current(), bpffs: bpffs.path)
+            let finding = try only(examined(bpffs.path), .note, "programs")
+            try verify(finding.message.contains("before the steering"), finding.message)
+            older.detach()
+        }
+    }
+
+    @Test("What ended namespaces leave is found and removed; what lives stays")
+    func stalePins() async throws {
+        try await withHealthy { _, _, bpffs in
+            let files = try TestFileSystem.listing(of: bpffs)
+            try inAnotherNetworkNamespace {
+                let namespace = try NetworkNamespace.current()
+                _ = try SocketSteering.load(into: namespace, bpffs: bpffs)
+                // As the kernel leaves it.
+                DataPlane.detach(try PinnedState("\(bpffs)/steering/\(namespace.inode)", toWrite: true).link!)
+            }
+            try shell("mkdir \(bpffs)/steering/new-7")
+            let finding = try only(examined(bpffs), .warning, "pins")
+            try verify(finding.remedy, is: "steer doctor --fix")
+            try verify(try Doctor(try .current(), bpffs: bpffs).removeStalePins().count, is: 2)
+            try verify(examined(bpffs), is: [])
+            try verify(TestFileSystem.listing(of: bpffs), is: files)
+        }
+    }
+
+    @Test("A policy that should be in force is compared; a strict reverse-path filter is named")
+    func wantedAndFilter() async throws {
+        try await withHealthy { steering, _, bpffs in
+            let same = try steering.policy
+            try verify(examined(bpffs, wanted: same), is: [])
+            let other = try policy("192.0.2.0/25")
+            _ = try only(examined(bpffs, wanted: other), .warning, "policy")
+
+            try shell("ip link add v0.1 type veth peer name v1; sysctl -q -w net.ipv4.conf.v0/1.rp_filter=1")
+            let finding = try only(examined(bpffs), .note, "rp_filter")
+            try shell(finding.remedy!)
+            try verify(examined(bpffs), is: [])
+        }
+    }
+}
