@@ -8,10 +8,14 @@ let package = Package(
         .library(name: "Steering", targets: ["Steering"]),
         .library(name: "PolicyFiles", targets: ["PolicyFiles"]),
     ],
+    traits: [
+        .trait(name: "YAML", description: "PolicyFiles reads YAML beside JSON, by way of Yams"),
+        .default(enabledTraits: ["YAML"]),
+    ],
     dependencies: [
         // Only executables use it, and none is a product: whoever imports a library does not fetch it.
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
-        // Only PolicyFiles uses it.
+        // Only PolicyFiles uses it; fetched only with the trait.
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
     ],
     targets: [
@@ -28,7 +32,9 @@ let package = Package(
         .target(name: "Steering", dependencies: ["AddressPools", "CLibBPF", "CSteering"]),
 
         // Policies as files: YAML, JSON.
-        .target(name: "PolicyFiles", dependencies: ["Steering", .product(name: "Yams", package: "Yams")]),
+        .target(
+            name: "PolicyFiles",
+            dependencies: ["Steering", .product(name: "Yams", package: "Yams", condition: .when(traits: ["YAML"]))]),
 
         // The command.
         .executableTarget(

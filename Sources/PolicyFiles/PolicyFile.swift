@@ -2,7 +2,8 @@ public import Steering
 
 /// How a policy is written in a file.
 public enum PolicyFormat: String, Sendable, Hashable, CaseIterable, CustomStringConvertible {
-    /// YAML: one document without anchors, aliases and tags.
+    /// YAML: one document without anchors, aliases and tags. Needs the package's trait `YAML`, which is on
+    /// unless a dependency on the package says otherwise.
     case yaml
     /// JSON, with the same keys.
     case json

@@ -1,3 +1,4 @@
+#if YAML
 import AddressPools
 import Steering
 private import Yams
@@ -134,3 +135,13 @@ extension Position {
         for scalar in text.unicodeScalars[..<text.utf8.index(text.startIndex, offsetBy: offset)] { pass(scalar) }
     }
 }
+#else
+import Steering
+
+/// In builds without Yams.
+enum YAMLReader {
+    static func node(of bytes: [UInt8], _ text: String, in source: Source) throws(SteeringError) -> Node {
+        throw source.error(at: Position(), "this build reads no YAML: write JSON, or build with the package trait YAML")
+    }
+}
+#endif
