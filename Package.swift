@@ -17,6 +17,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
         // Only PolicyFiles uses it; fetched only with the trait.
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
+        // Only the command uses it, to serve its counters.
+        .package(url: "https://github.com/apple/swift-nio", from: "2.81.0"),
     ],
     targets: [
         // Values: addresses, prefixes, ports, pools.
@@ -41,6 +43,8 @@ let package = Package(
             name: "steer",
             dependencies: [
                 "Steering", "PolicyFiles", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
             ]),
 
         .executableTarget(

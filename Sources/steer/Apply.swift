@@ -1,0 +1,164 @@
+import ArgumentParser
+import Glibc
+import PolicyFiles
+import Steering
+
+/// What `bindings --file` writes.
+enum FileFormat: String, ExpressibleByArgument, CaseIterable {
+    case yaml, json
+
+    func text(of policy: Policy) -> String {
+        PolicyFile.write(policy, as: self == .yaml ? .yaml : .json)
+    }
+}
+
+extension PolicyFormat: ExpressibleByArgument {}
+
+struct Apply: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Put a policy file in force: all of it, or nothing.",
+        discussion: """
+            The file replaces every binding, in one step for all packets. Applying it again changes nothing.
+
+              bindings:
+                - label: web
+                  protocols: tcp                 # tcp, udp, tcp+udp
+                  prefixes: [192.0.2.0/24, 2001:db8::/64]
+                  ports: 80,443,8000-8999        # or all
+                - outcome: refuse                # or pass
+                  protocols: tcp
+                  prefixes-from: blocked.txt     # one prefix a line
+                  ports: all
+              labels:
+                web: { without-socket: pass }    # instead of refusing while no socket is registered
+
+              steer apply policy.yaml --dry-run        # what would change, and whose traffic
+              steer apply policy.yaml --load           # loads first where nothing is loaded: for boot
+              steer apply policy.yaml --watch          # and again whenever the file changes
+              steer apply bindings.json --format tubular
+            """)
+
+    @Argument(help: "The policy file; - for standard input.", completion: .file(extensions: ["yaml", "yml", "json"]))
+    var file: String
+
+    @Flag(help: "Print what would change, and change nothing.")
+    var dryRun = false
+
+    @Flag(help: "Follow the file: apply it again whenever it changes, until interrupted.")
+    var watch = false
+
+    @Flag(help: "Load first, where no steering is loaded.")
+    var load = false
+
+    @Option(help: "yaml, json, or tubular: what `tubectl load-bindings` reads. By the file's name without it.")
+    var format: PolicyFormat?
+
+    @OptionGroup var target: Target
+
+    func validate() throws {
+        if watch, dryRun { throw misuse("--watch and --dry-run exclude each other: give one of them") }
+        if watch, file == "-" { throw misuse("standard input cannot be watched: give a file") }
+    }
+
+    func run() throws {
+        if dryRun { return try showDifference() }
+        let policy = try read()
+        if load { try loadIfNeeded() }
+        let steering = try target.open(for: .changing)
+        report(try apply(policy, to: steering))
+        if watch { try follow(steering) }
+    }
+
+    private func read() throws(SteeringError) -> Policy {
+        try PolicyFile.read(contentsOf: file, format: format)
+    }
+
+    private func loadIfNeeded() throws(SteeringError) {
+        do throws(SteeringError) {
+            _ = try SocketSteering.load(into: try target.namespace(), bpffs: target.bpffs)
+        } catch {
+            guard error.code == .alreadyLoaded else { throw error }
+        }
+    }
+
+    private func apply(_ policy: Policy, to steering: SocketSteering) throws(SteeringError) -> DifferenceCount {
+        let before = try steering.policy
+        try steering.apply(policy)
+        return DifferenceCount(bindings: policy.count, changed: before != policy)
+    }
+
+    private func report(_ result: DifferenceCount) {
+        let count = "\(result.bindings) bindings in force"
+        print(target.json ? JSON.text(result) : result.changed ? count : "unchanged: \(count)")
+        fflush(nil)
+    }
+
+    private func showDifference() throws {
+        let policy = try read()
+        let difference = try policy.difference(from: try target.open(for: .reading).policy)
+        print(target.json ? JSON.text(DifferenceReport(difference)) : DifferenceReport.text(difference))
+    }
+
+    /// A file that cannot be applied leaves in force what is; it is said, and the next one is awaited.
+    private func follow(_ steering: SocketSteering) throws {
+        let watcher = PolicyFileWatcher(file)
+        while true {
+            watcher.waitForChange()
+            do throws(SteeringError) {
+                report(try apply(try read(), to: steering))
+            } catch {
+                Terminal.complain("steer: \(error.message)")
+            }
+        }
+    }
+}
+
+struct DifferenceCount: Encodable {
+    let bindings: Int
+    let changed: Bool
+}
+
+/// What applying a policy would change.
+struct DifferenceReport: Encodable {
+    struct Handover: Encodable {
+        let protocols, prefix, ports: String
+        let before, after: String
+    }
+    struct Options: Encodable {
+        let label, before, after: String
+    }
+    let added, removed: [BindingReport]
+    let labels: [Options]
+    let handovers: [Handover]
+
+    init(_ difference: PolicyDifference) {
+        added = difference.added.map(BindingReport.init)
+        removed = difference.removed.map(BindingReport.init)
+        labels = difference.changedOptions.sorted { $0.key < $1.key }.map {
+            Options(
+                label: $0.key.name, before: $0.value.before.withoutSocket.description,
+                after: $0.value.after.withoutSocket.description)
+        }
+        handovers = difference.handovers.map {
+            Handover(
+                protocols: $0.protocols.description, prefix: $0.prefix.description, ports: $0.ports.description,
+                before: Self.text($0.before), after: Self.text($0.after))
+        }
+    }
+
+    private static func text(_ outcome: Outcome?) -> String { outcome?.description ?? "not steered" }
+
+    static func text(_ difference: PolicyDifference) -> String {
+        if difference.isEmpty { return "nothing would change" }
+        var lines = difference.removed.map { Terminal.colored("- \($0)", 31) }
+        lines += difference.added.map { Terminal.colored("+ \($0)", 32) }
+        for (label, change) in difference.changedOptions.sorted(by: { $0.key < $1.key }) {
+            lines.append("~ label \(label), without a socket: \(change.before.withoutSocket) -> \(change.after.withoutSocket)")
+        }
+        lines.append(difference.handovers.isEmpty ? "no traffic changes hands" : "traffic that changes hands:")
+        lines += difference.handovers.map { change in
+            "  \(change.protocols) \(change.prefix) \(change.ports): \(text(change.before)) -> \(text(change.after))"
+        }
+        return lines.joined(separator: "\n")
+    }
+}

@@ -1,0 +1,61 @@
+import ArgumentParser
+import Steering
+
+/// A binding in JSON: either `label` or `outcome`.
+struct BindingReport: Encodable {
+    let label: String?
+    let outcome: String?
+    let protocols: String
+    let prefix: String
+    let ports: String
+
+    init(_ binding: Binding) {
+        if case .label(let name) = binding.outcome {
+            (label, outcome) = (name.description, nil)
+        } else {
+            (label, outcome) = (nil, binding.outcome.description)
+        }
+        protocols = binding.protocols.description
+        prefix = binding.prefix.description
+        ports = binding.ports.description
+    }
+}
+
+struct Bindings: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "List the bindings in force.",
+        discussion: """
+            With --file, as a policy file that `steer apply` reads.
+
+              steer bindings --label web
+              steer bindings --file yaml > policy.yaml
+              steer bindings --json | jq '.bindings[].prefix'
+            """)
+
+    @Option(help: ArgumentHelp("Only those that lead to this label.", valueName: "label"))
+    var label: String?
+
+    @Option(help: ArgumentHelp("As a policy file: yaml or json.", valueName: "format"))
+    var file: FileFormat?
+
+    @OptionGroup var target: Target
+
+    private struct Report: Encodable {
+        let bindings: [BindingReport]
+    }
+
+    func run() throws {
+        var policy = try target.open(for: .reading).policy
+        if let label {
+            let wanted = Outcome.label(try Label(label))
+            policy = Policy(policy.bindings.filter { $0.outcome == wanted }, options: policy.options)
+        }
+        if let file { return print(file.text(of: policy), terminator: "") }
+        if target.json { return print(JSON.text(Report(bindings: policy.bindings.map(BindingReport.init)))) }
+        var table = Table("PROTOCOL", "PREFIX", "PORTS", "OUTCOME")
+        for binding in policy.bindings {
+            table.add("\(binding.protocols)", "\(binding.prefix)", "\(binding.ports)", "\(binding.outcome)")
+        }
+        print(table.text())
+    }
+}

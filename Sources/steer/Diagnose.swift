@@ -1,0 +1,71 @@
+import ArgumentParser
+import PolicyFiles
+import Steering
+
+struct Diagnose: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "doctor",
+        abstract: "Look for what is wrong, and say what mends it.",
+        discussion: """
+            Exit code 0: all is well (notes apart); 1: warnings; 2: something is broken.
+
+              steer doctor
+              steer doctor --policy policy.yaml     # also: is this in force, is it routed here?
+              steer doctor --fix                    # remove what ended namespaces left in the BPF file system
+            """)
+
+    @Option(help: ArgumentHelp("A policy that should be in force.", valueName: "file"), completion: .file())
+    var policy: String?
+
+    @Flag(help: "Remove what network namespaces that have ended, and killed commands, left.")
+    var fix = false
+
+    @OptionGroup var target: Target
+
+    private struct Report: Encodable {
+        struct Item: Encodable {
+            let severity, subject, message: String
+            let remedy: String?
+        }
+        let findings: [Item]
+    }
+
+    func run() throws {
+        let wanted = try policy.map { try PolicyFile.read(contentsOf: $0) }
+        let doctor = Doctor(try target.namespace(), bpffs: target.bpffs)
+        if fix {
+            let removed = try doctor.removeStalePins()
+            if !target.json { for inode in removed { print("removed what network namespace \(inode) left") } }
+        }
+        let findings = try doctor.examine(wanted: wanted)
+        if target.json {
+            print(
+                JSON.text(
+                    Report(
+                        findings: findings.map {
+                            .init(severity: "\($0.severity)", subject: $0.subject, message: $0.message, remedy: $0.remedy)
+                        })))
+        } else {
+            for finding in findings {
+                print("\(Terminal.colored("\(finding.severity)", finding.severity.color)) [\(finding.subject)] \(finding.message)")
+                if let remedy = finding.remedy { print("    \(remedy)") }
+            }
+            if findings.isEmpty { print("all is well") }
+        }
+        switch findings.map(\.severity).max() {
+        case .broken: throw ExitCode(2)
+        case .warning: throw ExitCode(1)
+        default: break
+        }
+    }
+}
+
+extension Finding.Severity {
+    fileprivate var color: Int {
+        switch self {
+        case .note: 36
+        case .warning: 33
+        case .broken: 31
+        }
+    }
+}

@@ -1,0 +1,123 @@
+import Dispatch
+import Glibc
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import Steering
+import Synchronization
+
+/// Serves the counters over HTTP: GET and HEAD of /metrics, nothing else.
+struct MetricsServer {
+    private let steering: SocketSteering
+
+    init(_ steering: SocketSteering) { self.steering = steering }
+
+    /// Returns when the process is interrupted or terminated.
+    func serve(on address: Steering.SocketAddress) throws {
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        defer { try? group.syncShutdownGracefully() }
+        let limit = ConnectionLimit(64)
+        let bootstrap = ServerBootstrap(group: group)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelInitializer { channel in
+                guard limit.enter(until: channel.closeFuture) else { return channel.close() }
+                return channel.eventLoop.makeCompletedFuture {
+                    let pipeline = channel.pipeline.syncOperations
+                    try pipeline.addHandler(IdleStateHandler(allTimeout: .seconds(10)))
+                    try pipeline.configureHTTPServerPipeline()
+                    try pipeline.addHandler(MetricsHandler(steering))
+                }
+            }
+        let channel: any Channel
+        do {
+            channel = try bootstrap.bind(host: address.address.description, port: Int(address.port)).wait()
+        } catch let error as IOError {
+            throw SteeringError(
+                .addressUnavailable,
+                "cannot listen on \(address) (\(String(cString: strerror(error.errnoCode)))): choose another address or port")
+        }
+        print("serving http://\(channel.localAddress.map { "\($0.ipAddress ?? ""):\($0.port ?? 0)" } ?? "")/metrics")
+        fflush(nil)
+
+        let sources = [SIGINT, SIGTERM].map { number in
+            signal(number, SIG_IGN)  // The source sees it all the same.
+            let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
+            source.setEventHandler { @Sendable in channel.close(promise: nil) }
+            source.resume()
+            return source
+        }
+        try channel.closeFuture.wait()
+        for source in sources { source.cancel() }
+    }
+}
+
+/// Counts connections, on the one event loop.
+private final class ConnectionLimit: Sendable {
+    private let open = Mutex(0)
+    private let maximum: Int
+
+    init(_ maximum: Int) { self.maximum = maximum }
+
+    func enter(until closed: EventLoopFuture<Void>) -> Bool {
+        let isFree = open.withLock { open in
+            open += 1
+            return open <= maximum
+        }
+        closed.whenComplete { _ in self.open.withLock { $0 -= 1 } }
+        return isFree
+    }
+}
+
+private final class MetricsHandler: ChannelInboundHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias OutboundOut = HTTPServerResponsePart
+
+    private let steering: SocketSteering
+    private var head: HTTPRequestHead?
+
+    init(_ steering: SocketSteering) { self.steering = steering }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch unwrapInboundIn(data) {
+        case .head(let head): self.head = head
+        case .body: break
+        case .end: answer(context)
+        }
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if event is IdleStateHandler.IdleStateEvent { context.close(promise: nil) }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+
+    private func answer(_ context: ChannelHandlerContext) {
+        guard let head else { return }
+        var (status, body, type) = (HTTPResponseStatus.ok, "", "text/plain; charset=utf-8")
+        if ![.GET, .HEAD].contains(head.method) {
+            (status, body) = (.methodNotAllowed, "only GET and HEAD\n")
+        } else if head.uri.split(separator: "?").first != "/metrics" {
+            (status, body) = (.notFound, "the counters are at /metrics\n")
+        } else {
+            do throws(SteeringError) {
+                body = try MetricsText.text(of: steering)
+                type = "text/plain; version=0.0.4; charset=utf-8"
+            } catch {
+                (status, body) = (.serviceUnavailable, "\(error.message)\n")
+            }
+        }
+        var headers: HTTPHeaders = ["Content-Type": type, "Content-Length": "\(body.utf8.count)"]
+        if status == .methodNotAllowed { headers.add(name: "Allow", value: "GET, HEAD") }
+        if !head.isKeepAlive { headers.add(name: "Connection", value: "close") }
+        context.write(wrapOutboundOut(.head(.init(version: head.version, status: status, headers: headers))), promise: nil)
+        if head.method != .HEAD {
+            context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(string: body)))), promise: nil)
+        }
+        let channel = context.channel
+        context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { _ in
+            if !head.isKeepAlive { channel.close(promise: nil) }
+        }
+        self.head = nil
+    }
+}

@@ -1,0 +1,134 @@
+import ArgumentParser
+import Steering
+
+struct Register: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Register sockets as a label: they get its packets.",
+        usage: """
+            steer register LABEL --pid PID [tcp|udp [ADDRESS:PORT]] [<options>]
+            steer register LABEL [<options>]              (sockets from $LISTEN_FDS)
+            steer register --names NAME=LABEL,... [<options>]
+            """,
+        discussion: """
+            With --pid the socket is taken from a running process, which knows nothing of it: its only listening \
+            socket, or the one that is bound as given; a SO_REUSEPORT group whole. Without, from the service manager \
+            ($LISTEN_FDS, see sd_listen_fds(3)).
+
+            The socket stays its owner's, bound wherever it is. When it is closed, the label is without a socket.
+
+              steer register web --pid 4711
+              steer register web --pid 4711 tcp 127.0.0.1:8080
+              systemd-socket-activate -l 8080 steer register web
+            """)
+
+    @Argument(help: "The label, then which socket: a protocol, and where it is bound.")
+    var words: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "Labels by the names in $LISTEN_FDNAMES; a name alone is its own label.", valueName: "name=label,..."))
+    var names: String?
+
+    @Flag(help: "Take the place of the sockets that the label has.")
+    var replace = false
+
+    @OptionGroup var target: Target
+
+    func validate() throws {
+        if names == nil, words.isEmpty { throw misuse("which label? steer register LABEL --pid PID") }
+        if names != nil, !words.isEmpty { throw misuse("--names gives the labels: leave \(words[0]) out") }
+        if names != nil, target.pid != nil { throw misuse("--names is about $LISTEN_FDS, and --pid about a process: give one of them") }
+        if words.count > 3 { throw misuse("a socket is a protocol and an address with port, such as tcp 127.0.0.1:8080") }
+        if words.count > 1, target.pid == nil { throw misuse("whose socket? give --pid PID") }
+    }
+
+    func run() throws {
+        if let pid = target.pid {
+            let label = try Label(words[0])
+            let selector = try selector()
+            let steering = try target.open(for: .changing)
+            let sockets = try target.namespace().run { () throws(SteeringError) in
+                try ProcessSocket.theOne(of: pid, matching: selector)
+            }
+            try register(sockets.map { ($0.socket.rawValue, label) }, at: steering)
+            for socket in sockets { report(socket.transport, socket.boundAddress, label) }
+        } else {
+            let sockets = try activated()
+            try register(sockets, at: try target.open(for: .changing))
+            for (descriptor, label) in sockets { print("registered descriptor \(descriptor) as \(label)") }
+        }
+    }
+
+    private func register(_ sockets: [(descriptor: CInt, label: Label)], at steering: SocketSteering) throws(SteeringError) {
+        var replaced: Set<Label> = []
+        for (descriptor, label) in sockets {
+            // Members of a group stand beside the first that took the place.
+            if replace, replaced.insert(label).inserted {
+                try steering.sockets.replace(descriptor, as: label)
+            } else {
+                try steering.sockets.register(descriptor, as: label)
+            }
+        }
+    }
+
+    private func report(_ transport: TransportProtocol, _ address: SocketAddress, _ label: Label) {
+        print("registered \(transport) \(address) as \(label)")
+    }
+
+    private func selector() throws -> SocketSelector? {
+        guard words.count > 1 else { return nil }
+        let address = words.count > 2 ? try parsed { () throws(AddressError) in try SocketAddress(words[2]) } : nil
+        return SocketSelector(try transport(words[1]), address)
+    }
+
+    private func activated() throws -> [(descriptor: CInt, label: Label)] {
+        let sockets = try ActivatedSockets.all()
+        guard let names else {
+            let label = try Label(words[0])
+            return sockets.map { ($0.descriptor, label) }
+        }
+        var labels: [String: Label] = [:]
+        for pair in names.split(separator: ",", omittingEmptySubsequences: false) {
+            let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            labels[String(parts[0])] = try Label(parts.last!)
+        }
+        let chosen = sockets.compactMap { socket in
+            socket.name.flatMap { labels[$0] }.map { (socket.descriptor, $0) }
+        }
+        guard !chosen.isEmpty else {
+            let there = sockets.map { $0.name ?? "no name" }.joined(separator: ", ")
+            throw misuse("no socket in $LISTEN_FDS has one of these names; they have: \(there)")
+        }
+        return chosen
+    }
+}
+
+struct Unregister: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Take a label's sockets out.",
+        discussion: """
+            Until others are registered the label is without a socket: its packets are refused, or passed, as its \
+            options say. The sockets stay open, their connections go on.
+
+              steer unregister web
+              steer unregister web --cookie 1a2b
+            """)
+
+    @Argument(help: "The label.")
+    var label: String
+
+    @Option(help: ArgumentHelp("Only this one, by its cookie as `steer sockets` shows it.", valueName: "hex"))
+    var cookie: String?
+
+    @OptionGroup var target: Target
+
+    func run() throws {
+        let label = try Label(label)
+        let steering = try target.open(for: .changing)
+        guard let cookie else { return try steering.sockets.unregister(label) }
+        guard let registered = try steering.sockets.list().first(where: { $0.cookie.description == cookie }) else {
+            throw misuse("no registered socket has the cookie \(cookie.debugDescription): `steer sockets` lists them")
+        }
+        try steering.sockets.unregister(registered.cookie, from: label)
+    }
+}

@@ -1,0 +1,116 @@
+import ArgumentParser
+import Glibc
+import Steering
+
+struct Status: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Show each label: bindings, sockets, counters.",
+        discussion: """
+            LOOKUPS are packets whose binding leads to the label: the first ones of connections, and every datagram. \
+            MISSES found no socket, INCOMPATIBLE one that no longer listens. The rate is that of lookups.
+
+              steer status
+              steer status --watch            # every two seconds, in place
+              steer status --watch 10
+            """)
+
+    @Flag(help: "Show it again and again, in place on a terminal, until interrupted.")
+    var watch = false
+
+    @Argument(help: "Seconds between two readings with --watch.")
+    var seconds: Double = 2
+
+    @OptionGroup var target: Target
+
+    func validate() throws {
+        if !(0.1...86_400).contains(seconds) { throw misuse("the interval is 0.1 to 86,400 seconds") }
+    }
+
+    func run() throws {
+        let steering = try target.open(for: .reading)
+        var former = try Reading(steering)
+        usleep(useconds_t(min(seconds, 0.25) * 1e6))
+        while true {
+            let current = try Reading(steering)
+            let report = StatusReport(current, since: former, try owners(current.status))
+            if watch, Terminal.isOutput, !target.json { print("\u{1b}[H\u{1b}[2J", terminator: "") }
+            print(target.json ? JSON.text(report) : report.text)
+            guard watch else { return }
+            fflush(nil)
+            former = current
+            usleep(useconds_t(seconds * 1e6))
+        }
+    }
+
+    private func owners(_ status: SteeringStatus) throws -> [SocketCookie: [SocketOwner]] {
+        (try? SocketSteering.owners(of: status.labels.flatMap(\.sockets), in: try target.namespace())) ?? [:]
+    }
+}
+
+/// The status at a moment.
+struct Reading {
+    let status: SteeringStatus
+    let nanoseconds: UInt64
+
+    init(_ steering: SocketSteering) throws(SteeringError) {
+        status = try steering.status()
+        let now = Self.now()
+        nanoseconds = UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
+    }
+
+    private static func now() -> timespec {
+        var now = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &now)
+        return now
+    }
+}
+
+/// What `steer status` prints.
+struct StatusReport: Encodable {
+    struct LabelReport: Encodable {
+        let label: String
+        let bindings: Int
+        let withoutSocket: String
+        let sockets: [SocketReport]
+        let lookups, misses, incompatible: UInt64
+        let rate: Double
+    }
+    let labels: [LabelReport]
+    let bindings: Int
+    let changes, refused, passed: UInt64
+
+    init(_ reading: Reading, since former: Reading, _ owners: [SocketCookie: [SocketOwner]]) {
+        let status = reading.status
+        let seconds = Double(reading.nanoseconds - former.nanoseconds) / 1e9
+        let before = Dictionary(uniqueKeysWithValues: former.status.labels.map { ($0.label, $0.metrics.lookups) })
+        labels = status.labels.map { label in
+            let lookups = label.metrics.lookups
+            // Counters begin anew when a label does.
+            let more = before[label.label].map { lookups >= $0 ? lookups - $0 : lookups } ?? 0
+            return LabelReport(
+                label: label.label.name, bindings: label.bindings,
+                withoutSocket: label.options.withoutSocket.description,
+                sockets: label.sockets.map { SocketReport($0, owners[$0.cookie] ?? []) }, lookups: lookups,
+                misses: label.metrics.misses, incompatible: label.metrics.incompatible,
+                rate: (Double(more) / seconds * 10).rounded() / 10)
+        }
+        bindings = status.bindings
+        changes = status.changes
+        (refused, passed) = (status.metrics.refused, status.metrics.passed)
+    }
+
+    var text: String {
+        var table = Table("LABEL", "BINDINGS", "SOCKETS", "OWNER", "LOOKUPS", "MISSES", "INCOMPATIBLE", "RATE/S")
+        for label in labels {
+            let sockets = Set(label.sockets.map(\.cookie)).count
+            let owners = label.sockets.flatMap(\.owners).map { "\($0.command) (pid \($0.pid))" }
+            let distinct = owners.reduce(into: [String]()) { if !$0.contains($1) { $0.append($1) } }
+            table.add(
+                label.label, "\(label.bindings)", sockets > 0 ? "\(sockets)" : "none, \(label.withoutSocket)",
+                distinct.isEmpty ? "-" : distinct[0] + (distinct.count > 1 ? " +\(distinct.count - 1)" : ""),
+                "\(label.lookups)", "\(label.misses)", "\(label.incompatible)", "\(label.rate)")
+        }
+        return table.text() + "\n\(bindings) bindings; packets refused by a binding \(refused), passed \(passed); "
+            + "policy changed \(changes) times"
+    }
+}

@@ -1,0 +1,34 @@
+import ArgumentParser
+import Steering
+
+/// Which steering is meant.
+struct Target: ParsableArguments {
+    @Option(help: ArgumentHelp("The network namespace: a path such as /run/netns/NAME.", valueName: "path"))
+    var netns: String?
+
+    @Option(help: ArgumentHelp("The network namespace of a process.", valueName: "pid"))
+    var pid: Int32?
+
+    @Option(
+        help: ArgumentHelp("Where the BPF file system is mounted.", valueName: "path"), completion: .directory)
+    var bpffs = SocketSteering.defaultBPFFS
+
+    @Flag(help: "Print JSON, for machines.")
+    var json = false
+
+    func validate() throws {
+        if netns != nil, pid != nil { throw misuse("--netns and --pid both name a network namespace: give one of them") }
+        if let pid, pid <= 0 { throw misuse("--pid \(pid) is no process: give a number greater than 0") }
+    }
+
+    /// The namespace that is meant: the caller's own without an option.
+    func namespace() throws(SteeringError) -> NetworkNamespace {
+        if let netns { return try NetworkNamespace(path: netns) }
+        if let pid { return try NetworkNamespace(path: "/proc/\(pid)/ns/net") }
+        return try NetworkNamespace.current()
+    }
+
+    func open(for access: SocketSteering.Access) throws(SteeringError) -> SocketSteering {
+        try SocketSteering.open(try namespace(), bpffs: bpffs, for: access)
+    }
+}
