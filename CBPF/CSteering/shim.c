@@ -6,10 +6,13 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -72,6 +75,17 @@ int csteering_create_chunks(uint32_t size, uint32_t count) {
 int csteering_open_pin_to_read(const char *path) {
     LIBBPF_OPTS(bpf_obj_get_opts, options, .file_flags = BPF_F_RDONLY);
     return bpf_obj_get_opts(path, &options);
+}
+
+void csteering_keep_memory(void) {
+    const size_t huge = 2 << 20, reserve = 128 << 20;
+    mallopt(M_MMAP_THRESHOLD, 1 << 30);
+    mallopt(M_TRIM_THRESHOLD, 1 << 30);
+    mallopt(M_TOP_PAD, reserve);
+    void *volatile block = malloc(1 << 20); /* grows the heap by the reserve */
+    free(block);
+    uintptr_t end = (uintptr_t)sbrk(0), start = (end - reserve + huge) & ~(huge - 1);
+    madvise((void *)start, end - start, MADV_HUGEPAGE);
 }
 
 void csteering_publish(uint64_t *generation, uint64_t value) {

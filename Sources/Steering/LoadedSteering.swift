@@ -132,6 +132,7 @@ extension SocketSteering {
             let numbers = stored.numbers
             let tables = try Tables(stored.policy) { numbers[$0]! }
             let memory = try PolicyMemory(plane)
+            memory.resume(after: stored.generation)
             try memory.publish(tables, plane) { (generation: UInt64) throws(SteeringError) in
                 var next = stored
                 next.generation = generation
@@ -176,7 +177,8 @@ extension SocketSteering {
         }
         try Pins.remove(pins!.draft)
         if try state.pinned!.hasLeftovers(beside: state.generation) {
-            try state.memory!.recover(state.plane)
+            // Whoever left them may not have waited, and the half it freed is written next.
+            try state.plane.waitForRuns()
             try state.pinned!.dropBindings(except: state.generation)
         }
     }
@@ -201,7 +203,7 @@ extension SocketSteering.State {
     mutating func readBindings() throws(SteeringError) {
         // Each turn means that a writer was quicker.
         for _ in 0..<1000 {
-            let current = memory == nil ? try PolicyMemory.generation(plane) : memory!.generation
+            let current = try pinned!.generation(memory)
             if current == generation { return }
             guard let stored = try pinned!.bindings(current) else { continue }
             policy = stored.policy

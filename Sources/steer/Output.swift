@@ -22,23 +22,31 @@ struct Table {
 
     /// The table's lines; numbers are to the right.
     func text(onTerminal: Bool = Terminal.isOutput) -> String {
-        let widths = heading.indices.map { column in
-            ([heading] + rows).reduce(0) { max($0, $1[column].count) }
-        }
-        let isNumeric = heading.indices.map { column in
-            !rows.isEmpty && rows.allSatisfy { $0[column].allSatisfy { $0.isNumber || $0 == "." || $0 == "-" } }
-        }
-        func line(_ cells: [String]) -> String {
-            var line = ""
-            for (column, cell) in cells.enumerated() {
-                let space = String(repeating: " ", count: widths[column] - cell.count)
-                line += isNumeric[column] ? space + cell : cell + space
-                line += "  "
+        let columns = heading.indices
+        // All that stands in a table is ASCII, but for names of processes.
+        let widths = columns.map { column in rows.reduce(heading[column].utf8.count) { max($0, $1[column].utf8.count) } }
+        let isNumeric = columns.map { column in !rows.isEmpty && rows.allSatisfy { $0[column].utf8.allSatisfy(Self.isNumeric) } }
+
+        var text = ""
+        func add(_ cells: [String]) {
+            for column in columns {
+                let space = String(repeating: " ", count: widths[column] - cells[column].utf8.count)
+                let isLast = column == columns.last
+                text += isNumeric[column] ? space + cells[column] : isLast ? cells[column] : cells[column] + space
+                if !isLast { text += "  " }
             }
-            return String(line.reversed().drop { $0 == " " }.reversed())
         }
-        let first = onTerminal ? Terminal.bold(line(heading)) : line(heading)
-        return ([first] + rows.map(line)).joined(separator: "\n")
+        add(heading)
+        if onTerminal { text = Terminal.bold(text) }
+        for row in rows {
+            text += "\n"
+            add(row)
+        }
+        return text
+    }
+
+    private static func isNumeric(_ byte: UInt8) -> Bool {
+        (48...57).contains(byte) || byte == UInt8(ascii: ".") || byte == UInt8(ascii: "-")
     }
 }
 

@@ -30,6 +30,7 @@ struct Steer: ParsableCommand {
 
     static func main() {
         signal(SIGPIPE, SIG_IGN)
+        prepareMemoryForLargePolicies()
         do {
             var command = try parseAsRoot()
             try command.run()

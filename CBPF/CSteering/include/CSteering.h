@@ -49,6 +49,9 @@ int csteering_create_chunks(uint32_t size, uint32_t count);
 /// Opens what is pinned at a path for reading only: maps that may be read. Returns a descriptor, or a negative errno.
 int csteering_open_pin_to_read(const char *path);
 
+/// Makes malloc use freed memory again, and huge pages, for as long as the process lives.
+void csteering_keep_memory(void);
+
 /// Stores with release ordering, in memory that the program reads.
 void csteering_publish(uint64_t *generation, uint64_t value);
 

@@ -74,6 +74,17 @@ struct PinnedState: Sendable {
 
     // MARK: - Bindings
 
+    /// The generation in force. Those who may only read cannot map the tables, and need not: where the bindings
+    /// of one generation are pinned it is in force; while a change is under way there are two.
+    func generation(_ memory: PolicyMemory?) throws(SteeringError) -> UInt64 {
+        if let memory { return memory.generation }
+        let generations = try Pins.entries(of: directory).filter { $0.hasPrefix("bindings-") }
+        if generations.count == 1, let only = UInt64(generations[0].dropFirst("bindings-".count), radix: 16) {
+            return only
+        }
+        return try PolicyMemory.generation(plane)
+    }
+
     /// The bindings of a generation; nil when it is not there, because it has been replaced.
     func bindings(_ generation: UInt64) throws(SteeringError) -> StoredPolicy? {
         try Self.bindings(generation, in: directory)

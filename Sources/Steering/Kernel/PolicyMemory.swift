@@ -30,7 +30,7 @@ final class PolicyMemory {
     deinit { munmap(memory, MemoryLayout<steering_policy>.size) }
 
     /// Puts tables in force: all of them, in one step. When this returns, no packet is still being judged
-    /// by the former ones, and their half is free for the next.
+    /// by the former ones, and their half is free for the next. Until then it keeps its pages.
     ///
     /// - Parameter prepare: Called with the tables' generation before it is in force.
     /// - Throws: `missingCapability`, for large tables: pages are new maps, which CAP_BPF may create. The
@@ -60,14 +60,12 @@ final class PolicyMemory {
             csteering_publish(memory.pointer(to: \.generation)!, former)
             throw error
         }
-        if former & STEERING_LARGE != 0 { dropFurtherPages(half: half ^ 1, plane) }
     }
 
-    /// Frees what a change that was cut short left behind in the half that is not in force, once no run of
-    /// the program can be there.
-    func recover(_ plane: DataPlane) throws(SteeringError) {
-        try plane.waitForRuns()
-        dropFurtherPages(half: generation & UInt64(STEERING_HALF) == 0 ? 1 : 0, plane)
+    /// Goes on counting where the memory of a former program stopped. For fresh memory.
+    func resume(after former: UInt64) {
+        let step = UInt64(STEERING_GENERATION_STEP)
+        csteering_publish(memory.pointer(to: \.generation)!, (former & ~STEERING_LARGE) / step * step)
     }
 
     /// Returns what a page's number is short of its slot.
@@ -87,27 +85,32 @@ final class PolicyMemory {
             }
             try call("bpf_map_update_elem(page)", result)
         }
-        if !maps.isEmpty {
-            // One batch: the kernel waits for running programs after each write to a map of maps.
-            var slots = (1...UInt32(maps.count)).map { offset + $0 }
-            var count = UInt32(maps.count)
-            try call(
-                "bpf_map_update_batch(pages)", bpf_map_update_batch(plane[.pages], &slots, &maps, &count, nil))
+        // Pages of this half's former tables make room for one that is there, or for an empty one: the kernel
+        // deletes from maps of maps one by one only, and waits for running programs after each.
+        let former = formerPages(from: offset, plane)
+        if maps.isEmpty, former.distinct > 1 {
+            let empty = csteering_create_page()
+            if empty >= 0 { maps.append(empty) }  // Without CAP_BPF they stay: memory, nothing else.
         }
+        guard !maps.isEmpty else { return offset }
+        var slots = (1...UInt32(max(maps.count, former.count))).map { offset + $0 }
+        var values = slots.indices.map { $0 < maps.count ? maps[$0] : maps[0] }
+        var count = UInt32(slots.count)
+        // One batch, for one wait.
+        try call("bpf_map_update_batch(pages)", bpf_map_update_batch(plane[.pages], &slots, &values, &count, nil))
         return offset
     }
 
-    /// Frees the pages of the half that is no longer in force.
-    private func dropFurtherPages(half: Int, _ plane: DataPlane) {
-        var slots: [UInt32] = []
+    /// How many slots of a half hold pages, and how many different ones.
+    private func formerPages(from offset: UInt32, _ plane: DataPlane) -> (count: Int, distinct: Int) {
+        var identifiers: [UInt32] = []
         for page in 1..<UInt32(STEERING_MAX_PAGES) {
-            var slot = UInt32(half * Int(STEERING_MAX_PAGES)) + page
+            var slot = offset + page
             var identifier: UInt32 = 0
-            if bpf_map_lookup_elem(plane[.pages], &slot, &identifier) == 0 { slots.append(slot) }
+            guard bpf_map_lookup_elem(plane[.pages], &slot, &identifier) == 0 else { break }
+            identifiers.append(identifier)
         }
-        var deleted = UInt32(slots.count)
-        // Failure costs memory until the half is written again, nothing else.
-        if deleted > 0 { _ = bpf_map_delete_batch(plane[.pages], &slots, &deleted, nil) }
+        return (identifiers.count, Set(identifiers).count)
     }
 }
 
