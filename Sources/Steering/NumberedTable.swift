@@ -49,12 +49,8 @@ struct NumberedTable<Value: TableValue>: Hashable, Sendable {
 
     /// Where a value is, or would be.
     func place(of value: Value) -> (place: Int, isThere: Bool) {
-        var low = 0, high = values.count
-        while low < high {
-            let middle = (low + high) / 2
-            if Value.precedes(values[middle], value) { low = middle + 1 } else { high = middle }
-        }
-        return (low, low < values.count && values[low] == value)
+        let place = values.partitioningIndex { !Value.precedes($0, value) }
+        return (place, place < values.count && values[place] == value)
     }
 
     /// Adds a value; what it returns, if anything, are the new numbers of the former values.

@@ -32,7 +32,7 @@ public struct Policy: Sendable, Hashable {
     /// Nothing is checked here: see ``validate()``.
     public init(_ bindings: some Sequence<Binding> = [], options: [Label: LabelOptions] = [:]) {
         var records = PolicyRecords()
-        records.insert(contentsOf: bindings)
+        records.insert(contentsOf: Array(bindings))
         self.init(records, options: options)
     }
 
@@ -98,16 +98,21 @@ extension Binding {
     }
 }
 
-extension Array where Element: Comparable {
-    /// Where an element is, or would be, in a sorted array.
-    func firstIndex(sorted element: Element) -> Int {
+extension Array {
+    /// The first index from which on all elements satisfy a condition, when none before does.
+    func partitioningIndex(where condition: (Element) -> Bool) -> Int {
         var low = startIndex, high = endIndex
         while low < high {
             let middle = (low + high) / 2
-            if self[middle] < element { low = middle + 1 } else { high = middle }
+            if condition(self[middle]) { high = middle } else { low = middle + 1 }
         }
         return low
     }
+}
+
+extension Array where Element: Comparable {
+    /// Where an element is, or would be, in a sorted array.
+    func firstIndex(sorted element: Element) -> Int { partitioningIndex { $0 >= element } }
 
     /// Keeps one of each run of equal elements.
     mutating func removeRepeats() {

@@ -46,11 +46,11 @@ struct PolicyRecords: Hashable, Sendable {
 
     // MARK: - Changes
 
-    mutating func insert(contentsOf bindings: some Sequence<Binding>) {
+    mutating func insert(contentsOf bindings: [Binding]) {
         // Numbered as they come, then as they sort.
         var portSetNumbers = Numbering(portSets), labelNumbers = Numbering(labels)
         var portCounts = portSets.values.map(\.count)
-        records.reserveCapacity(records.count + bindings.underestimatedCount)
+        records.reserveCapacity(records.count + bindings.count)
         for binding in bindings {
             let portSet = portSetNumbers.number(binding.ports)
             if portSet == portCounts.count { portCounts.append(binding.ports.count) }
@@ -98,16 +98,20 @@ struct PolicyRecords: Hashable, Sendable {
     }
 
     /// The records with the numbers of other tables, which have all values of these.
-    func renumbered(portSets: [UInt32]? = nil, labels: [UInt32]? = nil) -> [PolicyRecord] {
-        records.map { record in
-            record.renumbered(
-                portSet: portSets.map { $0[record.portSet] } ?? UInt32(record.portSet),
-                outcome: labels.flatMap { labels in record.label.map { labels[$0] } } ?? record.outcome)
-        }
+    func renumbered(portSets: [UInt32], labels: [UInt32]) -> [PolicyRecord] {
+        var copy = self
+        copy.renumber(portSets: portSets, labels: labels)
+        return copy.records
     }
 
     private mutating func renumber(portSets: [UInt32]? = nil, labels: [UInt32]? = nil) {
-        if portSets != nil || labels != nil { records = renumbered(portSets: portSets, labels: labels) }
+        guard portSets != nil || labels != nil else { return }
+        for index in records.indices {
+            let record = records[index]
+            records[index] = record.renumbered(
+                portSet: portSets.map { $0[record.portSet] } ?? UInt32(record.portSet),
+                outcome: labels.flatMap { labels in record.label.map { labels[$0] } } ?? record.outcome)
+        }
     }
 
     private mutating func count(_ record: PolicyRecord, by step: Int = 1) {

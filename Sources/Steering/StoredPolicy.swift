@@ -3,11 +3,13 @@
 /// Little-endian words of 64 bits:
 ///
 ///     header     magic and version, length in bytes, checksum of all that follows, generation, the
-///                namespace's cookie, numbers of labels, labels that bindings name, ranges, records
+///                namespace's cookie, numbers of labels, labels that bindings name, ranges, IPv4 and IPv6
+///                records
 ///     labels     9 words each: number and options, then the name's length and bytes. Those that bindings
 ///                name come first, as `PolicyRecords` numbers them; then the others
 ///     ranges     of ports: lower, upper, and whether it is a port set's last
-///     records    4 words each: as in `PolicyRecord`
+///     records    as in `PolicyRecord`. IPv4: outcome and 32 bits of the key in one word, match; IPv6: both
+///                halves of the key, match, outcome
 struct StoredPolicy: Equatable, Sendable {
     /// Raised whenever the layout changes.
     static let version: UInt32 = 1
@@ -19,7 +21,7 @@ struct StoredPolicy: Equatable, Sendable {
     var numbers: LabelNumbers
 
     private static let magic: UInt64 = 0x5354_4552  // "STER"
-    private static let headerWords = 9, labelWords = 9, recordWords = 4
+    private static let headerWords = 10, labelWords = 9, ipv4Words = 2, ipv6Words = 4
 
     init(generation: UInt64, namespaceCookie: UInt64, policy: Policy, numbers: LabelNumbers) {
         self.generation = generation
@@ -35,12 +37,16 @@ struct StoredPolicy: Equatable, Sendable {
         let bound = policy.records.labels.values
         let labels = bound + Set(numbers.labels).subtracting(bound).sorted()
         let rangeCount = policy.records.portSets.values.reduce(0) { $0 + $1.ranges.count }
+        let records = policy.records.records
+        let firstIPv6 = records.partitioningIndex { $0.family == .ipv6 }
         var words: [UInt64] = []
         words.reserveCapacity(
-            Self.headerWords + labels.count * Self.labelWords + rangeCount + policy.count * Self.recordWords)
+            Self.headerWords + labels.count * Self.labelWords + rangeCount + firstIPv6 * Self.ipv4Words
+                + (records.count - firstIPv6) * Self.ipv6Words)
         words += [
             Self.magic << 32 | UInt64(Self.version), 0, 0, generation, namespaceCookie,
-            UInt64(labels.count), UInt64(bound.count), UInt64(rangeCount), UInt64(policy.count),
+            UInt64(labels.count), UInt64(bound.count), UInt64(rangeCount), UInt64(firstIPv6),
+            UInt64(records.count - firstIPv6),
         ]
         for label in labels { words += self.words(of: label) }
         for ports in policy.records.portSets.values {
@@ -49,7 +55,11 @@ struct StoredPolicy: Equatable, Sendable {
                 words.append(UInt64(range.lower) | UInt64(range.upper) << 16 | isLast << 32)
             }
         }
-        for record in policy.records.records {
+        for record in records[..<firstIPv6] {
+            words.append(UInt64(record.outcome) << 32 | UInt64(truncatingIfNeeded: record.key >> 96))
+            words.append(record.match)
+        }
+        for record in records[firstIPv6...] {
             words.append(UInt64(truncatingIfNeeded: record.key >> 64))
             words.append(UInt64(truncatingIfNeeded: record.key))
             words.append(record.match)
@@ -98,11 +108,12 @@ struct StoredPolicy: Equatable, Sendable {
             throw .damaged("the policy: its checksum differs")
         }
         // None exceeds the number of words, so that sums stay small.
-        for count in words[5...8] where count > words.count { throw .damaged("the policy: its parts are longer than the whole") }
+        for count in words[5...9] where count > words.count { throw .damaged("the policy: its parts are longer than the whole") }
         let labelCount = Int(words[5]), boundCount = Int(words[6]), rangeCount = Int(words[7])
         let rangesAt = Self.headerWords + labelCount * Self.labelWords
         let recordsAt = rangesAt + rangeCount
-        guard words.count == recordsAt + Int(words[8]) * Self.recordWords, boundCount <= labelCount else {
+        let ipv6At = recordsAt + Int(words[8]) * Self.ipv4Words
+        guard words.count == ipv6At + Int(words[9]) * Self.ipv6Words, boundCount <= labelCount else {
             throw .damaged("the policy: its parts do not add up")
         }
 
@@ -110,7 +121,8 @@ struct StoredPolicy: Equatable, Sendable {
         namespaceCookie = words[4]
         let labels = try Labels(words[Self.headerWords..<rangesAt], bound: boundCount)
         let portSets = try Self.portSets(words[rangesAt..<recordsAt])
-        let records = try Self.records(words[recordsAt...], portCounts: portSets.map(\.count), labels: boundCount)
+        let records = try Self.records(
+            words[recordsAt..<ipv6At], words[ipv6At...], portCounts: portSets.map(\.count), labels: boundCount)
         let kept = PolicyRecords(sorted: records, portSets: portSets, labels: labels.bound)
         guard !kept.portSets.uses.contains(0), !kept.labels.uses.contains(0) else {
             throw .damaged("the policy: it keeps what no binding names")
@@ -178,19 +190,22 @@ struct StoredPolicy: Equatable, Sendable {
     }
 
     private static func records(
-        _ words: ArraySlice<UInt64>, portCounts: [Int], labels: Int
+        _ ipv4: ArraySlice<UInt64>, _ ipv6: ArraySlice<UInt64>, portCounts: [Int], labels: Int
     ) throws(SteeringError) -> [PolicyRecord] {
         var records: [PolicyRecord] = []
-        records.reserveCapacity(words.count / recordWords)
-        for start in stride(from: words.startIndex, to: words.endIndex, by: recordWords) {
-            let record = PolicyRecord(
-                key: UInt128(words[start]) << 64 | UInt128(words[start + 1]), match: words[start + 2],
-                outcome: UInt32(truncatingIfNeeded: words[start + 3]))
-            guard words[start + 3] >> 32 == 0, record.isValid(portCounts: portCounts, labels: labels) else {
-                throw .damaged("the policy: a binding is not one")
-            }
+        records.reserveCapacity(ipv4.count / ipv4Words + ipv6.count / ipv6Words)
+        func append(_ key: UInt128, _ match: UInt64, _ outcome: UInt64, _ family: IPFamily) throws(SteeringError) {
+            let record = PolicyRecord(key: key, match: match, outcome: UInt32(truncatingIfNeeded: outcome))
+            guard outcome >> 32 == 0, record.family == family, record.isValid(portCounts: portCounts, labels: labels)
+            else { throw .damaged("the policy: a binding is not one") }
             if let last = records.last, !(last < record) { throw .damaged("the policy: its bindings are not in order") }
             records.append(record)
+        }
+        for at in stride(from: ipv4.startIndex, to: ipv4.endIndex, by: ipv4Words) {
+            try append(UInt128(ipv4[at]) << 96, ipv4[at + 1], ipv4[at] >> 32, .ipv4)
+        }
+        for at in stride(from: ipv6.startIndex, to: ipv6.endIndex, by: ipv6Words) {
+            try append(UInt128(ipv6[at]) << 64 | UInt128(ipv6[at + 1]), ipv6[at + 2], ipv6[at + 3], .ipv6)
         }
         return records
     }

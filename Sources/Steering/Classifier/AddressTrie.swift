@@ -18,7 +18,7 @@ struct AddressTrie {
         self.prefixes = prefixes
         self.leaves = leaves
         depth = Int(family == .ipv4 ? STEERING_IPV4_DEPTH : STEERING_IPV6_DEPTH)
-        let firstIPv6 = prefixes.firstIndex { $0.family == .ipv6 } ?? prefixes.count
+        let firstIPv6 = prefixes.partitioningIndex { $0.family == .ipv6 }
         self.family = family == .ipv4 ? 0..<firstIPv6 : firstIPv6..<prefixes.count
     }
 
@@ -40,13 +40,14 @@ struct AddressTrie {
         }
         let lower = node(items, taken: taken, steps: depth, inherited: inherited, &writer)
         let isFinal = lower == 0 || lower & STEERING_LEAF != 0
-        return isFinal ? lower : cell(kind: STEERING_LOWER, writer.row([lower]))
+        return isFinal ? lower : cell(kind: STEERING_LOWER, writer.row([lower][...]))
     }
 
     private func node(
         _ items: Range<Int>, taken: Int, steps: Int, inherited: UInt32, _ writer: inout TableWriter
     ) -> UInt32 {
         guard !items.isEmpty, !writer.isFull else { return inherited }
+        if items.count == 1, let skip = skip(to: prefixes[items.lowerBound], taken, inherited, &writer) { return skip }
         // The first item is the shortest of those whose further bits are all zero, so none ends earlier.
         let first = prefixes[items.lowerBound], last = prefixes[items.upperBound - 1]
         let end = taken < Self.half ? Self.half : 2 * Self.half
@@ -77,13 +78,25 @@ struct AddressTrie {
         return writer.finish(branch)
     }
 
+    /// The entry for a single prefix that one skip leads to: the usual case, in short.
+    private func skip(
+        to item: PortRows.NamedPrefix, _ taken: Int, _ inherited: UInt32, _ writer: inout TableWriter
+    ) -> UInt32? {
+        let bits = Int(item.length) - taken
+        let end = taken < Self.half ? Self.half : 2 * Self.half
+        guard bits >= 3, bits <= Int(STEERING_MAX_SKIP), Int(item.length) <= end else { return nil }
+        let leaf = leaves[Int(item.row)]
+        if leaf == inherited { return inherited }
+        return writer.skip(item.key.bits(bits, after: taken), bits: bits, then: leaf, otherwise: inherited)
+    }
+
     /// Fills the entries of a branch. A prefix comes before those it contains, so each entry holds what
     /// it inherits when the longer prefixes below it are reached.
     private func fill(
         from place: Int, with items: Range<Int>, taken: Int, bits: Int, steps: Int, _ writer: inout TableWriter
     ) {
         var at = items.lowerBound
-        while at < items.upperBound {
+        while at < items.upperBound, !writer.isFull {
             let item = prefixes[at]
             let slot = place + Int(item.key.bits(bits, after: taken))
             let below = taken + bits

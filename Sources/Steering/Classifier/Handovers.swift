@@ -122,26 +122,24 @@ struct Handovers {
 
     private static func changes(_ transport: TransportProtocol, from former: PortRow, to new: PortRow) -> [Change] {
         let (old, own) = (former.spans(transport), new.spans(transport))
-        var ranges: [UInt64: [PortRange]] = [:]
-        var order: [UInt64] = []
+        var changes: [(before: UInt32, after: UInt32, ranges: [PortRange])] = []
         var (oldSpan, ownSpan) = (0, 0), start = 0
         while start < 65_536 {
             let oldEnd = PortRow.end(of: oldSpan, in: old), ownEnd = PortRow.end(of: ownSpan, in: own)
             let end = min(oldEnd, ownEnd)
             let (before, after) = (old[oldSpan].cell, own[ownSpan].cell)
             if before != after {
-                let pair = UInt64(before) << 32 | UInt64(after)
-                if ranges[pair] == nil { order.append(pair) }
-                ranges[pair, default: []].append(PortRange(UInt16(start)...UInt16(end - 1)))
+                let place = changes.firstIndex { $0.before == before && $0.after == after } ?? changes.count
+                if place == changes.count { changes.append((before, after, [])) }
+                changes[place].ranges.append(PortRange(UInt16(start)...UInt16(end - 1)))
             }
             if oldEnd == end { oldSpan += 1 }
             if ownEnd == end { ownSpan += 1 }
             start = end
         }
-        return order.map { pair in
-            Change(
-                protocols: transport == .tcp ? .tcp : .udp, ports: PortSet(ranges[pair]!),
-                before: UInt32(pair >> 32), after: UInt32(truncatingIfNeeded: pair))
+        let protocols: ProtocolMatch = transport == .tcp ? .tcp : .udp
+        return changes.map {
+            Change(protocols: protocols, ports: PortSet($0.ranges), before: $0.before, after: $0.after)
         }
     }
 }

@@ -7,8 +7,8 @@ struct PortClasses {
     let pieces: [[(start: Int, portClass: Int)]]
     /// How many classes there are.
     private(set) var count = 1
-    /// A row's cells, one for each class.
-    let rows: [[UInt32]]
+    /// The cells of all rows, one for each class.
+    private var cells: [UInt32] = []
 
     /// Beyond this many cells the cross product is not worth computing.
     static let limit = 1 << 20
@@ -21,20 +21,22 @@ struct PortClasses {
         let pieceCount = starts[0].count + starts[1].count
         guard rows.count * pieceCount <= Self.limit else { return nil }
 
+        // The cells of all rows, one for each piece.
+        var spread: [UInt32] = []
+        spread.reserveCapacity(rows.count * pieceCount)
         var classes = [Int](repeating: 0, count: pieceCount)
-        var cells = [UInt32](repeating: 0, count: pieceCount)
         for row in rows {
-            Self.spread(row, over: starts, into: &cells)
-            count = Self.split(&classes, count, by: cells)
+            Self.spread(row, over: starts, onto: &spread)
+            count = Self.split(&classes, count, by: spread[(spread.count - pieceCount)...])
         }
-
         guard count <= 1 << 16 else { return nil }
-        let (count, classOfPiece) = (count, classes)
-        self.rows = rows.map { row in
-            Self.spread(row, over: starts, into: &cells)
-            var byClass = [UInt32](repeating: 0, count: count)
-            for piece in 0..<pieceCount { byClass[classOfPiece[piece]] = cells[piece] }
-            return byClass
+
+        // Any piece of a class has the cells of all; class 0 may have none.
+        var pieceOfClass = [Int?](repeating: nil, count: count)
+        for (piece, portClass) in classes.enumerated() { pieceOfClass[portClass] = piece }
+        cells.reserveCapacity(rows.count * count)
+        for first in stride(from: 0, to: spread.count, by: pieceCount) {
+            for piece in pieceOfClass { cells.append(piece.map { spread[first + $0] } ?? 0) }
         }
         pieces = [
             zip(starts[0], classes).map { ($0, $1) },
@@ -42,13 +44,16 @@ struct PortClasses {
         ]
     }
 
+    /// A row's cells, one for each class.
+    func cells(ofRow row: Int) -> ArraySlice<UInt32> { cells[row * count..<(row + 1) * count] }
+
     private struct Pair: Hashable {
         let portClass: Int
         let cell: UInt32
     }
 
     /// A row splits the classes that it tells apart. Most rows tell none apart that others did not.
-    private static func split(_ classes: inout [Int], _ count: Int, by cells: [UInt32]) -> Int {
+    private static func split(_ classes: inout [Int], _ count: Int, by cells: ArraySlice<UInt32>) -> Int {
         var cellOfClass = [UInt32?](repeating: nil, count: count)
         cellOfClass[0] = 0
         var isSplit = false
@@ -63,7 +68,7 @@ struct PortClasses {
 
         var split: [Pair: Int] = [Pair(portClass: 0, cell: 0): 0]
         for piece in classes.indices {
-            let pair = Pair(portClass: classes[piece], cell: cells[piece])
+            let pair = Pair(portClass: classes[piece], cell: cells[cells.startIndex + piece])
             let portClass = split[pair] ?? split.count
             split[pair] = portClass
             classes[piece] = portClass
@@ -84,15 +89,13 @@ struct PortClasses {
         return starts
     }
 
-    private static func spread(_ row: PortRow, over starts: [[Int]], into cells: inout [UInt32]) {
-        var piece = 0
+    private static func spread(_ row: PortRow, over starts: [[Int]], onto cells: inout [UInt32]) {
         for (transport, starts) in zip(TransportProtocol.allCases, starts) {
             let spans = row.spans(transport)
             var span = 0
             for start in starts {
                 if span + 1 < spans.count, spans[span + 1].start <= start { span += 1 }
-                cells[piece] = spans[span].cell
-                piece += 1
+                cells.append(spans[span].cell)
             }
         }
     }

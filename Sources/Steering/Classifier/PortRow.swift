@@ -40,13 +40,17 @@ struct PortRow: Equatable {
         let matchesUDP: Bool
     }
 
+    /// This row with the only binding of a longer prefix on top: the usual case.
+    func overlaid(with paint: Paint) -> PortRow {
+        let painted = paint.matchesTCP ? Self.paint(paint, over: tcp) : tcp
+        if paint.matchesTCP && paint.matchesUDP && tcp == udp { return PortRow(tcp: painted, udp: painted) }
+        return PortRow(tcp: painted, udp: paint.matchesUDP ? Self.paint(paint, over: udp) : udp)
+    }
+
     /// This row with the bindings of one longer prefix on top, in descending precedence.
     func overlaid(with paints: [Paint]) -> PortRow {
         let own = paints.filter(\.matchesTCP)
         let tcp = own.isEmpty ? tcp : Self.paint(own, over: tcp)
-        if self.tcp == self.udp, paints.allSatisfy({ $0.matchesTCP && $0.matchesUDP }) {
-            return PortRow(tcp: tcp, udp: tcp)
-        }
         let other = paints.filter(\.matchesUDP)
         return PortRow(tcp: tcp, udp: other.isEmpty ? udp : Self.paint(other, over: udp))
     }
@@ -54,7 +58,6 @@ struct PortRow: Equatable {
     /// Paints in descending precedence, each port once: `next` leads from a painted piece to the first
     /// unpainted one behind it, so that many nested ranges cost no more than as many disjoint ones.
     private static func paint(_ paints: [Paint], over spans: [Span]) -> [Span] {
-        if paints.count == 1 { return paint(paints[0], over: spans) }
         var starts = spans.map { Int($0.start) }
         for paint in paints {
             for range in paint.ranges {
@@ -97,7 +100,7 @@ struct PortRow: Equatable {
         return merged
     }
 
-    /// One binding, the usual case: one pass over spans and ranges.
+    /// One binding: one pass over spans and ranges.
     private static func paint(_ paint: Paint, over spans: [Span]) -> [Span] {
         var merged: [Span] = []
         merged.reserveCapacity(spans.count + 2 * paint.ranges.count)

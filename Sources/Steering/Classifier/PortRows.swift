@@ -86,13 +86,16 @@ private struct Painter {
     }
 
     private mutating func paint(_ group: Range<Int>, over under: UInt32, cell: (UInt32) -> UInt32) -> UInt32 {
-        // Records are in descending precedence.
-        let paints = policy.records[group].map { record in
+        func paint(_ record: PolicyRecord) -> PortRow.Paint {
             PortRow.Paint(
                 ranges: policy.portSets.values[record.portSet].ranges, cell: cell(record.outcome),
                 matchesTCP: record.matches(.tcp), matchesUDP: record.matches(.udp))
         }
-        let result = rows[Int(under)].overlaid(with: paints)
+        // Records are in descending precedence.
+        let result =
+            group.count == 1
+            ? rows[Int(under)].overlaid(with: paint(policy.records[group.lowerBound]))
+            : rows[Int(under)].overlaid(with: policy.records[group].map(paint))
         let row = rowIndex.place(hash: result.hash, next: rows.count) { rows[$0] == result }
         if row == rows.count { rows.append(result) }
         return UInt32(row)

@@ -14,7 +14,8 @@ struct TableWriter {
     init(large: Bool) {
         limit = large ? Self.pageWords * Int(STEERING_MAX_PAGES) : Self.pageWords
         words = [UInt32](repeating: 0, count: large ? Self.pageWords : Int(STEERING_NODES_AT))
-        words.reserveCapacity(Self.pageWords)
+        // Memory that is not touched costs nothing; growing copies.
+        words.reserveCapacity(large ? 8 * Self.pageWords : Self.pageWords)
     }
 
     /// A branch that takes `bits` bits, written before what it leads to.
@@ -45,11 +46,12 @@ struct TableWriter {
         return first
     }
 
-    /// The entry for a branch with known entries.
-    mutating func branch(_ entries: [UInt32], bits: Int) -> UInt32 {
-        guard let place = makeNode(count: entries.count) else { return 0 }
+    /// A branch with known entries; nil when there is no room.
+    mutating func branch(_ entries: [UInt32], bits: Int) -> Branch? {
+        let mark = words.count
+        guard let place = makeNode(count: entries.count) else { return nil }
         words.append(contentsOf: entries)
-        return Self.entry(at: place, bits: bits)
+        return Branch(mark: mark, place: place, bits: bits)
     }
 
     /// The entry for a skip: the next `bits` bits must have a value.
@@ -62,18 +64,17 @@ struct TableWriter {
     }
 
     /// The word at which a row begins.
-    mutating func row(_ cells: [UInt32]) -> UInt32 {
+    mutating func row(_ cells: ArraySlice<UInt32>) -> UInt32 {
         guard hasRoom(words.count + cells.count) else { return 0 }
         words.append(contentsOf: cells)
         return UInt32(words.count - cells.count)
     }
 
     /// The first page, and the others: whole ones.
-    consuming func pages() -> (first: [UInt32], further: [UInt32]) {
+    consuming func pages() -> (first: ArraySlice<UInt32>, further: ArraySlice<UInt32>) {
         let count = (words.count + Self.pageWords - 1) / Self.pageWords * Self.pageWords
         words.append(contentsOf: [UInt32](repeating: 0, count: count - words.count))
-        if count == Self.pageWords { return (words, []) }
-        return (Array(words[..<Self.pageWords]), Array(words[Self.pageWords...]))
+        return (words[..<Self.pageWords], words[Self.pageWords...])
     }
 
     private static func entry(at place: Int, bits: Int) -> UInt32 {

@@ -3,9 +3,9 @@ import CSteering
 /// A policy compiled into the words that the program reads.
 package struct Tables: Sendable {
     /// The first page.
-    package let first: [UInt32]
+    package let first: ArraySlice<UInt32>
     /// Nodes and rows that do not fit into it: whole pages.
-    package let further: [UInt32]
+    package let further: ArraySlice<UInt32>
 
     package var isLarge: Bool { !further.isEmpty }
     /// Further pages.
@@ -78,7 +78,8 @@ package struct Tables: Sendable {
         _ rows: [PortRow], _ classes: PortClasses?, _ writer: inout TableWriter
     ) -> [UInt32] {
         if let classes {
-            return classes.rows.map { cells in
+            return rows.indices.map { row in
+                let cells = classes.cells(ofRow: row)
                 // Many policies bind the same ports everywhere: then the address decides alone.
                 if cells.dropFirst().allSatisfy({ $0 == cells.last }) { return cells.last! }
                 return cell(kind: STEERING_ROW, writer.row(cells))
