@@ -33,6 +33,27 @@ struct PolicyTests {
         }
     }
 
+    @Test("However it came about, a policy of the same bindings is the same")
+    func oneForm() {
+        var policies = RandomPolicies(seed: 12, labels: ["a", "b", "c", "d"])
+        for _ in 0..<100 {
+            let start = policies.policy(bindings: 12), more = policies.policy(bindings: 12)
+            var policy = start
+            var expected = Set(start.bindings)
+            for binding in (start.bindings + more.bindings).shuffled(using: &policies.random) {
+                if Bool.random(using: &policies.random) {
+                    policy.bind(binding)
+                    expected.insert(binding)
+                } else {
+                    #expect(policy.unbind(binding) == (expected.remove(binding) != nil))
+                }
+                #expect(policy.bindings == expected.sorted() && policy.count == expected.count)
+            }
+            let anew = Policy(expected, options: start.options)
+            #expect(policy == anew && policy.hashValue == anew.hashValue && policy.labels == anew.labels)
+        }
+    }
+
     @Test("Default options are none, so that setting them changes nothing")
     func defaultOptions() {
         var policy = Policy()
