@@ -193,7 +193,8 @@ struct StoredPolicy: Equatable, Sendable {
         _ ipv4: ArraySlice<UInt64>, _ ipv6: ArraySlice<UInt64>, portCounts: [Int], labels: Int
     ) throws(SteeringError) -> [PolicyRecord] {
         var records: [PolicyRecord] = []
-        records.reserveCapacity(ipv4.count / ipv4Words + ipv6.count / ipv6Words)
+        // And some, or the first that is added copies them all.
+        records.reserveCapacity(ipv4.count / ipv4Words + ipv6.count / ipv6Words + 64)
         func append(_ key: UInt128, _ match: UInt64, _ outcome: UInt64, _ family: IPFamily) throws(SteeringError) {
             let record = PolicyRecord(key: key, match: match, outcome: UInt32(truncatingIfNeeded: outcome))
             guard outcome >> 32 == 0, record.family == family, record.isValid(portCounts: portCounts, labels: labels)
