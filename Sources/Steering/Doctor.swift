@@ -89,7 +89,9 @@ public struct Doctor: ~Copyable, Sendable {
                 Finding(.broken, "kernel", "Linux \(version) has no sk_lookup", remedy: "boot Linux 5.9 or newer"))
         } else if version < KernelVersion(5, 16) {
             findings.append(
-                Finding(.note, "kernel", "Linux \(version) cannot exchange directories, which `steer upgrade` needs (5.16)"))
+                Finding(
+                    .note, "kernel", "Linux \(version) cannot exchange directories, which `steer upgrade` needs (5.16)")
+            )
         }
         if let options = HostFacts.kernelOptions() {
             // Either of the last two will do: one became the other.
@@ -188,7 +190,8 @@ public struct Doctor: ~Copyable, Sendable {
                         : "\(name) was attached after the steering, so it decides where both select a socket",
                     remedy: program.linkID.map { "bpftool link detach id \($0)" })
             }
-            return Finding(.note, "programs", "\(name) was attached before the steering, which decides where both select a socket")
+            return Finding(
+                .note, "programs", "\(name) was attached before the steering, which decides where both select a socket")
         }
     }
 
@@ -267,7 +270,8 @@ public struct Doctor: ~Copyable, Sendable {
                 Finding(
                     .note, "rp_filter",
                     "\(looked.strict.joined(separator: ", ")) drops packets whose answer would leave by another interface, before steering sees them",
-                    remedy: "sysctl -w \(looked.strict.map { "net.ipv4.conf.\($0.replacing(".", with: "/")).rp_filter=2" }.joined(separator: " "))"
+                    remedy:
+                        "sysctl -w \(looked.strict.map { "net.ipv4.conf.\($0.replacing(".", with: "/")).rp_filter=2" }.joined(separator: " "))"
                 ))
         }
         return findings

@@ -170,7 +170,8 @@ extension SocketSteering {
         let address = packet.destination.address
         if !surroundings.isDelivered {
             caveats.append(
-                "\(address) is not routed to this host, so no packet to it gets here: ip route add local \(address) dev lo")
+                "\(address) is not routed to this host, so no packet to it gets here: ip route add local \(address) dev lo"
+            )
         }
         if let receiver = surroundings.receiver {
             if receiver.isConnected {
@@ -179,7 +180,8 @@ extension SocketSteering {
                 !sockets.contains(where: { $0.cookie == receiver.cookie || $0.boundAddress == receiver.localAddress })
             {
                 caveats.append(
-                    "another sk_lookup program, attached after this one, decides: `bpftool link list` shows which are attached")
+                    "another sk_lookup program, attached after this one, decides: `bpftool link list` shows which are attached"
+                )
             }
         }
         return caveats

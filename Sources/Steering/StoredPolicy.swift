@@ -1,3 +1,5 @@
+import CSteering
+
 /// What is pinned beside the compiled tables: the next process reads the policy from it, and changes it.
 ///
 /// Little-endian words of 64 bits:
@@ -10,9 +12,11 @@
 ///     ranges     of ports: lower, upper, and whether it is a port set's last
 ///     records    as in `PolicyRecord`. IPv4: outcome and 32 bits of the key in one word, match; IPv6: both
 ///                halves of the key, match, outcome
+///
+/// Layout 1 had one number of records, and all of them as IPv6 has them; it is still read.
 struct StoredPolicy: Equatable, Sendable {
-    /// Raised whenever the layout changes.
-    static let version: UInt32 = 1
+    /// The layout that is written.
+    static let version = UInt32(STEERING_ABI_VERSION)
 
     var generation: UInt64
     var namespaceCookie: UInt64
@@ -95,34 +99,40 @@ struct StoredPolicy: Equatable, Sendable {
     /// - Throws: `newerLayout`; `damagedState` for all that `encoded()` does not write.
     init(decoding bytes: [UInt8]) throws(SteeringError) {
         var words = Bytes.words(of: bytes)
-        guard words.count >= Self.headerWords, words[0] >> 32 == Self.magic else {
+        guard words.count >= Self.headerWords - 1, words[0] >> 32 == Self.magic else {
             throw .damaged("the policy: it does not begin like one")
         }
         let version = UInt32(truncatingIfNeeded: words[0])
         guard version <= Self.version else { throw .newerLayout(Int(version), "the policy") }
-        guard version == Self.version else { throw .damaged("the policy: version \(version) never was") }
+        guard version >= 1 else { throw .damaged("the policy: version \(version) never was") }
+        let isFirst = version == 1
 
         guard words[1] % 8 == 0, words[1] / 8 <= words.count else { throw .damaged("the policy: its end is missing") }
         words.removeLast(words.count - Int(words[1] / 8))
-        guard words.count >= Self.headerWords, Self.checksum(of: words) == words[2] else {
+        guard words.count >= Self.headerWords - (isFirst ? 1 : 0), Self.checksum(of: words) == words[2] else {
             throw .damaged("the policy: its checksum differs")
         }
         // None exceeds the number of words, so that sums stay small.
-        for count in words[5...9] where count > words.count { throw .damaged("the policy: its parts are longer than the whole") }
-        let labelCount = Int(words[5]), boundCount = Int(words[6]), rangeCount = Int(words[7])
-        let rangesAt = Self.headerWords + labelCount * Self.labelWords
+        let counts = words[5..<Self.headerWords - (isFirst ? 1 : 0)].map { Int(clamping: $0) }
+        guard counts.allSatisfy({ $0 <= words.count }) else {
+            throw .damaged("the policy: its parts are longer than the whole")
+        }
+        let (labelCount, boundCount, rangeCount) = (counts[0], counts[1], counts[2])
+        let labelsAt = 5 + counts.count
+        let rangesAt = labelsAt + labelCount * Self.labelWords
         let recordsAt = rangesAt + rangeCount
-        let ipv6At = recordsAt + Int(words[8]) * Self.ipv4Words
-        guard words.count == ipv6At + Int(words[9]) * Self.ipv6Words, boundCount <= labelCount else {
+        let wideAt = isFirst ? recordsAt : recordsAt + counts[3] * Self.ipv4Words
+        guard words.count == wideAt + counts.last! * Self.ipv6Words, boundCount <= labelCount else {
             throw .damaged("the policy: its parts do not add up")
         }
 
         generation = words[3]
         namespaceCookie = words[4]
-        let labels = try Labels(words[Self.headerWords..<rangesAt], bound: boundCount)
+        let labels = try Labels(words[labelsAt..<rangesAt], bound: boundCount)
         let portSets = try Self.portSets(words[rangesAt..<recordsAt])
         let records = try Self.records(
-            words[recordsAt..<ipv6At], words[ipv6At...], portCounts: portSets.map(\.count), labels: boundCount)
+            words[recordsAt..<wideAt], words[wideAt...], isFirst: isFirst, portCounts: portSets.map(\.count),
+            labels: boundCount)
         let kept = PolicyRecords(sorted: records, portSets: portSets, labels: labels.bound)
         guard !kept.portSets.uses.contains(0), !kept.labels.uses.contains(0) else {
             throw .damaged("the policy: it keeps what no binding names")
@@ -152,7 +162,9 @@ struct StoredPolicy: Equatable, Sendable {
                 if words[start] >> 32 == 1 { options[label] = LabelOptions(withoutSocket: .pass) }
                 labels.append(label)
             }
-            guard let numbers = LabelNumbers(numbers) else { throw .damaged("the policy: its labels' numbers are not theirs") }
+            guard let numbers = LabelNumbers(numbers) else {
+                throw .damaged("the policy: its labels' numbers are not theirs")
+            }
             self.numbers = numbers
             bound = Array(labels[..<count])
         }
@@ -190,23 +202,25 @@ struct StoredPolicy: Equatable, Sendable {
     }
 
     private static func records(
-        _ ipv4: ArraySlice<UInt64>, _ ipv6: ArraySlice<UInt64>, portCounts: [Int], labels: Int
+        _ narrow: ArraySlice<UInt64>, _ wide: ArraySlice<UInt64>, isFirst: Bool, portCounts: [Int], labels: Int
     ) throws(SteeringError) -> [PolicyRecord] {
         var records: [PolicyRecord] = []
         // And some, or the first that is added copies them all.
-        records.reserveCapacity(ipv4.count / ipv4Words + ipv6.count / ipv6Words + 64)
-        func append(_ key: UInt128, _ match: UInt64, _ outcome: UInt64, _ family: IPFamily) throws(SteeringError) {
+        records.reserveCapacity(narrow.count / ipv4Words + wide.count / ipv6Words + 64)
+        func append(_ key: UInt128, _ match: UInt64, _ outcome: UInt64, _ family: IPFamily?) throws(SteeringError) {
             let record = PolicyRecord(key: key, match: match, outcome: UInt32(truncatingIfNeeded: outcome))
-            guard outcome >> 32 == 0, record.family == family, record.isValid(portCounts: portCounts, labels: labels)
+            guard outcome >> 32 == 0, record.family == family ?? record.family,
+                record.isValid(portCounts: portCounts, labels: labels)
             else { throw .damaged("the policy: a binding is not one") }
             if let last = records.last, !(last < record) { throw .damaged("the policy: its bindings are not in order") }
             records.append(record)
         }
-        for at in stride(from: ipv4.startIndex, to: ipv4.endIndex, by: ipv4Words) {
-            try append(UInt128(ipv4[at]) << 96, ipv4[at + 1], ipv4[at] >> 32, .ipv4)
+        for at in stride(from: narrow.startIndex, to: narrow.endIndex, by: ipv4Words) {
+            try append(UInt128(narrow[at]) << 96, narrow[at + 1], narrow[at] >> 32, .ipv4)
         }
-        for at in stride(from: ipv6.startIndex, to: ipv6.endIndex, by: ipv6Words) {
-            try append(UInt128(ipv6[at]) << 64 | UInt128(ipv6[at + 1]), ipv6[at + 2], ipv6[at + 3], .ipv6)
+        for at in stride(from: wide.startIndex, to: wide.endIndex, by: ipv6Words) {
+            try append(
+                UInt128(wide[at]) << 64 | UInt128(wide[at + 1]), wide[at + 2], wide[at + 3], isFirst ? nil : .ipv6)
         }
         return records
     }

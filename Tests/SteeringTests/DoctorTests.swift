@@ -44,7 +44,8 @@ struct DoctorTests {
             try steering.apply(try policy("192.0.2.0/24", "198.51.100.0/24", "2001:db8:1::/64"))
             let findings = try examined(bpffs).filter { $0.subject == "routes" }
             try verify(findings.count, is: 2)
-            try verify(examined(bpffs).contains { $0.subject == "nonlocal_bind" && $0.severity == .note }, "nonlocal_bind")
+            try verify(
+                examined(bpffs).contains { $0.subject == "nonlocal_bind" && $0.severity == .note }, "nonlocal_bind")
             for finding in findings { try shell(finding.remedy!) }
             try verify(examined(bpffs), is: [])
         }
@@ -73,7 +74,9 @@ struct DoctorTests {
             try verify(missing.message, is: "dns udp/IPv4 has bindings but no socket: its packets are refused")
 
             try verify(shutdown(socket.descriptor, CInt(SHUT_RD)), is: 0)
-            let findings = try examined(bpffs).filter { $0.subject == "sockets" && $0.message.contains("no longer listens") }
+            let findings = try examined(bpffs).filter {
+                $0.subject == "sockets" && $0.message.contains("no longer listens")
+            }
             try verify(findings.count, is: 2, "one a family")
         }
     }

@@ -30,7 +30,9 @@ struct ExplanationTests {
             try verify(sockets.map(\.cookie.rawValue), is: [socket.cookie])
 
             let narrow = try steering.explain(Packet(flow.transport, to: flow.host(1, port: 7000)), in: .current())
-            try verify(narrow.candidates.map(\.reason), is: [nil, "2 ports are fewer than 10", "/\(flow.prefix.length) is longer than /0"])
+            try verify(
+                narrow.candidates.map(\.reason),
+                is: [nil, "2 ports are fewer than 10", "/\(flow.prefix.length) is longer than /0"])
             try verify(narrow.decision, is: .withoutSocket(flow.destination("other"), .refuse))
             try verify(narrow.kernel, is: .refused)
 
@@ -57,7 +59,8 @@ struct ExplanationTests {
             let held = try steering.explain(
                 Packet(flow.transport, to: flow.host(1, port: 7000), from: client), in: .current())
             try verify(held.receiver?.isConnected, is: true)
-            try verify(held.caveats, is: ["an established connection has this flow, and steering is not asked about it"])
+            try verify(
+                held.caveats, is: ["an established connection has this flow, and steering is not asked about it"])
 
             let foreign = SocketAddress(
                 flow.family == .ipv4 ? IPAddress(ipv4: 0xc633_6401) : IPAddress(ipv6: 0xfd00 << 112 | 1), port: 7000)
@@ -102,7 +105,9 @@ struct ExplanationTests {
         }
     }
 
-    @Test("It agrees with the program on random policies and packets, in each form of tables", arguments: Tables.Form.allCases)
+    @Test(
+        "It agrees with the program on random policies and packets, in each form of tables",
+        arguments: Tables.Form.allCases)
     func randomly(_ form: Tables.Form) async throws {
         try await withNetworkNamespace {
             let steering = try SocketSteering.attach()

@@ -50,7 +50,8 @@ struct LoadedSteeringTests {
             let other = try SocketSteering.open(namespace, bpffs: bpffs)
             let reader = try SocketSteering.open(namespace, bpffs: bpffs, for: .reading)
             for port in UInt16(1)...20 {
-                let binding = try Binding(.tcp, to: IPPrefix("192.0.2.0/24"), ports: PortSet([PortRange(port)]), .label("web"))
+                let binding = try Binding(
+                    .tcp, to: IPPrefix("192.0.2.0/24"), ports: PortSet([PortRange(port)]), .label("web"))
                 try (port % 2 == 0 ? one : other).bind(binding)
                 try verify(reader.policy.bindings.count, is: Int(port))
             }
@@ -178,7 +179,7 @@ struct LoadedSteeringTests {
             ("rm bindings-*", .damagedState),
             ("rm policy; bpftool map create policy type array key 4 value 8 entries 1 name wrong", .damagedState),
             ("rmdir layout-*", .damagedState),
-            ("rmdir layout-*; mkdir layout-0", .olderLayout),
+            ("rmdir layout-*; mkdir layout-1", .olderLayout),
             ("rmdir layout-*; mkdir layout-99", .newerLayout),
             ("rmdir layout-*; mkdir layout-x", .damagedState),
         ]
@@ -187,9 +188,13 @@ struct LoadedSteeringTests {
                 let steering = try SocketSteering.load(into: namespace, bpffs: bpffs)
                 try steering.bind(Binding(.tcp, to: IPPrefix("192.0.2.0/24"), ports: [80], .label("web")))
                 let directory = "\(bpffs)/steering/\(namespace.inode)"
-                try shell("cd \(directory) && \(damage.replacing("map create policy", with: "map create \(directory)/policy"))")
+                try shell(
+                    "cd \(directory) && \(damage.replacing("map create policy", with: "map create \(directory)/policy"))"
+                )
                 for access in [SocketSteering.Access.reading, .changing] {
-                    let error = try verifyThrows(code) { _ = try SocketSteering.open(namespace, bpffs: bpffs, for: access) }
+                    let error = try verifyThrows(code) {
+                        _ = try SocketSteering.open(namespace, bpffs: bpffs, for: access)
+                    }
                     try verify(!error.message.contains("\n"), "one sentence: \(error.message)")
                 }
                 if code == .newerLayout {

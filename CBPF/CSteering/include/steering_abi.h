@@ -19,8 +19,9 @@
 #include <linux/types.h>
 
 enum {
-	/* Raised whenever anything below changes its meaning. */
-	STEERING_ABI_VERSION = 1,
+	/* The layout: raised whenever anything below, or the form of the pinned bindings, changes
+	 * its meaning. */
+	STEERING_ABI_VERSION = 2,
 
 	STEERING_PAGE_SHIFT = 18,
 	STEERING_PAGE_WORDS = 1 << STEERING_PAGE_SHIFT,

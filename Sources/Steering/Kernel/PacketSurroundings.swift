@@ -31,6 +31,7 @@ extension SteeringError {
     static func unknownInterface(_ name: String) -> SteeringError {
         SteeringError(
             .addressUnavailable,
-            "the network namespace has no interface \(name.prefix(32).debugDescription): `ip link` lists those that it has")
+            "the network namespace has no interface \(name.prefix(32).debugDescription): `ip link` lists those that it has"
+        )
     }
 }

@@ -22,7 +22,9 @@ struct PinLock: ~Copyable {
             let candidate = OwnedDescriptor(owning: opened)
             while flock(opened, LOCK_EX | LOCK_NB) != 0 {
                 guard errno == EWOULDBLOCK || errno == EINTR else { throw .storage("locking", path, errno) }
-                guard waited < patience * 1_000 else { throw .busy(path, after: patience, holder: Self.holder(of: opened)) }
+                guard waited < patience * 1_000 else {
+                    throw .busy(path, after: patience, holder: Self.holder(of: opened))
+                }
                 usleep(1_000)
                 waited += 1
             }
@@ -63,6 +65,7 @@ extension SteeringError {
     static func busy(_ path: String, after seconds: Int, holder: String) -> SteeringError {
         SteeringError(
             .busy,
-            "\(holder) is changing the steering and did not finish within \(seconds) s: wait for it, or end it and try again")
+            "\(holder) is changing the steering and did not finish within \(seconds) s: wait for it, or end it and try again"
+        )
     }
 }

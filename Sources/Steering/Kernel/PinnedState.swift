@@ -104,7 +104,9 @@ struct PinnedState: Sendable {
             var key = UInt32(index)
             try call(
                 "bpf_map_lookup_elem(bindings)",
-                bytes.withUnsafeMutableBytes { bpf_map_lookup_elem(map.rawValue, &key, $0.baseAddress! + index * chunk) })
+                bytes.withUnsafeMutableBytes {
+                    bpf_map_lookup_elem(map.rawValue, &key, $0.baseAddress! + index * chunk)
+                })
         }
         let stored = try StoredPolicy(decoding: bytes)
         guard stored.generation == generation else { throw .damaged("\(path) is of another generation") }
@@ -118,7 +120,13 @@ struct PinnedState: Sendable {
 
     /// Pins bindings in a directory.
     static func save(_ stored: StoredPolicy, in directory: String, for readers: Pins.Readers) throws(SteeringError) {
-        var bytes = stored.encoded()
+        try save(stored.encoded(), generation: stored.generation, in: directory, for: readers)
+    }
+
+    static func save(
+        _ encoded: [UInt8], generation: UInt64, in directory: String, for readers: Pins.Readers
+    ) throws(SteeringError) {
+        var bytes = encoded
         let chunks = (bytes.count + chunk - 1) / chunk
         bytes += repeatElement(0, count: chunks * chunk - bytes.count)
         let map = csteering_create_chunks(UInt32(chunk), UInt32(chunks))
@@ -132,7 +140,7 @@ struct PinnedState: Sendable {
                     bpf_map_update_elem(owned.rawValue, &key, $0.baseAddress! + index * chunk, UInt64(BPF_ANY))
                 })
         }
-        try Pins.pin(owned.rawValue, at: path(of: stored.generation, in: directory), for: readers)
+        try Pins.pin(owned.rawValue, at: path(of: generation, in: directory), for: readers)
     }
 
     /// Whether there are bindings of other generations: what a change that was cut short leaves.
@@ -302,7 +310,8 @@ extension Pins {
     /// Where the link runs the draft's program already: puts the draft in its place. Removes the other.
     func finishUpgrade() throws(SteeringError) {
         let link = try Pins.open("\(directory)/link", toWrite: true)
-        if let next = try? Pins.open("\(draft)/program", toWrite: true), try LinkInfo(link).programID == next.programID {
+        if let next = try? Pins.open("\(draft)/program", toWrite: true), try LinkInfo(link).programID == next.programID
+        {
             let result = csteering_exchange(draft, directory)
             guard result == 0 else { throw .storage("exchanging", directory, -result) }
         }

@@ -86,7 +86,9 @@ struct Pins: Sendable, Hashable {
     static func open(_ path: String, toWrite: Bool) throws(SteeringError) -> SharedDescriptor {
         let opened = toWrite ? bpf_obj_get(path) : csteering_open_pin_to_read(path)
         guard opened >= 0 else {
-            if opened == -ENOENT || opened == -EINVAL || opened == -ENOTDIR { throw .damaged("\(path) is missing or no BPF object") }
+            if opened == -ENOENT || opened == -EINVAL || opened == -ENOTDIR {
+                throw .damaged("\(path) is missing or no BPF object")
+            }
             throw .storage("opening", path, -opened)
         }
         let owned = OwnedDescriptor(owning: opened)
@@ -103,7 +105,9 @@ struct Pins: Sendable, Hashable {
         defer { closedir(stream) }
         var names: [String] = []
         while let entry = readdir(stream) {
-            let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+            let name = withUnsafeBytes(of: entry.pointee.d_name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
             if name != ".", name != ".." { names.append(name) }
         }
         return names
@@ -186,7 +190,8 @@ extension SteeringError {
     static func damaged(_ what: String) -> SteeringError {
         SteeringError(
             .damagedState,
-            "the pinned state is damaged (\(what)): unload and load again, then apply the policy and register the sockets")
+            "the pinned state is damaged (\(what)): unload and load again, then apply the policy and register the sockets"
+        )
     }
 
     static func notLoaded(_ pins: Pins) -> SteeringError {
@@ -209,6 +214,7 @@ extension SteeringError {
     static func newerLayout(_ found: Int, _ directory: String) -> SteeringError {
         SteeringError(
             .newerLayout,
-            "\(directory) was written by a newer version (layout \(found), this one knows \(Pins.layout)): use that version")
+            "\(directory) was written by a newer version (layout \(found), this one knows \(Pins.layout)): use that version"
+        )
     }
 }

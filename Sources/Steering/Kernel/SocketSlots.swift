@@ -55,7 +55,9 @@ struct SocketSlots {
         let limit = UInt32(STEERING_MAX_DESTINATIONS)
         var taken: [Taken] = []
         for key in recorded() {
-            guard try cookie(at: key.slot)?.rawValue == key.cookie, let registration = registration(key) else { continue }
+            guard try cookie(at: key.slot)?.rawValue == key.cookie, let registration = registration(key) else {
+                continue
+            }
             taken.append(
                 Taken(destination: key.slot % limit, slot: Int(key.slot / limit), registration: registration))
         }
