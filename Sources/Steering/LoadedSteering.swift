@@ -29,7 +29,7 @@ extension SocketSteering {
     /// - Parameters:
     ///   - namespace: The namespace; it may be closed afterwards. The steering ends with it.
     ///   - bpffs: Where the BPF file system is mounted.
-    ///   - readers: A group whose members may read policy, sockets and counters; nil for none.
+    ///   - group: A group whose members may read policy, sockets and counters; nil for none.
     /// - Throws: `alreadyLoaded`, `storageUnavailable`, `busy`, and as ``attach(to:)``.
     public static func load(
         into namespace: borrowing NetworkNamespace, bpffs: String = defaultBPFFS, readers group: UInt32? = nil

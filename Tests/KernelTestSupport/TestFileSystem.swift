@@ -18,7 +18,9 @@ public final class TestFileSystem: Sendable {
 
     /// The same for a path.
     public static func listing(of path: String) throws -> [String] {
-        try shell("cd \(path) && find . -mindepth 1 ! -name '*.debug' -printf '%P%y\\n' | sed 's/d$/\\//; s/[^/]$//; s/bindings-.*/bindings/' | sort")
-            .split(separator: "\n").map(String.init)
+        try shell(
+            "cd \(path) && find . -mindepth 1 ! -name '*.debug' -printf '%P%y\\n' | sed 's/d$/\\//; s/[^/]$//; s/bindings-.*/bindings/' | sort"
+        )
+        .split(separator: "\n").map(String.init)
     }
 }
