@@ -1,203 +1,222 @@
 #!/usr/bin/env python3
-"""Kills `steer apply` and `steer upgrade` at every system call, before it and after it, and looks at what is left.
+"""Kills `steer` before and after its system calls (SIGKILL, by ptrace), and looks at what is left.
 
-After each kill the next command must find either the old or the new policy, entire, and the registered
-socket; the one after that must leave nothing behind in bpffs; and all the while connections to a label that
-both policies have must never fail. Run inside a network namespace and a mount namespace of its own:
+While `apply` (between small policies, and between forms of tables) and `upgrade` are killed, connections and
+datagrams to a label that all policies have must never fail. After each kill the next reader must find either
+the old or the new policy, entire, and the registered sockets; the next writer, whichever it is, must succeed
+and leave in the BPF file system exactly what belongs there, and in the kernel no page of tables that nothing
+refers to. Then `load` and `unload` are killed: the next `load`, or `unload`, must work.
 
-    unshare --net --mount Tests/harness/kill-anywhere.py --steer .build/debug/steer [--kills 500]
+    sudo Tests/harness/kill-anywhere.py --steer .build/release/steer [--kills 1000] [--seed N] [--large 300]
 
-Prints one line of JSON; exits 1 when something was not as it should be.
+Each stop from the first look at the BPF file system on is tried once before any is tried twice; one kill of
+twenty comes earlier. Prints one line of JSON; exits 1 when something was not as it should be.
 """
 import argparse
-import ctypes
-import json
-import os
 import random
-import signal
-import socket
-import subprocess
 import sys
-import tempfile
-import threading
 
-PTRACE_TRACEME, PTRACE_SYSCALL, PTRACE_SETOPTIONS = 0, 24, 0x4200
-OPTIONS = 1 | 8 | 0x100000  # TRACESYSGOOD, TRACECLONE, EXITKILL
-libc = ctypes.CDLL(None, use_errno=True)
-libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+from support import Failed, Lab, Traffic, bindings, count_stops, enter_namespaces, finish, kill_at, policy, ask_tcp, ask_udp
+
+PROBLEMS_ENOUGH = 10
 
 
-def ptrace(request, pid, data=0):
-    if libc.ptrace(request, pid, None, data) < 0:
-        raise OSError(ctypes.get_errno(), "ptrace")
+class Harness:
+    def __init__(self, lab, options):
+        self.lab, self.random = lab, random.Random(options.seed)
+        self.problems, self.kills, self.effects, self.stops = [], {}, {}, {}
+        policies = [policy(0), policy(1)]
+        self.scenarios = ["apply", "upgrade"]
+        if options.large:
+            policies.append(policy(2, options.large, spread=True))
+            self.scenarios += ["grow", "shrink"]
+        self.files = [lab.file(f"policy-{variant}.json", policy) for variant, policy in enumerate(policies)]
+        self.states, self.pages = [], []
+        self.current = None
 
+    def complain(self, what):
+        self.problems.append(what)
+        print(what, file=sys.stderr)
 
-def run_and_kill(command, stop):
-    """Runs a command and kills it at its n-th stop: before or after a system call. False: it ended first."""
-    pid = os.fork()
-    if pid == 0:
-        null = os.open("/dev/null", os.O_RDWR)
-        os.dup2(null, 1)
-        libc.ptrace(PTRACE_TRACEME, 0, None, None)
-        os.kill(os.getpid(), signal.SIGSTOP)
-        os.execv(command[0], command)
-    os.waitpid(pid, 0)
-    ptrace(PTRACE_SETOPTIONS, pid, OPTIONS)
-    ptrace(PTRACE_SYSCALL, pid)
-    seen = 0
-    while True:
-        stopped, status = os.waitpid(-1, 0x40000000)  # __WALL
-        if os.WIFEXITED(status) or os.WIFSIGNALED(status):
-            if stopped == pid:
-                if os.WIFEXITED(status) and os.WEXITSTATUS(status) != 0:
-                    sys.exit(f"{' '.join(command)} exited with {os.WEXITSTATUS(status)} by itself")
-                return os.WIFSIGNALED(status)
-            continue
-        number = os.WSTOPSIG(status)
-        if number == signal.SIGTRAP | 0x80:
-            seen += 1
-            if seen == stop:
-                os.kill(pid, signal.SIGKILL)
-                while True:
-                    try:
-                        dead, status = os.waitpid(-1, 0x40000000)
-                    except ChildProcessError:
-                        return True
-                    if dead == pid and (os.WIFSIGNALED(status) or os.WIFEXITED(status)):
-                        return True
-        ptrace(PTRACE_SYSCALL, stopped, 0 if number & 0x80 or number in (signal.SIGTRAP, signal.SIGSTOP) else number)
+    # MARK: - What kills are tried
 
+    def plan(self, scenarios, count):
+        """(scenario, stop) pairs: all that matter in random order, again and again until there are enough."""
+        for scenario in scenarios:
+            self.kills[scenario], self.effects[scenario] = 0, 0
+            self.prepare(scenario)
+            self.stops[scenario] = list(count_stops(self.command(scenario)))
+            self.resume(scenario)
+        chosen = []
+        while len(chosen) < count:
+            turn = [(scenario, stop) for scenario in scenarios
+                    for stop in range(self.stops[scenario][0], self.stops[scenario][1] + 1)]
+            turn += [(scenario, self.random.randrange(1, self.stops[scenario][0]))
+                     for scenario in self.random.choices(scenarios, k=len(turn) // 20)]
+            self.random.shuffle(turn)
+            chosen += turn
+        return chosen[:count]
 
-class SteadyClient(threading.Thread):
-    """Opens connections to a steered address, one after the other."""
-
-    def __init__(self, address):
-        super().__init__(daemon=True)
-        self.address, self.connections, self.failures, self.done = address, 0, [], False
-
-    def run(self):
-        while not self.done:
+    def execute(self, plan, look):
+        for scenario, stop in plan:
+            self.prepare(scenario)
+            if not kill_at(self.command(scenario), stop):
+                self.resume(scenario)
+                continue  # It had come to its end: stops vary a little.
+            self.kills[scenario] += 1
             try:
-                with socket.create_connection(self.address, timeout=5) as client:
-                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-                    if client.recv(3) != b"hey":
-                        raise OSError("closed without an answer")
-                self.connections += 1
-            except OSError as error:
-                self.failures.append(str(error))
+                look(scenario)
+            except Failed as failure:
+                self.complain(f"{scenario} killed at stop {stop}: {failure}")
+                if len(self.problems) >= PROBLEMS_ENOUGH:
+                    return
+                self.repair(scenario)
 
+    # MARK: - apply and upgrade
 
-def serve(listener):
-    while True:
-        connection, _ = listener.accept()
+    def command(self, scenario):
+        if scenario in ("apply", "grow", "shrink"):
+            return self.lab.arguments("apply", self.files[self.target(scenario)])
+        return self.lab.arguments(scenario)
+
+    def target(self, scenario):
+        return {"apply": 1 - self.current if self.current < 2 else 0, "grow": 2, "shrink": 0}.get(scenario, self.current)
+
+    def found(self):
+        """Which policy a reader finds."""
+        readers = [self.lab.begin("bindings", "--json"), self.lab.begin("sockets", "--json")]
+        policy, sockets = (self.lab.end(reader) for reader in readers)
+        if sockets != self.sockets:
+            raise Failed(f"the registered sockets differ: {sockets.strip()}")
+        if bindings(policy) not in self.states:
+            raise Failed(f"{len(bindings(policy))} bindings, which are no policy that was ever applied")
+        return self.states.index(bindings(policy))
+
+    def prepare(self, scenario):
+        """So that the command has something to do."""
+        wanted = {"grow": (0, 1), "shrink": (2,)}.get(scenario)
+        if wanted and self.current not in wanted:
+            self.current = wanted[0]
+            self.lab.steer("apply", self.files[self.current])
+        if scenario == "load" and self.lab.listing() != ["steering"]:
+            self.lab.steer("unload")
+        if scenario == "unload" and self.lab.listing() != self.tidy:
+            self.lab.steer("load")
+
+    def resume(self, scenario):
+        if scenario in self.scenarios:
+            self.current = self.target(scenario)
+
+    def look(self, scenario):
+        found = self.found()
+        if found not in (self.current, self.target(scenario)):
+            raise Failed("neither the old policy nor the new one")
+        self.effects[scenario] += found != self.current
+        self.current = found
+        self.write(self.random.choice(["same", "other", "bind", "upgrade"]))
+
+    def write(self, writer):
+        """The next writer: what it leaves must be tidy."""
+        if writer == "upgrade":
+            self.lab.steer("upgrade")
+        elif writer == "bind":
+            self.lab.steer("bind", "steady", "tcp", "192.0.2.0/25", "80")
+        else:
+            if writer == "other":
+                self.current = self.random.choice([0, 1, self.current])
+            self.lab.steer("apply", self.files[self.current])
+        self.verify_tidy(f"the next writer ({writer})")
+        if writer == "bind":
+            self.lab.steer("unbind", "steady", "tcp", "192.0.2.0/25", "80")
+
+    def verify_tidy(self, who):
+        if self.lab.listing() != self.tidy:
+            raise Failed(f"{who} left it untidy: {sorted(set(self.lab.listing()) ^ set(self.tidy))}")
+        if self.lab.further_pages() != self.pages[self.current]:
+            raise Failed(f"{who} left {self.lab.further_pages()} pages, not {self.pages[self.current]}")
+
+    def repair(self, scenario):
+        """After a problem: as well as may be, so that the next kill is looked at by itself."""
+        if scenario in self.scenarios:
+            self.lab.steer("upgrade")
+            self.current = 0
+            self.lab.steer("apply", self.files[1])
+            self.lab.steer("apply", self.files[0])
+
+    # MARK: - load and unload
+
+    def look_at_loading(self, scenario):
+        """Loaded entirely or not at all; and whichever of the two commands comes next, works."""
+        loaded = self.succeeds("bindings", "--json")
+        self.effects[scenario] += loaded == (scenario == "load")
+        if self.random.random() < 0.5:
+            if self.succeeds("load") == loaded:
+                raise Failed(f"bindings said {'loaded' if loaded else 'not loaded'}, load the contrary")
+            if self.lab.listing() != self.tidy:
+                raise Failed(f"loading left it untidy: {sorted(set(self.lab.listing()) ^ set(self.tidy))}")
+        elif self.succeeds("unload") != loaded and loaded:
+            raise Failed("unload failed")
+        elif self.lab.listing() != ["steering"]:
+            raise Failed(f"unloading left {self.lab.listing()}")
+        if self.lab.listing() == self.tidy:
+            self.lab.steer("bind", "a", "tcp", "10.0.0.0/8", "80")
+            self.lab.steer("unload")
+        self.lab.steer("load")
+
+    def succeeds(self, *words):
+        """False when the command says that it is loaded, or is not; Failed when it says something else."""
         try:
-            connection.sendall(b"hey")
-            connection.close()
-        except OSError:
-            pass
+            self.lab.steer(*words)
+            return True
+        except Failed as failure:
+            if any(text in str(failure) for text in ("no steering is loaded", "steering is loaded in network namespace")):
+                return False
+            raise
 
-
-def policy(variant):
-    prefixes = [f"198.51.{100 + variant}.{host}/32" for host in range(50)]
-    return {
-        "bindings": [
-            {"label": "steady", "protocols": "tcp", "prefixes": ["192.0.2.0/24"], "ports": 80},
-            {"label": f"web-{variant}", "protocols": "tcp", "prefixes": prefixes, "ports": "80,443"},
-        ]
-    }
+    def run(self, kills):
+        self.lab.steer("load")
+        self.lab.steer("apply", self.files[0])  # Before sockets: the label has to be there for none of it.
+        traffic = Traffic(pause=0.002)
+        traffic.serve(self.lab)
+        for file in self.files:
+            self.lab.steer("apply", file)
+            self.states.append(bindings(self.lab.steer("bindings", "--json")))
+            self.pages.append(self.lab.further_pages())
+        self.current = len(self.files) - 1
+        self.tidy = self.lab.listing()
+        self.sockets = self.lab.steer("sockets", "--json")
+        traffic.start()
+        loading = kills // 4
+        self.execute(self.plan(self.scenarios, kills - loading), self.look)
+        counted, failures = traffic.stop()
+        if counted["failed"]:
+            self.complain(f"{counted['failed']} connections or datagrams failed: {failures}")
+        self.lab.steer("unload")
+        if self.lab.listing() != ["steering"]:
+            self.complain(f"unloading left {self.lab.listing()}")
+        if not self.problems:
+            self.execute(self.plan(["load", "unload"], loading), self.look_at_loading)
+        return {"kills": sum(self.kills.values()), "by": self.kills, "tookEffect": self.effects,
+                "stops": {verb: last - first + 1 for verb, (first, last) in self.stops.items()},
+                "largePages": max(self.pages), **counted}
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--steer", required=True)
     parser.add_argument("--kills", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--large", type=int, default=300, help="hosts of the policy whose tables are large; 0: none")
     options = parser.parse_args()
-    work = tempfile.mkdtemp(prefix="kill-anywhere-")
-    bpffs = f"{work}/bpf"
-    os.mkdir(bpffs)
-    for command in (f"mount -t bpf bpf {bpffs}", "ip link set lo up", "ip route add local 192.0.2.0/24 dev lo"):
-        subprocess.run(command.split(), check=True)
-    steer_path = os.path.abspath(options.steer)
-
-    def arguments(*words):
-        return [steer_path, words[0], "--bpffs", bpffs, *words[1:]]
-
-    def steer(*words):
-        done = subprocess.run(arguments(*words), capture_output=True, text=True)
-        if done.returncode != 0:
-            sys.exit(f"steer {' '.join(words)} failed: {done.stderr.strip()}")
-        return done.stdout
-
-    def bindings():
-        return sorted(json.dumps(b, sort_keys=True) for b in json.loads(steer("bindings", "--json"))["bindings"])
-
-    def listing():
-        found = []
-        for folder, folders, files in os.walk(f"{bpffs}/steering"):
-            found += [os.path.join(folder, name) for name in folders + files]
-        return sorted("bindings" if "/bindings-" in path else path for path in found)
-
-    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
-    threading.Thread(target=serve, args=(listener,), daemon=True).start()
-    steer("load")
-    steer("register", "steady", "--pid", str(os.getpid()), "tcp", "127.0.0.1:%d" % listener.getsockname()[1])
-    files, states = [], []
-    for variant in (0, 1):
-        files.append(f"{work}/policy-{variant}.json")
-        with open(files[-1], "w") as file:
-            json.dump(policy(variant), file)
-        steer("apply", files[-1])
-        states.append(bindings())
-    tidy = listing()
-    sockets = steer("sockets", "--json")
-    client = SteadyClient(("192.0.2.7", 80))
-    client.start()
-
-    problems, kills, took_effect, current = [], {"apply": 0, "upgrade": 0}, 0, 1
-    verbs = ["apply", "upgrade"]
-    stops = {}
-    for verb in verbs:  # How many stops there are: each is tried, then random ones until there are enough.
-        low, high = 1, 2
-        while run_and_kill(arguments(verb, *([files[1 - current]] if verb == "apply" else [])), high):
-            low, high = high, high * 2
-            current = states.index(bindings())
-        current = states.index(bindings())
-        stops[verb] = high
-    plan = [(verb, stop) for verb in verbs for stop in range(1, stops[verb])]
-    random.shuffle(plan)
-    for verb, stop in plan:
-        if sum(kills.values()) >= options.kills:
-            break
-        command = arguments(verb, files[1 - current]) if verb == "apply" else arguments(verb)
-        if not run_and_kill(command, stop):
-            current = states.index(bindings())
-            continue  # It had ended before.
-        kills[verb] += 1
-        found = bindings()
-        if found not in (states if verb == "apply" else [states[current]]):
-            problems.append(f"{verb} killed at stop {stop}: neither the old nor the new policy")
-            break
-        took_effect += found != states[current]
-        current = states.index(found)
-        if steer("sockets", "--json") != sockets:
-            problems.append(f"{verb} killed at stop {stop}: the registered sockets differ")
-        steer("bind", "steady", "tcp", "192.0.2.0/25", "80")
-        steer("unbind", "steady", "tcp", "192.0.2.0/25", "80")
-        if listing() != tidy:
-            problems.append(f"{verb} killed at stop {stop}: left behind: {set(listing()) ^ set(tidy)}")
-            break
-    client.done = True
-    client.join()
-    steer("unload")
-    if listing():
-        problems.append(f"unloading left {listing()}")
-    subprocess.run(["umount", bpffs])
-    if client.failures:
-        problems.append(f"{len(client.failures)} connections failed: {client.failures[0]}")
-    print(json.dumps({
-        "kills": kills, "stops": stops, "changesThatTookEffect": took_effect,
-        "connections": client.connections, "failedConnections": len(client.failures), "problems": problems}))
-    sys.exit(1 if problems else 0)
+    enter_namespaces()
+    with Lab(options.steer) as lab:
+        harness = Harness(lab, options)
+        try:
+            result = harness.run(options.kills)
+        except Failed as failure:
+            harness.complain(str(failure))
+            result = {"kills": sum(harness.kills.values())}
+    finish(result, harness.problems)
 
 
 main()
