@@ -77,15 +77,13 @@ extension SocketSteering {
 
     private static func open(_ pins: Pins, for access: Access) throws(SteeringError) -> SocketSteering {
         try pins.checkFileSystem()
-        var state = try State(opening: pins, toWrite: access == .changing)
-        try state.readBindings()
-        return SocketSteering(opening: pins, state)
+        return SocketSteering(opening: pins, try State.opened(pins, toWrite: access == .changing))
     }
 
     /// Detaches the program and removes everything that is pinned for a network namespace. Established
     /// connections go on; sockets stay open.
     ///
-    /// Damaged state and that of an ended namespace is removed too.
+    /// Damaged state is removed too, that of an ended namespace, and what a killed command left.
     ///
     /// - Throws: `notLoaded`, `storageUnavailable`, `busy`.
     public static func unload(
@@ -96,14 +94,17 @@ extension SocketSteering {
 
     private static func unload(_ pins: Pins) throws(SteeringError) {
         try pins.checkFileSystem()
-        guard try pins.condition() != .absent else { throw .notLoaded(pins) }
+        if case .absent = try pins.condition(), try !pins.isStale { throw .notLoaded(pins) }
         let lock = try PinLock(pins)
+        let wasLoaded = try pins.condition() != .absent
         // Detached first: that is what counts, and what is left is known to be dead.
         if let link = try? Pins.open("\(pins.directory)/link", toWrite: true) { DataPlane.detach(link) }
         try Pins.remove(pins.draft)
         try pins.withdraw()
         try Pins.remove(pins.draft)
         lock.remove()
+        // Of a load or an unload that was killed there was something to remove, but nothing was loaded.
+        guard wasLoaded else { throw .notLoaded(pins) }
     }
 
     /// Replaces the program by that of this version while traffic flows; policy, sockets and counters stay.
@@ -162,18 +163,20 @@ extension SocketSteering {
             guard try LinkInfo(link).namespaceInode != 0 else { throw .namespaceGone }
             return
         }
-        if try !state.pinned!.isCurrent {
-            state = try State(opening: pins, toWrite: state.memory != nil)
+        if try state.pinned!.isCurrent {
+            do throws(SteeringError) { return try state.readBindings() } catch {
+                // An upgrade came between?
+                guard try !state.pinned!.isCurrent else { throw error }
+            }
         }
-        try state.readBindings()
+        state = try State.opened(pins, toWrite: state.memory != nil)
     }
 
     /// Finishes, or takes away, what a writer that was killed left behind. Under the lock.
     func recover(_ state: inout State) throws(SteeringError) {
         if state.pinned!.directory == pins!.draft {
             try pins!.finishUpgrade()
-            state = try State(opening: pins!, toWrite: true)
-            try state.readBindings()
+            state = try State.opened(pins!, toWrite: true)
         }
         try Pins.remove(pins!.draft)
         if try state.pinned!.hasLeftovers(beside: state.generation) {
@@ -185,8 +188,23 @@ extension SocketSteering {
 }
 
 extension SocketSteering.State {
-    /// Opens what is pinned and in force, without the bindings.
-    init(opening pins: Pins, toWrite: Bool) throws(SteeringError) {
+    /// Opens what is pinned and in force, with its bindings.
+    ///
+    /// Without the lock: an upgrade may come between any two steps, and put another directory in place.
+    static func opened(_ pins: Pins, toWrite: Bool) throws(SteeringError) -> SocketSteering.State {
+        while true {
+            let identity = try? Pins.identity(of: pins.directory)
+            do throws(SteeringError) {
+                var state = try SocketSteering.State(opening: pins, toWrite: toWrite)
+                try state.readBindings()
+                return state
+            } catch {
+                if identity == (try? Pins.identity(of: pins.directory)) { throw error }
+            }
+        }
+    }
+
+    private init(opening pins: Pins, toWrite: Bool) throws(SteeringError) {
         guard try pins.condition() == .loaded else { throw .notLoaded(pins) }
         var pinned = try PinnedState(pins.directory, toWrite: toWrite)
         if try !pinned.isInForce {
@@ -201,11 +219,16 @@ extension SocketSteering.State {
 
     /// Reads the bindings, unless they are those in force.
     mutating func readBindings() throws(SteeringError) {
-        // Each turn means that a writer was quicker.
-        for _ in 0..<1000 {
+        var missing: UInt64?
+        while true {
             let current = try pinned!.generation(memory)
             if current == generation { return }
-            guard let stored = try pinned!.bindings(current) else { continue }
+            guard let stored = try pinned!.bindings(current) else {
+                // Once: a writer was quicker, and this generation is not in force any more.
+                guard missing != current else { throw .damaged("\(pinned!.directory) lacks the bindings in force") }
+                missing = current
+                continue
+            }
             policy = stored.policy
             numbers = stored.numbers
             generation = current
@@ -213,6 +236,5 @@ extension SocketSteering.State {
                 inode: namespace.inode, cookie: stored.namespaceCookie == 0 ? nil : stored.namespaceCookie)
             return
         }
-        throw .damaged("\(pinned!.directory) lacks the bindings in force")
     }
 }

