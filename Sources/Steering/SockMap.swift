@@ -58,6 +58,51 @@ public struct SockMap: Sendable {
         }
     }
 
+    /// Registers several sockets, as `register` and `replace` do one: all of them, or none.
+    ///
+    /// - Parameters:
+    ///   - sockets: The sockets, each with its label.
+    ///   - replacing: Whether they take the place of those that the labels have.
+    /// - Returns: What is registered of them now, once for each destination.
+    /// - Throws: As `register`. Sockets that were replaced until then do not come back.
+    @discardableResult
+    public func register(
+        _ sockets: [(descriptor: CInt, label: Label)], replacing: Bool = false
+    ) throws(SteeringError) -> [RegisteredSocket] {
+        // Those that cannot be steered to are found before anything is changed.
+        var steerable: [SteerableSocket] = []
+        for socket in sockets { steerable.append(try SteerableSocket(socket.descriptor)) }
+        let own = Set(zip(sockets, steerable).map { Registered(cookie: $1.cookie, label: $0.label) })
+        func registered() throws(SteeringError) -> [RegisteredSocket] {
+            try list().filter { own.contains(Registered(cookie: $0.cookie, label: $0.destination.label)) }
+        }
+        let former = Set(try registered())
+        var replaced: Set<Destination> = []
+        do throws(SteeringError) {
+            for (socket, facts) in zip(sockets, steerable) {
+                let destinations = facts.families.map { Destination(socket.label, $0, facts.transport) }
+                // Members of a group stand beside the first that took the place.
+                if replacing, replaced.isDisjoint(with: destinations) {
+                    replaced.formUnion(destinations)
+                    try replace(socket.descriptor, as: socket.label)
+                } else {
+                    try register(socket.descriptor, as: socket.label)
+                }
+            }
+        } catch {
+            for done in (try? registered()) ?? [] where !former.contains(done) {
+                try? unregister(done.cookie, from: done.destination.label)
+            }
+            throw error
+        }
+        return try registered()
+    }
+
+    private struct Registered: Hashable {
+        let cookie: SocketCookie
+        let label: Label
+    }
+
     /// Takes every socket of a label out; without a socket, the label says what becomes of its packets.
     ///
     /// The sockets themselves stay open.
@@ -179,6 +224,6 @@ extension SteeringError {
 
     static func notRegistered(_ label: Label) -> SteeringError {
         SteeringError(
-            .socketNotRegistered, "no such socket is registered as \(label): see sockets.list() for those that are")
+            .socketNotRegistered, "no such socket is registered as \(label): list the sockets for those that are")
     }
 }

@@ -151,7 +151,8 @@ extension SteeringError {
 
     static let emptyPolicy = SteeringError(
         .emptyPolicy,
-        "the policy has no binding, and applying it would stop all steering: call unbindAll() if that is meant")
+        "the policy has no binding, and applying it would stop all steering: remove the bindings, or unload, if that is meant"
+    )
 
     static func conflict(_ one: Binding, _ other: Binding) -> SteeringError {
         let ports = one.ports.intersection(other.ports)
@@ -163,7 +164,8 @@ extension SteeringError {
 
     static func unknownBinding(_ binding: Binding) -> SteeringError {
         SteeringError(
-            .unknownBinding, "binding '\(binding)' is not in the policy, so it cannot be removed: see policy.bindings")
+            .unknownBinding,
+            "binding '\(binding)' is not in the policy, so it cannot be removed: list the bindings for those that are")
     }
 
     static func tooManyLabels(_ limit: Int) -> SteeringError {

@@ -62,11 +62,13 @@ struct Apply: ParsableCommand {
 
     func run() throws {
         if dryRun { return try showDifference() }
+        // Before the file is read: what changes from now on is applied too.
+        let watcher = watch ? PolicyFileWatcher(file) : nil
         let policy = try read()
         if load { try loadIfNeeded() }
         let steering = try target.open(for: .changing)
         report(try apply(policy, to: steering))
-        if watch { try follow(steering) }
+        if let watcher { follow(watcher, steering) }
     }
 
     private func read() throws(SteeringError) -> Policy {
@@ -95,19 +97,27 @@ struct Apply: ParsableCommand {
 
     private func showDifference() throws {
         let policy = try read()
-        let difference = try policy.difference(from: try target.open(for: .reading).policy)
+        let difference = try policy.difference(from: try inForce())
         print(target.json ? JSON.text(DifferenceReport(difference)) : DifferenceReport.text(difference))
     }
 
+    private func inForce() throws(SteeringError) -> Policy {
+        do throws(SteeringError) {
+            return try target.open(for: .reading).policy
+        } catch {
+            guard load, error.code == .notLoaded else { throw error }
+            return Policy()
+        }
+    }
+
     /// A file that cannot be applied leaves in force what is; it is said, and the next one is awaited.
-    private func follow(_ steering: SocketSteering) throws {
-        let watcher = PolicyFileWatcher(file)
+    private func follow(_ watcher: PolicyFileWatcher, _ steering: SocketSteering) {
         while true {
             watcher.waitForChange()
             do throws(SteeringError) {
                 report(try apply(try read(), to: steering))
             } catch {
-                Terminal.complain("steer: \(error.message)")
+                Terminal.complain(Failure.text(error))
             }
         }
     }
@@ -153,7 +163,8 @@ struct DifferenceReport: Encodable {
         var lines = difference.removed.map { Terminal.colored("- \($0)", 31) }
         lines += difference.added.map { Terminal.colored("+ \($0)", 32) }
         for (label, change) in difference.changedOptions.sorted(by: { $0.key < $1.key }) {
-            lines.append("~ label \(label), without a socket: \(change.before.withoutSocket) -> \(change.after.withoutSocket)")
+            let options = "\(change.before.withoutSocket) -> \(change.after.withoutSocket)"
+            lines.append("~ label \(label), without a socket: \(options)")
         }
         lines.append(difference.handovers.isEmpty ? "no traffic changes hands" : "traffic that changes hands:")
         lines += difference.handovers.map { change in

@@ -25,7 +25,7 @@ struct BindingWords: ParsableArguments {
     }
 
     func binding() throws -> Binding {
-        let outcome: Outcome = refuse ? .refuse : pass ? .pass : .label(try Label(words[0]))
+        let outcome: Outcome = refuse ? .refuse : pass ? .pass : .label(try label(words[0]))
         let rest = Array(words.suffix(3))
         let prefix = try parsed { () throws(AddressError) in try IPPrefix(rest[1]) }
         let ports = try parsed { () throws(AddressError) in try PortSet(rest[2]) }

@@ -47,7 +47,7 @@ struct Bindings: ParsableCommand {
     func run() throws {
         var policy = try target.open(for: .reading).policy
         if let label {
-            let wanted = Outcome.label(try Label(label))
+            let wanted = Outcome.label(try steer.label(label))
             policy = Policy(policy.bindings.filter { $0.outcome == wanted }, options: policy.options)
         }
         if let file { return print(file.text(of: policy), terminator: "") }

@@ -28,26 +28,24 @@ struct Diagnose: ParsableCommand {
             let remedy: String?
         }
         let findings: [Item]
+        let removed: [UInt64]
     }
 
     func run() throws {
         let wanted = try policy.map { try PolicyFile.read(contentsOf: $0) }
         let doctor = Doctor(try target.namespace(), bpffs: target.bpffs)
-        if fix {
-            let removed = try doctor.removeStalePins()
-            if !target.json { for inode in removed { print("removed what network namespace \(inode) left") } }
-        }
+        let removed = fix ? try doctor.removeStalePins() : []
         let findings = try doctor.examine(wanted: wanted)
         if target.json {
-            print(
-                JSON.text(
-                    Report(
-                        findings: findings.map {
-                            .init(severity: "\($0.severity)", subject: $0.subject, message: $0.message, remedy: $0.remedy)
-                        })))
+            let items = findings.map {
+                Report.Item(severity: "\($0.severity)", subject: $0.subject, message: $0.message, remedy: $0.remedy)
+            }
+            print(JSON.text(Report(findings: items, removed: removed)))
         } else {
+            for inode in removed { print("removed what network namespace \(inode) left") }
             for finding in findings {
-                print("\(Terminal.colored("\(finding.severity)", finding.severity.color)) [\(finding.subject)] \(finding.message)")
+                let severity = Terminal.colored("\(finding.severity)", finding.severity.color)
+                print("\(severity) [\(finding.subject)] \(finding.message)")
                 if let remedy = finding.remedy { print("    \(remedy)") }
             }
             if findings.isEmpty { print("all is well") }

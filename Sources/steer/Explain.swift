@@ -120,7 +120,8 @@ struct ExplanationReport: Encodable {
         lines.append("decision  \(text(found.decision))")
         if case .steered(let registered) = found.decision {
             for each in registered {
-                lines.append("          \(socket(each.cookie, each.boundAddress))\(each.isStandIn ? " (stand-in)" : "")")
+                let role = each.isStandIn ? " (stand-in)" : ""
+                lines.append("          \(socket(each.cookie, each.boundAddress))\(role)")
             }
         }
         if let metrics = found.metrics {

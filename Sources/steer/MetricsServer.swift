@@ -31,14 +31,12 @@ struct MetricsServer {
         let channel: any Channel
         do {
             channel = try bootstrap.bind(host: address.address.description, port: Int(address.port)).wait()
-        } catch let error as IOError {
+        } catch {
+            let reason = (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
             throw SteeringError(
-                .addressUnavailable,
-                "cannot listen on \(address) (\(String(cString: strerror(error.errnoCode)))): choose another address or port")
+                .addressUnavailable, "cannot listen on \(address) (\(reason)): choose another address or port")
         }
-        print("serving http://\(channel.localAddress.map { "\($0.ipAddress ?? ""):\($0.port ?? 0)" } ?? "")/metrics")
-        fflush(nil)
-
+        signal(SIGPIPE, SIG_IGN)
         let sources = [SIGINT, SIGTERM].map { number in
             signal(number, SIG_IGN)  // The source sees it all the same.
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
@@ -46,6 +44,10 @@ struct MetricsServer {
             source.resume()
             return source
         }
+        // Port 0 was the kernel's choice.
+        let port = channel.localAddress?.port.flatMap(UInt16.init(exactly:)) ?? address.port
+        print("serving http://\(Steering.SocketAddress(address.address, port: port))/metrics")
+        fflush(nil)
         try channel.closeFuture.wait()
         for source in sources { source.cancel() }
     }
@@ -110,7 +112,8 @@ private final class MetricsHandler: ChannelInboundHandler {
         var headers: HTTPHeaders = ["Content-Type": type, "Content-Length": "\(body.utf8.count)"]
         if status == .methodNotAllowed { headers.add(name: "Allow", value: "GET, HEAD") }
         if !head.isKeepAlive { headers.add(name: "Connection", value: "close") }
-        context.write(wrapOutboundOut(.head(.init(version: head.version, status: status, headers: headers))), promise: nil)
+        let answer = HTTPResponseHead(version: head.version, status: status, headers: headers)
+        context.write(wrapOutboundOut(.head(answer)), promise: nil)
         if head.method != .HEAD {
             context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(string: body)))), promise: nil)
         }

@@ -55,6 +55,14 @@ enum Terminal {
     /// A terminal that may be coloured (see no-color.org).
     static let isOutput = isatty(STDOUT_FILENO) == 1 && getenv("NO_COLOR") == nil
 
+    /// Sees that what was printed has been written.
+    static func finish() throws(SteeringError) {
+        guard fflush(nil) != 0 else { return }
+        throw SteeringError(
+            .systemCall,
+            "the output could not be written, all of it (\(String(cString: strerror(errno)))): send it elsewhere")
+    }
+
     /// Prints a line to standard error.
     static func complain(_ line: String) {
         let bytes = Array((line + "\n").utf8)

@@ -37,42 +37,47 @@ struct Register: ParsableCommand {
     func validate() throws {
         if names == nil, words.isEmpty { throw misuse("which label? steer register LABEL --pid PID") }
         if names != nil, !words.isEmpty { throw misuse("--names gives the labels: leave \(words[0]) out") }
-        if names != nil, target.pid != nil { throw misuse("--names is about $LISTEN_FDS, and --pid about a process: give one of them") }
-        if words.count > 3 { throw misuse("a socket is a protocol and an address with port, such as tcp 127.0.0.1:8080") }
+        if names != nil, target.pid != nil {
+            throw misuse("--names is about $LISTEN_FDS, and --pid about a process: give one of them")
+        }
+        if words.count > 3 {
+            throw misuse("a socket is a protocol and an address with port, such as tcp 127.0.0.1:8080")
+        }
         if words.count > 1, target.pid == nil { throw misuse("whose socket? give --pid PID") }
+    }
+
+    private struct Report: Encodable {
+        struct Socket: Encodable { let label, `protocol`, bound: String }
+        let registered: [Socket]
     }
 
     func run() throws {
         if let pid = target.pid {
-            let label = try Label(words[0])
+            let label = try label(words[0])
             let selector = try selector()
             let steering = try target.open(for: .changing)
             let sockets = try target.namespace().run { () throws(SteeringError) in
                 try ProcessSocket.theOne(of: pid, matching: selector)
             }
             try register(sockets.map { ($0.socket.rawValue, label) }, at: steering)
-            for socket in sockets { report(socket.transport, socket.boundAddress, label) }
         } else {
-            let sockets = try activated()
-            try register(sockets, at: try target.open(for: .changing))
-            for (descriptor, label) in sockets { print("registered descriptor \(descriptor) as \(label)") }
+            try register(try activated(), at: try target.open(for: .changing))
         }
     }
 
-    private func register(_ sockets: [(descriptor: CInt, label: Label)], at steering: SocketSteering) throws(SteeringError) {
-        var replaced: Set<Label> = []
-        for (descriptor, label) in sockets {
-            // Members of a group stand beside the first that took the place.
-            if replace, replaced.insert(label).inserted {
-                try steering.sockets.replace(descriptor, as: label)
-            } else {
-                try steering.sockets.register(descriptor, as: label)
+    private func register(_ sockets: [(descriptor: CInt, label: Label)], at steering: SocketSteering) throws {
+        let registered = try steering.sockets.register(sockets, replacing: replace)
+        if target.json {
+            let report = registered.map {
+                Report.Socket(
+                    label: $0.destination.label.name, protocol: $0.destination.transport.description,
+                    bound: $0.boundAddress.description)
             }
+            return print(JSON.text(Report(registered: report)))
         }
-    }
-
-    private func report(_ transport: TransportProtocol, _ address: SocketAddress, _ label: Label) {
-        print("registered \(transport) \(address) as \(label)")
+        for socket in registered {
+            print("registered \(socket.destination.transport) \(socket.boundAddress) as \(socket.destination.label)")
+        }
     }
 
     private func selector() throws -> SocketSelector? {
@@ -84,22 +89,25 @@ struct Register: ParsableCommand {
     private func activated() throws -> [(descriptor: CInt, label: Label)] {
         let sockets = try ActivatedSockets.all()
         guard let names else {
-            let label = try Label(words[0])
+            let label = try label(words[0])
             return sockets.map { ($0.descriptor, label) }
         }
         var labels: [String: Label] = [:]
         for pair in names.split(separator: ",", omittingEmptySubsequences: false) {
             let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            labels[String(parts[0])] = try Label(parts.last!)
+            labels[String(parts[0])] = try label(String(parts.last!))
         }
-        let chosen = sockets.compactMap { socket in
+        let there = Set(sockets.compactMap(\.name))
+        if let missing = labels.keys.sorted().first(where: { !there.contains($0) }) {
+            let names = there.isEmpty ? "no names" : there.sorted().joined(separator: ", ")
+            throw SteeringError(
+                .socketNotFound,
+                "no socket in $LISTEN_FDS is named \(missing.debugDescription), and there are \(names): see FileDescriptorName="
+            )
+        }
+        return sockets.compactMap { socket in
             socket.name.flatMap { labels[$0] }.map { (socket.descriptor, $0) }
         }
-        guard !chosen.isEmpty else {
-            let there = sockets.map { $0.name ?? "no name" }.joined(separator: ", ")
-            throw misuse("no socket in $LISTEN_FDS has one of these names; they have: \(there)")
-        }
-        return chosen
     }
 }
 
@@ -123,11 +131,13 @@ struct Unregister: ParsableCommand {
     @OptionGroup var target: Target
 
     func run() throws {
-        let label = try Label(label)
+        let label = try steer.label(label)
         let steering = try target.open(for: .changing)
         guard let cookie else { return try steering.sockets.unregister(label) }
         guard let registered = try steering.sockets.list().first(where: { $0.cookie.description == cookie }) else {
-            throw misuse("no registered socket has the cookie \(cookie.debugDescription): `steer sockets` lists them")
+            throw SteeringError(
+                .socketNotRegistered,
+                "no registered socket has the cookie \(cookie.debugDescription): `steer sockets` lists them")
         }
         try steering.sockets.unregister(registered.cookie, from: label)
     }

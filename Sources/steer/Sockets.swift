@@ -58,7 +58,8 @@ struct Sockets: ParsableCommand {
             let destination = socket.destination
             table.add(
                 "\(destination.label)", "\(destination.transport)", "\(destination.family)", "\(socket.cookie)",
-                "\(socket.boundAddress)\(socket.isStandIn ? " (stand-in)" : "")", shortened(owners[socket.cookie] ?? []))
+                "\(socket.boundAddress)\(socket.isStandIn ? " (stand-in)" : "")", shortened(owners[socket.cookie] ?? [])
+            )
         }
         print(table.text())
     }

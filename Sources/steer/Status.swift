@@ -29,7 +29,7 @@ struct Status: ParsableCommand {
     func run() throws {
         let steering = try target.open(for: .reading)
         var former = try Reading(steering)
-        usleep(useconds_t(min(seconds, 0.25) * 1e6))
+        Self.sleep(min(seconds, 0.25))
         while true {
             let current = try Reading(steering)
             let report = StatusReport(current, since: former, try owners(current.status))
@@ -38,8 +38,15 @@ struct Status: ParsableCommand {
             guard watch else { return }
             fflush(nil)
             former = current
-            usleep(useconds_t(seconds * 1e6))
+            Self.sleep(seconds)
         }
+    }
+
+    /// usleep's number is too small for a day.
+    private static func sleep(_ seconds: Double) {
+        let nanoseconds = seconds.truncatingRemainder(dividingBy: 1) * 1e9
+        let time = timespec(tv_sec: Int(seconds), tv_nsec: Int(nanoseconds))
+        nanosleep([time], nil)
     }
 
     private func owners(_ status: SteeringStatus) throws -> [SocketCookie: [SocketOwner]] {

@@ -20,8 +20,8 @@ struct Steer: ParsableCommand {
             touched. Changing needs CAP_BPF, CAP_NET_ADMIN and access to the BPF file system, so usually root; \
             reading needs no more than `load --readers GROUP` gives.
 
-            Exit codes: 0 done; 1 it failed, or doctor warns; 2 doctor found something broken; 64 wrong usage. \
-            Errors are one sentence on standard error, as JSON with --json.
+            Exit codes: 0 done; 1 it failed, or doctor warns; 2 doctor found something broken; 64 the command line \
+            is not one. Errors are one sentence on standard error, as JSON with --json.
             """,
         subcommands: [
             Load.self, Unload.self, Upgrade.self, Apply.self, Bind.self, Unbind.self, Register.self, Unregister.self,
@@ -29,14 +29,19 @@ struct Steer: ParsableCommand {
         ])
 
     static func main() {
-        signal(SIGPIPE, SIG_IGN)
         prepareMemoryForLargePolicies()
         do {
             var command = try parseAsRoot()
             try command.run()
+            try Terminal.finish()
         } catch let error as SteeringError {
-            Failure.report(error, asJSON: CommandLine.arguments.contains("--json"))
+            Terminal.complain(Failure.text(error))
+            Glibc.exit(1)
+        } catch  where exitCode(for: error) == .validationFailure {
+            Terminal.complain(Failure.text("usage", message(for: error)))
+            Glibc.exit(64)
         } catch {
+            // Help, a completion script, the doctor's verdict.
             exit(withError: error)
         }
     }
@@ -52,13 +57,12 @@ enum Failure {
         let error: Content
     }
 
-    static func report(_ error: SteeringError, asJSON: Bool) -> Never {
-        let text =
-            asJSON
-            ? JSON.text(Report(error: .init(code: error.code.description, message: error.message)))
-            : "steer: \(error.message)"
-        Terminal.complain(text)
-        exit(1)
+    static func text(_ error: SteeringError) -> String { text(error.code.description, error.message) }
+
+    static func text(_ code: String, _ message: String) -> String {
+        // The options may be what could not be read, so they are not asked.
+        CommandLine.arguments.contains("--json")
+            ? JSON.text(Report(error: .init(code: code, message: message))) : "steer: \(message)"
     }
 }
 
@@ -68,6 +72,11 @@ func misuse(_ message: String) -> ValidationError { ValidationError(message) }
 /// Reads words of the command line as addresses, prefixes, ports.
 func parsed<Value>(_ read: () throws(AddressError) -> Value) throws -> Value {
     do throws(AddressError) { return try read() } catch { throw misuse("\(error)") }
+}
+
+/// Reads a label.
+func label(_ text: String) throws -> Label {
+    do throws(SteeringError) { return try Label(text) } catch { throw misuse(error.message) }
 }
 
 /// Reads a protocol.

@@ -17,7 +17,9 @@ struct Target: ParsableArguments {
     var json = false
 
     func validate() throws {
-        if netns != nil, pid != nil { throw misuse("--netns and --pid both name a network namespace: give one of them") }
+        if netns != nil, pid != nil {
+            throw misuse("--netns and --pid both name a network namespace: give one of them")
+        }
         if let pid, pid <= 0 { throw misuse("--pid \(pid) is no process: give a number greater than 0") }
     }
 

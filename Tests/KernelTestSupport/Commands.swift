@@ -53,6 +53,10 @@ private final class Spawner: @unchecked Sendable {
             let target = open(namespace, O_RDONLY | O_CLOEXEC)
             precondition(csteering_enter_netns(target) == 0, "cannot enter \(namespace)")
             close(target)
+            // Threads of the test runner block every signal, and children would inherit that.
+            var none = sigset_t()
+            sigemptyset(&none)
+            pthread_sigmask(SIG_SETMASK, &none, nil)
             let output = popen("exec 2>&1; \(command)", "re")!
             var text: [UInt8] = []
             var buffer = [UInt8](repeating: 0, count: 4096)

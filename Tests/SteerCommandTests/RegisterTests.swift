@@ -1,0 +1,108 @@
+import KernelTestSupport
+import Testing
+
+/// Sockets of running processes.
+@Suite(.kernel)
+struct RegisterTests {
+    /// Listeners and receivers on 127.0.0.1: (kind, port), each with the same options.
+    private func holder(_ sockets: [(String, Int)], reuseport: Bool = false, in bed: Bed) throws -> Background {
+        let lines = sockets.map { kind, port in
+            """
+            s = socket(AF_INET, \(kind == "tcp" ? "SOCK_STREAM" : "SOCK_DGRAM")); keep.append(s)
+            s.setsockopt(SOL_SOCKET, \(reuseport ? "SO_REUSEPORT" : "SO_REUSEADDR"), 1)
+            s.bind(('127.0.0.1', \(port)))
+            \(kind == "tcp" ? "s.listen()" : "")
+            """
+        }
+        let program = try bed.python(
+            "from socket import *; import time; keep = []\n\(lines.joined(separator: "\n"))\ntime.sleep(600)")
+        for (_, port) in sockets { try bed.listens(":\(port)", sockets.count { $0.1 == port }) }
+        return program
+    }
+
+    private func bound(_ bed: Bed) throws -> [String] {
+        try bed.json("sockets")["sockets"].array.map {
+            "\($0["label"].string!) \($0["protocol"].string!) \($0["bound"].string!)"
+        }
+    }
+
+    @Test("The only candidate needs no selector; traffic goes there until it is taken out")
+    func onlyOne() async throws {
+        try await withBed { bed in
+            try bed.steer("bind web tcp 192.0.2.0/24 80")
+            let server = try bed.server("here", port: 8080)
+            try verify(bed.ask("192.0.2.9", port: 80), is: "refused")
+            try verify(bed.steer("register web --pid \(server.pid)"), is: "registered tcp 127.0.0.1:8080 as web\n")
+            try verify(bed.ask("192.0.2.9", port: 80), is: "here")
+            try bed.steer("register web --pid \(server.pid) tcp 127.0.0.1:8080")
+            try bed.refused("register web --pid \(server.pid) udp", "tcp 127.0.0.1:8080")
+            try bed.refused("register web --pid \(server.pid) tcp 127.0.0.1:1", "tcp 127.0.0.1:8080")
+            try bed.steer("unregister web")
+            try verify(bed.ask("192.0.2.9", port: 80), is: "refused")
+            try bed.refused("unregister web", "registered as web")
+        }
+    }
+
+    @Test("Of several sockets one is chosen by protocol and address; the list says among which")
+    func several() async throws {
+        try await withBed { bed in
+            let holder = try holder([("tcp", 8001), ("tcp", 8002), ("udp", 8003)], in: bed)
+            let message = try bed.refused("register web --pid \(holder.pid)", "3 sockets")
+            for choice in ["tcp 127.0.0.1:8001", "tcp 127.0.0.1:8002", "udp 127.0.0.1:8003"] {
+                try verify(message.contains(choice), message)
+            }
+            try bed.refused("register web --pid \(holder.pid) tcp", "2 sockets")
+            let report = try bed.json("register web --pid \(holder.pid) udp")["registered"]
+            try verify(report.array.count == 1 && report[0].keys == ["bound", "label", "protocol"], "\(report)")
+            try bed.steer("register web --pid \(holder.pid) tcp 127.0.0.1:8002")
+            try verify(Set(bound(bed)), is: ["web tcp 127.0.0.1:8002", "web udp 127.0.0.1:8003"])
+
+            try bed.refused("register web --pid \(holder.pid) tcp 127.0.0.1:8001", "replace")
+            try bed.steer("register web --pid \(holder.pid) tcp 127.0.0.1:8001 --replace")
+            try verify(Set(bound(bed)), is: ["web tcp 127.0.0.1:8001", "web udp 127.0.0.1:8003"])
+        }
+    }
+
+    @Test("A SO_REUSEPORT group is registered whole, and taken out by cookie one by one")
+    func group() async throws {
+        try await withBed { bed in
+            let holder = try holder([("tcp", 8001), ("tcp", 8001), ("tcp", 8001)], reuseport: true, in: bed)
+            try bed.steer("register web --pid \(holder.pid)")
+            let sockets = try bed.json("sockets")["sockets"]
+            try verify(sockets.array.map { $0["standIn"] }, is: [.flag(false), .flag(true), .flag(true)])
+            try verify(sockets.array.allSatisfy { $0["owners"][0]["pid"].int == Int(holder.pid) }, "\(sockets)")
+
+            let cookie = sockets[0]["cookie"].string!
+            try bed.refused("unregister web --cookie 0", "cookie")
+            try bed.refused("unregister other --cookie \(cookie)", "other")
+            try bed.steer("unregister web --cookie \(cookie)")
+            let left = try bed.json("sockets")["sockets"]
+            try verify(left.array.map { $0["cookie"] }, is: [sockets[1]["cookie"], sockets[2]["cookie"]])
+            try verify(left[0]["standIn"], is: .flag(false))
+            try bed.steer("register web --pid \(holder.pid) --replace")
+            try verify(bed.json("sockets")["sockets"].array.count, is: 3)
+            try holder.signal("KILL")
+            _ = try holder.exitCode()
+            try verify(bed.json("sockets")["sockets"], is: .list([]))
+        }
+    }
+
+    @Test("A process that is gone, has no socket, or lives elsewhere is named")
+    func wrongProcess() async throws {
+        try await withBed { bed in
+            let idle = try Background("sleep 600", in: bed)
+            try bed.refused("register web --pid \(idle.pid)", "no TCP or UDP socket")
+            try idle.signal("KILL")
+            _ = try idle.exitCode()
+            try bed.refused("register web --pid \(idle.pid)", "\(idle.pid)")
+            try bed.refused("register web --pid 0", "--pid 0", exitCode: 64)
+            try bed.refused("register web --pid -5", "", exitCode: 64)
+            try bed.refused("register web", "LISTEN_FDS")
+            try bed.refused("register", "which label", exitCode: 64)
+            try bed.refused("register web tcp", "whose socket", exitCode: 64)
+            let elsewhere = try Background("unshare -n socat TCP4-LISTEN:8001,fork -", in: bed)
+            try eventually("it listens") { try shell("nsenter -n -t \(elsewhere.pid) ss -Hltn").contains("8001") }
+            try bed.refused("register web --pid \(elsewhere.pid)", "load it first")
+        }
+    }
+}

@@ -1,0 +1,75 @@
+import KernelTestSupport
+import Testing
+
+/// What is typed wrong: one sentence, exit code 64, nothing changed.
+@Suite(.kernel)
+struct UsageTests {
+    private static let lines: [(String, String)] = [
+        ("bind", "LABEL PROTOCOL PREFIX PORTS"), ("bind web tcp 192.0.2.0/24", "4 words"),
+        ("bind web icmp 192.0.2.0/24 80", "icmp"), ("bind web tcp 192.0.2.0/33 80", "192.0.2.0/33"),
+        ("bind web tcp 192.0.2.1/24 80", "192.0.2.0/24"), ("bind web tcp 192.0.2.0 80", "192.0.2.0"),
+        ("bind web tcp 192.0.2.0/24 70000", "70000"), ("bind web tcp 192.0.2.0/24 9-1", "9-1"),
+        ("bind web tcp 192.0.2.0/24 ''", ""), ("bind w/b tcp 192.0.2.0/24 80", "w/b"), ("bind '' tcp ::/0 80", "label"),
+        ("bind --refuse --pass tcp ::/0 80", "exclude"), ("bind --refuse web tcp ::/0 80", "3 words"),
+        ("unbind web tcp ::/0", "4 words"), ("bindings --file xml", "xml"), ("status -1", ""),
+        ("status nan", "interval"),
+        ("load --readers nosuchgroup", "nosuchgroup"), ("unload now", "now"), ("sockets --nosuch", "--nosuch"),
+        ("bindings --netns /x --pid 1", "one of them"), ("bindings --pid x", "x"), ("apply", "file"),
+        ("apply x.yaml --format xml", "xml"), ("register --names a=b web", "web"),
+        ("register web --pid 1 icmp", "icmp"), ("register web --pid 1 tcp 1.2.3.4", "1.2.3.4"),
+        ("register web --pid 1 tcp 1.2.3.4:5 6", "protocol and an address"), ("unregister", "label"),
+    ]
+
+    @Test("Each is named")
+    func words() async throws {
+        try await withBed { bed in
+            try bed.steer("bind web tcp 192.0.2.0/24 80")
+            for (line, hint) in Self.lines {
+                try bed.refused(line, hint, exitCode: 64)
+            }
+        }
+    }
+
+    @Test("With --json the sentence is an object with a code, and only that")
+    func json() async throws {
+        try await withBed { bed in
+            for (line, code, exitCode) in [
+                ("bind web tcp 192.0.2.1/24 80", "usage", 64), ("bindings --nosuch", "usage", 64),
+                ("unbind web tcp 192.0.2.0/24 80", "unknownBinding", 1), ("unregister web", "socketNotRegistered", 1),
+                ("load", "alreadyLoaded", 1), ("bindings --bpffs /nowhere", "storageUnavailable", 1),
+                ("bindings --netns /nowhere", "networkNamespaceUnavailable", 1),
+            ] {
+                let run = try bed.run("\(line) --json")
+                let report = try JSONValue(run.error)
+                try verify(run.exitCode, is: Int32(exitCode), "exit code of \(line)")
+                try verify(run.output, is: "")
+                try verify(report.keys, is: ["error"])
+                try verify(report["error"].keys, is: ["code", "message"])
+                try verify(report["error"]["code"].string, is: code)
+            }
+        }
+    }
+
+    @Test("Help and completions are no errors")
+    func help() async throws {
+        try await withBed(loaded: false) { bed in
+            let verbs = [
+                "load", "unload", "upgrade", "apply", "bind", "unbind", "register", "unregister", "bindings", "sockets",
+                "status", "metrics", "explain", "doctor",
+            ]
+            let all = try bed.sh("\(bed.steer) --help")
+            for verb in verbs {
+                try verify(all.output.contains("  \(verb) "), "\(verb) in the help")
+                let run = try bed.sh("\(bed.steer) \(verb) --help")
+                try verify(
+                    run.exitCode == 0 && run.error.isEmpty && run.output.contains("USAGE: steer \(verb)"), "\(run)")
+            }
+            for shell in ["bash", "zsh", "fish"] {
+                let run = try bed.sh("\(bed.steer) --generate-completion-script \(shell)")
+                try verify(run.exitCode == 0 && run.output.contains("doctor"), "\(shell)")
+            }
+            let bash = try bed.sh("\(bed.steer) --generate-completion-script bash | bash -n")
+            try verify(bash.exitCode == 0, "\(bash)")
+        }
+    }
+}
