@@ -7,23 +7,26 @@ the old or the new policy, entire, and the registered sockets; the next writer, 
 and leave in the BPF file system exactly what belongs there, and in the kernel no more pages than two policies
 need. Then `load` and `unload` are killed: the next `load`, or `unload`, must work.
 
-    sudo Tests/harness/kill-anywhere.py --steer .build/release/steer [--kills 1000] [--seed N] [--large 300]
+    scripts/harness kill-anywhere --steer .build/release/steer [--kills 1000] [--seed N] [--lanes 4]
 
 Each stop from the first look at the BPF file system on is tried once before any is tried twice; one kill of
 twenty comes earlier. Prints one line of JSON; exits 1 when something was not as it should be.
 """
 import argparse
+import json
+import os
 import random
+import subprocess
 import sys
 
-from support import Failed, Lab, Traffic, bindings, count_stops, enter_namespaces, finish, kill_at, policy, ask_tcp, ask_udp
+from support import Failed, Lab, Traffic, bindings, count_stops, enter_namespaces, finish, kill_at, policy
 
 PROBLEMS_ENOUGH = 10
 
 
 class Harness:
     def __init__(self, lab, options):
-        self.lab, self.random = lab, random.Random(options.seed)
+        self.lab, self.random = lab, random.Random()
         self.problems, self.kills, self.effects, self.stops = [], {}, {}, {}
         policies = [policy(0), policy(1)]
         self.scenarios = ["apply", "upgrade"]
@@ -32,7 +35,8 @@ class Harness:
             self.scenarios += ["grow", "shrink"]
         self.files = [lab.file(f"policy-{variant}.json", policy) for variant, policy in enumerate(policies)]
         self.states, self.pages = [], []
-        self.current = None
+        self.current, self.identity = None, None
+        self.lane, self.lanes, self.seed = options.lane, options.lanes, options.seed
 
     def complain(self, what):
         self.problems.append(what)
@@ -42,6 +46,7 @@ class Harness:
 
     def plan(self, scenarios, count):
         """(scenario, stop) pairs: all that matter in random order, again and again until there are enough."""
+        self.random.seed(self.lane + self.lanes * self.seed)
         for scenario in scenarios:
             self.kills[scenario], self.effects[scenario] = 0, 0
             self.prepare(scenario)
@@ -50,7 +55,8 @@ class Harness:
         chosen = []
         while len(chosen) < count:
             turn = [(scenario, stop) for scenario in scenarios
-                    for stop in range(self.stops[scenario][0], self.stops[scenario][1] + 1)]
+                    for stop in range(self.stops[scenario][0], self.stops[scenario][1] + 1)
+                    if stop % self.lanes == self.lane]  # Each lane has its own.
             turn += [(scenario, self.random.randrange(1, self.stops[scenario][0]))
                      for scenario in self.random.choices(scenarios, k=len(turn) // 20)]
             self.random.shuffle(turn)
@@ -60,6 +66,7 @@ class Harness:
     def execute(self, plan, look):
         for scenario, stop in plan:
             self.prepare(scenario)
+            self.identity = self.directory()
             if not kill_at(self.command(scenario), stop):
                 self.resume(scenario)
                 continue  # It had come to its end: stops vary a little.
@@ -113,7 +120,16 @@ class Harness:
             raise Failed("neither the old policy nor the new one")
         self.effects[scenario] += found != self.current
         self.current = found
-        self.write(self.random.choice(["same", "other", "bind", "upgrade"]))
+        writer = self.random.choice(["same", "other", "bind", "upgrade"])
+        self.write(writer)
+        if scenario == "upgrade" and writer != "upgrade":
+            self.effects[scenario] += self.directory() != self.identity
+
+    def directory(self):
+        """Which directory holds the state: an upgrade puts another one in place."""
+        folder = f"{self.lab.bpffs}/steering"
+        names = [name for name in os.listdir(folder) if name.isdigit()] if os.path.exists(folder) else []
+        return [os.stat(f"{folder}/{name}").st_ino for name in names]
 
     def write(self, writer):
         """The next writer: what it leaves must be tidy."""
@@ -177,7 +193,7 @@ class Harness:
     def run(self, kills):
         self.lab.steer("load")
         self.lab.steer("apply", self.files[0])  # Before sockets: the label has to be there for none of it.
-        traffic = Traffic(pause=0.002)
+        traffic = Traffic(pause=0.002 * self.lanes)
         traffic.serve(self.lab)
         for file in self.files:
             self.lab.steer("apply", file)
@@ -187,7 +203,7 @@ class Harness:
         self.tidy = self.lab.listing()
         self.sockets = self.lab.steer("sockets", "--json")
         traffic.start()
-        loading = kills // 4
+        loading = kills * 2 // 7
         self.execute(self.plan(self.scenarios, kills - loading), self.look)
         counted, failures = traffic.stop()
         if counted["failed"]:
@@ -202,18 +218,43 @@ class Harness:
                 "largePages": max(self.pages), **counted}
 
 
+def merged(lanes):
+    """What all lanes found together: counts are added."""
+    result, problems = {}, []
+    for number, text in enumerate(lanes):
+        if not text.strip():
+            problems.append(f"lane {number} ended without a result")
+            continue
+        found = json.loads(text)
+        problems += found.pop("problems")
+        for key, value in found.items():
+            if isinstance(value, dict) and key != "stops":
+                result[key] = {name: result.get(key, {}).get(name, 0) + count for name, count in value.items()}
+            elif key in ("stops", "largePages"):
+                result[key] = value
+            else:
+                result[key] = result.get(key, 0) + value
+    return result, problems
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--steer", required=True)
     parser.add_argument("--kills", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--large", type=int, default=300, help="hosts of the policy whose tables are large; 0: none")
+    parser.add_argument("--lanes", type=int, default=4, help="how many go on at once, each in namespaces of its own")
+    parser.add_argument("--lane", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.lane is None:
+        everyone = [subprocess.Popen([sys.executable, *sys.argv, "--lane", str(lane)], stdout=subprocess.PIPE, text=True)
+                    for lane in range(options.lanes)]
+        finish(*merged([lane.communicate()[0] for lane in everyone]))
     enter_namespaces()
     with Lab(options.steer) as lab:
         harness = Harness(lab, options)
         try:
-            result = harness.run(options.kills)
+            result = harness.run(-(-options.kills // options.lanes))
         except Failed as failure:
             harness.complain(str(failure))
             result = {"kills": sum(harness.kills.values())}

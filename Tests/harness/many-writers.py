@@ -7,7 +7,7 @@ each reader saw, of each writer, a state that there was, and never went back to 
 applies files, over and over: a reader always finds one file, entire. Then readers are held at their system
 calls, by ptrace, while a writer works.
 
-    sudo Tests/harness/many-writers.py --steer .build/release/steer [--changes 50] [--held 60]
+    scripts/harness many-writers --steer .build/release/steer [--changes 50] [--held 60]
 
 Prints one line of JSON; exits 1 when something was not as it should be.
 """

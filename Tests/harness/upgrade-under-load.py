@@ -5,7 +5,7 @@ TCP connections and UDP exchanges, IPv4 and IPv6, to random addresses that are s
 readers that list the bindings all the time, and must always find one policy entire. Goes on until there were
 as many upgrades and connections as asked for.
 
-    sudo Tests/harness/upgrade-under-load.py --steer .build/release/steer [--upgrades 100] [--connections 100000]
+    scripts/harness upgrade-under-load --steer .build/release/steer [--upgrades 100] [--connections 100000]
 
 Prints one line of JSON; exits 1 when anything failed, or the counters lost a packet.
 """
