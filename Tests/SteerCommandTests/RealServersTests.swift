@@ -36,8 +36,8 @@ struct RealServersTests {
                 var processes: Set<String> = []
                 for address in addresses {
                     let words = try walk.ask(address)?.split(separator: " ").map(String.init) ?? []
-                    try verify(words.prefix(2), is: ["steered", address + ":80"], "what \(address) answers \(when)")
-                    processes.insert(words[2])
+                    try verify(words.first, is: "steered", "what \(address) answers \(when)")
+                    processes.insert(words[1])
                 }
                 return processes
             }
@@ -68,12 +68,12 @@ struct RealServersTests {
             _ = try verifyServed("after fewer workers")
             try verify(try walk.cookies().count, is: 2, "the number of sockets after fewer workers")
 
-            try verify(try walk.ask("127.0.0.7"), is: "steered 127.0.0.7:80", "a server's own address", words: 2)
+            try verify(try walk.ask("127.0.0.7"), hasPrefix: "steered", "a server's own address")
             try walk.steer("unregister web")
             try verify(try walk.ask("127.9.9.9"), is: nil, "an answer without a socket")
             try walk.steer("unload")
             try verify(try walk.ask("127.9.9.9"), is: nil, "an answer without steering")
-            try verify(try walk.ask("127.0.0.7"), is: "ordinary 127.0.0.7:80", "a server's own address", words: 2)
+            try verify(try walk.ask("127.0.0.7"), hasPrefix: "ordinary", "a server's own address")
             try verify(try walk.files.listing(), is: ["steering/"], "what is left in the BPF file system")
         }
     }
@@ -136,17 +136,17 @@ struct RealServersTests {
 
 private func installed(_ path: String) -> Bool { KernelTests.areRequired || access(path, X_OK) == 0 }
 
-private func verify(_ text: String?, is expected: String, _ what: String, words: Int) throws {
-    try verify(text?.split(separator: " ").prefix(words).joined(separator: " "), is: expected, what)
+private func verify(_ text: String?, hasPrefix expected: String, _ what: String) throws {
+    try verify(text?.hasPrefix(expected) == true, "\(what) says \(text ?? "nothing")")
 }
 
-/// It says at which address it was asked, and which worker answers.
+/// It says which server and which worker answers. (`$server_addr` would be the address that nginx listens at.)
 private func nginxConfiguration(_ folder: String, _ workers: Int, _ reuseport: Bool) -> String {
     let option = reuseport ? " reuseport" : ""
     let folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map { "\($0)_temp_path \(folder)/\($0);" }
     func server(_ name: String, _ listeners: [String]) -> String {
         let listen = listeners.map { "listen \($0);" }.joined(separator: " ")
-        return "server { \(listen) location / { return 200 \"\(name) $server_addr:$server_port $pid\"; } }"
+        return "server { \(listen) location / { return 200 \"\(name) $pid\"; } }"
     }
     return """
         daemon off;
