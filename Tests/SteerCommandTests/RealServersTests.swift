@@ -87,7 +87,9 @@ struct RealServersTests {
             defer { walk.end() }
             let redis = try walk.start(
                 "redis",
-                "redis-server --port 6380 --bind 127.0.0.1 --unixsocket \(walk.folder)/redis.sock --protected-mode no --save '' --appendonly no --daemonize no --dir \(walk.folder)")
+                "redis-server --port 6380 --bind 127.0.0.1 --unixsocket \(walk.folder)/redis.sock "
+                    + "--protected-mode no --save '' --appendonly no --daemonize no --dir \(walk.folder)"
+            )
             try walk.waitUntil("redis-cli -p 6380 PING")
             try walk.steer("load")
             try walk.steer("bind redis tcp 127.0.0.0/8 6379")
@@ -101,8 +103,11 @@ struct RealServersTests {
 
             // A connection that is open stays, whatever becomes of the steering.
             let held = try shell(
-                "(echo GET steered; sleep 2; echo GET steered) | redis-cli -h 127.1.2.3 -p 6379 & sleep 0.5; \(walk.command("unregister redis")); redis-cli -h 127.1.2.3 -p 6379 PING || true; wait")
-            try verify(held.split(separator: "\n").filter { $0 == "yes" }.count, is: 2, "the replies on an open connection")
+                "(echo GET steered; sleep 2; echo GET steered) | redis-cli -h 127.1.2.3 -p 6379 & sleep 0.5; "
+                    + "\(walk.command("unregister redis")); redis-cli -h 127.1.2.3 -p 6379 PING || true; wait"
+            )
+            try verify(
+                held.split(separator: "\n").filter { $0 == "yes" }.count, is: 2, "the replies on an open connection")
             try verify(held.contains("Connection refused"), "not refused without a socket: \(held)")
             try walk.steer("unload")
         }
@@ -127,7 +132,8 @@ struct RealServersTests {
                     try shell("echo \(address) | socat -T 2 -t 2 - UDP4-DATAGRAM:\(address):53"), is: "\(address)\n")
             }
             try walk.steer("unregister echo")
-            let (text, status) = try Walk.attempt("(echo one; sleep 0.3; echo two) | socat -t 1 - UDP4-CONNECT:127.9.9.9:53")
+            let (text, status) = try Walk.attempt(
+                "(echo one; sleep 0.3; echo two) | socat -t 1 - UDP4-CONNECT:127.9.9.9:53")
             try verify(status != 0 && text.contains("refused"), "not refused without a socket: \(text)")
             try walk.steer("unload")
         }
@@ -192,7 +198,10 @@ private final class Walk {
     /// The cookies of what is registered.
     func cookies() throws -> Set<String> {
         let text = try shell(command("sockets --json"))
-        return Set(text.split(separator: "\"cookie\"").dropFirst().map { String($0.drop { $0 != "\"" }.dropFirst().prefix { $0 != "\"" }) })
+        return Set(
+            text.split(separator: "\"cookie\"").dropFirst().map {
+                String($0.drop { $0 != "\"" }.dropFirst().prefix { $0 != "\"" })
+            })
     }
 
     /// Starts a server; its process.
