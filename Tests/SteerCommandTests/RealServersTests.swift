@@ -187,7 +187,7 @@ private final class Walk {
     }
 
     func end() {
-        for group in groups { _ = try? shell("kill -KILL -- -\(group)") }
+        for group in groups { _ = try? shell("kill -KILL -\(group)") }  // As dash writes a group.
         _ = try? shell("rm -rf \(folder)")
     }
 
