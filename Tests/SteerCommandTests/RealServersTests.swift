@@ -209,7 +209,7 @@ private final class Walk {
         let pid = "\(folder)/\(name).pid"
         let quoted = "echo $$ > \(pid); exec \(command)".replacing("'", with: "'\\''")
         let group = try shell(
-            "setsid timeout 120 sh -c '\(quoted)' </dev/null >\(folder)/\(name).log 2>&1 & echo $!")
+            "setsid timeout -s KILL 120 sh -c '\(quoted)' </dev/null >\(folder)/\(name).log 2>&1 & echo $!")
         groups.append(Int(group.dropLast()) ?? 0)
         try waitUntil("test -s \(pid)")
         return Int(try shell("cat \(pid)").dropLast()) ?? 0
