@@ -49,6 +49,8 @@ extension SocketSteering {
         try pins.makeDraft(for: readers)
         do throws(SteeringError) {
             let plane = try DataPlane()
+            // What cannot be used must not be published.
+            _ = try PolicyMemory(plane)
             try PinnedState.pin(plane, try plane.attach(to: namespace), in: pins.draft, for: readers)
             let empty = StoredPolicy(
                 generation: 0, namespaceCookie: identity.cookie ?? 0, policy: Policy(), numbers: LabelNumbers())

@@ -50,6 +50,8 @@ struct Apply: ParsableCommand {
     @Flag(help: "Load first, where no steering is loaded.")
     var load = false
 
+    @OptionGroup var readers: Readers
+
     @Option(help: "yaml, json, or tubular: what `tubectl load-bindings` reads. By the file's name without it.")
     var format: PolicyFormat?
 
@@ -57,6 +59,7 @@ struct Apply: ParsableCommand {
 
     func validate() throws {
         if watch, dryRun { throw misuse("--watch and --dry-run exclude each other: give one of them") }
+        if readers.readers != nil, !load { throw misuse("--readers is for what is loaded: give --load too") }
         if watch, file == "-" { throw misuse("standard input cannot be watched: give a file") }
     }
 
@@ -75,9 +78,10 @@ struct Apply: ParsableCommand {
         try PolicyFile.read(contentsOf: file, format: format)
     }
 
-    private func loadIfNeeded() throws(SteeringError) {
+    private func loadIfNeeded() throws {
+        let group = try readers.number()
         do throws(SteeringError) {
-            _ = try SocketSteering.load(into: try target.namespace(), bpffs: target.bpffs)
+            _ = try SocketSteering.load(into: try target.namespace(), bpffs: target.bpffs, readers: group)
         } catch {
             guard error.code == .alreadyLoaded else { throw error }
         }

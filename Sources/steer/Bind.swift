@@ -13,7 +13,7 @@ struct BindingWords: ParsableArguments {
         help: ArgumentHelp(
             "LABEL, then tcp, udp or tcp+udp, a prefix, and ports: 80, 80,443,8000-8999 or all. No LABEL with --refuse and --pass.",
             valueName: "word"))
-    var words: [String]
+    var words: [String] = []
 
     func validate() throws {
         let expected = refuse || pass ? 3 : 4

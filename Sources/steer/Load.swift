@@ -2,6 +2,22 @@ import ArgumentParser
 import Glibc
 import Steering
 
+/// Who may read what is loaded.
+struct Readers: ParsableArguments {
+    @Option(help: ArgumentHelp("Who may read, beside root: a group's name or number.", valueName: "group"))
+    var readers: String?
+
+    /// The group's number; nil without the option.
+    func number() throws -> UInt32? {
+        guard let readers else { return nil }
+        if let number = UInt32(readers) { return number }
+        guard let entry = getgrnam(readers) else {
+            throw misuse("there is no group \(readers.debugDescription): `getent group` lists them")
+        }
+        return entry.pointee.gr_gid
+    }
+}
+
 struct Load: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Load the program and attach it to the network namespace.",
@@ -15,20 +31,11 @@ struct Load: ParsableCommand {
 
     @OptionGroup var target: Target
 
-    @Option(help: ArgumentHelp("Who may read, beside root: a group's name or number.", valueName: "group"))
-    var readers: String?
+    @OptionGroup var readers: Readers
 
     func run() throws {
         _ = try SocketSteering.load(
-            into: try target.namespace(), bpffs: target.bpffs, readers: try readers.map(Self.group))
-    }
-
-    private static func group(_ text: String) throws -> UInt32 {
-        if let number = UInt32(text) { return number }
-        guard let entry = getgrnam(text) else {
-            throw misuse("there is no group \(text.debugDescription): `getent group` lists them")
-        }
-        return entry.pointee.gr_gid
+            into: try target.namespace(), bpffs: target.bpffs, readers: try readers.number())
     }
 }
 

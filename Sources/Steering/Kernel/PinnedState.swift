@@ -171,7 +171,7 @@ struct PinnedState: Sendable {
         _ isNeeded: Bool, _ open: () throws(SteeringError) -> SharedDescriptor
     ) throws(SteeringError) -> SharedDescriptor? {
         do throws(SteeringError) { return try open() } catch {
-            if !isNeeded, [EACCES, EPERM].contains(error.errno) { return nil }
+            if !isNeeded, [EACCES, EPERM, EROFS].contains(error.errno) { return nil }
             throw error
         }
     }

@@ -1,0 +1,89 @@
+import Foundation
+import KernelTestSupport
+import Testing
+
+/// docs/steer.md does what it says; the units are sound.
+@Suite(.kernel)
+struct GuideTests {
+    private static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent()
+
+    /// The fenced blocks of a page: language and text.
+    private func blocks(of page: String) throws -> [(language: String, text: String)] {
+        let text = try String(contentsOf: Self.root.appending(path: page), encoding: .utf8)
+        return text.components(separatedBy: "```").enumerated().filter { $0.offset % 2 == 1 }.map { _, block in
+            let lines = block.split(separator: "\n", maxSplits: 1, omittingEmptySubsequences: false)
+            return (String(lines[0]), String(lines[1]))
+        }
+    }
+
+    @Test("The commands of docs/steer.md run in their order, and print what stands there")
+    func commands() async throws {
+        let blocks = try blocks(of: "docs/steer.md")
+        #expect(blocks.filter { $0.language == "sh" }.count >= 8)
+        #expect(Set(blocks.map(\.language)) == ["sh", "output"])
+        try await withBed(loaded: false) { bed in
+            // `steer VERB ...` as it stands there, with this test's BPF file system.
+            var script = """
+                cd \(bed.folder); set -e
+                steer() { verb=$1; shift; case $verb in -*) \(bed.steer) $verb "$@";; *) \(bed.steer) $verb --bpffs \(bed.bpffs.path) "$@";; esac; }
+
+                """
+            for (index, block) in blocks.filter({ $0.language == "sh" }).enumerated() {
+                script += "exec >\(bed.folder)/block-\(index)\n\(block.text)\n"
+            }
+            let path = try bed.write(script, to: "guide.sh")
+            let run = try bed.sh("timeout 120 bash \(path)")
+            try verify(run.exitCode == 0 && run.error.isEmpty, "\(run)")
+            var index = -1
+            for block in blocks {
+                if block.language == "sh" { index += 1 }
+                guard block.language == "output" else { continue }
+                let printed = try shell("cat \(bed.folder)/block-\(index)").split(separator: "\n")
+                for line in block.text.split(separator: "\n") {
+                    try verify(printed.contains(line), "'\(line)' in block \(index): \(printed)")
+                }
+            }
+        }
+    }
+
+    @Test("systemd finds the units sound, and their exposure OK")
+    func units() async throws {
+        try await withBed(loaded: false) { bed in
+            let units = ["steer.service", "steer-metrics.service"]
+            for unit in units {
+                // The command is where it will be installed; here it is somewhere else.
+                try shell(
+                    "sed 's#/usr/bin/steer#\(bed.steer)#; /^Documentation/d' \(Self.root.path)/docs/systemd/\(unit) >\(bed.folder)/\(unit)"
+                )
+            }
+            let paths = units.map { "\(bed.folder)/\($0)" }.joined(separator: " ")
+            let verified = try bed.sh("systemd-analyze verify --recursive-errors=no \(paths)")
+            try verify(verified.exitCode == 0 && verified.error.isEmpty, "\(verified)")
+            // Tenths: 2.5 and no more.
+            let security = try bed.sh("systemd-analyze security --offline=true --no-pager --threshold=25 \(paths)")
+            try verify(security.exitCode == 0, "\(security)")
+        }
+    }
+
+    @Test("What steer.service does works with the capabilities that it leaves")
+    func capabilities() async throws {
+        try await withBed(loaded: false) { bed in
+            let unit = try String(
+                contentsOf: Self.root.appending(path: "docs/systemd/steer.service"), encoding: .utf8)
+            let line = unit.split(separator: "\n").first { $0.hasPrefix("CapabilityBoundingSet=") }!
+            let names = line.split(separator: "=")[1].split(separator: " ").map { "+" + $0.dropFirst(4).lowercased() }
+            let under = "setpriv --no-new-privs --bounding-set -all,\(names.joined(separator: ","))"
+            let file = try bed.write(bed.policy("web"), to: "policy.yaml")
+            try bed.steer("apply --load --readers 65534 \(file)", under: under)
+            try verify(
+                bed.json("bindings", under: "setpriv --reuid 65534 --regid 65534 --clear-groups")["bindings"].array
+                    .count,
+                is: 1)
+            try bed.steer("apply \(file)", under: under)
+            try bed.steer("unload", under: under)
+            try verify(bed.bpffs.listing(), is: ["steering/"])
+            try bed.refused("apply \(file) --readers 65534", "--load", exitCode: 64)
+        }
+    }
+}

@@ -1,0 +1,74 @@
+import KernelTestSupport
+import Testing
+
+/// A BPF file system that is missing, read-only or full: one sentence, and everything as it was.
+@Suite(.kernel)
+struct StorageTests {
+    @Test("Missing, of another kind, read-only")
+    func unavailable() async throws {
+        try await withBed { bed in
+            try bed.refused("load --bpffs /nowhere", "mount -t bpf bpf /nowhere")
+            try bed.refused("bindings --bpffs /run", "mount -t bpf bpf /run")
+            try bed.steer("bind web tcp 192.0.2.0/24 80")
+            try shell("mount -o remount,ro \(bed.bpffs.path)")
+            try bed.refused("bind api tcp 192.0.2.0/24 81", "remount")
+            try bed.refused("upgrade", "remount")
+            try bed.refused("unload", "remount")
+            try verify(bed.inForce(), is: ["web 80"])
+            try shell("mount -o remount,rw \(bed.bpffs.path)")
+            try bed.steer("bind api tcp 192.0.2.0/24 81")
+        }
+    }
+
+    @Test("Full, at any step", arguments: ["ENOSPC", "EMFILE", "ENOMEM"])
+    func full(error: String) async throws {
+        try await withBed { bed in
+            try bed.steer("bind web tcp 192.0.2.0/24 80")
+            var failures = 0
+            for (verb, steps) in [("bind api tcp 192.0.2.0/24 81", 1...16), ("upgrade", 1...40)] {
+                for step in steps {
+                    let before = try bed.state()
+                    let run = try bed.run(
+                        verb,
+                        under: "strace -f -qqq -o /dev/null -e trace=bpf -e inject=bpf:error=\(error):when=\(step)")
+                    if run.exitCode == 0 {
+                        // A question that may go without an answer, or no such step any more.
+                        if verb != "upgrade" { try bed.steer("unbind api tcp 192.0.2.0/24 81") }
+                        continue
+                    }
+                    failures += 1
+                    try verify(run.exitCode == 1 && run.output.isEmpty, "step \(step) of \(verb): \(run)")
+                    try verify(
+                        run.error.hasPrefix("steer: ") && run.error.split(separator: "\n").count == 1,
+                        "step \(step) of \(verb): \(run)")
+                    try verify(bed.inForce(), is: ["web 80"], "step \(step) of \(verb): \(run)")
+                    // Whatever is left over goes with the next change.
+                    try bed.steer("bind web tcp 192.0.2.0/24 80")
+                    try verify(bed.state(), is: before, "step \(step) of \(verb): \(run)")
+                }
+            }
+            try verify(failures > 10, "\(failures) failures")
+        }
+    }
+
+    @Test("What could not be loaded leaves nothing")
+    func load() async throws {
+        try await withBed(loaded: false) { bed in
+            var failures = 0
+            for step in stride(from: 1, through: 60, by: 3) {
+                let run = try bed.run(
+                    "load", under: "strace -f -qqq -o /dev/null -e trace=bpf -e inject=bpf:error=ENOSPC:when=\(step)")
+                if run.exitCode == 0 {
+                    try bed.steer("unload")
+                    continue
+                }
+                failures += 1
+                try verify(
+                    run.error.hasPrefix("steer: ") && run.error.split(separator: "\n").count == 1, "\(step): \(run)")
+                try verify(bed.bpffs.listing().allSatisfy { !$0.contains("program") }, "step \(step)")
+                try bed.refused("bindings", "load it first")
+            }
+            try verify(failures > 5, "\(failures) failures")
+        }
+    }
+}
