@@ -47,11 +47,13 @@ extension SocketSteering {
         }
         let readers = Pins.Readers(group: group)
         try pins.makeDraft(for: readers)
+        let link: SharedDescriptor
         do throws(SteeringError) {
             let plane = try DataPlane()
             // What cannot be used must not be published.
             _ = try PolicyMemory(plane)
-            try PinnedState.pin(plane, try plane.attach(to: namespace), in: pins.draft, for: readers)
+            link = try plane.attach(to: namespace)
+            try PinnedState.pin(plane, link, in: pins.draft, for: readers)
             let empty = StoredPolicy(
                 generation: 0, namespaceCookie: identity.cookie ?? 0, policy: Policy(), numbers: LabelNumbers())
             try PinnedState.save(empty, in: pins.draft, for: readers)
@@ -60,7 +62,15 @@ extension SocketSteering {
             try? Pins.remove(pins.draft)
             throw error
         }
-        return try open(pins, for: .changing)
+        do throws(SteeringError) {
+            return try open(pins, for: .changing)
+        } catch {
+            // Whoever is told that it failed must not find it loaded.
+            DataPlane.detach(link)
+            try? pins.withdraw()
+            try? Pins.remove(pins.draft)
+            throw error
+        }
     }
 
     /// Opens the steering that is loaded in a network namespace.
