@@ -24,8 +24,12 @@ struct Table {
     func text(onTerminal: Bool = Terminal.isOutput) -> String {
         let columns = heading.indices
         // All that stands in a table is ASCII, but for names of processes.
-        let widths = columns.map { column in rows.reduce(heading[column].utf8.count) { max($0, $1[column].utf8.count) } }
-        let isNumeric = columns.map { column in !rows.isEmpty && rows.allSatisfy { $0[column].utf8.allSatisfy(Self.isNumeric) } }
+        let widths = columns.map { column in
+            rows.reduce(heading[column].utf8.count) { max($0, $1[column].utf8.count) }
+        }
+        let isNumeric = columns.map { column in
+            !rows.isEmpty && rows.allSatisfy { $0[column].utf8.allSatisfy(Self.isNumeric) }
+        }
 
         var text = ""
         func add(_ cells: [String]) {
