@@ -1,7 +1,7 @@
 import ArgumentParser
 import Steering
 
-/// The words that make a binding: `LABEL PROTO PREFIX PORTS`, or three of them behind --refuse or --pass.
+/// The words that make bindings: `LABEL PROTOCOL PREFIX... PORTS`, without LABEL behind --refuse or --pass.
 struct BindingWords: ParsableArguments {
     @Flag(help: "Refuse these packets, instead of leading them to a label.")
     var refuse = false
@@ -11,25 +11,31 @@ struct BindingWords: ParsableArguments {
 
     @Argument(
         help: ArgumentHelp(
-            "LABEL, then tcp, udp or tcp+udp, a prefix, and ports: 80, 80,443,8000-8999 or all. No LABEL with --refuse and --pass.",
+            "LABEL, then tcp, udp or tcp+udp, prefixes, and ports: 80, 80,443,8000-8999 or all. No LABEL with --refuse and --pass.",
             valueName: "word"))
     var words: [String] = []
 
     func validate() throws {
         let expected = refuse || pass ? 3 : 4
         if refuse, pass { throw misuse("--refuse and --pass exclude each other: give one of them") }
-        if words.count != expected {
+        if words.count < expected {
             let shape = expected == 4 ? "LABEL PROTOCOL PREFIX PORTS" : "PROTOCOL PREFIX PORTS"
             throw misuse("a binding is \(shape), \(expected) words, and here are \(words.count)")
         }
     }
 
-    func binding() throws -> Binding {
-        let outcome: Outcome = refuse ? .refuse : pass ? .pass : .label(try label(words[0]))
-        let rest = Array(words.suffix(3))
-        let prefix = try parsed { () throws(AddressError) in try IPPrefix(rest[1]) }
-        let ports = try parsed { () throws(AddressError) in try PortSet(rest[2]) }
-        return try Binding(try transports(rest[0]), to: prefix, ports: ports, outcome)
+    /// One binding for each prefix.
+    func bindings() throws -> [Binding] {
+        var rest = words[...]
+        if refuse || pass, rest.count > 3, (try? transports(rest[0])) == nil, (try? transports(rest[1])) != nil {
+            throw misuse("with --refuse and --pass a binding is PROTOCOL PREFIX PORTS, 3 words: leave the label out")
+        }
+        let outcome: Outcome = refuse ? .refuse : pass ? .pass : .label(try label(rest.removeFirst()))
+        let protocols = try transports(rest.removeFirst())
+        let last = rest.removeLast()
+        let prefixes = try rest.map { text in try parsed { () throws(AddressError) in try IPPrefix(text) } }
+        let ports = try parsed { () throws(AddressError) in try PortSet(last) }
+        return try prefixes.map { try Binding(protocols, to: $0, ports: ports, outcome) }
     }
 
     private func transports(_ text: String) throws -> ProtocolMatch {
@@ -44,15 +50,15 @@ struct Bind: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Add a binding: these packets go to this label.",
         usage: """
-            steer bind LABEL PROTOCOL PREFIX PORTS [<options>]
-            steer bind --refuse|--pass PROTOCOL PREFIX PORTS [<options>]
+            steer bind LABEL PROTOCOL PREFIX... PORTS [<options>]
+            steer bind --refuse|--pass PROTOCOL PREFIX... PORTS [<options>]
             """,
         discussion: """
-            A binding that is there already is no error. Of several that match a packet the longer prefix decides, \
+            Several prefixes are bound in one step. A binding that is there already is no error. Of several that match a packet the longer prefix decides, \
             then fewer ports, then one protocol over both.
 
               steer bind web tcp 192.0.2.0/24 80,443
-              steer bind dns tcp+udp 2001:db8::/48 53
+              steer bind dns tcp+udp 192.0.2.53/32 2001:db8::53/128 53
               steer bind --refuse tcp 192.0.2.0/24 25
               steer bind --pass tcp 192.0.2.1/32 all
             """)
@@ -61,8 +67,10 @@ struct Bind: ParsableCommand {
     @OptionGroup var target: Target
 
     func run() throws {
-        let binding = try binding.binding()
-        try target.open(for: .changing).bind(binding)
+        let bindings = try binding.bindings()
+        try target.open(for: .changing).update { policy in
+            for binding in bindings { policy.bind(binding) }
+        }
     }
 }
 
@@ -70,11 +78,12 @@ struct Unbind: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Remove a binding.",
         usage: """
-            steer unbind LABEL PROTOCOL PREFIX PORTS [<options>]
-            steer unbind --refuse|--pass PROTOCOL PREFIX PORTS [<options>]
+            steer unbind LABEL PROTOCOL PREFIX... PORTS [<options>]
+            steer unbind --refuse|--pass PROTOCOL PREFIX... PORTS [<options>]
             """,
         discussion: """
-            All of it must be given as `steer bindings` shows it.
+            All of it must be given as `steer bindings` shows it. Several prefixes are unbound in one step or, if one \
+            is not bound so, none.
 
               steer unbind web tcp 192.0.2.0/24 80,443
             """)
@@ -83,7 +92,9 @@ struct Unbind: ParsableCommand {
     @OptionGroup var target: Target
 
     func run() throws {
-        let binding = try binding.binding()
-        try target.open(for: .changing).unbind(binding)
+        let bindings = try binding.bindings()
+        try target.open(for: .changing).update { policy throws(SteeringError) in
+            try policy.unbind(each: bindings)
+        }
     }
 }

@@ -24,7 +24,8 @@ struct Steer: ParsableCommand {
             is not one. Errors are one sentence on standard error, as JSON with --json.
             """,
         subcommands: [
-            Load.self, Unload.self, Upgrade.self, Apply.self, Bind.self, Unbind.self, Register.self, Unregister.self,
+            Load.self, Unload.self, Upgrade.self, Apply.self, Bind.self, Unbind.self, SetLabel.self,
+            Register.self, Unregister.self,
             Bindings.self, Sockets.self, Status.self, Metrics.self, Explain.self, Diagnose.self,
         ])
 

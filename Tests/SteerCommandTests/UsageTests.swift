@@ -54,7 +54,8 @@ struct UsageTests {
     func help() async throws {
         try await withBed(loaded: false) { bed in
             let verbs = [
-                "load", "unload", "upgrade", "apply", "bind", "unbind", "register", "unregister", "bindings", "sockets",
+                "load", "unload", "upgrade", "apply", "bind", "unbind", "label", "register", "unregister", "bindings",
+                "sockets",
                 "status", "metrics", "explain", "doctor",
             ]
             let all = try bed.sh("\(bed.steer) --help")

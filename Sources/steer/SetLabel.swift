@@ -1,0 +1,32 @@
+import ArgumentParser
+import Steering
+
+struct SetLabel: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "label",
+        abstract: "Say what happens to a label's packets while it has no socket.",
+        discussion: """
+            They are refused, so that traffic never reaches another listener by accident; or they pass to the \
+            kernel's ordinary lookup.
+
+              steer label web --without-socket pass
+            """)
+
+    enum Choice: String, ExpressibleByArgument, CaseIterable {
+        case refuse, pass
+    }
+
+    @Argument(help: "The label.")
+    var label: String
+
+    @Option(help: ArgumentHelp("refuse, as every label does unless told otherwise, or pass.", valueName: "outcome"))
+    var withoutSocket: Choice
+
+    @OptionGroup var target: Target
+
+    func run() throws {
+        let label = try steer.label(label)
+        let options = LabelOptions(withoutSocket: withoutSocket == .pass ? .pass : .refuse)
+        try target.open(for: .changing).update { $0[label] = options }
+    }
+}
