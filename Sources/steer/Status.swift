@@ -29,24 +29,17 @@ struct Status: ParsableCommand {
     func run() throws {
         let steering = try target.open(for: .reading)
         var former = try Reading(steering)
-        Self.sleep(min(seconds, 0.25))
-        while true {
+        var screen = Screen(isUsed: watch && !target.json && isatty(STDOUT_FILENO) == 1)
+        defer { screen.end() }
+        var interval = min(seconds, 0.25)
+        while screen.wait(interval) {
             let current = try Reading(steering)
             let report = StatusReport(current, since: former, try owners(current.status))
-            if watch, Terminal.isOutput, !target.json { print("\u{1b}[H\u{1b}[2J", terminator: "") }
-            print(target.json ? JSON.text(report) : report.text)
+            try screen.show(target.json ? JSON.text(report) : report.text)
             guard watch else { return }
-            fflush(nil)
             former = current
-            Self.sleep(seconds)
+            interval = seconds
         }
-    }
-
-    /// usleep's number is too small for a day.
-    private static func sleep(_ seconds: Double) {
-        let nanoseconds = seconds.truncatingRemainder(dividingBy: 1) * 1e9
-        let time = timespec(tv_sec: Int(seconds), tv_nsec: Int(nanoseconds))
-        nanosleep([time], nil)
     }
 
     private func owners(_ status: SteeringStatus) throws -> [SocketCookie: [SocketOwner]] {

@@ -1,0 +1,58 @@
+import Glibc
+import Steering
+
+/// A text that is shown again and again: in place on a terminal, which is left as it was with the last text
+/// on it, and one after the other elsewhere.
+struct Screen {
+    private let isUsed: Bool
+    private var signals = sigset_t()
+    private var shown = ""
+
+    /// - Parameter isUsed: Whether to show texts in place. Then SIGINT, SIGTERM and SIGHUP end the waiting, and
+    ///   no longer the process.
+    init(isUsed: Bool) {
+        self.isUsed = isUsed
+        sigemptyset(&signals)
+        guard isUsed else { return }
+        for signal in [SIGINT, SIGTERM, SIGHUP] { sigaddset(&signals, signal) }
+        pthread_sigmask(SIG_BLOCK, &signals, nil)
+        // The alternate screen, without a cursor.
+        try? Self.write("\u{1b}[?1049h\u{1b}[?25l")
+    }
+
+    mutating func show(_ text: String) throws(SteeringError) {
+        guard isUsed else { return try Self.write(text + "\n") }
+        shown = text
+        var size = winsize()
+        let height = ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_row > 2 ? Int(size.ws_row) : 24
+        var lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+        if lines.count >= height {
+            let hidden = lines.count - (height - 2)
+            lines = lines.prefix(height - 2) + ["... and \(hidden) more lines"]
+        }
+        // Cut at the margin; each line cleared to its end, then the rest of the screen.
+        let body = lines.map { $0 + "\u{1b}[K\r\n" }.joined()
+        try Self.write("\u{1b}[?7l\u{1b}[H" + body + "\u{1b}[J\u{1b}[?7h")
+    }
+
+    /// Waits for some seconds; false when a signal came first.
+    func wait(_ seconds: Double) -> Bool {
+        let deadline = ContinuousClock.now + .seconds(seconds)
+        while true {
+            let left = max(deadline - .now, .zero).components
+            var interval = timespec(tv_sec: Int(left.seconds), tv_nsec: Int(left.attoseconds / 1_000_000_000))
+            var awaited = signals
+            if sigtimedwait(&awaited, nil, &interval) > 0 { return false }
+            if errno == EAGAIN { return true }
+        }
+    }
+
+    func end() {
+        if isUsed { try? Self.write("\u{1b}[?25h\u{1b}[?1049l" + (shown.isEmpty ? "" : shown + "\n")) }
+    }
+
+    private static func write(_ text: String) throws(SteeringError) {
+        print(text, terminator: "")
+        try Terminal.finish()
+    }
+}
