@@ -23,7 +23,6 @@ struct MetricsServer {
                 guard limit.enter(until: channel.closeFuture) else { return channel.close() }
                 return channel.eventLoop.makeCompletedFuture {
                     let pipeline = channel.pipeline.syncOperations
-                    try pipeline.addHandler(IdleStateHandler(allTimeout: .seconds(10)))
                     try pipeline.configureHTTPServerPipeline()
                     try pipeline.addHandler(MetricsHandler(steering))
                 }
@@ -76,6 +75,11 @@ private final class MetricsHandler: ChannelInboundHandler {
 
     private let steering: SocketSteering
     private var head: HTTPRequestHead?
+    private var deadline: Scheduled<Void>?
+
+    /// For a whole request and its answer, and between two of them. A limit of silence would let a client that
+    /// sends a byte now and then keep its place for ever.
+    private static let limit = TimeAmount.seconds(30)
 
     init(_ steering: SocketSteering) { self.steering = steering }
 
@@ -87,9 +91,14 @@ private final class MetricsHandler: ChannelInboundHandler {
         }
     }
 
-    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if event is IdleStateHandler.IdleStateEvent { context.close(promise: nil) }
-        context.fireUserInboundEventTriggered(event)
+    func channelActive(context: ChannelHandlerContext) { renewDeadline(context) }
+
+    func channelInactive(context: ChannelHandlerContext) { deadline?.cancel() }
+
+    private func renewDeadline(_ context: ChannelHandlerContext) {
+        deadline?.cancel()
+        let channel = context.channel
+        deadline = context.eventLoop.scheduleTask(in: Self.limit) { channel.close(promise: nil) }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
@@ -117,9 +126,10 @@ private final class MetricsHandler: ChannelInboundHandler {
         if head.method != .HEAD {
             context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(string: body)))), promise: nil)
         }
-        let channel = context.channel
-        context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { _ in
-            if !head.isKeepAlive { channel.close(promise: nil) }
+        let (channel, bound) = (context.channel, NIOLoopBound((self, context), eventLoop: context.eventLoop))
+        context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { result in
+            guard case .success = result, head.isKeepAlive else { return channel.close(promise: nil) }
+            bound.value.0.renewDeadline(bound.value.1)
         }
         self.head = nil
     }
