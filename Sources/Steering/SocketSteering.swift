@@ -144,7 +144,7 @@ public final class SocketSteering: Sendable {
     /// - Throws: `unknownBinding` when it is not there, and as ``update(_:)``.
     public func unbind(_ binding: Binding) throws(SteeringError) {
         try update { policy throws(SteeringError) in
-            guard policy.unbind(binding) else { throw .unknownBinding(binding) }
+            try policy.unbind(each: [binding])
         }
     }
 

@@ -162,12 +162,6 @@ extension SteeringError {
                 + "make one narrower, or remove it")
     }
 
-    static func unknownBinding(_ binding: Binding) -> SteeringError {
-        SteeringError(
-            .unknownBinding,
-            "binding '\(binding)' is not in the policy, so it cannot be removed: list the bindings for those that are")
-    }
-
     static func tooManyLabels(_ limit: Int) -> SteeringError {
         SteeringError(
             .tooManyLabels,

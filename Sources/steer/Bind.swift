@@ -54,8 +54,8 @@ struct Bind: ParsableCommand {
             steer bind --refuse|--pass PROTOCOL PREFIX... PORTS [<options>]
             """,
         discussion: """
-            Several prefixes are bound in one step. A binding that is there already is no error. Of several that match a packet the longer prefix decides, \
-            then fewer ports, then one protocol over both.
+            Several prefixes are bound in one step. A binding that is there already is no error. Of several that \
+            match a packet the longer prefix decides, then fewer ports, then one protocol over both.
 
               steer bind web tcp 192.0.2.0/24 80,443
               steer bind dns tcp+udp 192.0.2.53/32 2001:db8::53/128 53
