@@ -23,8 +23,9 @@ struct WritersTests {
             let holder = try Background("flock \(lock) sleep 600", in: bed)
             try eventually("the lock") { try bed.sh("flock -n \(lock) true").exitCode != 0 }
             let writer = try Background(bed.line("bind api tcp 192.0.2.0/24 81"), in: bed)
-            // It waits: reading goes on, and shows that nothing has changed.
-            for _ in 0..<5 { try verify(bed.inForce(), is: ["web 80"]) }
+            try eventually("it is at the lock") { try shell("ls -l /proc/\(writer.pid)/fd").contains("/lock-") }
+            // Reading goes on, and shows that nothing has changed.
+            try verify(bed.inForce(), is: ["web 80"])
             try shell("pkill -KILL -P \(holder.pid); kill -9 \(holder.pid) || true")
             try verify(writer.exitCode(), is: 0)
             try verify(Set(bed.inForce()), is: ["web 80", "api 81"])
