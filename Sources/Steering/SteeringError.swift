@@ -149,7 +149,7 @@ extension SteeringError {
     static let bindingWithoutAddresses = SteeringError(
         .invalidBinding, "the pool to bind has no address, so the binding would match nothing: give it a prefix")
 
-    static let emptyPolicy = SteeringError(
+    package static let emptyPolicy = SteeringError(
         .emptyPolicy,
         "the policy has no binding, and applying it would stop all steering: remove the bindings, or unload, if that is meant"
     )

@@ -101,6 +101,7 @@ struct Apply: ParsableCommand {
 
     private func showDifference() throws {
         let policy = try read()
+        guard !policy.isEmpty else { throw SteeringError.emptyPolicy }  // As applying it would say.
         let difference = try policy.difference(from: try inForce())
         print(target.json ? JSON.text(DifferenceReport(difference)) : DifferenceReport.text(difference))
     }

@@ -146,3 +146,12 @@ struct LinkInfo {
         programID = info.prog_id
     }
 }
+
+extension SharedDescriptor {
+    /// Of a program: the kernel's number for it; 0 for anything else.
+    var programID: UInt32 {
+        var info = bpf_prog_info()
+        var size = UInt32(MemoryLayout<bpf_prog_info>.size)
+        return bpf_obj_get_info_by_fd(rawValue, &info, &size) == 0 ? info.id : 0
+    }
+}

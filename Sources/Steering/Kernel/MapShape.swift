@@ -1,0 +1,45 @@
+import CLibBPF
+import CSteering
+
+/// What a map is, so far as the kernel tells.
+struct MapShape: Equatable {
+    let type: UInt32
+    let keySize: Int
+    let valueSize: Int
+    let entries: Int
+
+    private init(_ type: bpf_map_type, _ keySize: Int, _ valueSize: Int, _ entries: Int) {
+        (self.type, self.keySize, self.valueSize, self.entries) = (type.rawValue, keySize, valueSize, entries)
+    }
+
+    /// Nil for something that is no map.
+    init?(_ descriptor: CInt) {
+        var info = bpf_map_info()
+        var size = UInt32(MemoryLayout<bpf_map_info>.size)
+        guard bpf_obj_get_info_by_fd(descriptor, &info, &size) == 0 else { return nil }
+        type = info.type
+        keySize = Int(info.key_size)
+        valueSize = Int(info.value_size)
+        entries = Int(info.max_entries)
+    }
+
+    /// As steering.bpf.c defines them.
+    static func expected(_ name: MapName) -> MapShape {
+        let slots = Int(STEERING_MAX_DESTINATIONS * STEERING_SLOTS)
+        switch name {
+        case .policy: return MapShape(BPF_MAP_TYPE_ARRAY, 4, MemoryLayout<steering_policy>.size, 1)
+        case .pages: return MapShape(BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, Int(2 * STEERING_MAX_PAGES))
+        case .sockets: return MapShape(BPF_MAP_TYPE_SOCKMAP, 4, 8, slots)
+        case .registrations:
+            return MapShape(
+                BPF_MAP_TYPE_HASH, MemoryLayout<steering_registration_key>.size,
+                MemoryLayout<steering_registration>.size, slots)
+        case .metrics:
+            return MapShape(
+                BPF_MAP_TYPE_PERCPU_ARRAY, 4, MemoryLayout<steering_metrics>.size, Int(STEERING_MAX_DESTINATIONS))
+        case .verdicts: return MapShape(BPF_MAP_TYPE_PERCPU_ARRAY, 4, MemoryLayout<steering_verdicts>.size, 1)
+        case .token: return MapShape(BPF_MAP_TYPE_ARRAY, 4, 4, 1)
+        case .grace: return MapShape(BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, 1)
+        }
+    }
+}
