@@ -16,6 +16,7 @@ extension PolicyFormat: ExpressibleByArgument {}
 
 struct Apply: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "apply",
         abstract: "Put a policy file in force: all of it, or nothing.",
         discussion: """
             The file replaces every binding, in one step for all packets. Applying it again changes nothing.

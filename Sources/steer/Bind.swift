@@ -48,6 +48,7 @@ struct BindingWords: ParsableArguments {
 
 struct Bind: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "bind",
         abstract: "Add a binding: these packets go to this label.",
         usage: """
             steer bind LABEL PROTOCOL PREFIX... PORTS [<options>]
@@ -76,6 +77,7 @@ struct Bind: ParsableCommand {
 
 struct Unbind: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "unbind",
         abstract: "Remove a binding.",
         usage: """
             steer unbind LABEL PROTOCOL PREFIX... PORTS [<options>]

@@ -23,6 +23,7 @@ struct BindingReport: Encodable {
 
 struct Bindings: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "bindings",
         abstract: "List the bindings in force.",
         discussion: """
             With --file, as a policy file that `steer apply` reads.

@@ -3,6 +3,7 @@ import Steering
 
 struct Explain: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "explain",
         abstract: "Say who gets a packet, and why.",
         discussion: """
             Lists the bindings that match, the one that decides first, and what the kernel itself answers for the \

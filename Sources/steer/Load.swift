@@ -20,6 +20,7 @@ struct Readers: ParsableArguments {
 
 struct Load: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "load",
         abstract: "Load the program and attach it to the network namespace.",
         discussion: """
             Until something is bound, nothing is steered. What is loaded stays until `steer unload`, the end of the \
@@ -41,6 +42,7 @@ struct Load: ParsableCommand {
 
 struct Unload: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "unload",
         abstract: "Detach the program and forget everything.",
         discussion: """
             Traffic takes the kernel's ordinary way again; established connections go on. Removes damaged state too.
@@ -55,6 +57,7 @@ struct Unload: ParsableCommand {
 
 struct Upgrade: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "upgrade",
         abstract: "Replace the loaded program by this version's, under traffic.",
         discussion: """
             Bindings, sockets and counters stay, and no connection fails. State that an older version left is \

@@ -3,6 +3,7 @@ import Steering
 
 struct Metrics: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "metrics",
         abstract: "Print the counters as Prometheus reads them, or serve them.",
         discussion: """
             With --listen over HTTP, at /metrics, until interrupted: read-only, with no privilege beyond reading \

@@ -3,6 +3,7 @@ import Steering
 
 struct Register: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "register",
         abstract: "Register sockets as a label: they get its packets.",
         usage: """
             steer register LABEL --pid PID [tcp|udp [ADDRESS:PORT]] [<options>]
@@ -113,6 +114,7 @@ struct Register: ParsableCommand {
 
 struct Unregister: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "unregister",
         abstract: "Take a label's sockets out.",
         discussion: """
             Until others are registered the label is without a socket: its packets are refused, or passed, as its \

@@ -35,6 +35,7 @@ func shortened(_ owners: [SocketOwner]) -> String {
 
 struct Sockets: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "sockets",
         abstract: "List the registered sockets and who holds them.",
         discussion: """
             Stand-ins are other members of a SO_REUSEPORT group: the kernel spreads over the group, and when the \

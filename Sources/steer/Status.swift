@@ -4,6 +4,7 @@ import Steering
 
 struct Status: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "status",
         abstract: "Show each label: bindings, sockets, counters.",
         discussion: """
             LOOKUPS are packets whose binding leads to the label: the first ones of connections, and every datagram. \

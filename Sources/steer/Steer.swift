@@ -4,7 +4,9 @@ import Steering
 
 @main
 struct Steer: ParsableCommand {
+    // Each command gives its name: deriving them from the types took a fifth of the start.
     static let configuration = CommandConfiguration(
+        commandName: "steer",
         abstract: "Steer the traffic of whole prefixes, and any ports, to ordinary sockets.",
         discussion: """
             The steering of a network namespace lives in the kernel, pinned in the BPF file system: no process of \
