@@ -13,11 +13,9 @@ Prints one line of JSON; exits 1 when something was not as it should be.
 """
 import argparse
 import random
-import sys
 import time
 
-from support import (
-    Ended, Failed, Lab, Traced, Traffic, bindings, count_stops, enter_namespaces, finish, fork, policy)
+from support import Ended, Failed, Traced, Traffic, bindings, count_stops, fork, policy, run_in_lab
 
 WRITERS = range(4)
 
@@ -185,16 +183,7 @@ def main():
     parser.add_argument("--changes", type=int, default=50, help="of each writer, in each part")
     parser.add_argument("--held", type=int, default=60, help="how many readers are held")
     options = parser.parse_args()
-    enter_namespaces()
-    problems, result = [], {}
-    with Lab(options.steer) as lab:
-        try:
-            result = run(lab, options, problems)
-        except Failed as failure:
-            problems.append(str(failure))
-    for problem in problems:
-        print(problem, file=sys.stderr)
-    finish(result, problems[:10])
+    run_in_lab(run, options)
 
 
 main()

@@ -381,6 +381,20 @@ def kill_at(command, stop):
     return True
 
 
+def run_in_lab(run, options):
+    """Runs a harness in a lab of its own, and finishes: `run(lab, options, problems)` gives its result."""
+    enter_namespaces()
+    problems, result = [], {}
+    with Lab(options.steer) as lab:
+        try:
+            result = run(lab, options, problems)
+        except Failed as failure:
+            problems.append(str(failure))
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    finish(result, problems[:10])
+
+
 def finish(result, problems):
     """Prints the line of JSON and exits."""
     print(json.dumps({**result, "problems": problems}))

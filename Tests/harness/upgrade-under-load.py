@@ -11,10 +11,9 @@ Prints one line of JSON; exits 1 when anything failed, or the counters lost a pa
 """
 import argparse
 import json
-import sys
 import time
 
-from support import Failed, Lab, Traffic, ask_tcp, bindings, enter_namespaces, finish, fork, policy
+from support import Failed, Traffic, ask_tcp, bindings, fork, policy, run_in_lab
 
 
 def read_on(lab, states, stopping, reads, complaints):
@@ -80,16 +79,7 @@ def main():
     parser.add_argument("--connections", type=int, default=100_000)
     parser.add_argument("--clients", type=int, default=2, help="for each protocol and family")
     options = parser.parse_args()
-    enter_namespaces()
-    problems, result = [], {}
-    with Lab(options.steer) as lab:
-        try:
-            result = run(lab, options, problems)
-        except Failed as failure:
-            problems.append(str(failure))
-    for problem in problems:
-        print(problem, file=sys.stderr)
-    finish(result, problems[:10])
+    run_in_lab(run, options)
 
 
 main()
