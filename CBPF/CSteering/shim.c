@@ -7,11 +7,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -29,23 +32,45 @@
 #define SYS_pidfd_getfd 438
 #endif
 
-static int load(struct bpf_object *object, const struct csteering_reuse *reuse, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        struct bpf_map *map = bpf_object__find_map_by_name(object, reuse[i].name);
-        int error = map ? bpf_map__reuse_fd(map, reuse[i].map) : -ENOENT;
+/* Of the programs, and of their tables, one is made: that for a size. */
+static int choose(struct bpf_object *object, const struct csteering_build *build) {
+    char wanted[32];
+    struct bpf_program *program;
+    struct bpf_map *map;
+    snprintf(wanted, sizeof wanted, "%s_%s", build->program, build->tables);
+    bpf_object__for_each_program(program, object)
+        bpf_program__set_autoload(program, !strcmp(bpf_program__name(program), wanted));
+    snprintf(wanted, sizeof wanted, ".bss.%s", build->tables);
+    bpf_object__for_each_map(map, object) {
+        const char *name = bpf_map__name(map);
+        if (!strncmp(name, ".bss.", 5) && strcmp(name, wanted))
+            bpf_map__set_autocreate(map, false);
+        if (strstr(name, ".rodata") && !build->has_ingress_interface) {
+            size_t size = 0;
+            uint8_t *constant = bpf_map__initial_value(map, &size);
+            if (!constant || size != 1)
+                return -EINVAL;
+            *constant = 0;
+        }
+    }
+    for (size_t i = 0; i < build->reuse_count; i++) {
+        map = bpf_object__find_map_by_name(object, build->reuse[i].name);
+        int error = map ? bpf_map__reuse_fd(map, build->reuse[i].map) : -ENOENT;
         if (error)
             return error;
     }
-    return bpf_object__load(object);
+    return 0;
 }
 
-int csteering_load(const void *bytes, size_t size, const struct csteering_reuse *reuse, size_t reuse_count,
-                   char *log, size_t log_size, struct bpf_object **object) {
+int csteering_load(const void *bytes, size_t size, const struct csteering_build *build, char *log, size_t log_size,
+                   struct bpf_object **object) {
     LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = "steering", .kernel_log_buf = log,
                 .kernel_log_size = log_size);
     libbpf_print_fn_t print = libbpf_set_print(NULL);
     struct bpf_object *opened = bpf_object__open_mem(bytes, size, &options);
-    int error = opened ? load(opened, reuse, reuse_count) : -errno;
+    int error = opened ? choose(opened, build) : -errno;
+    if (!error)
+        error = bpf_object__load(opened);
     libbpf_set_print(print);
     if (error) {
         bpf_object__close(opened);
@@ -61,11 +86,6 @@ int csteering_test_run(int program, struct bpf_sk_lookup *context, uint32_t *ver
     int error = bpf_prog_test_run_opts(program, &options);
     *verdict = options.retval;
     return error;
-}
-
-int csteering_create_page(void) {
-    return bpf_map_create(BPF_MAP_TYPE_ARRAY, "page", sizeof(uint32_t), STEERING_PAGE_WORDS * sizeof(uint32_t), 1,
-                          NULL);
 }
 
 int csteering_create_chunks(uint32_t size, uint32_t count) {
@@ -105,6 +125,12 @@ int csteering_new_netns(void) { return unshare(CLONE_NEWNET) ? -errno : 0; }
 int csteering_netns_cookie(int socket, uint64_t *cookie) {
     socklen_t size = sizeof *cookie;
     return getsockopt(socket, SOL_SOCKET, SO_NETNS_COOKIE, cookie, &size) ? -errno : 0;
+}
+
+int csteering_interface_index(int socket, const char *name) {
+    struct ifreq request = {0};
+    snprintf(request.ifr_name, sizeof request.ifr_name, "%s", name);
+    return ioctl(socket, SIOCGIFINDEX, &request) ? -errno : request.ifr_ifindex;
 }
 
 int csteering_pidfd_open(pid_t pid) {

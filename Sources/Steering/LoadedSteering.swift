@@ -137,13 +137,26 @@ extension SocketSteering {
         try pins.finishUpgrade()
 
         let former = try FormerState(pins.directory)
+        let numbers = former.stored.numbers
+        let tables = try Tables(former.stored.policy) { numbers[$0]! }
+        try replaceProgram(of: pins, former.link, reusing: former.maps, former.stored, tables)
+        // From here on the draft is what counts, also for whoever comes after a kill.
+        try pins.finishUpgrade()
+    }
+
+    /// Loads a program with tables in the draft, and makes the link run it.
+    ///
+    /// - Parameters:
+    ///   - maps: Those that stay.
+    ///   - stored: What the tables were compiled from; its generation is the former one.
+    static func replaceProgram(
+        of pins: Pins, _ link: SharedDescriptor, reusing maps: [MapName: SharedDescriptor], _ stored: StoredPolicy,
+        _ tables: Tables
+    ) throws(SteeringError) {
         let readers = try Pins.Readers(of: pins.directory)
         try pins.makeDraft(for: readers)
         do throws(SteeringError) {
-            let plane = try DataPlane(reusing: former.maps)
-            let stored = former.stored
-            let numbers = stored.numbers
-            let tables = try Tables(stored.policy) { numbers[$0]! }
+            let plane = try DataPlane(size: tables.size, reusing: maps)
             let memory = try PolicyMemory(plane)
             memory.resume(after: stored.generation)
             try memory.publish(tables, plane) { (generation: UInt64) throws(SteeringError) in
@@ -151,14 +164,12 @@ extension SocketSteering {
                 next.generation = generation
                 try PinnedState.save(next, in: pins.draft, for: readers)
             }
-            try PinnedState.pin(plane, former.link, in: pins.draft, for: readers)
-            try plane.replaceProgram(of: former.link)
+            try PinnedState.pin(plane, link, in: pins.draft, for: readers)
+            try plane.replaceProgram(of: link)
         } catch {
             try? Pins.remove(pins.draft)
             throw error
         }
-        // From here on the draft is what counts, also for whoever comes after a kill.
-        try pins.finishUpgrade()
     }
 
     /// The kernel's number for the attached program; nil where it may not be asked.

@@ -15,8 +15,8 @@ import Synchronization
 ///
 /// Every change is all or nothing, takes effect in one step for all packets, and when it returns no
 /// packet is still being judged by the former policy. It may be used from any thread; changes take turns.
-/// Once attached, changes need no capability (tables beyond one page, some thousands of prefixes, need
-/// CAP_BPF): attach, drop privileges, go on.
+/// Once attached, changes need no capability, so long as the tables have room (768 KiB, some ten thousand
+/// prefixes; for more, CAP_BPF): attach, drop privileges, go on.
 ///
 /// ## Kernel
 /// Linux 5.9 or newer; `BPF_PROG_TYPE_SK_LOOKUP`. Addresses must be routed to the host, for example by
@@ -247,13 +247,20 @@ public final class SocketSteering: Sendable {
         for label in numbers.labels where state.numbers[label] == nil {
             try Counters(state.plane).reset(label: numbers[label]!)
         }
+        if tables.size > state.memory!.size {
+            try grow(policy, numbers, tables, &state)
+        } else {
+            try publish(policy, numbers, tables, &state)
+        }
+    }
+
+    private func publish(
+        _ policy: Policy, _ numbers: LabelNumbers, _ tables: Tables, _ state: inout State
+    ) throws(SteeringError) {
         let former = state.generation
         do throws(SteeringError) {
             try state.memory!.publish(tables, state.plane) { generation throws(SteeringError) in
-                try state.pinned?.save(
-                    StoredPolicy(
-                        generation: generation, namespaceCookie: state.namespace.cookie ?? 0, policy: policy,
-                        numbers: numbers))
+                try state.pinned?.save(state.stored(policy, numbers, generation))
             }
         } catch {
             try? state.pinned?.dropBindings(except: former)
@@ -263,6 +270,43 @@ public final class SocketSteering: Sendable {
         state.numbers = numbers
         state.generation = state.memory!.generation
         try state.pinned?.dropBindings(except: state.generation)
+    }
+
+    /// The tables have no room: a program with larger ones takes the former one's place, in one step, too.
+    private func grow(
+        _ policy: Policy, _ numbers: LabelNumbers, _ tables: Tables, _ state: inout State
+    ) throws(SteeringError) {
+        let lasting = state.plane.sharing(MapName.lasting)
+        do throws(SteeringError) {
+            if let pins {
+                let stored = state.stored(policy, numbers, state.generation)
+                try Self.replaceProgram(of: pins, state.link!, reusing: lasting, stored, tables)
+                try pins.finishUpgrade()
+                state = try State.opened(pins, toWrite: true)
+            } else {
+                let plane = try DataPlane(size: tables.size, reusing: lasting)
+                let memory = try PolicyMemory(plane)
+                memory.resume(after: state.generation)
+                try memory.publish(tables, plane) { _ in }
+                try plane.replaceProgram(of: state.link!)
+                state.plane = plane
+                state.memory = memory
+                state.policy = policy
+                state.numbers = numbers
+                state.generation = memory.generation
+            }
+        } catch where error.code == .missingCapability {
+            throw .cannotGrow(error)
+        }
+        // Until the last run of the former program has ended.
+        try state.plane.waitForRuns()
+    }
+}
+
+extension SocketSteering.State {
+    func stored(_ policy: Policy, _ numbers: LabelNumbers, _ generation: UInt64) -> StoredPolicy {
+        StoredPolicy(
+            generation: generation, namespaceCookie: namespace.cookie ?? 0, policy: policy, numbers: numbers)
     }
 }
 
@@ -276,4 +320,13 @@ extension SteeringError {
 
     static let openedForReading = SteeringError(
         .storageUnavailable, "the steering was opened for reading, and this would change it: open it for changing")
+}
+
+extension SteeringError {
+    static func cannotGrow(_ error: SteeringError) -> SteeringError {
+        SteeringError(
+            .missingCapability,
+            "tables of this size need a larger program, which CAP_BPF may load, and this process no longer has it: keep CAP_BPF, or apply fewer bindings",
+            cause: error.cause)
+    }
 }

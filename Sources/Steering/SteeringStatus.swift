@@ -45,7 +45,7 @@ extension SocketSteering {
                         sockets: sockets[label] ?? [], metrics: all.reduce(DestinationMetrics(), +))
                 },
                 bindings: state.policy.count,
-                changes: (state.generation & ~STEERING_LARGE) / UInt64(STEERING_GENERATION_STEP), metrics: metrics)
+                changes: state.generation >> UInt64(STEERING_GENERATION_SHIFT), metrics: metrics)
         }
     }
 }

@@ -12,7 +12,7 @@ struct AtomicSwapTests {
     /// Also from one form of tables to another: then the program takes another way through itself.
     @Test(
         "While policies that disagree everywhere are swapped, no packet meets a third outcome",
-        arguments: [[Tables.Form.small, .small], [.small, .large], [.sparse, .small], [.large, .sparse]])
+        arguments: [[Tables.Form.dense, .dense], [.dense, .sparse], [.sparse, .sparse]])
     func onlyOneOrTheOther(forms: [Tables.Form]) async throws {
         let seen = try await withNetworkNamespace(routing: Flow.prefixes) { try swapAndWatch(Self.swaps, forms) }
         // Both often, or nothing was shown.

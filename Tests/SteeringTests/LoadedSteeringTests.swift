@@ -136,21 +136,11 @@ struct LoadedSteeringTests {
             let files = try TestFileSystem.listing(of: bpffs)
             // As it is between the two: the link runs the draft's program.
             let place = "\(bpffs)/steering/\(namespace.inode)"
-            let draft = "\(bpffs)/steering/new-\(namespace.inode)"
             let link = try PinnedState(place, toWrite: true).link!
             let pins = Pins(bpffs: bpffs, inode: namespace.inode)
             let former = try FormerState(place)
-            try pins.makeDraft(for: .init(group: nil))
-            let plane = try DataPlane(reusing: former.maps)
-            let memory = try PolicyMemory(plane)
             let tables = try Tables(policy) { former.stored.numbers[$0]! }
-            try memory.publish(tables, plane) { (generation: UInt64) throws(SteeringError) in
-                var next = former.stored
-                next.generation = generation
-                try PinnedState.save(next, in: draft, for: .init(group: nil))
-            }
-            try PinnedState.pin(plane, link, in: draft, for: .init(group: nil))
-            try plane.replaceProgram(of: link)
+            try SocketSteering.replaceProgram(of: pins, link, reusing: former.maps, former.stored, tables)
 
             try verify(try SocketSteering.open(namespace, bpffs: bpffs, for: .reading).policy, is: policy)
             try steering.unbindAll()

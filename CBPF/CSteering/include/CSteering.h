@@ -9,6 +9,7 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -31,17 +32,25 @@ struct csteering_reuse {
     int map;
 };
 
+/// What to make of the object.
+struct csteering_build {
+    /// The program's name, without the size of its tables; and that size, as the object names it.
+    const char *program;
+    const char *tables;
+    /// Whether the kernel tells programs the ingress interface.
+    bool has_ingress_interface;
+    const struct csteering_reuse *_Nullable reuse;
+    size_t reuse_count;
+};
+
 /// Opens and loads an object without printing; the verifier's log goes to `log`.
 /// Returns 0, or a negative errno.
-int csteering_load(const void *bytes, size_t size, const struct csteering_reuse *_Nullable reuse, size_t reuse_count,
-                   char *log, size_t log_size, struct bpf_object *_Nullable *_Nonnull object);
+int csteering_load(const void *bytes, size_t size, const struct csteering_build *build, char *log, size_t log_size,
+                   struct bpf_object *_Nullable *_Nonnull object);
 
 /// Runs a loaded sk_lookup program once on `context`, which receives the chosen socket's cookie.
 /// Returns 0, or a negative errno.
 int csteering_test_run(int program, struct bpf_sk_lookup *context, uint32_t *verdict);
-
-/// Creates the array map that holds one page of tables. Returns a descriptor, or a negative errno.
-int csteering_create_page(void);
 
 /// Creates an array map that holds bytes, in pieces of `size`. Returns a descriptor, or a negative errno.
 int csteering_create_chunks(uint32_t size, uint32_t count);
@@ -66,6 +75,9 @@ int csteering_enter_netns(int descriptor);
 
 /// Gives the calling thread a new network namespace (unshare). Returns 0, or a negative errno.
 int csteering_new_netns(void);
+
+/// The index of an interface in the namespace of a socket; a negative errno, ENODEV when there is none.
+int csteering_interface_index(int socket, const char *name);
 
 /// SO_NETNS_COOKIE, which older C libraries do not name. Returns 0, or a negative errno.
 int csteering_netns_cookie(int socket, uint64_t *cookie);

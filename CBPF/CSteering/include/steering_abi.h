@@ -4,14 +4,15 @@
  * meaning of their words, the values of the maps. This file is its only owner:
  * steering.bpf.c includes it, and Swift imports it.
  *
- * The tables of a policy are pages of 32-bit words; a word is named by its index
- * over all pages. The first page begins with fixed tables:
+ * The tables of a policy are one piece of memory, a power of two in size, little-endian:
  *
- *   0x00000  port classes: 65,536 16-bit numbers for TCP, then as many for UDP
- *   0x10000  IPv4 root: an entry for each value of the address's first 16 bits
- *   0x20000  IPv6 root: the same
- *   0x30000  struct steering_header
- *   0x30040  nodes and rows, in no order, on into further pages
+ *   0x00000  struct steering_header
+ *   0x00040  port classes: 65,536 16-bit numbers for TCP, then as many for UDP
+ *   0x40040  IPv4 root: an entry for each value of the address's first 16 bits, in network order
+ *   0xc0040  IPv6 root: the same
+ *   0x140040 nodes and rows, in no order
+ *
+ * A program has two such halves: the one in force, and the last or the next one.
  */
 #ifndef STEERING_ABI_H
 #define STEERING_ABI_H
@@ -21,43 +22,41 @@
 enum {
 	/* The layout: raised whenever anything below, or the form of the pinned bindings, changes
 	 * its meaning. */
-	STEERING_ABI_VERSION = 2,
+	STEERING_ABI_VERSION = 3,
 
-	STEERING_PAGE_SHIFT = 18,
-	STEERING_PAGE_WORDS = 1 << STEERING_PAGE_SHIFT,
-	STEERING_MAX_PAGES = 128,
+	/* Bytes in a half. Each larger size is four times the one before. Before Linux 6.0 a map's value has
+	 * at most 4 MiB: two halves of the smallest. */
+	STEERING_SMALLEST_TABLES = 2 << 20,
+	STEERING_TABLE_SIZES = 4,
 
-	STEERING_PORTS_AT = 0,
-	STEERING_ROOT_IPV4_AT = 0x10000,
-	STEERING_ROOT_IPV6_AT = 0x20000,
-	STEERING_HEADER_AT = 0x30000,
-	STEERING_NODES_AT = 0x30040,
+	STEERING_PORTS_AT = 0x40,
+	STEERING_ROOT_IPV4_AT = 0x40040,
+	STEERING_ROOT_IPV6_AT = 0xc0040,
+	STEERING_NODES_AT = 0x140040,
 	STEERING_ROOT_BITS = 16,
 };
 
 /*
- * An entry of a trie: over the address, or over the port.
+ * An entry of a trie: over an address, a port, an interface's index. 64 bits:
  *
- *   0              nothing is bound here
- *   a cell         what happens: its highest bit, LEAF, is set
- *   otherwise      a node that takes the next n bits of the key. Bits 0-5 are
- *                  64 - n; with bit 5, which n <= 32 always sets, bits 5-29 are
- *                  the word where the node begins: an odd one. A branch (n <= 16)
- *                  has 2^n entries. A SKIP has three words: the value that the n
- *                  bits must have, the entry then, the entry otherwise.
+ *   0-31   a word: 0, nothing is bound here; a cell, what happens: its highest bit, LEAF, is set;
+ *          otherwise a node that takes the next n bits of the key. Bits 0-5 are 64 - n, 6-30 its place,
+ *          in units of 8 bytes: a word for keys that an entry of the node does not fit, 4 bytes of
+ *          nothing, and 2^n entries
+ *   32-37  63 - s, where the entry skips s bits of the key (none at the least)
+ *   38-63  the value that these bits must have, on top
+ *
+ * A trie without a root, for keys of up to 64 bits, is the word and the entry of a node of one.
  */
 enum {
-	STEERING_SHIFT_MASK = 63,
-	STEERING_NODE_SHIFT = 5,
-	STEERING_SKIP = 1 << 30,
-	STEERING_NODE_MASK = STEERING_SKIP - 1,
-	STEERING_MAX_SKIP = 32,
+	STEERING_BITS_MASK = 63,
+	STEERING_NODE_SHIFT = 6,
+	STEERING_SKIP_SHIFT = 32,
+	STEERING_MAX_SKIP = 26,
 
-	/* Nodes on a path, at most: below the IPv4 root, in each half of an IPv6 address,
-	 * over a port. */
+	/* Nodes on a path, at most: below the IPv4 root; anywhere else. */
 	STEERING_IPV4_DEPTH = 4,
-	STEERING_IPV6_DEPTH = 8,
-	STEERING_PORT_DEPTH = 4,
+	STEERING_DEPTH = 8,
 };
 #define STEERING_LEAF 0x80000000u
 
@@ -69,16 +68,19 @@ enum {
 	STEERING_CELL_SHIFT = 28,
 	STEERING_CELL_MASK = (1 << STEERING_CELL_SHIFT) - 1,
 
-	/* Only in the trie over the address: */
-	STEERING_LOWER = 8, /* IPv6, below bit 64: a word, the entry of a trie over the other 64 */
-	STEERING_ROW = 9, /* by port: a word, cells, one for each port class */
-	STEERING_TREE = 10, /* by port: a word, two entries, TCP and UDP, of tries over the port */
+	/* Only in tries over an address, at bit 64: the trie over the other 64, by its place / 8. */
+	STEERING_LOWER = 8,
+	/* Only in the trie over the destination: cells, one for each port class, by their place / 4. */
+	STEERING_ROW = 9,
+	/* Tries by their place / 8, in this order on the way of a packet: over the port, one for TCP and 16 bytes
+	 * behind it one for UDP; over the source address; over the interface's index. */
+	STEERING_BY_PORT = 10,
+	STEERING_BY_SOURCE = 11,
+	STEERING_BY_INTERFACE = 12,
 
-	STEERING_MORE = 11, /* reserved: a word, a list to match source prefix and interface */
-	STEERING_PASS = 12,
-	STEERING_REFUSE = 13,
-	STEERING_LABEL_OR_PASS = 14, /* label x 4: to its socket; without one, pass */
-	STEERING_LABEL_OR_REFUSE = 15, /* label x 4: to its socket; without one, refuse */
+	STEERING_VERDICT = 13, /* SK_DROP or SK_PASS: refuse, or leave it to others */
+	STEERING_LABEL_OR_PASS = 14, /* label x 4 + family: to its socket; without one, pass */
+	STEERING_LABEL_OR_REFUSE = 15, /* label x 4 + family: to its socket; without one, refuse */
 	STEERING_FIRST_LABEL = STEERING_LABEL_OR_PASS,
 };
 
@@ -98,30 +100,27 @@ enum {
 	STEERING_MAX_DESTINATIONS = STEERING_MAX_LABELS * STEERING_DESTINATIONS_PER_LABEL,
 };
 
-/* About the tables: in the first page, for people and for the program's `word`. */
+/* At the beginning of a half. */
 struct steering_header {
-	__u32 pages_offset; /* page n is in slot n + pages_offset of `pages` */
-	__u32 words; /* in use, over all pages */
+	/* Of the first half only. The lower 32 bits: how far the half in force is from the first, in bytes. The
+	 * upper ones count the changes. */
+	__u64 generation;
+	/* For addresses that their root's entry does not fit. */
+	__u32 otherwise_ipv4;
+	__u32 otherwise_ipv6;
+	/* For people. */
+	__u32 bytes; /* in use */
 	__u32 bindings;
 	__u32 rows;
 	__u32 port_classes; /* 0: the rows are tries over the port */
+	__u32 nodes;
+	__u32 reserved[7];
 };
 
-/* Bits of the generation: which half is in force (the bit is also the half's distance in
- * bytes), and whether it has further pages. The rest counts. */
 enum {
-	STEERING_HALF = STEERING_PAGE_WORDS * 4,
-	STEERING_GENERATION_STEP = 2 * STEERING_HALF,
-
-	STEERING_POLICY_PAGES_AT = 4096, /* bytes from the start of struct steering_policy */
-};
-#define STEERING_LARGE 0x8000000000000000ull /* the sign: cheap to test */
-
-/* The policy in force and, in the other half, the last or the next one. */
-struct steering_policy {
-	__u64 generation;
-	__u8 reserved[STEERING_POLICY_PAGES_AT - 8];
-	__u32 pages[2][STEERING_PAGE_WORDS];
+	STEERING_OTHERWISE_IPV4_AT = 8,
+	STEERING_OTHERWISE_IPV6_AT = 12,
+	STEERING_GENERATION_SHIFT = 32,
 };
 
 /* Who is in a slot of `sockets`, which itself tells only cookies: written before the socket is
@@ -158,9 +157,8 @@ struct steering_verdicts {
 	__u64 passed;
 };
 
-_Static_assert(sizeof(struct steering_policy) == STEERING_POLICY_PAGES_AT + 8 * STEERING_PAGE_WORDS, "no padding");
 _Static_assert(sizeof(struct steering_registration_key) == 16, "no padding");
 _Static_assert(sizeof(struct steering_registration) == 20, "no padding");
-_Static_assert(sizeof(struct steering_header) <= 4 * (STEERING_NODES_AT - STEERING_HEADER_AT), "fits its place");
+_Static_assert(sizeof(struct steering_header) == STEERING_PORTS_AT, "fits its place");
 
 #endif

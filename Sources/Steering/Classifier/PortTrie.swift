@@ -1,40 +1,52 @@
 import CSteering
 
-/// Rows as tries over the port, for policies whose cross product would be too large. Equal subtrees are
-/// written once, so rows that differ in a few ports share the rest.
+/// A row as tries over the port, for policies whose cross product would be too large. Equal nodes are written
+/// once, so rows that differ in a few ports share the rest.
 struct PortTrie {
-    private var nodes: [TableWriter.Branch] = []
-    private var index = NumberIndex()
+    private static let stride = 4
 
-    /// The word at which a row begins: two entries, TCP and UDP.
-    mutating func row(_ row: PortRow, _ writer: inout TableWriter) -> UInt32 {
-        let tcp = entry(row.tcp[...], from: 0, bits: 16, &writer)
-        let udp = row.udp == row.tcp ? tcp : entry(row.udp[...], from: 0, bits: 16, &writer)
-        return writer.row([tcp, udp][...])
+    private let row: PortRow
+
+    init(_ row: PortRow) { self.row = row }
+
+    /// Writes a trie for TCP and one for UDP; returns their number.
+    ///
+    /// - Parameter leaf: What a cell becomes.
+    func write(_ writer: inout TableWriter, leaf: (UInt32) -> UInt32) -> UInt32 {
+        let tcp = Self.entry(row.tcp, &writer, leaf)
+        let udp = row.udp == row.tcp ? tcp : Self.entry(row.udp, &writer, leaf)
+        let number = writer.trie(tcp.entry, otherwise: tcp.otherwise)
+        _ = writer.trie(udp.entry, otherwise: udp.otherwise)
+        return number
     }
 
-    /// The entry for 2^bits ports from `start` on, of which `spans` has the first one's and all that follow.
-    private mutating func entry(
-        _ spans: ArraySlice<PortRow.Span>, from start: Int, bits: Int, _ writer: inout TableWriter
-    ) -> UInt32 {
-        let end = start + 1 << bits
-        var rest = spans
-        if writer.isFull { return 0 }
-        if rest.count < 2 || rest[rest.startIndex + 1].start >= end { return rest[rest.startIndex].cell }
+    private static func entry(
+        _ spans: [PortRow.Span], _ writer: inout TableWriter, _ leaf: (UInt32) -> UInt32
+    ) -> (entry: TrieEntry, otherwise: UInt32) {
+        // What most ports have is what the others are exceptions to.
+        func size(_ index: Int) -> Int { PortRow.end(of: index, in: spans) - Int(spans[index].start) }
+        let widest = spans.indices.max { size($0) < size($1) }!
+        let otherwise = leaf(spans[widest].cell)
 
-        let stride = 16 / Int(STEERING_PORT_DEPTH)
-        let below = bits - stride
-        let entries = (0..<1 << stride).map { index in
-            let start = start + index << below
-            while rest.count > 1, rest[rest.startIndex + 1].start <= start { rest = rest.dropFirst() }
-            return entry(rest, from: start, bits: below, &writer)
+        var prefixes: [Trie.NamedPrefix] = [], leaves: [UInt32] = []
+        for (index, span) in spans.enumerated() where span.cell != spans[widest].cell {
+            var start = Int(span.start)
+            let end = PortRow.end(of: index, in: spans)
+            while start < end {
+                // The largest block of ports that begins here.
+                let bits = min(start == 0 ? 16 : start.trailingZeroBitCount, (end - start).floorLog2)
+                prefixes.append(
+                    Trie.NamedPrefix(
+                        key: UInt128(start) << 112, family: .ipv4, length: UInt8(16 - bits), row: UInt32(leaves.count)))
+                start += 1 << bits
+            }
+            leaves.append(leaf(span.cell))
         }
-        let hash = entries.reduce(UInt64(0)) { $0.mixed(with: UInt64($1)) }
-        let node = index.place(hash: hash, next: nodes.count) { writer.words[nodes[$0].places].elementsEqual(entries) }
-        if node == nodes.count {
-            guard let branch = writer.branch(entries, bits: stride) else { return 0 }
-            nodes.append(branch)
-        }
-        return nodes[node].entry
+        let trie = Trie(prefixes: prefixes, leaves: leaves, stride: stride)
+        return (trie.entry(inherited: otherwise, &writer), otherwise)
     }
+}
+
+extension Int {
+    fileprivate var floorLog2: Int { Self.bitWidth - 1 - leadingZeroBitCount }
 }

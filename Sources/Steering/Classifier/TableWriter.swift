@@ -1,104 +1,150 @@
 import CSteering
 
-/// Lays nodes and rows out in the words of the tables: small ones behind the fixed tables of the first
-/// page, large ones in further pages of their own. See `steering_abi.h`.
+/// Lays nodes and rows out behind the fixed tables. See `steering_abi.h`.
 struct TableWriter {
-    static let pageWords = Int(STEERING_PAGE_WORDS)
-
-    /// All pages so far, by the index that entries name.
-    var words: [UInt32]
+    /// All of a half, in units of 8 bytes.
+    var words: [UInt64]
     /// Set when there was no room; what is written after that is lost.
     private(set) var isFull = false
-    private let limit: Int
+    private(set) var nodes = 0
+    private var shared = NumberIndex()
+    private var sharedNodes: [Node] = []
 
-    init(large: Bool) {
-        limit = large ? Self.pageWords * Int(STEERING_MAX_PAGES) : Self.pageWords
-        words = [UInt32](repeating: 0, count: large ? Self.pageWords : Int(STEERING_NODES_AT))
-        // Memory that is not touched costs nothing; growing copies.
-        words.reserveCapacity(large ? 8 * Self.pageWords : Self.pageWords)
+    static let limit = TableSize.allCases.last!.bytes / 8
+
+    init() {
+        words = [UInt64](repeating: 0, count: Int(STEERING_NODES_AT) / 8)
+        // Growing copies; memory that is not touched costs nothing.
+        words.reserveCapacity(TableSize.allCases[0].bytes / 8)
     }
 
-    /// A branch that takes `bits` bits, written before what it leads to.
-    struct Branch {
-        fileprivate let mark: Int
-        let place: Int
+    /// A node that takes `bits` bits, written before what it leads to.
+    struct Node {
+        /// Of the word for keys that an entry does not fit.
+        fileprivate let place: Int
         let bits: Int
 
-        var places: Range<Int> { place..<place + 1 << bits }
-        var entry: UInt32 { TableWriter.entry(at: place, bits: bits) }
+        var entries: Range<Int> { place + 1..<place + 1 + 1 << bits }
+        var word: UInt32 { UInt32(place) << UInt32(STEERING_NODE_SHIFT) | UInt32(64 - bits) }
     }
 
-    /// Room for the 2^bits entries of a branch, each set to `entry`; nil when there is none.
-    mutating func branch(bits: Int, filledWith entry: UInt32) -> Branch? {
-        let mark = words.count
-        guard let place = makeNode(count: 1 << bits) else { return nil }
-        words.append(contentsOf: repeatElement(entry, count: 1 << bits))
-        return Branch(mark: mark, place: place, bits: bits)
+    /// Room for a node whose entries all are a leaf; nil when there is none.
+    mutating func node(bits: Int, otherwise leaf: UInt32) -> Node? {
+        let node = Node(place: words.count, bits: bits)
+        guard hasRoom(node.entries.upperBound) else { return nil }
+        nodes += 1
+        words.append(UInt64(leaf))
+        words.append(contentsOf: repeatElement(TrieEntry(leaf).bits, count: 1 << bits))
+        return node
     }
 
-    /// The branch's entry; or, when all of its own are one cell, that cell, and the branch is not needed.
-    mutating func finish(_ branch: Branch) -> UInt32 {
-        let first = words[branch.place]
-        guard first == 0 || first & STEERING_LEAF != 0, words[branch.places].allSatisfy({ $0 == first }) else {
-            return branch.entry
+    /// The word that leads to a node, of which all is written; or, when all of its entries are one leaf, that
+    /// leaf, and the node is not needed.
+    mutating func finish(_ node: Node) -> UInt32 {
+        let first = TrieEntry(bits: words[node.place + 1])
+        if !first.isNode, !first.skips, words[node.entries].allSatisfy({ $0 == first.bits }) {
+            remove(node)
+            return first.word
         }
-        words.removeSubrange(branch.mark...)
-        return first
+        return node.word
     }
 
-    /// A branch with known entries; nil when there is no room.
-    mutating func branch(_ entries: [UInt32], bits: Int) -> Branch? {
-        let mark = words.count
-        guard let place = makeNode(count: entries.count) else { return nil }
-        words.append(contentsOf: entries)
-        return Branch(mark: mark, place: place, bits: bits)
-    }
-
-    /// The entry for a skip: the next `bits` bits must have a value.
-    mutating func skip(_ value: UInt32, bits: Int, then: UInt32, otherwise: UInt32) -> UInt32 {
-        guard let place = makeNode(count: 3) else { return 0 }
-        words.append(value)
-        words.append(then)
-        words.append(otherwise)
-        return Self.entry(at: place, bits: bits) | UInt32(STEERING_SKIP)
-    }
-
-    /// The word at which a row begins.
-    mutating func row(_ cells: ArraySlice<UInt32>) -> UInt32 {
-        guard hasRoom(words.count + cells.count) else { return 0 }
-        words.append(contentsOf: cells)
-        return UInt32(words.count - cells.count)
-    }
-
-    /// The first page, and the others: whole ones.
-    consuming func pages() -> (first: ArraySlice<UInt32>, further: ArraySlice<UInt32>) {
-        let count = (words.count + Self.pageWords - 1) / Self.pageWords * Self.pageWords
-        words.append(contentsOf: [UInt32](repeating: 0, count: count - words.count))
-        return (words[..<Self.pageWords], words[Self.pageWords...])
-    }
-
-    private static func entry(at place: Int, bits: Int) -> UInt32 {
-        UInt32(place) << UInt32(STEERING_NODE_SHIFT) | UInt32(64 - bits)
-    }
-
-    /// A node begins at an odd word, because the lowest bit of its place in an entry is always set; and
-    /// it lies in one page.
-    private mutating func makeNode(count: Int) -> Int? {
-        var place = words.count | 1
-        if place % Self.pageWords + count > Self.pageWords {
-            place = (place / Self.pageWords + 1) * Self.pageWords + 1
+    /// The same; when there already is an equal node, that one, and this is not needed. For the last one written.
+    mutating func share(_ node: Node) -> UInt32 {
+        let word = finish(node)
+        guard word == node.word else { return word }
+        let content = words[node.place..<node.entries.upperBound]
+        let hash = content.reduce(UInt64(node.bits)) { $0.mixed(with: $1) }
+        let number = shared.place(hash: hash, next: sharedNodes.count) {
+            sharedNodes[$0].bits == node.bits
+                && words[sharedNodes[$0].place..<sharedNodes[$0].entries.upperBound].elementsEqual(content)
         }
-        guard hasRoom(place + count) else { return nil }
-        while words.count < place { words.append(0) }
-        return place
+        if number == sharedNodes.count {
+            sharedNodes.append(node)
+        } else if node.entries.upperBound == words.count {
+            remove(node)
+        }
+        return sharedNodes[number].word
+    }
+
+    private mutating func remove(_ node: Node) {
+        words.removeSubrange(node.place...)
+        nodes -= 1
+    }
+
+    /// The number of a trie: an entry, and the leaf for keys that it does not fit.
+    mutating func trie(_ entry: TrieEntry, otherwise leaf: UInt32) -> UInt32 {
+        guard hasRoom(words.count + 2) else { return 0 }
+        words.append(UInt64(leaf))
+        words.append(entry.bits)
+        return UInt32(words.count - 2)
+    }
+
+    /// The number of a row.
+    mutating func row(_ cells: some Collection<UInt32>) -> UInt32 {
+        let place = words.count
+        guard hasRoom(place + (cells.count + 1) / 2) else { return 0 }
+        var low: UInt32?
+        for cell in cells {
+            if let first = low {
+                words.append(UInt64(cell) << 32 | UInt64(first))
+                low = nil
+            } else {
+                low = cell
+            }
+        }
+        if let low { words.append(UInt64(low)) }
+        return UInt32(place * 2)
+    }
+
+    /// 16-bit and 32-bit values of the fixed tables.
+    mutating func set(port: Int, of transport: Int, class portClass: Int) {
+        let at = Int(STEERING_PORTS_AT) / 2 + (transport << 16 | port)
+        words[at / 4] |= UInt64(portClass) << UInt64(at % 4 * 16)
+    }
+
+    mutating func set(_ value: UInt32, at byte: Int) {
+        words[byte / 8] |= UInt64(value) << UInt64(byte % 8 * 8)
     }
 
     private mutating func hasRoom(_ end: Int) -> Bool {
-        if end > limit { isFull = true }
+        if end > Self.limit { isFull = true }
         return !isFull
     }
 }
 
+/// An entry of a node: what a key meets after some bits that it must have.
+struct TrieEntry: Equatable {
+    let bits: UInt64
+
+    init(bits: UInt64) { self.bits = bits }
+
+    /// - Parameters:
+    ///   - word: A leaf, or what leads to a node.
+    ///   - count: How many bits are skipped.
+    ///   - key: The key's next bits, from the top.
+    init(_ word: UInt32, skipping count: Int = 0, of key: UInt64 = 0) {
+        let value = key & ~(UInt64.max >> UInt64(count))
+        bits = value | UInt64(63 - count) << UInt64(STEERING_SKIP_SHIFT) | UInt64(word)
+    }
+
+    var word: UInt32 { UInt32(truncatingIfNeeded: bits) }
+    var isNode: Bool { word != 0 && word & STEERING_LEAF == 0 }
+    var skips: Bool { bits >> UInt64(STEERING_SKIP_SHIFT) & 63 != 63 }
+}
+
 func cell(kind: Int, _ number: UInt32) -> UInt32 {
     UInt32(kind) << UInt32(STEERING_CELL_SHIFT) | number
+}
+
+/// How large a half of the tables is: the program comes in as many versions.
+package enum TableSize: Int, Sendable, CaseIterable, Comparable {
+    case smallest, small, large, largest
+
+    package var bytes: Int { Int(STEERING_SMALLEST_TABLES) << (2 * rawValue) }
+
+    /// As the object names it.
+    var name: String { "\(bytes >> 20)m" }
+
+    package static func < (left: TableSize, right: TableSize) -> Bool { left.rawValue < right.rawValue }
 }

@@ -1,23 +1,17 @@
 import CSteering
 
-/// A policy compiled into the words that the program reads.
+/// A policy compiled into the bytes that the program reads: a half, as far as it is in use.
 package struct Tables: Sendable {
-    /// The first page.
-    package let first: ArraySlice<UInt32>
-    /// Nodes and rows that do not fit into it: whole pages.
-    package let further: ArraySlice<UInt32>
+    /// In units of 8 bytes. The first is the generation's, which is not the policy's.
+    package let words: [UInt64]
+    /// What has room for them.
+    package let size: TableSize
 
-    package var isLarge: Bool { !further.isEmpty }
-    /// Further pages.
-    package var furtherPages: Int { further.count / TableWriter.pageWords }
-
-    /// How the tables are laid out. They mean the same.
+    /// How rows are laid out. They mean the same.
     package enum Form: Sendable, CaseIterable {
-        /// A cross product in one page.
-        case small
-        /// A cross product with further pages.
-        case large
-        /// Rows as tries over the port, with further pages.
+        /// A cross product of rows and port classes.
+        case dense
+        /// Rows as tries over the port.
         case sparse
     }
 
@@ -38,66 +32,75 @@ package struct Tables: Sendable {
         }
         let rows = try PortRows(records) { outcome in
             switch outcome {
-            case PolicyRecord.refuse: cell(kind: STEERING_REFUSE, 0)
-            case PolicyRecord.pass: cell(kind: STEERING_PASS, 0)
+            case PolicyRecord.refuse: cell(kind: STEERING_VERDICT, 0)
+            case PolicyRecord.pass: cell(kind: STEERING_VERDICT, 1)
             default: labels[Int(outcome)]
             }
         }
         let classes = PortClasses(rows.rows)
         for form in forms where form == .sparse || classes != nil {
-            if let tables = Tables(rows, form == .sparse ? nil : classes, large: form != .small, bindings: policy.count)
-            {
+            if let tables = Tables(rows, form == .sparse ? nil : classes, bindings: policy.count) {
                 self = tables
                 return
             }
         }
-        throw .tablesTooLarge(Int(STEERING_MAX_PAGES) * 4 * TableWriter.pageWords)
+        throw .tablesTooLarge(TableSize.allCases.last!.bytes)
     }
 
-    /// Nil when the tables have no room in the form that is asked for.
-    private init?(_ rows: PortRows, _ classes: PortClasses?, large: Bool, bindings: Int) {
-        var writer = TableWriter(large: large)
-        Self.writePorts(rows.rows, classes, into: &writer.words)
-        let leaves = Self.leaves(rows.rows, classes, &writer)
-        for (family, root) in [(IPFamily.ipv4, Int(STEERING_ROOT_IPV4_AT)), (.ipv6, Int(STEERING_ROOT_IPV6_AT))] {
-            AddressTrie(family, rows.prefixes, leaves: leaves).write(root: root, &writer)
+    /// Nil when there is no room.
+    private init?(_ rows: PortRows, _ classes: PortClasses?, bindings: Int) {
+        var writer = TableWriter()
+        Self.writePorts(rows.rows, classes, &writer)
+        let firstIPv6 = rows.prefixes.partitioningIndex { $0.family == .ipv6 }
+        for family in IPFamily.allCases {
+            let items = family == .ipv4 ? 0..<firstIPv6 : firstIPv6..<rows.prefixes.count
+            let trie = Trie(prefixes: rows.prefixes, leaves: Self.leaves(rows, items, family, classes, &writer))
+            let (root, depth, otherwise) =
+                family == .ipv4
+                ? (STEERING_ROOT_IPV4_AT, STEERING_IPV4_DEPTH, STEERING_OTHERWISE_IPV4_AT)
+                : (STEERING_ROOT_IPV6_AT, STEERING_DEPTH, STEERING_OTHERWISE_IPV6_AT)
+            let leaf = trie.writeRoot(items, at: Int(root), depth: Int(depth), &writer)
+            writer.set(leaf, at: Int(otherwise))
         }
         guard !writer.isFull else { return nil }
 
-        let header = Int(STEERING_HEADER_AT)
-        writer.words[header + 1] = UInt32(
-            large ? writer.words.count - TableWriter.pageWords + Int(STEERING_NODES_AT) : writer.words.count)
-        writer.words[header + 2] = UInt32(bindings)
-        writer.words[header + 3] = UInt32(rows.rows.count)
-        writer.words[header + 4] = UInt32(classes?.count ?? 0)
-        (first, further) = writer.pages()
+        let counts = [writer.words.count * 8, bindings, rows.rows.count, classes?.count ?? 0, writer.nodes]
+        for (index, count) in counts.enumerated() {
+            writer.set(UInt32(count), at: Int(STEERING_OTHERWISE_IPV6_AT) + 4 + index * 4)
+        }
+        let bytes = writer.words.count * 8
+        words = writer.words
+        size = TableSize.allCases.first { $0.bytes >= bytes }!
     }
 
-    /// For each row the leaf that stands for it in the address trie.
+    /// For each row the leaf that stands for it in the trie of a family.
     private static func leaves(
-        _ rows: [PortRow], _ classes: PortClasses?, _ writer: inout TableWriter
+        _ rows: PortRows, _ items: Range<Int>, _ family: IPFamily, _ classes: PortClasses?,
+        _ writer: inout TableWriter
     ) -> [UInt32] {
-        if let classes {
-            return rows.indices.map { row in
-                let cells = classes.cells(ofRow: row)
-                // Many policies bind the same ports everywhere: then the address decides alone.
-                if cells.dropFirst().allSatisfy({ $0 == cells.last }) { return cells.last! }
-                return cell(kind: STEERING_ROW, writer.row(cells))
-            }
+        var isUsed = [Bool](repeating: false, count: rows.rows.count)
+        for prefix in rows.prefixes[items] { isUsed[Int(prefix.row)] = true }
+        /// A label leads to the family's own destinations.
+        func leaf(_ cell: UInt32) -> UInt32 {
+            cell >= UInt32(STEERING_FIRST_LABEL) << UInt32(STEERING_CELL_SHIFT) && family == .ipv6
+                ? cell + UInt32(STEERING_IPV6) : cell
         }
-        var tries = PortTrie()
-        return rows.map { row in
-            if let cell = row.onlyCell { return cell }
-            return cell(kind: STEERING_TREE, tries.row(row, &writer))
+        return rows.rows.indices.map { number in
+            guard isUsed[number] else { return 0 }
+            if let classes {
+                let cells = classes.cells(ofRow: number)
+                // Many policies bind the same ports everywhere: then the address decides alone.
+                if cells.dropFirst().allSatisfy({ $0 == cells.last }) { return leaf(cells.last!) }
+                return cell(kind: STEERING_ROW, writer.row(cells.map(leaf)))
+            }
+            let row = rows.rows[number]
+            if let only = row.onlyCell { return leaf(only) }
+            return cell(kind: STEERING_BY_PORT, PortTrie(row).write(&writer, leaf: leaf))
         }
     }
 
-    /// The class of every port, two to a word. Without classes: 1 where any row names the port.
-    private static func writePorts(_ rows: [PortRow], _ classes: PortClasses?, into words: inout [UInt32]) {
-        func set(_ transport: Int, _ port: Int, _ portClass: Int) {
-            let index = transport << 16 | port
-            words[Int(STEERING_PORTS_AT) + index / 2] |= UInt32(portClass) << UInt32(index % 2 * 16)
-        }
+    /// The class of every port. Without classes: 1 where any row names the port.
+    private static func writePorts(_ rows: [PortRow], _ classes: PortClasses?, _ writer: inout TableWriter) {
         guard let classes else {
             for (number, transport) in TransportProtocol.allCases.enumerated() {
                 // How many more rows name the port than the one before.
@@ -112,7 +115,7 @@ package struct Tables: Sendable {
                 var naming = 0
                 for port in 0..<65_536 {
                     naming += change[port]
-                    if naming > 0 { set(number, port, 1) }
+                    if naming > 0 { writer.set(port: port, of: number, class: 1) }
                 }
             }
             return
@@ -120,7 +123,7 @@ package struct Tables: Sendable {
         for (transport, pieces) in classes.pieces.enumerated() {
             for (index, piece) in pieces.enumerated() where piece.portClass != 0 {
                 let end = index + 1 < pieces.count ? pieces[index + 1].start : 65_536
-                for port in piece.start..<end { set(transport, port, piece.portClass) }
+                for port in piece.start..<end { writer.set(port: port, of: transport, class: piece.portClass) }
             }
         }
     }

@@ -5,10 +5,10 @@ import Synchronization
 
 /// The program's maps, by what they hold.
 enum MapName: String, CaseIterable {
-    case policy, pages, sockets, registrations, metrics, verdicts, token, grace
+    case policy, sockets, registrations, metrics, verdicts, token, grace
 
     /// As the object file names it: global data is named by its section.
-    var inObject: String { self == .policy ? ".bss.policy" : rawValue }
+    func inObject(_ size: TableSize) -> String { self == .policy ? ".bss.\(size.name)" : rawValue }
 
     /// What stays when the program is replaced; the others hold tables in the program's own layout.
     static let lasting: [MapName] = [.sockets, .registrations, .metrics, .verdicts]
@@ -37,39 +37,63 @@ struct DataPlane: Sendable {
 
     /// Loads the embedded program, or another build of it.
     ///
-    /// - Parameter reused: Maps that are not made anew.
-    /// - Throws: `missingCapability` (CAP_BPF and CAP_NET_ADMIN are needed), `unsupportedKernel`,
-    ///   `programRejected`.
+    /// - Parameters:
+    ///   - size: Of the tables.
+    ///   - reused: Maps that are not made anew.
+    /// - Throws: `missingCapability` (CAP_BPF, and CAP_NET_ADMIN for a new map of sockets),
+    ///   `unsupportedKernel`, `programRejected`.
     init(
-        object: [UInt8]? = nil, reusing reused: [MapName: SharedDescriptor] = [:]
+        object: [UInt8]? = nil, size: TableSize = .smallest, reusing reused: [MapName: SharedDescriptor] = [:]
     ) throws(SteeringError) {
         let object =
             object ?? Array(UnsafeRawBufferPointer(start: csteering_object_bytes(), count: csteering_object_size()))
-        var log = [UInt8](repeating: 0, count: 1 << 20)
-        var loaded: OpaquePointer?
-        let names = reused.keys.map { strdup($0.inObject) }
-        defer { for name in names { free(name) } }
-        let reuse = zip(names, reused.values).map { csteering_reuse(name: $0!, map: $1.rawValue) }
-        let error = Self.loading.withLock { _ in
-            log.withUnsafeMutableBytes {
-                csteering_load(object, object.count, reuse, reuse.count, $0.baseAddress!, $0.count, &loaded)
+        let loaded: OpaquePointer
+        do throws(SteeringError) {
+            loaded = try Self.load(object, size, reusing: reused, hasIngressInterface: true)
+        } catch where error.code == .programRejected {
+            // Before Linux 5.17 the context has no ingress interface.
+            guard let older = try? Self.load(object, size, reusing: reused, hasIngressInterface: false) else {
+                throw error
             }
-        }
-        guard error == 0, let loaded else {
-            throw .notLoaded(-error, log: String(decoding: log.prefix { $0 != 0 }, as: UTF8.self))
+            loaded = older
         }
         defer { bpf_object__close(loaded) }
 
         // The object closes its own descriptors: keep duplicates.
         program = SharedDescriptor(
-            try .duplicate(bpf_program__fd(bpf_object__find_program_by_name(loaded, "steer"))))
+            try .duplicate(bpf_program__fd(bpf_object__find_program_by_name(loaded, "steer_\(size.name)"))))
         var maps: [MapName: SharedDescriptor] = [:]
         for name in MapName.allCases {
             maps[name] = SharedDescriptor(
                 try .duplicate(
-                    try call("map \(name)", bpf_object__find_map_fd_by_name(loaded, name.inObject))))
+                    try call("map \(name)", bpf_object__find_map_fd_by_name(loaded, name.inObject(size)))))
         }
         self.maps = maps
+    }
+
+    private static func load(
+        _ object: [UInt8], _ size: TableSize, reusing reused: [MapName: SharedDescriptor], hasIngressInterface: Bool
+    ) throws(SteeringError) -> OpaquePointer {
+        var log = [UInt8](repeating: 0, count: 1 << 20)
+        var loaded: OpaquePointer?
+        let names = reused.keys.map { strdup($0.inObject(size)) }
+        let texts = [strdup("steer"), strdup(size.name)]
+        defer { for name in names + texts { free(name) } }
+        let reuse = zip(names, reused.values).map { csteering_reuse(name: $0!, map: $1.rawValue) }
+        let error = reuse.withUnsafeBufferPointer { reuse in
+            var build = csteering_build(
+                program: texts[0]!, tables: texts[1]!, has_ingress_interface: hasIngressInterface,
+                reuse: reuse.baseAddress, reuse_count: reuse.count)
+            return loading.withLock { _ in
+                log.withUnsafeMutableBytes {
+                    csteering_load(object, object.count, &build, $0.baseAddress!, $0.count, &loaded)
+                }
+            }
+        }
+        guard error == 0, let loaded else {
+            throw .notLoaded(-error, log: String(decoding: log.prefix { $0 != 0 }, as: UTF8.self))
+        }
+        return loaded
     }
 
     /// A map's descriptor, lent.

@@ -23,12 +23,20 @@ struct MapShape: Equatable {
         entries = Int(info.max_entries)
     }
 
-    /// As steering.bpf.c defines them.
-    static func expected(_ name: MapName) -> MapShape {
+    /// Of the tables: how large a half is; nil for other maps.
+    var tableSize: TableSize? {
+        TableSize.allCases.first { self == MapShape(BPF_MAP_TYPE_ARRAY, 4, 2 * $0.bytes, 1) }
+    }
+
+    /// Whether this is what a map of steering.bpf.c is.
+    func isExpected(_ name: MapName) -> Bool {
+        name == .policy ? tableSize != nil : self == .expected(name)
+    }
+
+    private static func expected(_ name: MapName) -> MapShape {
         let slots = Int(STEERING_MAX_DESTINATIONS * STEERING_SLOTS)
         switch name {
-        case .policy: return MapShape(BPF_MAP_TYPE_ARRAY, 4, MemoryLayout<steering_policy>.size, 1)
-        case .pages: return MapShape(BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, Int(2 * STEERING_MAX_PAGES))
+        case .policy: return MapShape(BPF_MAP_TYPE_ARRAY, 4, 2 * TableSize.smallest.bytes, 1)
         case .sockets: return MapShape(BPF_MAP_TYPE_SOCKMAP, 4, 8, slots)
         case .registrations:
             return MapShape(

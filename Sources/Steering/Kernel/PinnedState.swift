@@ -35,7 +35,7 @@ struct PinnedState: Sendable {
         for name in names {
             let path = "\(directory)/\(name)"
             let map = try Pins.open(path, toWrite: toWrite)
-            guard let shape = MapShape(map.rawValue), shape == .expected(name) else {
+            guard let shape = MapShape(map.rawValue), shape.isExpected(name) else {
                 throw .damaged("\(path) is not the map that belongs there")
             }
             maps[name] = map
@@ -130,7 +130,7 @@ struct PinnedState: Sendable {
         let chunks = (bytes.count + chunk - 1) / chunk
         bytes += repeatElement(0, count: chunks * chunk - bytes.count)
         let map = csteering_create_chunks(UInt32(chunk), UInt32(chunks))
-        if map == -EPERM { throw .cannotGrow }
+        if map == -EPERM { throw .cannotStore }
         let owned = OwnedDescriptor(owning: try call("BPF_MAP_CREATE", map))
         for index in 0..<chunks {
             var key = UInt32(index)
@@ -190,11 +190,19 @@ struct FormerState {
         guard found <= Pins.layout else { throw .newerLayout(found, directory) }
         link = try Pins.open("\(directory)/link", toWrite: true)
         maps = try PinnedState.maps(MapName.lasting, in: directory, toWrite: true)
-        let policy = try PinnedState.maps([.policy], in: directory, toWrite: true)
-        let generation = try PolicyMemory.generation(DataPlane(program: nil, maps: policy))
+        // Whatever their layout, tables begin with it.
+        let policy = try Pins.open("\(directory)/\(MapName.policy)", toWrite: true)
+        let generation = try PolicyMemory.generation(DataPlane(program: nil, maps: [.policy: policy]))
         guard let bindings = try PinnedState.bindings(generation, in: directory) else {
             throw .damaged("\(directory) lacks the bindings in force")
         }
         stored = bindings
     }
+}
+
+extension SteeringError {
+    static let cannotStore = SteeringError(
+        .missingCapability,
+        "changing a loaded steering needs CAP_BPF, for the map that the bindings are pinned as, and this process lacks it: run as root or grant it",
+        cause: .systemCall("BPF_MAP_CREATE", errno: EPERM))
 }

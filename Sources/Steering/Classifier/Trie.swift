@@ -1,0 +1,166 @@
+import CSteering
+
+/// A trie over a key: an address, a port, the index of an interface.
+///
+/// Entries skip the bits on which all prefixes below agree, nodes take as many bits as pays (level and path
+/// compression, Nilsson and Karlsson, "IP-Address Lookup Using LC-Tries", 1999). The second 64 bits of a key
+/// have tries of their own: the program reads them only where one is.
+struct Trie {
+    /// In natural order: a prefix comes before those that it contains.
+    let prefixes: [NamedPrefix]
+    /// The leaf of each row that a prefix may have.
+    let leaves: [UInt32]
+    /// Nodes that end at every multiple of so many bits, and are shared when equal; nil for as pays.
+    var stride: Int?
+
+    typealias NamedPrefix = PortRows.NamedPrefix
+
+    private static let half = 64
+
+    // MARK: - From a root
+
+    /// Fills a root: an entry for each value of the first 16 bits, in network order, and the nodes below.
+    ///
+    /// Returns the leaf for addresses that their entry does not fit.
+    func writeRoot(_ items: Range<Int>, at byte: Int, depth: Int, _ writer: inout TableWriter) -> UInt32 {
+        let everywhere = items.first.flatMap { prefixes[$0].length == 0 ? leaf($0) : nil } ?? 0
+        let fresh = TrieEntry(everywhere).bits
+        for place in 0..<1 << Int(STEERING_ROOT_BITS) { writer.words[byte / 8 + place] = fresh }
+        let taking = Taking(bits: Int(STEERING_ROOT_BITS), after: 0, steps: depth, otherwise: everywhere)
+        fill(items, taking, &writer) { byte / 8 + Int(UInt16($0).byteSwapped) }
+        return everywhere
+    }
+
+    /// Writes a trie without a root; returns its number.
+    ///
+    /// - Parameters:
+    ///   - taken: The bits before it.
+    ///   - inherited: The leaf of keys that have no prefix.
+    func write(
+        _ items: Range<Int>, after taken: Int = 0, inherited: UInt32, _ writer: inout TableWriter
+    ) -> UInt32 {
+        let first = Taking(bits: 0, after: taken, steps: Int(STEERING_DEPTH), otherwise: inherited)
+        return writer.trie(entry(items, first, inherited: inherited, &writer), otherwise: inherited)
+    }
+
+    /// The first entry of a trie without a root.
+    func entry(inherited: UInt32, _ writer: inout TableWriter) -> TrieEntry {
+        let first = Taking(bits: 0, after: 0, steps: Int(STEERING_DEPTH), otherwise: inherited)
+        return entry(prefixes.indices, first, inherited: inherited, &writer)
+    }
+
+    // MARK: - Entries and nodes
+
+    /// What an entry of a node is about: the node takes `bits` bits `after` those before it, `steps` nodes may
+    /// follow, and keys that the entry does not fit have a leaf.
+    private struct Taking {
+        let bits: Int
+        let after: Int
+        let steps: Int
+        let otherwise: UInt32
+
+        var end: Int { after + bits }
+    }
+
+    private func leaf(_ item: Int) -> UInt32 { leaves[Int(prefixes[item].row)] }
+
+    /// The entry for keys that agree with `items`, which all are longer, in the bits that were taken.
+    private func entry(
+        _ items: Range<Int>, _ taking: Taking, inherited: UInt32, _ writer: inout TableWriter
+    ) -> TrieEntry {
+        guard !items.isEmpty, !writer.isFull else { return TrieEntry(inherited) }
+        let taken = taking.end
+        if taken == Self.half, taking.bits > 0 { return TrieEntry(lower(items, inherited: inherited, &writer)) }
+
+        let skipped = inherited == taking.otherwise ? min(common(items, after: taken), Int(STEERING_MAX_SKIP)) : 0
+        guard skipped > 0 else {
+            return TrieEntry(node(items, after: taken, steps: taking.steps, inherited: inherited, &writer))
+        }
+        // The first item is the shortest of those whose further bits are all zero, so none ends earlier.
+        let first = prefixes[items.lowerBound]
+        var inside = inherited, rest = items
+        if Int(first.length) == taken + skipped {
+            inside = leaf(items.lowerBound)
+            rest = rest.dropFirst()
+        }
+        let word: UInt32
+        if rest.isEmpty {
+            word = inside
+        } else if taken + skipped == Self.half {
+            word = lower(rest, inherited: inside, &writer)
+        } else {
+            word = node(rest, after: taken + skipped, steps: taking.steps, inherited: inside, &writer)
+        }
+        return word == inherited ? TrieEntry(inherited) : TrieEntry(word, skipping: skipped, of: first.bits(after: taken))
+    }
+
+    /// The cell that leads to the trie over the second half of the key.
+    private func lower(_ items: Range<Int>, inherited: UInt32, _ writer: inout TableWriter) -> UInt32 {
+        cell(kind: STEERING_LOWER, write(items, after: Self.half, inherited: inherited, &writer))
+    }
+
+    /// The bits that all items share, of this half of the key.
+    private func common(_ items: Range<Int>, after taken: Int) -> Int {
+        let first = prefixes[items.lowerBound], last = prefixes[items.upperBound - 1]
+        let end = taken < Self.half ? Self.half : 2 * Self.half
+        return min((first.key ^ last.key).leadingZeroBitCount, Int(first.length), end) - taken
+    }
+
+    /// What leads to a node for items that are longer than what is taken; or a leaf, when they say nothing else
+    /// than what they inherit.
+    private func node(
+        _ items: Range<Int>, after taken: Int, steps: Int, inherited: UInt32, _ writer: inout TableWriter
+    ) -> UInt32 {
+        let end = taken < Self.half ? Self.half : 2 * Self.half
+        var longest = 0
+        for item in items { longest = max(longest, Int(prefixes[item].length)) }
+        longest = min(longest, end) - taken
+        let bits = bits(items, after: taken, longest: longest, steps: steps)
+        guard let node = writer.node(bits: bits, otherwise: inherited) else { return inherited }
+        let taking = Taking(bits: bits, after: taken, steps: steps - 1, otherwise: inherited)
+        fill(items, taking, &writer) { node.entries.lowerBound + $0 }
+        return stride == nil ? writer.finish(node) : writer.share(node)
+    }
+
+    private func bits(_ items: Range<Int>, after taken: Int, longest: Int, steps: Int) -> Int {
+        if let stride { return stride - taken % stride }
+        // No fewer than the steps that are left require.
+        let needed = (longest + steps - 1) / steps
+        // What all share is skipped by an entry: one bit is enough for it to be in a node of its own.
+        if common(items, after: taken) >= max(3, needed) { return 1 }
+        // Some entries an item: the fewer items share an entry, the fewer nodes follow.
+        let wanted = Int.bitWidth - (items.count - 1).leadingZeroBitCount + (items.count > 16 ? 1 : 2)
+        return min(longest, max(needed, min(wanted, 12)))
+    }
+
+    /// Fills entries. A prefix comes before those it contains, so each entry holds what it inherits when the
+    /// longer prefixes below it are reached.
+    private func fill(
+        _ items: Range<Int>, _ taking: Taking, _ writer: inout TableWriter, place: (Int) -> Int
+    ) {
+        var at = items.lowerBound
+        while at < items.upperBound, !writer.isFull {
+            let item = prefixes[at]
+            let slot = Int(item.bits(after: taking.after) >> UInt64(64 - taking.bits))
+            if item.length <= taking.end {
+                let entry = TrieEntry(leaf(at)).bits
+                for covered in slot..<slot + 1 << (taking.end - Int(item.length)) { writer.words[place(covered)] = entry }
+                at += 1
+            } else {
+                var end = at + 1
+                while end < items.upperBound, prefixes[end].length > taking.end,
+                    (prefixes[end].key ^ item.key).leadingZeroBitCount >= taking.end
+                { end += 1 }
+                let inherited = TrieEntry(bits: writer.words[place(slot)]).word
+                let entry = entry(at..<end, taking, inherited: inherited, &writer)
+                if !writer.isFull { writer.words[place(slot)] = entry.bits }
+                at = end
+            }
+        }
+    }
+}
+
+extension PortRows.NamedPrefix {
+    /// The 64 bits behind the first `taken`.
+    fileprivate func bits(after taken: Int) -> UInt64 { UInt64(truncatingIfNeeded: (key &<< UInt128(taken)) &>> 64) }
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * From a packet to its cell, by the tables of steering_abi.h. Each step is a table access: the number of
+ * bindings does not matter (after "recursive flow classification", Gupta and McKeown, SIGCOMM 1999).
+ *
+ * `tables` is the half in force and `bytes` its size, a constant power of two, so that the verifier sees
+ * every access inside.
+ */
+#ifndef STEERING_CLASSIFY_BPF_H
+#define STEERING_CLASSIFY_BPF_H
+
+#include <bpf/bpf_endian.h>
+
+/* The path of most packets is laid out without jumps. */
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+/* Before Linux 5.17 the context has no ingress interface; user space sets this before it loads. The
+ * verifier knows constants, and does not look at what they rule out. */
+const volatile __u8 has_ingress_interface = 1;
+
+static __always_inline __u64 load64(const char *tables, __u32 at, const __u32 bytes)
+{
+	return *(const __u64 *)(tables + (at & (bytes - 8)));
+}
+
+static __always_inline __u32 load32(const char *tables, __u32 at, const __u32 bytes)
+{
+	return *(const __u32 *)(tables + (at & (bytes - 4)));
+}
+
+/* The tables in force. Read once: one policy for one packet. The header's generation is in the first half. */
+static __always_inline const char *tables_in_force(const char *halves, const __u32 bytes)
+{
+	return halves + (*(const volatile __u64 *)halves & bytes);
+}
+
+static __always_inline __u32 kind_of(__u32 cell)
+{
+	return cell >> STEERING_CELL_SHIFT;
+}
+
+static __always_inline int is_label(__u32 cell)
+{
+	return cell >= (__u32)STEERING_FIRST_LABEL << STEERING_CELL_SHIFT;
+}
+
+/* 0 for a port that no binding names. */
+static __always_inline __u32 port_class(struct bpf_sk_lookup *ctx, const char *tables)
+{
+	__u32 index = (ctx->protocol << 16 | (ctx->local_port & 0xffff)) & 0x1ffff; /* TCP is 6, UDP is 17 */
+
+	return *(const __u16 *)(tables + index * 2 + STEERING_PORTS_AT);
+}
+
+/* Whether the key does not begin with the bits that an entry skips: the value is on top of both. */
+static __always_inline int differs(__u64 entry, __u64 key)
+{
+	return (key ^ entry) >> (entry >> STEERING_SKIP_SHIFT & 63) > 1;
+}
+
+static __always_inline int is_node(__u64 entry)
+{
+	return (__s32)entry > 0;
+}
+
+/* From an entry that is a node to the next, by the next bits of the key; returns when that is a leaf, or does not
+ * fit. A macro, and not a loop: to a verifier that follows speculation (no CAP_PERFMON) a loop has no end, and
+ * compilers do not promise to unroll one. */
+#define STEP()                                                                                                        \
+	do {                                                                                                          \
+		__u32 node = (__u32)entry >> STEERING_NODE_SHIFT << 3, shift = entry & STEERING_BITS_MASK;            \
+		key <<= 63 - (entry >> STEERING_SKIP_SHIFT & 63);                                                     \
+		entry = load64(tables, node + 8 + (__u32)(key >> shift) * 8, bytes);                                  \
+		key <<= 64 - shift;                                                                                   \
+		if (unlikely(differs(entry, key)))                                                                    \
+			return load32(tables, node, bytes);                                                           \
+		if (likely(!is_node(entry)))                                                                          \
+			return entry;                                                                                 \
+	} while (0)
+
+/* The leaf below an entry that is a node. */
+static __always_inline __u32 descend(const char *tables, __u64 entry, __u64 key, const int depth, const __u32 bytes)
+{
+	_Static_assert(STEERING_IPV4_DEPTH == 4 && STEERING_DEPTH == 8, "as below");
+	STEP();
+	STEP();
+	STEP();
+	STEP();
+	if (depth == STEERING_DEPTH) {
+		STEP();
+		STEP();
+		STEP();
+		STEP();
+	}
+	return 0; /* no path is longer */
+}
+
+/* The leaf of the trie that a cell names. */
+static __always_inline __u32 walk(const char *tables, __u32 cell, __u64 key, const __u32 bytes)
+{
+	__u32 trie = (cell & STEERING_CELL_MASK) * 8;
+	__u64 entry = load64(tables, trie + 8, bytes);
+
+	if (unlikely(differs(entry, key)))
+		return load32(tables, trie, bytes);
+	return is_node(entry) ? descend(tables, entry, key, STEERING_DEPTH, bytes) : entry;
+}
+
+/* The same as a function: for what is rare, eight steps are written once. */
+static __noinline __u32 walk_rarely(const char *tables, __u32 cell, __u64 key, const __u32 bytes)
+{
+	return walk(tables, cell, key, bytes);
+}
+
+static __always_inline __u64 upper(__u32 first, __u32 second)
+{
+	return bpf_be64_to_cpu((__u64)second << 32 | first);
+}
+
+/* The leaf for an address. Each family reads its own context fields: the verifier refuses accesses that the
+ * compiler merged, hence the barriers. The kernel makes four instructions of each word of an IPv6 address, so
+ * the lower half is read where a prefix reaches into it. */
+static __always_inline __u32 address_leaf(struct bpf_sk_lookup *ctx, const char *tables, const __u32 bytes)
+{
+	__u32 leaf;
+	if (likely(ctx->family == 2)) {
+		__u64 key = ctx->local_ip4;
+		barrier();
+		__u64 entry = *(const __u64 *)(tables + (key & 0xffff) * 8 + STEERING_ROOT_IPV4_AT);
+		key = upper(key, 0) << 16;
+		leaf = entry;
+		if (unlikely(differs(entry, key)))
+			leaf = *(const __u32 *)(tables + STEERING_OTHERWISE_IPV4_AT);
+		else if (unlikely(is_node(entry)))
+			leaf = descend(tables, entry, key, STEERING_IPV4_DEPTH, bytes);
+		return leaf;
+	}
+	__u64 key = ctx->local_ip6[0];
+	__u64 further = upper(key, ctx->local_ip6[1]) << 16;
+	barrier();
+	__u64 entry = *(const __u64 *)(tables + (key & 0xffff) * 8 + STEERING_ROOT_IPV6_AT);
+	leaf = entry;
+	if (unlikely(differs(entry, further)))
+		leaf = *(const __u32 *)(tables + STEERING_OTHERWISE_IPV6_AT);
+	else if (is_node(entry))
+		leaf = descend(tables, entry, further, STEERING_DEPTH, bytes);
+	if (unlikely(kind_of(leaf) == STEERING_LOWER)) {
+		further = upper(ctx->local_ip6[2], ctx->local_ip6[3]);
+		barrier();
+		leaf = walk(tables, leaf, further, bytes);
+	}
+	return leaf;
+}
+
+/* The second stage, for cells that a port, a source or an interface decides. */
+static __noinline __u32 second_stage(struct bpf_sk_lookup *ctx, const char *tables, __u32 cell, const __u32 bytes)
+{
+	if (kind_of(cell) == STEERING_BY_PORT) {
+		cell += (ctx->protocol & STEERING_UDP) * 2; /* a trie for each protocol */
+		cell = walk_rarely(tables, cell, (__u64)ctx->local_port << 48, bytes);
+	}
+	if (kind_of(cell) == STEERING_BY_SOURCE) {
+		__u64 key;
+		if (ctx->family == 2) {
+			key = upper(ctx->remote_ip4, 0);
+			barrier();
+		} else {
+			key = upper(ctx->remote_ip6[0], ctx->remote_ip6[1]);
+			barrier();
+		}
+		cell = walk_rarely(tables, cell, key, bytes);
+		if (kind_of(cell) == STEERING_LOWER) {
+			key = upper(ctx->remote_ip6[2], ctx->remote_ip6[3]);
+			barrier();
+			cell = walk_rarely(tables, cell, key, bytes);
+		}
+	}
+	if (kind_of(cell) == STEERING_BY_INTERFACE) {
+		__u64 key = has_ingress_interface ? (__u64)ctx->ingress_ifindex << 32 : 0;
+		cell = walk_rarely(tables, cell, key, bytes);
+	}
+	return cell;
+}
+
+/* What happens to a packet: 0 when it is not ours. */
+static __always_inline __u32 classify(struct bpf_sk_lookup *ctx, const char *tables, const __u32 bytes)
+{
+	__u32 class = port_class(ctx, tables);
+	if (!class)
+		return 0;
+	__u32 cell = address_leaf(ctx, tables, bytes);
+	if (likely(is_label(cell)) || !cell)
+		return cell; /* the same for every port that is bound anywhere */
+	if (kind_of(cell) == STEERING_ROW) {
+		/* Looked up again, rather than kept in a register that all packets would pay for. */
+		barrier_var(tables);
+		cell = load32(tables, (cell & STEERING_CELL_MASK) * 4 + port_class(ctx, tables) * 4, bytes);
+	}
+	if (unlikely(cell && kind_of(cell) < STEERING_VERDICT))
+		cell = second_stage(ctx, tables, cell, bytes);
+	return cell;
+}
+
+#endif
