@@ -295,8 +295,8 @@ public final class SocketSteering: Sendable {
                 state.numbers = numbers
                 state.generation = memory.generation
             }
-        } catch where error.code == .missingCapability {
-            throw .cannotGrow(error)
+        } catch {
+            throw error.code == .missingCapability ? .cannotGrow(error) : error
         }
         // Until the last run of the former program has ended.
         try state.plane.waitForRuns()

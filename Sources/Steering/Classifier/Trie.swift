@@ -91,7 +91,8 @@ struct Trie {
         } else {
             word = node(rest, after: taken + skipped, steps: taking.steps, inherited: inside, &writer)
         }
-        return word == inherited ? TrieEntry(inherited) : TrieEntry(word, skipping: skipped, of: first.bits(after: taken))
+        if word == inherited { return TrieEntry(inherited) }
+        return TrieEntry(word, skipping: skipped, of: first.bits(after: taken))
     }
 
     /// The cell that leads to the trie over the second half of the key.
@@ -144,7 +145,8 @@ struct Trie {
             let slot = Int(item.bits(after: taking.after) >> UInt64(64 - taking.bits))
             if item.length <= taking.end {
                 let entry = TrieEntry(leaf(at)).bits
-                for covered in slot..<slot + 1 << (taking.end - Int(item.length)) { writer.words[place(covered)] = entry }
+                let covered = slot..<slot + 1 << (taking.end - Int(item.length))
+                for slot in covered { writer.words[place(slot)] = entry }
                 at += 1
             } else {
                 var end = at + 1

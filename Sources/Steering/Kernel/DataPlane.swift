@@ -50,11 +50,11 @@ struct DataPlane: Sendable {
         let loaded: OpaquePointer
         do throws(SteeringError) {
             loaded = try Self.load(object, size, reusing: reused, hasIngressInterface: true)
-        } catch where error.code == .programRejected {
+        } catch {
             // Before Linux 5.17 the context has no ingress interface.
-            guard let older = try? Self.load(object, size, reusing: reused, hasIngressInterface: false) else {
-                throw error
-            }
+            guard error.code == .programRejected,
+                let older = try? Self.load(object, size, reusing: reused, hasIngressInterface: false)
+            else { throw error }
             loaded = older
         }
         defer { bpf_object__close(loaded) }
