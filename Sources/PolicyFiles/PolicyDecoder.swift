@@ -35,7 +35,7 @@ struct PolicyDecoder {
         return options
     }
 
-    private static let keys = ["label", "outcome", "protocols", "prefixes", "prefixes-from", "ports"]
+    private static let keys = ["label", "outcome", "protocols", "prefixes", "prefixes-from", "ports", "from", "on"]
 
     private mutating func readBindings(of node: Node) throws(SteeringError) {
         let entry = try Mapping(node, "a binding", keys: Self.keys, in: source)
@@ -44,9 +44,56 @@ struct PolicyDecoder {
             try entry.required("protocols", "write tcp, udp or tcp+udp"))
         let ports = try ports(
             try entry.required("ports", "write ports such as 80,443,8000-8999, or all for every port"))
-        for (prefix, place) in try prefixes(of: entry) {
-            bindings.append(try Binding(protocols, to: prefix, ports: ports, outcome), at: place)
+        let prefixes = try prefixes(of: entry)
+        let sources = try sources(of: entry, prefixes.map(\.0)), interfaces = try interfaces(of: entry)
+        for (prefix, place) in prefixes {
+            for source in sources[prefix.family] ?? [nil] {
+                for interface in interfaces {
+                    bindings.append(
+                        try Binding(protocols, to: prefix, ports: ports, from: source, on: interface, outcome),
+                        at: place)
+                }
+            }
         }
+    }
+
+    /// By family; empty where any source will do. Each prefix has sources of its family, and each source has prefixes.
+    private func sources(
+        of entry: Mapping, _ prefixes: [IPPrefix]
+    ) throws(SteeringError) -> [IPFamily: [IPPrefix?]] {
+        guard let node = entry["from"] else { return [:] }
+        let hint = "write a source prefix such as 198.51.100.0/24, or a list of them"
+        var sources: [IPFamily: [IPPrefix?]] = [:]
+        for element in try source.elements(of: node, "from", hint) {
+            let text = try source.text(element, of: "from", hint)
+            let prefix: IPPrefix
+            do { prefix = try IPPrefix(text) } catch { throw source.error(at: element.position, error.message) }
+            guard prefixes.contains(where: { $0.family == prefix.family }) else {
+                throw source.error(
+                    at: element.position,
+                    "no prefix of this binding is of the family of the source \(prefix): leave it out, or add one")
+            }
+            sources[prefix.family, default: []].append(prefix)
+        }
+        if let prefix = prefixes.first(where: { sources[$0.family] == nil }) {
+            throw source.error(
+                at: node.position,
+                "no source here is of the family of \(prefix): add one, or write a binding of its own")
+        }
+        return sources
+    }
+
+    private func interfaces(of entry: Mapping) throws(SteeringError) -> [InterfaceName?] {
+        guard let node = entry["on"] else { return [nil] }
+        let hint = "write the name of an interface such as eth0, or a list of them"
+        var interfaces: [InterfaceName?] = []
+        for element in try source.elements(of: node, "on", hint) {
+            let text = try source.text(element, of: "on", hint)
+            do { interfaces.append(try InterfaceName(text)) } catch {
+                throw source.error(at: element.position, error.message)
+            }
+        }
+        return interfaces
     }
 
     private func outcome(of entry: Mapping) throws(SteeringError) -> Outcome {

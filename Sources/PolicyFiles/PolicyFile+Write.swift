@@ -11,7 +11,8 @@ extension PolicyFile {
 
     /// Writes a policy: equal policies give equal text, and reading it gives an equal policy.
     ///
-    /// Bindings that share outcome, protocols and ports become one entry with a list of prefixes, in natural order.
+    /// Bindings that share all but the prefix become one entry with a list of prefixes, in natural order; and entries
+    /// that share all but the source, one with a list of sources.
     public static func write(_ policy: Policy, as format: Output) -> String {
         let labels = policy.options.sorted { $0.key < $1.key }
         switch format {
@@ -21,16 +22,19 @@ extension PolicyFile {
     }
 }
 
-/// The bindings that differ only in their prefix.
+/// The bindings that differ only in their prefix and source: each prefix with each source.
 private struct Group {
     struct Key: Hashable {
         let outcome: Outcome
         let protocols: ProtocolMatch
         let ports: PortSet
+        let interface: InterfaceName?
     }
 
     let key: Key
     var prefixes: [IPPrefix]
+    /// None for any.
+    var sources: [IPPrefix]
 
     /// `("label", "web")` or `("outcome", "pass")`.
     var outcome: (key: String, value: String) {
@@ -40,18 +44,53 @@ private struct Group {
 
 /// The groups of a policy, in the order of their first bindings.
 private func groups(of policy: Policy) -> [Group] {
+    struct SourceKey: Hashable {
+        let key: Group.Key
+        let source: IPPrefix?
+    }
     var groups: [Group] = []
-    var places: [Group.Key: Int] = [:]
+    var places: [SourceKey: Int] = [:]
     for binding in policy.bindings {
-        let key = Group.Key(outcome: binding.outcome, protocols: binding.protocols, ports: binding.ports)
-        if let place = places[key] {
+        let key = Group.Key(
+            outcome: binding.outcome, protocols: binding.protocols, ports: binding.ports, interface: binding.interface)
+        let sourceKey = SourceKey(key: key, source: binding.source)
+        if let place = places[sourceKey] {
             groups[place].prefixes.append(binding.prefix)
         } else {
-            places[key] = groups.count
-            groups.append(Group(key: key, prefixes: [binding.prefix]))
+            places[sourceKey] = groups.count
+            groups.append(Group(key: key, prefixes: [binding.prefix], sources: binding.source.map { [$0] } ?? []))
         }
     }
-    return groups
+    return joiningSources(groups)
+}
+
+private func joiningSources(_ groups: [Group]) -> [Group] {
+    struct PrefixesKey: Hashable {
+        let key: Group.Key
+        let prefixes: [IPPrefix]
+    }
+    var joined: [Group] = []
+    var places: [PrefixesKey: Int] = [:]
+    for group in groups {
+        guard !group.sources.isEmpty else {
+            joined.append(group)
+            continue
+        }
+        let key = PrefixesKey(key: group.key, prefixes: group.prefixes)
+        if let place = places[key] {
+            joined[place].sources += group.sources
+        } else {
+            places[key] = joined.count
+            joined.append(group)
+        }
+    }
+    return joined
+}
+
+/// In double quotes, which YAML and JSON escape alike.
+private func inQuotes(_ text: String) -> String {
+    let escaped = text.flatMap { $0 == "\"" || $0 == "\\" ? ["\\", $0] : [$0] }
+    return "\"\(String(escaped))\""
 }
 
 // MARK: - YAML
@@ -65,25 +104,33 @@ private func yaml(_ labels: [(key: Label, value: LabelOptions)], _ groups: [Grou
     for group in groups {
         text += "  - \(group.outcome.key): \(yamlText(group.outcome.value))\n"
         text += "    protocols: \(group.key.protocols)\n"
-        if group.prefixes.count == 1 {
-            text += "    prefixes: \(yamlText(group.prefixes[0].description))\n"
-        } else {
-            text += "    prefixes:\n"
-            for prefix in group.prefixes { text += "      - \(yamlText(prefix.description))\n" }
-        }
+        text += yamlList("prefixes", group.prefixes)
         text += "    ports: \(group.key.ports)\n"
+        if !group.sources.isEmpty { text += yamlList("from", group.sources) }
+        if let interface = group.key.interface { text += "    \(yamlText("on")): \(yamlText(interface.name))\n" }
     }
     return text
+}
+
+private func yamlList(_ key: String, _ prefixes: [IPPrefix]) -> String {
+    if prefixes.count == 1 { return "    \(key): \(yamlText(prefixes[0].description))\n" }
+    return prefixes.reduce(into: "    \(key):\n") { $0 += "      - \(yamlText($1.description))\n" }
 }
 
 /// The text, in quotes where some reader of YAML takes it for something else than text. Ours does not.
 private func yamlText(_ text: String) -> String {
     let words: Set<String> = ["y", "n", "yes", "no", "on", "off", "true", "false", "null"]
     let isPrefix = text.utf8.contains(UInt8(ascii: "/"))
-    let beginsWithLetter = text.unicodeScalars.first.map { ("A"..."z").contains($0) } ?? false
+    func isPlainLater(_ scalar: Unicode.Scalar) -> Bool {
+        isLetter(scalar) || "0123456789._-".unicodeScalars.contains(scalar)
+    }
+    func isLetter(_ scalar: Unicode.Scalar) -> Bool { ("a"..."z").contains(scalar) || ("A"..."Z").contains(scalar) }
+    let beginsWithLetter = text.unicodeScalars.first.map(isLetter) ?? false
     let isPlain =
-        isPrefix ? text.utf8.first != UInt8(ascii: ":") : beginsWithLetter && !words.contains(text.lowercased())
-    return isPlain ? text : "\"\(text)\""
+        isPrefix
+        ? text.utf8.first != UInt8(ascii: ":")
+        : beginsWithLetter && text.unicodeScalars.allSatisfy(isPlainLater) && !words.contains(text.lowercased())
+    return isPlain ? text : inQuotes(text)
 }
 
 // MARK: - JSON
@@ -95,18 +142,18 @@ private func json(_ labels: [(key: Label, value: LabelOptions)], _ groups: [Grou
         text += "  \"labels\": {\n\(lines.joined(separator: ",\n"))\n  },\n"
     }
     let entries = groups.map { group in
-        let prefixes = group.prefixes.map { "        \"\($0)\"" }.joined(separator: ",\n")
-        return """
-                {
-                  "\(group.outcome.key)": "\(group.outcome.value)",
-                  "protocols": "\(group.key.protocols)",
-                  "prefixes": [
-            \(prefixes)
-                  ],
-                  "ports": "\(group.key.ports)"
-                }
-            """
+        var members = [
+            "\"\(group.outcome.key)\": \"\(group.outcome.value)\"", "\"protocols\": \"\(group.key.protocols)\"",
+            "\"prefixes\": \(jsonList(group.prefixes))", "\"ports\": \"\(group.key.ports)\"",
+        ]
+        if !group.sources.isEmpty { members.append("\"from\": \(jsonList(group.sources))") }
+        if let interface = group.key.interface { members.append("\"on\": \(inQuotes(interface.name))") }
+        return "    {\n\(members.map { "      \($0)" }.joined(separator: ",\n"))\n    }"
     }
     text += entries.isEmpty ? "  \"bindings\": []\n" : "  \"bindings\": [\n\(entries.joined(separator: ",\n"))\n  ]\n"
     return text + "}\n"
+}
+
+private func jsonList(_ prefixes: [IPPrefix]) -> String {
+    "[\n\(prefixes.map { "        \"\($0)\"" }.joined(separator: ",\n"))\n      ]"
 }

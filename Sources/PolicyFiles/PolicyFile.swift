@@ -29,7 +29,15 @@ public enum PolicyFormat: String, Sendable, Hashable, CaseIterable, CustomString
 ///     protocols: tcp+udp
 ///     prefixes-from: blocked.txt    # one prefix a line; the path is relative to this file
 ///     ports: all
+///   - label: admin
+///     protocols: tcp
+///     prefixes: 192.0.2.0/24
+///     ports: 22
+///     from: 198.51.100.0/24    # optional: source prefixes, one or a list
+///     on: eth1                 # optional: interfaces, one or a list; needs Linux 5.17
 /// ```
+///
+/// Lists give a binding for each of their elements; of sources, for each of a prefix' family.
 ///
 /// Reading is strict. An unknown, repeated or missing key, a value of the wrong kind, bindings that conflict: each
 /// is an `invalidPolicyFile` error that begins with `FILE:LINE:COLUMN`. Values are taken as they are written, so the

@@ -58,7 +58,8 @@ public enum Outcome: Sendable, Hashable, Comparable, CustomStringConvertible {
     }
 }
 
-/// A match and its outcome: packets of these protocols, to this prefix, on these ports.
+/// A match and its outcome: packets of these protocols, to this prefix, on these ports; and, where it says so,
+/// only those from a source prefix, or that arrive on an interface.
 ///
 /// Which of several matching bindings decides does not depend on the order in which they were
 /// written, but on their ``precedence``.
@@ -71,42 +72,72 @@ public struct Binding: Sendable, Hashable, Comparable, CustomStringConvertible {
     public let ports: PortSet
     /// What happens to matching packets.
     public let outcome: Outcome
+    /// Source and interface.
+    let condition: Condition
+
+    /// The source addresses that match, of the destination's family; nil for any.
+    public var source: IPPrefix? { condition.source }
+    /// The interface that matching packets arrive on; nil for any.
+    public var interface: InterfaceName? { condition.interface }
 
     /// Creates a binding.
     ///
-    /// - Throws: `invalidBinding` when `ports` is empty: such a binding matches nothing.
+    /// - Parameters:
+    ///   - protocols: TCP, UDP or both.
+    ///   - prefix: The destination addresses.
+    ///   - ports: The destination ports, at least one; `.all` for every one.
+    ///   - source: The source addresses, nil for any. A prefix of length 0 has all, so it becomes nil.
+    ///   - interface: The interface on which packets arrive, nil for any. Steering by interface needs Linux 5.17.
+    ///   - outcome: What happens to the packets.
+    /// - Throws: `invalidBinding` when `ports` is empty, or `source` of another family than `prefix`: such a
+    ///   binding matches nothing.
     public init(
-        _ protocols: ProtocolMatch, to prefix: IPPrefix, ports: PortSet, _ outcome: Outcome
+        _ protocols: ProtocolMatch, to prefix: IPPrefix, ports: PortSet, from source: IPPrefix? = nil,
+        on interface: InterfaceName? = nil, _ outcome: Outcome
     ) throws(SteeringError) {
         guard !ports.isEmpty else { throw .bindingWithoutPorts(prefix) }
+        if let source, source.family != prefix.family { throw .bindingOfTwoFamilies(prefix, source) }
+        self.init(
+            checked: protocols, to: prefix, ports: ports, Condition(source: source, interface: interface), outcome)
+    }
+
+    /// Callers guarantee that there are ports, and one family.
+    init(
+        checked protocols: ProtocolMatch, to prefix: IPPrefix, ports: PortSet, _ condition: Condition,
+        _ outcome: Outcome
+    ) {
         self.protocols = protocols
         self.prefix = prefix
         self.ports = ports
         self.outcome = outcome
+        self.condition = condition
     }
 
-    /// Callers guarantee that there are ports.
-    init(checked protocols: ProtocolMatch, to prefix: IPPrefix, ports: PortSet, _ outcome: Outcome) {
-        self.protocols = protocols
-        self.prefix = prefix
-        self.ports = ports
-        self.outcome = outcome
+    /// Whether a packet matches. One whose source or interface is not known does not match a binding that asks
+    /// for it.
+    public func matches(_ packet: Packet) -> Bool {
+        protocols.contains(packet.transport) && prefix.contains(packet.destination.address)
+            && ports.contains(packet.destination.port) && condition.matches(packet)
     }
 
-    /// Whether a packet matches.
-    public func matches(_ transport: TransportProtocol, to destination: SocketAddress) -> Bool {
-        protocols.contains(transport) && prefix.contains(destination.address) && ports.contains(destination.port)
+    /// Whether a packet matches, if what is not known of it is as the binding wants it.
+    func couldMatch(_ packet: Packet) -> Bool {
+        var packet = packet
+        if packet.source == nil { packet.source = source.map { SocketAddress($0.first, port: 0) } }
+        if packet.interface == nil { packet.interface = interface }
+        return matches(packet)
     }
 
-    /// Orders bindings by prefix, then precedence, then outcome: how tables and files list them.
+    /// Orders bindings by prefix, then precedence, then all else: how tables and files list them.
     public static func < (left: Binding, right: Binding) -> Bool {
         if left.prefix != right.prefix { return left.prefix < right.prefix }
         if left.precedence != right.precedence { return left.precedence > right.precedence }
         if left.protocols != right.protocols { return left.protocols < right.protocols }
         if left.ports != right.ports { return left.ports.ranges.lexicographicallyPrecedes(right.ports.ranges) }
+        if left.condition != right.condition { return left.condition < right.condition }
         return left.outcome < right.outcome
     }
 
-    /// `tcp 192.0.2.0/24 80,443 -> label web`.
-    public var description: String { "\(protocols) \(prefix) \(ports) -> \(outcome)" }
+    /// `tcp 192.0.2.0/24 80,443 from 198.51.100.0/24 on eth0 -> label web`.
+    public var description: String { "\(protocols) \(prefix) \(ports)\(condition) -> \(outcome)" }
 }

@@ -79,29 +79,6 @@ public struct Explanation: Sendable {
     }
 }
 
-/// A packet to explain: the first of a flow.
-public struct Packet: Sendable, Hashable {
-    /// Its protocol.
-    public var transport: TransportProtocol
-    /// The address and port that it is sent to.
-    public var destination: SocketAddress
-    /// Who sends it, port 0 for any; nil for anyone.
-    public var source: SocketAddress?
-    /// The name of the interface on which it arrives; nil for any.
-    public var interface: String?
-
-    /// Describes a packet.
-    public init(
-        _ transport: TransportProtocol, to destination: SocketAddress, from source: SocketAddress? = nil,
-        on interface: String? = nil
-    ) {
-        self.transport = transport
-        self.destination = destination
-        self.source = source
-        self.interface = interface
-    }
-}
-
 extension SocketSteering {
     /// Says what becomes of a packet, and why, and what the kernel says. Nothing is sent.
     ///
@@ -113,7 +90,7 @@ extension SocketSteering {
     ///   - packet: The first packet of a flow.
     ///   - namespace: The steering's network namespace; entering another than the calling thread's needs
     ///     CAP_SYS_ADMIN, without which the kernel is not asked.
-    /// - Throws: `invalidAddress` when source and destination differ in family; `addressUnavailable` for an
+    /// - Throws: `invalidAddress` when source and destination differ in family; `unknownInterface` for an
     ///   interface that does not exist; `detached`, `networkNamespaceGone`; for a loaded steering as
     ///   ``open(_:bpffs:for:)``.
     public func explain(
@@ -123,15 +100,16 @@ extension SocketSteering {
             throw .mixedFamilies(source, packet.destination)
         }
         let list = try sockets.list()
-        let (candidates, decision, metrics) = try reading { state throws(SteeringError) in
-            let matching = ReferenceMatcher(state.policy).candidates(packet.transport, to: packet.destination)
+        let (candidates, decision, metrics, unknown) = try reading { state throws(SteeringError) in
+            let matching = ReferenceMatcher(state.policy).candidates(for: packet)
             let (decision, destination) = Self.decision(for: packet, by: matching.first, list, state.policy)
             let labelNumber = destination.flatMap { state.numbers[$0.label] }
             var metrics: DestinationMetrics?
             if let destination, let labelNumber {
                 metrics = try Counters(state.plane).destination(destination.number(labelNumber: labelNumber))
             }
-            return (Self.reasoned(matching), decision, metrics)
+            let unknown = Self.caveat(ofUnknownIn: packet, state.policy, decidedBy: matching.first)
+            return (Self.reasoned(matching), decision, metrics, unknown)
         }
 
         var surroundings: PacketSurroundings?
@@ -154,7 +132,17 @@ extension SocketSteering {
         return Explanation(
             transport: packet.transport, destination: packet.destination, candidates: candidates,
             decision: decision, metrics: metrics, kernel: verdict, owners: try Self.owners(of: shown, known),
-            caveats: surroundings.map { Self.caveats($0, packet, decision) } ?? [])
+            caveats: (unknown.map { [$0] } ?? []) + (surroundings.map { Self.caveats($0, packet, decision) } ?? []))
+    }
+
+    /// What would decide instead, if the packet showed the source or the interface that is not known.
+    private static func caveat(ofUnknownIn packet: Packet, _ policy: Policy, decidedBy winner: Binding?) -> String? {
+        guard packet.source == nil || packet.interface == nil else { return nil }
+        let instead = policy.bindings.filter { binding in
+            let isGreater = winner.map { binding.precedence > $0.precedence } ?? true
+            return isGreater && binding.outcome != winner?.outcome && binding.couldMatch(packet)
+        }.max { $0.precedence < $1.precedence }
+        return instead.map { "where the packet comes from is not all known, and '\($0)' decides for some: give both" }
     }
 
     private static func reasoned(_ matching: [Binding]) -> [Explanation.Candidate] {
@@ -207,6 +195,11 @@ extension Precedence {
     /// The first point in which this one is greater than another, in words; nil when none is.
     func reason(over other: Precedence) -> String? {
         if prefixLength != other.prefixLength { return "/\(prefixLength) is longer than /\(other.prefixLength)" }
+        if sourceLength != other.sourceLength {
+            return other.sourceLength == 0
+                ? "a source goes before none" : "source /\(sourceLength) is longer than /\(other.sourceLength)"
+        }
+        if isOneInterface != other.isOneInterface { return "an interface goes before none" }
         if portCount != other.portCount {
             return "\(portCount) port\(portCount == 1 ? " is" : "s are") fewer than \(other.portCount)"
         }

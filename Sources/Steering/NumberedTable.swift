@@ -1,4 +1,4 @@
-/// What a table of distinct values holds: labels, port sets.
+/// What a table of distinct values holds: labels, port sets, conditions.
 protocol TableValue: Hashable, Sendable {
     /// The order in which the values of a table are numbered.
     static func precedes(_ left: Self, _ right: Self) -> Bool

@@ -16,6 +16,7 @@ extension Policy {
         func likeness(_ binding: Binding) -> (Int, Int, Int) {
             let inCommon =
                 (binding.outcome == missing.outcome ? 1 : 0) + (binding.protocols == missing.protocols ? 1 : 0)
+                + (binding.source == missing.source ? 1 : 0) + (binding.interface == missing.interface ? 1 : 0)
                 + (binding.ports == missing.ports ? 2 : binding.ports.overlaps(missing.ports) ? 1 : 0)
             return (binding.prefix == missing.prefix ? 1 : 0, binding.prefix.length, inCommon)
         }

@@ -53,11 +53,13 @@ public struct Policy: Sendable, Hashable {
 
     /// Adds a binding for each prefix of a pool.
     ///
-    /// - Throws: `invalidBinding` when the pool or the port set is empty.
+    /// - Throws: `invalidBinding` when the pool or the port set is empty, or the source is of another family than
+    ///   a prefix of the pool.
     public mutating func bind(
-        _ label: Label, _ protocols: ProtocolMatch, to pool: PrefixPool, ports: PortSet
+        _ label: Label, _ protocols: ProtocolMatch, to pool: PrefixPool, ports: PortSet,
+        from source: IPPrefix? = nil, on interface: InterfaceName? = nil
     ) throws(SteeringError) {
-        let bindings = try Binding.each(of: pool, protocols, ports, .label(label))
+        let bindings = try Binding.each(of: pool, protocols, ports, from: source, on: interface, .label(label))
         if bindings.count == 1 { records.insert(bindings[0]) } else { records.insert(contentsOf: bindings) }
     }
 
@@ -89,11 +91,15 @@ public struct Policy: Sendable, Hashable {
 
 extension Binding {
     static func each(
-        of pool: PrefixPool, _ protocols: ProtocolMatch, _ ports: PortSet, _ outcome: Outcome
+        of pool: PrefixPool, _ protocols: ProtocolMatch, _ ports: PortSet, from source: IPPrefix?,
+        on interface: InterfaceName?, _ outcome: Outcome
     ) throws(SteeringError) -> [Binding] {
         guard !pool.isEmpty else { throw .bindingWithoutAddresses }
         var bindings: [Binding] = []
-        for prefix in pool.prefixes { bindings.append(try Binding(protocols, to: prefix, ports: ports, outcome)) }
+        for prefix in pool.prefixes {
+            bindings.append(
+                try Binding(protocols, to: prefix, ports: ports, from: source, on: interface, outcome))
+        }
         return bindings
     }
 }

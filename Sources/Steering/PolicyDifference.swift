@@ -21,7 +21,8 @@ public struct PolicyDifference: Sendable, Equatable {
         public let after: LabelOptions
     }
 
-    /// Packets whose outcome differs. Those of one prefix may have several handovers, for different ports.
+    /// Packets whose outcome differs. Those of one prefix may have several handovers, for different ports, sources
+    /// and interfaces.
     public struct Handover: Sendable, Hashable, CustomStringConvertible {
         /// The protocols.
         public let protocols: ProtocolMatch
@@ -30,15 +31,22 @@ public struct PolicyDifference: Sendable, Equatable {
         public let prefix: IPPrefix
         /// The destination ports.
         public let ports: PortSet
+        /// The source addresses; nil for any. Under both policies the longer source of the two bindings that
+        /// decide: without packets for which, under either, one of another source or interface does. Those have
+        /// handovers of their own, or none.
+        public let source: IPPrefix?
+        /// The interface, in the same way; nil for any.
+        public let interface: InterfaceName?
         /// What happened to the packets; nil when they were not steered.
         public let before: Outcome?
         /// What will happen to them; nil when they are not steered any more.
         public let after: Outcome?
 
-        /// `tcp 192.0.2.0/24 80: label web -> not steered`.
+        /// `tcp 192.0.2.0/24 80 from 198.51.100.0/24: label web -> not steered`.
         public var description: String {
             func text(_ outcome: Outcome?) -> String { outcome?.description ?? "not steered" }
-            return "\(protocols) \(prefix) \(ports): \(text(before)) -> \(text(after))"
+            let condition = Condition(source: source, interface: interface)
+            return "\(protocols) \(prefix) \(ports)\(condition): \(text(before)) -> \(text(after))"
         }
     }
 }
@@ -83,8 +91,10 @@ extension PolicyRecords {
     /// One pass over both, as if they had one set of tables.
     fileprivate func changes(from former: PolicyRecords) -> (added: [Binding], removed: [Binding]) {
         let portSets = portSets.union(former.portSets), labels = labels.union(former.labels)
-        let own = renumbered(portSets: portSets.own, labels: labels.own)
-        let others = former.renumbered(portSets: portSets.others, labels: labels.others)
+        let conditions = conditions.union(former.conditions)
+        let own = renumbered(portSets: portSets.own, labels: labels.own, conditions: conditions.own)
+        let others = former.renumbered(
+            portSets: portSets.others, labels: labels.others, conditions: conditions.others)
         var added: [Binding] = [], removed: [Binding] = []
         var at = 0
         for (index, record) in own.enumerated() {

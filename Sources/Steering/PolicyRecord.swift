@@ -1,50 +1,82 @@
-/// A binding as plain integers; its ports and its label are numbers in the tables of ``PolicyRecords``.
+/// A binding as plain integers; its ports, its label and its condition are numbers in the tables of
+/// ``PolicyRecords``.
 ///
 /// Those tables are sorted, so records sort as bindings do: by comparing integers.
 struct PolicyRecord: Hashable, Comparable, Sendable {
     /// The prefix's bits, the first one on top, whatever the family.
     let key: UInt128
-    /// From the top: family (1 bit), prefix length (8), number of ports less one (16), protocols (2), port
-    /// set (32).
+    /// From the top: family (1 bit), prefix length (8), 128 less the source's length (8), whether any interface
+    /// will do (1), number of ports less one (16), protocols (2), port set (28).
     let match: UInt64
     /// A label's number, or one of the two greatest.
     let outcome: UInt32
+    /// A condition's number, or the greatest for none.
+    let condition: UInt32
 
     static let refuse = UInt32.max - 1
     static let pass = UInt32.max
+    static let unconditional = UInt32.max
+
+    /// Distinct port sets that records can tell apart; so many bindings would fill 8 GiB.
+    static let maximumPortSets = 1 << 28
 
     private static let familyShift: UInt64 = 63
-    private static let lengthShift: UInt64 = 50
-    private static let countShift: UInt64 = 34
-    private static let protocolsShift: UInt64 = 32
+    private static let lengthShift: UInt64 = 55
+    private static let sourceShift: UInt64 = 47
+    private static let interfaceShift: UInt64 = 46
+    private static let countShift: UInt64 = 30
+    private static let protocolsShift: UInt64 = 28
+    private static let portSetMask = UInt64(maximumPortSets - 1)
+    /// Source and interface, and what they are without a condition.
+    private static let conditionMask: UInt64 = 0x1ff << interfaceShift
+    private static let anySource: UInt64 = 128 << sourceShift | 1 << interfaceShift
 
-    init(key: UInt128, match: UInt64, outcome: UInt32) {
+    init(key: UInt128, match: UInt64, outcome: UInt32, condition: UInt32 = unconditional) {
         self.key = key
         self.match = match
         self.outcome = outcome
+        self.condition = condition
     }
 
-    init(_ protocols: ProtocolMatch, _ prefix: IPPrefix, portSet: UInt32, portCount: Int, outcome: UInt32) {
+    init(
+        _ protocols: ProtocolMatch, _ prefix: IPPrefix, portSet: UInt32, portCount: Int, outcome: UInt32,
+        _ condition: (number: UInt32, value: Condition)?
+    ) {
         key = prefix.address.bits << UInt128(128 - prefix.family.bitWidth)
         let familyAndLength =
             (prefix.family == .ipv6 ? 1 << Self.familyShift : 0) | UInt64(prefix.length) << Self.lengthShift
         match =
-            familyAndLength | UInt64(portCount - 1) << Self.countShift | protocols.number << Self.protocolsShift
-            | UInt64(portSet)
+            familyAndLength | (condition.map { Self.bits(of: $0.value) } ?? Self.anySource) | UInt64(portCount - 1)
+            << Self.countShift
+            | protocols.number << Self.protocolsShift | UInt64(portSet)
         self.outcome = outcome
+        self.condition = condition?.number ?? Self.unconditional
+    }
+
+    /// A record of layouts 1 and 2, which knew no conditions: family (1 bit), unused (5), prefix length (8),
+    /// number of ports less one (16), protocols (2), port set (32). Nil when it is none.
+    init?(key: UInt128, formerMatch: UInt64, outcome: UInt32) {
+        let portSet = formerMatch & 0xffff_ffff
+        guard formerMatch & (0x1f << 58) == 0, portSet <= Self.portSetMask else { return nil }
+        let familyAndLength = (formerMatch & (1 << 63)) | (formerMatch >> 50 & 0xff) << Self.lengthShift
+        let countAndProtocols = (formerMatch >> 32 & 0x3ffff) << Self.protocolsShift
+        self.init(key: key, match: familyAndLength | Self.anySource | countAndProtocols | portSet, outcome: outcome)
     }
 
     /// The same with other numbers.
-    func renumbered(portSet: UInt32, outcome: UInt32) -> PolicyRecord {
-        PolicyRecord(key: key, match: match & ~0xffff_ffff | UInt64(portSet), outcome: outcome)
+    func renumbered(portSet: UInt32, outcome: UInt32, condition: UInt32) -> PolicyRecord {
+        PolicyRecord(
+            key: key, match: match & ~Self.portSetMask | UInt64(portSet), outcome: outcome, condition: condition)
     }
 
     var family: IPFamily { match >> Self.familyShift == 0 ? .ipv4 : .ipv6 }
     var length: Int { Int(match >> Self.lengthShift & 0xff) }
     var portCount: Int { Int(match >> Self.countShift & 0xffff) + 1 }
-    var portSet: Int { Int(UInt32(truncatingIfNeeded: match)) }
+    var portSet: Int { Int(match & Self.portSetMask) }
     var label: Int? { outcome < Self.refuse ? Int(outcome) : nil }
     var protocols: ProtocolMatch { ProtocolMatch.allCases[Int(match >> Self.protocolsShift & 3)] }
+    /// Whether it asks for a source or an interface, by its match alone.
+    var isConditional: Bool { match & Self.conditionMask != Self.anySource }
 
     var prefix: IPPrefix {
         let address = family == .ipv4 ? IPAddress(ipv4: UInt32(key >> 96)) : IPAddress(ipv6: key)
@@ -52,17 +84,29 @@ struct PolicyRecord: Hashable, Comparable, Sendable {
     }
 
     /// All of the match but the prefix.
-    var portsAndProtocols: UInt64 { match & (1 << Self.lengthShift - 1) }
+    var matchWithoutPrefix: UInt64 { match & (1 << Self.lengthShift - 1) }
 
     /// For bindings of one prefix: smaller for greater precedence, equal for equal.
     var rank: UInt64 { (match >> Self.countShift) << 1 | match >> (Self.protocolsShift + 1) & 1 }
 
-    /// Whether it is a binding, with tables of these port sets and so many labels.
-    func isValid(portCounts: [Int], labels: Int) -> Bool {
-        let unused: UInt64 = 0x1f << 58
-        return match & unused == 0 && match >> Self.protocolsShift & 3 < 3 && length <= family.bitWidth
+    /// Whether it is a binding, with tables of these port sets, conditions and so many labels.
+    func isValid(portCounts: [Int], conditions: [Condition], labels: Int) -> Bool {
+        match >> Self.protocolsShift & 3 < 3 && length <= family.bitWidth
             && (length == 128 || key << UInt128(length) == 0)
             && portSet < portCounts.count && portCounts[portSet] == portCount && (label ?? -1) < labels
+            && (isConditional ? hasCondition(among: conditions) : condition == Self.unconditional)
+    }
+
+    /// Whether the match says of its condition what is so.
+    private func hasCondition(among conditions: [Condition]) -> Bool {
+        guard condition < conditions.count else { return false }
+        let value = conditions[Int(condition)]
+        return match & Self.conditionMask == Self.bits(of: value) && (value.source?.family ?? family) == family
+    }
+
+    /// Greater precedence, smaller number.
+    private static func bits(of condition: Condition) -> UInt64 {
+        UInt64(128 - condition.sourceLength) << sourceShift | (condition.interface == nil ? 1 << interfaceShift : 0)
     }
 
     func matches(_ transport: TransportProtocol) -> Bool {
@@ -76,7 +120,8 @@ struct PolicyRecord: Hashable, Comparable, Sendable {
     static func < (left: PolicyRecord, right: PolicyRecord) -> Bool {
         if (left.match ^ right.match) >> familyShift != 0 { return left.match < right.match }
         if left.key != right.key { return left.key < right.key }
-        return left.match == right.match ? left.outcome < right.outcome : left.match < right.match
+        if left.match != right.match { return left.match < right.match }
+        return left.condition == right.condition ? left.outcome < right.outcome : left.condition < right.condition
     }
 }
 

@@ -6,14 +6,16 @@ struct PolicyRecords: Hashable, Sendable {
     private(set) var records: [PolicyRecord] = []
     private(set) var portSets = NumberedTable<PortSet>()
     private(set) var labels = NumberedTable<Label>()
+    private(set) var conditions = NumberedTable<Condition>()
 
     init() {}
 
     /// Callers guarantee the order of records and tables, and that every value is named.
-    init(sorted records: [PolicyRecord], portSets: [PortSet], labels: [Label]) {
+    init(sorted records: [PolicyRecord], portSets: [PortSet], labels: [Label], conditions: [Condition]) {
         self.records = records
         self.portSets = NumberedTable(sorted: portSets)
         self.labels = NumberedTable(sorted: labels)
+        self.conditions = NumberedTable(sorted: conditions)
         for record in records { count(record) }
     }
 
@@ -22,7 +24,11 @@ struct PolicyRecords: Hashable, Sendable {
     func binding(_ record: PolicyRecord) -> Binding {
         Binding(
             checked: record.protocols, to: record.prefix, ports: portSets.values[record.portSet],
-            outcome(record.outcome))
+            condition(record.condition), outcome(record.outcome))
+    }
+
+    func condition(_ number: UInt32) -> Condition {
+        number == PolicyRecord.unconditional ? .none : conditions.values[Int(number)]
     }
 
     func outcome(_ number: UInt32) -> Outcome {
@@ -49,6 +55,7 @@ struct PolicyRecords: Hashable, Sendable {
     mutating func insert(contentsOf bindings: [Binding]) {
         // Numbered as they come, then as they sort.
         var portSetNumbers = Numbering(portSets), labelNumbers = Numbering(labels)
+        var conditionNumbers = Numbering(conditions)
         var portCounts = portSets.values.map(\.count)
         records.reserveCapacity(records.count + bindings.count)
         for binding in bindings {
@@ -63,19 +70,27 @@ struct PolicyRecords: Hashable, Sendable {
             records.append(
                 PolicyRecord(
                     binding.protocols, binding.prefix, portSet: portSet, portCount: portCounts[Int(portSet)],
-                    outcome: outcome))
+                    outcome: outcome,
+                    binding.condition.isNone
+                        ? nil : (conditionNumbers.number(binding.condition), binding.condition)))
         }
+        precondition(portSetNumbers.values.count <= PolicyRecord.maximumPortSets, "too many distinct port sets")
         let sortedPortSets = portSetNumbers.sorted(), sortedLabels = labelNumbers.sorted()
-        renumber(portSets: sortedPortSets.numbers, labels: sortedLabels.numbers)
+        let sortedConditions = conditionNumbers.sorted()
+        renumber(
+            portSets: sortedPortSets.numbers, labels: sortedLabels.numbers, conditions: sortedConditions.numbers)
         records.sort()
         records.removeRepeats()
         portSets = sortedPortSets.table
         labels = sortedLabels.table
+        conditions = sortedConditions.table
         for record in records { count(record) }
     }
 
     mutating func insert(_ binding: Binding) {
         renumber(portSets: portSets.insert(binding.ports))
+        precondition(portSets.count <= PolicyRecord.maximumPortSets, "too many distinct port sets")
+        if !binding.condition.isNone { renumber(conditions: conditions.insert(binding.condition)) }
         if case .label(let label) = binding.outcome { renumber(labels: labels.insert(label)) }
         let record = self.record(binding)!
         let place = records.firstIndex(sorted: record)
@@ -94,29 +109,36 @@ struct PolicyRecords: Hashable, Sendable {
         count(record, by: -1)
         renumber(portSets: portSets.removeIfUnused(record.portSet))
         if let label = record.label { renumber(labels: labels.removeIfUnused(label)) }
+        if record.isConditional { renumber(conditions: conditions.removeIfUnused(Int(record.condition))) }
         return true
     }
 
     /// The records with the numbers of other tables, which have all values of these.
-    func renumbered(portSets: [UInt32], labels: [UInt32]) -> [PolicyRecord] {
+    func renumbered(portSets: [UInt32], labels: [UInt32], conditions: [UInt32]) -> [PolicyRecord] {
         var copy = self
-        copy.renumber(portSets: portSets, labels: labels)
+        copy.renumber(portSets: portSets, labels: labels, conditions: conditions)
         return copy.records
     }
 
-    private mutating func renumber(portSets: [UInt32]? = nil, labels: [UInt32]? = nil) {
-        guard portSets != nil || labels != nil else { return }
+    private mutating func renumber(
+        portSets: [UInt32]? = nil, labels: [UInt32]? = nil, conditions: [UInt32]? = nil
+    ) {
+        guard portSets != nil || labels != nil || conditions != nil else { return }
         for index in records.indices {
             let record = records[index]
+            var condition = record.condition
+            if let conditions, record.isConditional { condition = conditions[Int(condition)] }
             records[index] = record.renumbered(
                 portSet: portSets.map { $0[record.portSet] } ?? UInt32(record.portSet),
-                outcome: labels.flatMap { labels in record.label.map { labels[$0] } } ?? record.outcome)
+                outcome: labels.flatMap { labels in record.label.map { labels[$0] } } ?? record.outcome,
+                condition: condition)
         }
     }
 
     private mutating func count(_ record: PolicyRecord, by step: Int = 1) {
         portSets.countUse(of: record.portSet, by: step)
         if let label = record.label { labels.countUse(of: label, by: step) }
+        if record.isConditional { conditions.countUse(of: Int(record.condition), by: step) }
     }
 
     /// Nil when a table lacks what the binding names.
@@ -132,8 +154,14 @@ struct PolicyRecords: Hashable, Sendable {
         case .refuse: outcome = PolicyRecord.refuse
         case .pass: break
         }
+        var condition: (UInt32, Condition)?
+        if !binding.condition.isNone {
+            let place = conditions.place(of: binding.condition)
+            guard place.isThere else { return nil }
+            condition = (UInt32(place.place), binding.condition)
+        }
         return PolicyRecord(
             binding.protocols, binding.prefix, portSet: UInt32(portSet.place), portCount: binding.ports.count,
-            outcome: outcome)
+            outcome: outcome, condition)
     }
 }

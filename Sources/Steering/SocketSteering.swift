@@ -95,8 +95,9 @@ public final class SocketSteering: Sendable {
     /// Replaces the whole policy. Applying the one in force again changes nothing.
     ///
     /// - Throws: `emptyPolicy` (see ``unbindAll()``), `conflictingBindings`, `tooManyLabels`,
-    ///   `tablesTooLarge`, `missingCapability`, `detached`, `networkNamespaceGone`. A label without a
-    ///   socket is no error.
+    ///   `tablesTooLarge`, `missingCapability`, `detached`, `networkNamespaceGone`; for bindings with an
+    ///   interface `unknownInterface`, and `unsupportedKernel` before Linux 5.17. A label without a socket is
+    ///   no error.
     public func apply(_ policy: Policy) throws(SteeringError) {
         guard !policy.isEmpty else { throw .emptyPolicy }
         try update { $0 = policy }
@@ -125,11 +126,16 @@ public final class SocketSteering: Sendable {
     ///   - protocols: TCP, UDP or both.
     ///   - pool: The destination addresses.
     ///   - ports: The destination ports, `.all` for every one.
+    ///   - source: The source addresses, of the pool's family; nil for any.
+    ///   - interface: The interface on which packets arrive, nil for any; needs Linux 5.17.
     /// - Throws: `invalidBinding`, and as ``update(_:)``.
     public func bind(
-        _ label: Label, _ protocols: ProtocolMatch, to pool: PrefixPool, ports: PortSet
+        _ label: Label, _ protocols: ProtocolMatch, to pool: PrefixPool, ports: PortSet,
+        from source: IPPrefix? = nil, on interface: InterfaceName? = nil
     ) throws(SteeringError) {
-        try update { policy throws(SteeringError) in try policy.bind(label, protocols, to: pool, ports: ports) }
+        try update { policy throws(SteeringError) in
+            try policy.bind(label, protocols, to: pool, ports: ports, from: source, on: interface)
+        }
     }
 
     /// Adds one binding; one that is there already is no error.

@@ -5,8 +5,8 @@ public struct SteeringError: Error, Sendable, CustomStringConvertible {
     /// What kind of error it is; new kinds may come.
     public struct Code: Sendable, Hashable, CustomStringConvertible {
         enum Value: String, Sendable {
-            case invalidLabel, invalidBinding, emptyPolicy, conflictingBindings, unknownBinding
-            case tooManyLabels, tablesTooLarge
+            case invalidLabel, invalidInterfaceName, invalidBinding, emptyPolicy, conflictingBindings, unknownBinding
+            case tooManyLabels, tablesTooLarge, unknownInterface
             case missingCapability, unsupportedKernel, programRejected, tooManyPrograms
             case networkNamespaceUnavailable, networkNamespaceGone, detached
             case invalidDescriptor, notASocket, unixSocket, multipathTCP, udpLite, unsupportedProtocol
@@ -24,6 +24,8 @@ public struct SteeringError: Error, Sendable, CustomStringConvertible {
 
         /// Text that is not a label.
         public static let invalidLabel = Code(value: .invalidLabel)
+        /// Text that is not the name of a network interface.
+        public static let invalidInterfaceName = Code(value: .invalidInterfaceName)
         /// A binding that can match nothing.
         public static let invalidBinding = Code(value: .invalidBinding)
         /// A policy without bindings, where one with bindings is expected.
@@ -36,6 +38,8 @@ public struct SteeringError: Error, Sendable, CustomStringConvertible {
         public static let tooManyLabels = Code(value: .tooManyLabels)
         /// Bindings whose tables would exceed the bound.
         public static let tablesTooLarge = Code(value: .tablesTooLarge)
+        /// An interface that the network namespace does not have.
+        public static let unknownInterface = Code(value: .unknownInterface)
         /// The process lacks a capability.
         public static let missingCapability = Code(value: .missingCapability)
         /// The kernel has no sk_lookup, or was built without what it needs.
@@ -140,6 +144,20 @@ extension SteeringError {
         )
     }
 
+    static func invalidInterfaceName(_ text: some StringProtocol, _ problem: String) -> SteeringError {
+        SteeringError(
+            .invalidInterfaceName,
+            "interface \(quoted(text)) \(problem): use a name that `ip link` shows, "
+                + "1 to \(InterfaceName.maximumLength) visible characters of ASCII without / and :")
+    }
+
+    static func bindingOfTwoFamilies(_ prefix: IPPrefix, _ source: IPPrefix) -> SteeringError {
+        SteeringError(
+            .invalidBinding,
+            "the binding of \(prefix) has the source \(source), of another family, and would match nothing: "
+                + "give a source of \(prefix.family), or none")
+    }
+
     static func bindingWithoutPorts(_ prefix: IPPrefix) -> SteeringError {
         SteeringError(
             .invalidBinding,
@@ -158,7 +176,7 @@ extension SteeringError {
         let ports = one.ports.intersection(other.ports)
         return SteeringError(
             .conflictingBindings,
-            "bindings '\(one)' and '\(other)' have equal precedence and differ for \(one.prefix) port \(ports): "
+            "bindings '\(one)' and '\(other)' have equal precedence and differ for \(one.prefix) port \(ports)\(one.condition): "
                 + "make one narrower, or remove it")
     }
 
@@ -173,5 +191,27 @@ extension SteeringError {
             .tablesTooLarge,
             "the tables for these bindings exceed \(limit / 1_048_576) MiB: use fewer bindings, or fewer distinct port sets"
         )
+    }
+
+    static func unknownInterface(_ interface: InterfaceName) -> SteeringError {
+        SteeringError(
+            .unknownInterface,
+            "the network namespace has no interface \(interface): create it first, or take one that `ip link` lists")
+    }
+
+    /// For a policy with an interface, on a kernel that does not tell programs on which one a packet arrives.
+    static func interfacesUnsupported(_ interface: InterfaceName) -> SteeringError {
+        SteeringError(
+            .unsupportedKernel,
+            "this kernel does not tell programs on which interface a packet arrives, so nothing can be bound on "
+                + "\(interface): use Linux 5.17 or newer, or bindings without an interface")
+    }
+
+    /// For more sources and interfaces over the same destinations than the program can go through.
+    static func tooManyConditions(_ limit: Int) -> SteeringError {
+        SteeringError(
+            .tablesTooLarge,
+            "more than \(limit) sources and interfaces are bound for the same addresses and ports: "
+                + "use fewer, or wider sources")
     }
 }

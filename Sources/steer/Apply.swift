@@ -138,6 +138,7 @@ struct DifferenceCount: Encodable {
 struct DifferenceReport: Encodable {
     struct Handover: Encodable {
         let protocols, prefix, ports: String
+        let from, on: String?
         let before, after: String
     }
     struct Options: Encodable {
@@ -158,6 +159,7 @@ struct DifferenceReport: Encodable {
         handovers = difference.handovers.map {
             Handover(
                 protocols: $0.protocols.description, prefix: $0.prefix.description, ports: $0.ports.description,
+                from: $0.source?.description, on: $0.interface?.name,
                 before: Self.text($0.before), after: Self.text($0.after))
         }
     }
@@ -173,9 +175,7 @@ struct DifferenceReport: Encodable {
             lines.append("~ label \(label), without a socket: \(options)")
         }
         lines.append(difference.handovers.isEmpty ? "no traffic changes hands" : "traffic that changes hands:")
-        lines += difference.handovers.map { change in
-            "  \(change.protocols) \(change.prefix) \(change.ports): \(text(change.before)) -> \(text(change.after))"
-        }
+        lines += difference.handovers.map { "  \($0)" }
         return lines.joined(separator: "\n")
     }
 }

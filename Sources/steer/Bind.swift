@@ -15,6 +15,18 @@ struct BindingWords: ParsableArguments {
             valueName: "word"))
     var words: [String] = []
 
+    @Option(
+        help: ArgumentHelp(
+            "Only packets from this source. Several give a binding each; a prefix is bound with those of its family.",
+            valueName: "prefix"))
+    var from: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "Only packets that arrive on this interface; several give a binding each. Needs Linux 5.17.",
+            valueName: "interface"))
+    var on: [String] = []
+
     func validate() throws {
         let expected = refuse || pass ? 3 : 4
         if refuse, pass { throw misuse("--refuse and --pass exclude each other: give one of them") }
@@ -24,7 +36,7 @@ struct BindingWords: ParsableArguments {
         }
     }
 
-    /// One binding for each prefix.
+    /// One binding for each prefix, source and interface.
     func bindings() throws -> [Binding] {
         var rest = words[...]
         if refuse || pass, rest.count > 3, (try? transports(rest[0])) == nil, (try? transports(rest[1])) != nil {
@@ -33,9 +45,30 @@ struct BindingWords: ParsableArguments {
         let outcome: Outcome = refuse ? .refuse : pass ? .pass : .label(try label(rest.removeFirst()))
         let protocols = try transports(rest.removeFirst())
         let last = rest.removeLast()
-        let prefixes = try rest.map { text in try parsed { () throws(AddressError) in try IPPrefix(text) } }
+        let prefixes = try rest.map(Self.prefix), sources = try from.map(Self.prefix)
         let ports = try parsed { () throws(AddressError) in try PortSet(last) }
-        return try prefixes.map { try Binding(protocols, to: $0, ports: ports, outcome) }
+        let interfaces = on.isEmpty ? [nil] : try on.map(interface)
+        if let alone = sources.first(where: { source in !prefixes.contains { $0.family == source.family } }) {
+            throw misuse("no prefix here is of the family of the source \(alone): leave it out, or bind one that is")
+        }
+        var bindings: [Binding] = []
+        for prefix in prefixes {
+            let own = sources.filter { $0.family == prefix.family }
+            if own.isEmpty, !sources.isEmpty {
+                throw misuse("no --from here is of the family of \(prefix): give one, or bind it on its own")
+            }
+            for source in own.isEmpty ? [nil] : own.map(Optional.some) {
+                for interface in interfaces {
+                    bindings.append(
+                        try Binding(protocols, to: prefix, ports: ports, from: source, on: interface, outcome))
+                }
+            }
+        }
+        return bindings
+    }
+
+    private static func prefix(_ text: String) throws -> IPPrefix {
+        try parsed { () throws(AddressError) in try IPPrefix(text) }
     }
 
     private func transports(_ text: String) throws -> ProtocolMatch {
@@ -51,17 +84,20 @@ struct Bind: ParsableCommand {
         commandName: "bind",
         abstract: "Add a binding: these packets go to this label.",
         usage: """
-            steer bind LABEL PROTOCOL PREFIX... PORTS [<options>]
-            steer bind --refuse|--pass PROTOCOL PREFIX... PORTS [<options>]
+            steer bind LABEL PROTOCOL PREFIX... PORTS [--from PREFIX] [--on INTERFACE] [<options>]
+            steer bind --refuse|--pass PROTOCOL PREFIX... PORTS [--from PREFIX] [--on INTERFACE] [<options>]
             """,
         discussion: """
             Several prefixes are bound in one step. A binding that is there already is no error. Of several that \
-            match a packet the longer prefix decides, then fewer ports, then one protocol over both.
+            match a packet the longer prefix decides, then the longer source, then an interface over none, then \
+            fewer ports, then one protocol over both.
 
               steer bind web tcp 192.0.2.0/24 80,443
               steer bind dns tcp+udp 192.0.2.53/32 2001:db8::53/128 53
               steer bind --refuse tcp 192.0.2.0/24 25
               steer bind --pass tcp 192.0.2.1/32 all
+              steer bind --refuse tcp 192.0.2.0/24 all --from 203.0.113.0/25 --from 203.0.113.192/26
+              steer bind admin tcp 192.0.2.0/24 22 --from 198.51.100.0/24 --on eth1
             """)
 
     @OptionGroup var binding: BindingWords
@@ -80,14 +116,15 @@ struct Unbind: ParsableCommand {
         commandName: "unbind",
         abstract: "Remove a binding.",
         usage: """
-            steer unbind LABEL PROTOCOL PREFIX... PORTS [<options>]
-            steer unbind --refuse|--pass PROTOCOL PREFIX... PORTS [<options>]
+            steer unbind LABEL PROTOCOL PREFIX... PORTS [--from PREFIX] [--on INTERFACE] [<options>]
+            steer unbind --refuse|--pass PROTOCOL PREFIX... PORTS [--from PREFIX] [--on INTERFACE] [<options>]
             """,
         discussion: """
             All of it must be given as `steer bindings` shows it. Several prefixes are unbound in one step or, if one \
             is not bound so, none.
 
               steer unbind web tcp 192.0.2.0/24 80,443
+              steer unbind admin tcp 192.0.2.0/24 22 --from 198.51.100.0/24 --on eth1
             """)
 
     @OptionGroup var binding: BindingWords

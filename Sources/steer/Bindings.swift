@@ -8,6 +8,9 @@ struct BindingReport: Encodable {
     let protocols: String
     let prefix: String
     let ports: String
+    /// Only when the binding asks for them, as `on` below.
+    let from: String?
+    let on: String?
 
     init(_ binding: Binding) {
         if case .label(let name) = binding.outcome {
@@ -18,6 +21,8 @@ struct BindingReport: Encodable {
         protocols = binding.protocols.description
         prefix = binding.prefix.description
         ports = binding.ports.description
+        from = binding.source?.description
+        on = binding.interface?.name
     }
 }
 
@@ -53,10 +58,23 @@ struct Bindings: ParsableCommand {
         }
         if let file { return print(file.text(of: policy), terminator: "") }
         if target.json { return print(JSON.text(Report(bindings: policy.bindings.map(BindingReport.init)))) }
-        var table = Table("PROTOCOL", "PREFIX", "PORTS", "OUTCOME")
-        for binding in policy.bindings {
-            table.add("\(binding.protocols)", "\(binding.prefix)", "\(binding.ports)", "\(binding.outcome)")
+        print(Self.table(policy.bindings).text())
+    }
+
+    /// Sources and interfaces have columns where some binding asks for them.
+    private static func table(_ bindings: [Binding]) -> Table {
+        let hasSources = bindings.contains { $0.source != nil }
+        let hasInterfaces = bindings.contains { $0.interface != nil }
+        func row(_ start: [String], _ source: String, _ interface: String, _ outcome: String) -> [String] {
+            start + (hasSources ? [source] : []) + (hasInterfaces ? [interface] : []) + [outcome]
         }
-        print(table.text())
+        var table = Table(row(["PROTOCOL", "PREFIX", "PORTS"], "FROM", "ON", "OUTCOME"))
+        for binding in bindings {
+            table.add(
+                row(
+                    ["\(binding.protocols)", "\(binding.prefix)", "\(binding.ports)"],
+                    binding.source?.description ?? "any", binding.interface?.name ?? "any", "\(binding.outcome)"))
+        }
+        return table
     }
 }

@@ -8,7 +8,8 @@ struct Explain: ParsableCommand {
         discussion: """
             Lists the bindings that match, the one that decides first, and what the kernel itself answers for the \
             first packet of such a flow: established connections, other programs and SO_REUSEPORT groups have their \
-            say. Nothing is sent; the counters count it.
+            say. Nothing is sent; the counters count it. Bindings that ask for a source or an interface match only \
+            a packet that has one: --from and --on.
 
               steer explain tcp 192.0.2.7 443
               steer explain udp 2001:db8::7 53 --from 198.51.100.9:4711 --on eth0
@@ -34,7 +35,7 @@ struct Explain: ParsableCommand {
     func run() throws {
         let destination = try parsed { () throws(AddressError) in SocketAddress(try IPAddress(address), port: port) }
         let source = try from.map { text in try parsed { () throws(AddressError) in try Self.source(text) } }
-        let packet = Packet(try steer.transport(transport), to: destination, from: source, on: on)
+        let packet = Packet(try steer.transport(transport), to: destination, from: source, on: try on.map(interface))
         let found = try target.open(for: .reading).explain(packet, in: try target.namespace())
         print(target.json ? JSON.text(ExplanationReport(found)) : ExplanationReport.text(found))
     }

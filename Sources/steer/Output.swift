@@ -16,9 +16,13 @@ struct Table {
     private let heading: [String]
     private var rows: [[String]] = []
 
-    init(_ heading: String...) { self.heading = heading }
+    init(_ heading: String...) { self.init(heading) }
 
-    mutating func add(_ cells: String...) { rows.append(cells) }
+    init(_ heading: [String]) { self.heading = heading }
+
+    mutating func add(_ cells: String...) { add(cells) }
+
+    mutating func add(_ cells: [String]) { rows.append(cells) }
 
     /// The table's lines; numbers are to the right.
     func text(onTerminal: Bool = Terminal.isOutput) -> String {

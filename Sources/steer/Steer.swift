@@ -82,6 +82,11 @@ func label(_ text: String) throws -> Label {
     do throws(SteeringError) { return try Label(text) } catch { throw misuse(error.message) }
 }
 
+/// Reads the name of an interface.
+func interface(_ text: String) throws -> InterfaceName {
+    do throws(SteeringError) { return try InterfaceName(text) } catch { throw misuse(error.message) }
+}
+
 /// Reads a protocol.
 func transport(_ text: String) throws -> TransportProtocol {
     guard let found = TransportProtocol.allCases.first(where: { $0.description == text }) else {

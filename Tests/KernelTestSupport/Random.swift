@@ -18,10 +18,19 @@ public struct SeededGenerator: RandomNumberGenerator, Sendable {
 public struct RandomPolicies {
     public var random: SeededGenerator
     private let labels: [Label]
+    private let conditions: Bool
+    private let interfaces: [InterfaceName]
 
-    public init(seed: UInt64, labels: [Label]) {
+    /// - Parameters:
+    ///   - conditions: Whether some bindings have a source or an interface; packets then have both.
+    ///   - interfaces: At least one.
+    public init(
+        seed: UInt64, labels: [Label], conditions: Bool = false, interfaces: [InterfaceName] = ["lo", "eth0", "eth1"]
+    ) {
         random = SeededGenerator(seed: seed)
         self.labels = labels
+        self.conditions = conditions
+        self.interfaces = interfaces
     }
 
     /// A policy without conflicts: a binding that would conflict is left out.
@@ -46,8 +55,24 @@ public struct RandomPolicies {
             case 1: .pass
             default: .label(labels.randomElement(using: &random)!)
             }
-        return try! Binding(
-            ProtocolMatch.allCases.randomElement(using: &random)!, to: prefix(), ports: ports(), outcome)
+        let protocols = ProtocolMatch.allCases.randomElement(using: &random)!, prefix = prefix(), ports = ports()
+        let source = conditions && Int.random(in: 0..<3, using: &random) > 0 ? source(prefix.family) : nil
+        let interface = conditions && Bool.random(using: &random) ? interfaces.randomElement(using: &random) : nil
+        return try! Binding(protocols, to: prefix, ports: ports, from: source, on: interface, outcome)
+    }
+
+    /// One of a few neighbours.
+    private mutating func sender(_ family: IPFamily) -> IPAddress {
+        let noise = UInt32.random(in: 0...15, using: &random)
+        let shift = UInt32([0, 4, 6, 20].randomElement(using: &random)!)
+        if family == .ipv4 { return IPAddress(ipv4: 0xc633_6400 ^ noise << shift) }
+        return IPAddress(ipv6: 0xfd00 << 112 ^ UInt128(noise) << UInt128(shift * 5))
+    }
+
+    /// Nested in others, and next to them; at times of length 0, which is none.
+    private mutating func source(_ family: IPFamily) -> IPPrefix {
+        let lengths = family == .ipv4 ? [0, 1, 8, 22, 24, 26, 27, 30, 32] : [0, 1, 16, 28, 64, 96, 124, 127, 128]
+        return IPPrefix(masking: sender(family), length: lengths.randomElement(using: &random)!)
     }
 
     /// Addresses from a few small neighbourhoods, lengths from /0 to the longest.
@@ -93,7 +118,20 @@ public struct RandomPolicies {
     }
 
     /// A packet: often just inside or just outside of a binding.
-    public mutating func packet(near policy: Policy) -> (TransportProtocol, SocketAddress) {
+    public mutating func packet(near policy: Policy) -> Packet {
+        let (transport, destination) = destination(near: policy)
+        var packet = Packet(transport, to: destination)
+        guard conditions else { return packet }
+        var source = sender(destination.address.family)
+        if let near = policy.bindings.randomElement(using: &random)?.source, near.family == source.family {
+            source = [source, near.first, near.last, near.parent?.last ?? near.last].randomElement(using: &random)!
+        }
+        packet.source = SocketAddress(source, port: .random(in: 1024...UInt16.max, using: &random))
+        packet.interface = interfaces.randomElement(using: &random)
+        return packet
+    }
+
+    private mutating func destination(near policy: Policy) -> (TransportProtocol, SocketAddress) {
         let transport = TransportProtocol.allCases.randomElement(using: &random)!
         guard let near = policy.bindings.randomElement(using: &random), Int.random(in: 0..<5, using: &random) > 0 else {
             return (transport, SocketAddress(address(), port: port()))

@@ -40,14 +40,14 @@ private func compare(pairs: Int, seed: UInt64, _ form: Tables.Form) throws -> Ag
         try steering.apply(policy, as: form)
         let matcher = ReferenceMatcher(policy)
         for _ in 0..<500 {
-            let (transport, packet) = policies.packet(near: policy)
-            let winner = matcher.winner(transport, to: packet)
-            let (verdict, cookie) = try steering.testRun(transport, to: packet)
+            let packet = policies.packet(near: policy)
+            let winner = matcher.winner(for: packet)
+            let (verdict, cookie) = try steering.testRun(packet.transport, to: packet.destination)
             var wanted: (verdict: UInt32, cookie: SocketCookie?) = (1, nil)
             var outcome = "none"
             switch winner?.outcome {
             case .label(let label):
-                wanted.cookie = expected[Destination(label, packet.address.family, transport)]
+                wanted.cookie = expected[Destination(label, packet.destination.address.family, packet.transport)]
                 if wanted.cookie == nil, policy[label].withoutSocket == .refuse { wanted.verdict = 0 }
                 outcome = "label"
             case .refuse:
@@ -59,7 +59,7 @@ private func compare(pairs: Int, seed: UInt64, _ form: Tables.Form) throws -> Ag
             try verify(
                 verdict == wanted.verdict && cookie == wanted.cookie,
                 """
-                \(transport) \(packet): the program says \(verdict) \(cookie.map(\.description) ?? "-"), the matcher \
+                \(packet.transport) \(packet.destination): the program says \(verdict) \(cookie.map(\.description) ?? "-"), the matcher \
                 \(wanted.verdict) \(wanted.cookie.map(\.description) ?? "-") by \(winner.map(\.description) ?? "no binding"), \
                 of policy \(policy.bindings.map(\.description))
                 """)

@@ -78,7 +78,7 @@ struct ExplanationTests {
 
             let onLoopback = Packet(flow.transport, to: flow.host(2, port: 7000), on: "lo")
             try verify(try newer.explain(onLoopback, in: .current()).receiver?.cookie.rawValue, is: other.cookie)
-            try verifyThrows(.addressUnavailable) {
+            try verifyThrows(.unknownInterface) {
                 _ = try steering.explain(Packet(flow.transport, to: flow.host(2, port: 1), on: "none"), in: .current())
             }
         }
@@ -118,8 +118,7 @@ struct ExplanationTests {
                 let policy = policies.policy(bindings: 12)
                 try steering.apply(policy, as: form)
                 for _ in 0..<10 {
-                    let (transport, destination) = policies.packet(near: policy)
-                    let found = try steering.explain(Packet(transport, to: destination), in: .current())
+                    let found = try steering.explain(policies.packet(near: policy), in: .current())
                     try verify(found.agrees, "\(found)")
                 }
             }

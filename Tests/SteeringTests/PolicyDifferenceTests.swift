@@ -4,10 +4,13 @@ import Testing
 
 @Suite
 struct PolicyDifferenceTests {
-    private func binding(_ protocols: ProtocolMatch, _ prefix: String, _ ports: String, _ outcome: Outcome) throws
-        -> Binding
-    {
-        try Binding(protocols, to: IPPrefix(prefix), ports: PortSet(ports), outcome)
+    private func binding(
+        _ protocols: ProtocolMatch, _ prefix: String, _ ports: String, from source: String? = nil,
+        on interface: InterfaceName? = nil, _ outcome: Outcome
+    ) throws -> Binding {
+        try Binding(
+            protocols, to: IPPrefix(prefix), ports: PortSet(ports), from: source.map { try IPPrefix($0) },
+            on: interface, outcome)
     }
 
     @Test("Equal policies do not differ")
@@ -62,9 +65,37 @@ struct PolicyDifferenceTests {
         #expect(throws: SteeringError.self) { try Policy().difference(from: bad) }
     }
 
-    @Test("A packet's outcome changes exactly where a handover says so")
-    func agreesWithTheReference() throws {
-        var policies = RandomPolicies(seed: 31, labels: ["a", "b", "c"])
+    @Test("What differs by source and interface is told so, and nothing else")
+    func conditions() throws {
+        let wide = try binding(.tcp, "192.0.2.0/24", "80", .label("a"))
+        let blocked = try binding(.tcp, "192.0.2.0/24", "80", from: "198.51.100.0/24", .refuse)
+        let trusted = try binding(.tcp, "192.0.2.0/24", "80-81", on: "eth1", .label("b"))
+        let difference = try Policy([wide, blocked, trusted]).difference(from: Policy([wide]))
+        #expect(
+            difference.handovers.map(\.description) == [
+                "tcp 192.0.2.0/24 80 from 198.51.100.0/24: label a -> refuse",
+                "tcp 192.0.2.0/24 80 on eth1: label a -> label b", "tcp 192.0.2.0/24 81 on eth1: not steered -> label b",
+            ])
+        // Of a longer prefix, so that the source outranks no more.
+        let host = try binding(.tcp, "192.0.2.7/32", "80", on: "eth1", .pass)
+        #expect(
+            try Policy([wide, blocked, host]).difference(from: Policy([wide, blocked, trusted])).handovers
+                .map(\.description) == [
+                    "tcp 192.0.2.0/24 80 on eth1: label b -> label a",
+                    "tcp 192.0.2.0/24 81 on eth1: label b -> not steered",
+                    "tcp 192.0.2.7/32 80 from 198.51.100.0/24 on eth1: refuse -> pass",
+                    "tcp 192.0.2.7/32 80 on eth1: label b -> pass", "tcp 192.0.2.7/32 81 on eth1: label b -> not steered",
+                ])
+        // Two halves are all there is.
+        let halves = try ["0.0.0.0/1", "128.0.0.0/1"].map {
+            try binding(.tcp, "192.0.2.0/24", "80", from: $0, .label("b"))
+        }
+        #expect(try Policy(halves + [wide]).difference(from: Policy(halves)).handovers.isEmpty)
+    }
+
+    @Test("A packet's outcome changes exactly where a handover says so", arguments: [false, true])
+    func agreesWithTheReference(conditions: Bool) throws {
+        var policies = RandomPolicies(seed: 31, labels: ["a", "b", "c"], conditions: conditions)
         var changed = 0, unchanged = 0
         for _ in 0..<400 {
             let former = policies.policy(bindings: Int.random(in: 0...14, using: &policies.random))
@@ -90,14 +121,18 @@ struct PolicyDifferenceTests {
             let before = ReferenceMatcher(former), after = ReferenceMatcher(new)
             let prefixes = Set((former.bindings + new.bindings).map(\.prefix))
             for sample in 0..<60 {
-                let (transport, packet) = policies.packet(near: sample % 2 == 0 ? former : new)
-                let outcomes = [before, after].map { $0.winner(transport, to: packet)?.outcome }
-                let longest = prefixes.filter { $0.contains(packet.address) }.max { $0.length < $1.length }
+                let packet = policies.packet(near: sample % 2 == 0 ? former : new)
+                let deciding = [before, after].map { $0.winner(for: packet) }
+                let outcomes = deciding.map { $0?.outcome }
+                let longest = prefixes.filter { $0.contains(packet.destination.address) }.max { $0.length < $1.length }
+                let source = deciding.compactMap { $0?.source }.max { $0.length < $1.length }
                 let covering = difference.handovers.filter {
-                    $0.prefix == longest && $0.protocols.contains(transport) && $0.ports.contains(packet.port)
+                    $0.prefix == longest && $0.protocols.contains(packet.transport)
+                        && $0.ports.contains(packet.destination.port) && $0.source == source
+                        && $0.interface == deciding.compactMap { $0?.interface }.first
                 }
                 if outcomes[0] == outcomes[1] {
-                    #expect(covering.isEmpty, "\(transport) \(packet)")
+                    #expect(covering.isEmpty, "\(packet)")
                     unchanged += 1
                 } else {
                     #expect(covering.count == 1 && [covering[0].before, covering[0].after] == outcomes)

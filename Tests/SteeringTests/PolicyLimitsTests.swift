@@ -126,7 +126,7 @@ struct PolicyLimitsTests {
                     let packet = SocketAddress(near.prefix.first, port: port)
                     let (verdict, cookie) = try steering.testRun(transport, to: packet)
                     var expected: SocketCookie?
-                    if case .label(let label) = matcher.winner(transport, to: packet)?.outcome {
+                    if case .label(let label) = matcher.winner(for: Packet(transport, to: packet))?.outcome {
                         expected = cookies[Destination(label, packet.address.family, transport)]
                     }
                     try verify(verdict == 1 && cookie == expected, "\(what): \(transport) \(packet)")

@@ -11,12 +11,13 @@ struct Handovers {
     private struct Change {
         var protocols: ProtocolMatch
         let ports: PortSet
+        let condition: Condition
         let before: UInt32
         let after: UInt32
 
         /// Whether it is the same but for the protocol.
         func isAlike(_ other: Change) -> Bool {
-            before == other.before && after == other.after && ports == other.ports
+            before == other.before && after == other.after && ports == other.ports && condition == other.condition
         }
     }
 
@@ -53,8 +54,14 @@ struct Handovers {
             default: .label(labels.values[Int(cell) - 3])
             }
         }
-        let before = try PortRows(former) { cell($0, labels.others) }
-        let after = try PortRows(new) { cell($0, labels.own) }
+        // One numbering of conditions and chains, so that equal cells are equal numbers.
+        let conditions = new.conditions.union(former.conditions)
+        let before = try PortRows(
+            former, Chains(conditions.values, keepsNeedless: true), condition: { conditions.others[Int($0)] },
+            cell: { cell($0, labels.others) })
+        let after = try PortRows(
+            new, before.chainTable, condition: { conditions.own[Int($0)] }, cell: { cell($0, labels.own) })
+        let chains = after.chainTable
 
         var changes: [UInt64: [Change]] = [:]
         var containers: [Container] = []
@@ -84,7 +91,7 @@ struct Handovers {
             if let known = changes[pair] {
                 found = known
             } else {
-                found = Self.changes(from: before.rows[Int(rows.before)], to: after.rows[Int(rows.after)])
+                found = Self.changes(from: before.rows[Int(rows.before)], to: after.rows[Int(rows.after)], chains)
                 changes[pair] = found
             }
             let start = list.count
@@ -92,6 +99,7 @@ struct Handovers {
                 list.append(
                     Handover(
                         protocols: change.protocols, prefix: prefix.prefix, ports: change.ports,
+                        source: change.condition.source, interface: change.condition.interface,
                         before: outcome(change.before), after: outcome(change.after)))
                 isCovered.append(false)
             }
@@ -107,10 +115,10 @@ struct Handovers {
     }
 
     /// What differs between two rows: ports with the same change together, and protocols.
-    private static func changes(from former: PortRow, to new: PortRow) -> [Change] {
+    private static func changes(from former: PortRow, to new: PortRow, _ chains: Chains) -> [Change] {
         if former == new { return [] }
-        let tcp = changes(.tcp, from: former, to: new)
-        let udp = changes(.udp, from: former, to: new)
+        let tcp = changes(.tcp, from: former, to: new, chains)
+        let udp = changes(.udp, from: former, to: new, chains)
         let inBoth = tcp.filter { change in udp.contains { $0.isAlike(change) } }
         let onlyUDP = udp.filter { change in !inBoth.contains { $0.isAlike(change) } }
         return tcp.map { change in
@@ -120,7 +128,9 @@ struct Handovers {
         } + onlyUDP
     }
 
-    private static func changes(_ transport: TransportProtocol, from former: PortRow, to new: PortRow) -> [Change] {
+    private static func changes(
+        _ transport: TransportProtocol, from former: PortRow, to new: PortRow, _ chains: Chains
+    ) -> [Change] {
         let (old, own) = (former.spans(transport), new.spans(transport))
         var changes: [(before: UInt32, after: UInt32, ranges: [PortRange])] = []
         var (oldSpan, ownSpan) = (0, 0), start = 0
@@ -138,8 +148,19 @@ struct Handovers {
             start = end
         }
         let protocols: ProtocolMatch = transport == .tcp ? .tcp : .udp
-        return changes.map {
-            Change(protocols: protocols, ports: PortSet($0.ranges), before: $0.before, after: $0.after)
+        // Different chains may differ alike.
+        var joined: [ChainDifference: [PortRange]] = [:]
+        var order: [ChainDifference] = []
+        for change in changes {
+            for difference in chains.differences(from: change.before, to: change.after) {
+                if joined[difference] == nil { order.append(difference) }
+                joined[difference, default: []] += change.ranges
+            }
+        }
+        return order.map {
+            Change(
+                protocols: protocols, ports: PortSet(joined[$0]!), condition: $0.condition, before: $0.before,
+                after: $0.after)
         }
     }
 }

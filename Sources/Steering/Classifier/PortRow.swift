@@ -55,6 +55,43 @@ struct PortRow: Equatable {
         return PortRow(tcp: tcp, udp: other.isEmpty ? udp : Self.paint(other, over: udp))
     }
 
+    /// This row with a binding on top that has a condition: what is below counts for packets that do not
+    /// satisfy it.
+    func overlaid(with paint: Paint, if condition: UInt32, _ chains: inout Chains) -> PortRow {
+        let tcp = paint.matchesTCP ? Self.paint(paint, over: tcp, if: condition, &chains) : tcp
+        if paint.matchesTCP && paint.matchesUDP && self.tcp == udp { return PortRow(tcp: tcp, udp: tcp) }
+        return PortRow(tcp: tcp, udp: paint.matchesUDP ? Self.paint(paint, over: udp, if: condition, &chains) : udp)
+    }
+
+    /// Puts others in the place of cells; different ones for different cells.
+    mutating func replaceCells(_ replacement: (UInt32) -> UInt32) {
+        for span in tcp.indices { tcp[span].cell = replacement(tcp[span].cell) }
+        for span in udp.indices { udp[span].cell = replacement(udp[span].cell) }
+    }
+
+    private static func paint(
+        _ paint: Paint, over spans: [Span], if condition: UInt32, _ chains: inout Chains
+    ) -> [Span] {
+        var merged: [Span] = []
+        var ranges = paint.ranges[...]
+        for (index, span) in spans.enumerated() {
+            let end = end(of: index, in: spans)
+            var start = Int(span.start)
+            while start < end, let range = ranges.first, Int(range.lower) < end {
+                if Int(range.lower) > start {
+                    merged.extend(from: start, span.cell)
+                    start = Int(range.lower)
+                }
+                merged.extend(from: start, chains.link(condition, paint.cell, over: span.cell))
+                start = Int(range.upper) + 1
+                // Else it goes on in the next span.
+                if start <= end { ranges.removeFirst() }
+            }
+            if start < end { merged.extend(from: start, span.cell) }
+        }
+        return merged
+    }
+
     /// Paints in descending precedence, each port once: `next` leads from a painted piece to the first
     /// unpainted one behind it, so that many nested ranges cost no more than as many disjoint ones.
     private static func paint(_ paints: [Paint], over spans: [Span]) -> [Span] {

@@ -1,8 +1,14 @@
+import CSteering
+
 /// The distinct rows of a policy, and which prefix has which.
 struct PortRows {
     private(set) var rows: [PortRow] = [.empty]
     /// In the prefixes' natural order, in which a prefix comes before those it contains.
     private(set) var prefixes: [NamedPrefix] = []
+    /// What cells of kind `STEERING_MORE` stand for, by the number in the cell. Some row has each, or a later
+    /// chain goes on with it. Their conditions are numbers in the policy's table.
+    var chains: [Chain] { chainTable.list }
+    private(set) var chainTable: Chains
 
     /// A prefix that bindings name.
     struct NamedPrefix {
@@ -18,21 +24,34 @@ struct PortRows {
         }
     }
 
-    /// - Parameter cell: What an outcome's number becomes.
-    /// - Throws: `conflictingBindings`.
+    /// - Parameter cell: What an outcome's number becomes; not one of kind `STEERING_MORE`.
+    /// - Throws: `conflictingBindings`, `tablesTooLarge`.
     init(_ policy: PolicyRecords, cell: (UInt32) -> UInt32) throws(SteeringError) {
+        try self.init(policy, Chains(policy.conditions.values), condition: { $0 }, cell: cell)
+        chainTable.keepOnly(namedBy: &rows)
+    }
+
+    /// - Parameters:
+    ///   - chains: Those of other rows, to be numbered as these.
+    ///   - condition: A condition's number among those of `chains`.
+    init(
+        _ policy: PolicyRecords, _ chains: Chains, condition: (UInt32) -> UInt32, cell: (UInt32) -> UInt32
+    ) throws(SteeringError) {
         prefixes.reserveCapacity(policy.records.count)
-        var painter = Painter(policy)
+        var painter = Painter(policy, chains)
         var containers: [NamedPrefix] = []
+        chainTable = chains
         try policy.forEachPrefix { group throws(SteeringError) in
             let first = policy.records[group.lowerBound]
             var named = NamedPrefix(key: first.key, family: first.family, length: UInt8(first.length), row: 0)
             while let last = containers.last, !last.contains(named) { containers.removeLast() }
-            named.row = try painter.row(of: group, over: containers.last?.row ?? 0, cell: cell)
+            named.row = try painter.row(
+                of: group, over: containers.last?.row ?? 0, condition: condition, cell: cell)
             prefixes.append(named)
             containers.append(named)
         }
         rows = painter.rows
+        chainTable = painter.chains
     }
 }
 
@@ -40,18 +59,19 @@ struct PortRows {
 private struct Painter {
     private let policy: PolicyRecords
     private(set) var rows: [PortRow] = [.empty]
+    private(set) var chains: Chains
     private var rowIndex = NumberIndex()
     private var works: [(work: Work, row: UInt32)] = []
     private var workIndex = NumberIndex()
-    private var groups: [[Work]: UInt64] = [:]
+    private var groups: [[Part]: UInt64] = [:]
 
     /// The ports, protocols and outcome of a binding, and the row below. Or a group of bindings.
     private struct Work: Hashable {
         let match: UInt64
         let outcomeAndRow: UInt64
 
-        init(_ record: PolicyRecord, over row: UInt32 = 0) {
-            match = record.portsAndProtocols
+        init(_ record: PolicyRecord, over row: UInt32) {
+            match = record.matchWithoutPrefix
             outcomeAndRow = UInt64(record.outcome) << 32 | UInt64(row)
         }
 
@@ -61,41 +81,66 @@ private struct Painter {
         }
     }
 
-    init(_ policy: PolicyRecords) {
+    /// A binding of a group: all of it but the prefix.
+    private struct Part: Hashable {
+        let match: UInt64
+        let outcomeAndCondition: UInt64
+
+        init(_ record: PolicyRecord) {
+            match = record.matchWithoutPrefix
+            outcomeAndCondition = UInt64(record.outcome) << 32 | UInt64(record.condition)
+        }
+    }
+
+    init(_ policy: PolicyRecords, _ chains: Chains) {
         self.policy = policy
+        self.chains = chains
         _ = rowIndex.place(hash: PortRow.empty.hash, next: 0) { _ in false }
     }
 
     mutating func row(
-        of group: Range<Int>, over under: UInt32, cell: (UInt32) -> UInt32
+        of group: Range<Int>, over under: UInt32, condition: (UInt32) -> UInt32, cell: (UInt32) -> UInt32
     ) throws(SteeringError) -> UInt32 {
         let work: Work
-        if group.count == 1 {
+        if group.count == 1, !policy.records[group.lowerBound].isConditional {
             work = Work(policy.records[group.lowerBound], over: under)
         } else {
             try policy.refuseConflict(in: group)
-            let parts = policy.records[group].map { Work($0) }
+            let parts = policy.records[group].map { Part($0) }
             let number = groups[parts] ?? UInt64(groups.count)
             groups[parts] = number
             work = Work(group: number, over: under)
         }
         let hash = UInt64(0).mixed(with: work.match).mixed(with: work.outcomeAndRow)
         let place = workIndex.place(hash: hash, next: works.count) { works[$0].work == work }
-        if place == works.count { works.append((work, paint(group, over: under, cell: cell))) }
+        if place == works.count {
+            works.append((work, paint(group, over: under, condition: condition, cell: cell)))
+            if chains.isFull { throw .tablesTooLarge(Int(STEERING_MAX_PAGES) * 4 * TableWriter.pageWords) }
+        }
         return works[place].row
     }
 
-    private mutating func paint(_ group: Range<Int>, over under: UInt32, cell: (UInt32) -> UInt32) -> UInt32 {
+    private mutating func paint(
+        _ group: Range<Int>, over under: UInt32, condition: (UInt32) -> UInt32, cell: (UInt32) -> UInt32
+    ) -> UInt32 {
         func paint(_ record: PolicyRecord) -> PortRow.Paint {
             PortRow.Paint(
                 ranges: policy.portSets.values[record.portSet].ranges, cell: cell(record.outcome),
                 matchesTCP: record.matches(.tcp), matchesUDP: record.matches(.udp))
         }
-        // Records are in descending precedence.
-        let result =
-            group.count == 1
-            ? rows[Int(under)].overlaid(with: paint(policy.records[group.lowerBound]))
-            : rows[Int(under)].overlaid(with: policy.records[group].map(paint))
+        // Records are in descending precedence, so those with a condition come first.
+        let records = policy.records[group]
+        let conditional = records.prefix { $0.isConditional }
+        let others = records[conditional.endIndex...]
+        var result = rows[Int(under)]
+        if others.count == 1 {
+            result = result.overlaid(with: paint(others[others.startIndex]))
+        } else if !others.isEmpty {
+            result = result.overlaid(with: others.map(paint))
+        }
+        for record in conditional.reversed() {
+            result = result.overlaid(with: paint(record), if: condition(record.condition), &chains)
+        }
         let row = rowIndex.place(hash: result.hash, next: rows.count) { rows[$0] == result }
         if row == rows.count { rows.append(result) }
         return UInt32(row)

@@ -10,12 +10,12 @@ package struct ReferenceMatcher {
     }
 
     /// The matching bindings, the one that decides first.
-    package func candidates(_ transport: TransportProtocol, to destination: SocketAddress) -> [Binding] {
-        bindings.filter { $0.matches(transport, to: destination) }
+    package func candidates(for packet: Packet) -> [Binding] {
+        bindings.filter { $0.matches(packet) }
     }
 
     /// The binding that decides, or nil for a packet that is not ours.
-    package func winner(_ transport: TransportProtocol, to destination: SocketAddress) -> Binding? {
-        bindings.first { $0.matches(transport, to: destination) }
+    package func winner(for packet: Packet) -> Binding? {
+        bindings.first { $0.matches(packet) }
     }
 }

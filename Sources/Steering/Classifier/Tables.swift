@@ -37,6 +37,10 @@ package struct Tables: Sendable {
             default: labels[Int(outcome)]
             }
         }
+        if !rows.chains.isEmpty {
+            throw SteeringError(
+                .tablesTooLarge, "bindings with a source or an interface have no tables yet: leave these out")
+        }
         let classes = PortClasses(rows.rows)
         for form in forms where form == .sparse || classes != nil {
             if let tables = Tables(rows, form == .sparse ? nil : classes, bindings: policy.count) {

@@ -14,7 +14,7 @@ struct PacketSurroundings: Sendable {
     init(of packet: Packet) throws(SteeringError) {
         var index: UInt32 = 0
         if let name = packet.interface {
-            index = if_nametoindex(name)
+            index = if_nametoindex(name.name)
             guard index != 0 else { throw .unknownInterface(name) }
         }
         let unspecified = packet.destination.address.family == .ipv4 ? IPAddress(ipv4: 0) : IPAddress(ipv6: 0)
@@ -24,14 +24,5 @@ struct PacketSurroundings: Sendable {
             from: packet.source ?? SocketAddress(unspecified, port: 0), on: index)
         sockets = try diagnostics.sockets()
         isDelivered = try LocalRoutes().deliver(packet.destination.address)
-    }
-}
-
-extension SteeringError {
-    static func unknownInterface(_ name: String) -> SteeringError {
-        SteeringError(
-            .addressUnavailable,
-            "the network namespace has no interface \(name.prefix(32).debugDescription): `ip link` lists those that it has"
-        )
     }
 }

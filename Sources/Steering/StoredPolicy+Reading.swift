@@ -1,0 +1,218 @@
+extension StoredPolicy {
+    /// Reads what `encoded()` wrote. What follows the length that it names is left out: maps are whole pages.
+    ///
+    /// - Throws: `newerLayout`; `damagedState` for all that `encoded()` does not write.
+    init(decoding bytes: [UInt8]) throws(SteeringError) {
+        var words = Bytes.words(of: bytes)
+        guard words.count >= Self.headerWords(1), words[0] >> 32 == Self.magic else {
+            throw .damaged("the policy: it does not begin like one")
+        }
+        let version = UInt32(truncatingIfNeeded: words[0])
+        guard version <= Self.version else { throw .newerLayout(Int(version), "the policy") }
+        guard version >= 1 else { throw .damaged("the policy: version \(version) never was") }
+        let headerWords = Self.headerWords(version)
+
+        guard words[1] % 8 == 0, words[1] / 8 <= words.count else { throw .damaged("the policy: its end is missing") }
+        words.removeLast(words.count - Int(words[1] / 8))
+        guard words.count >= headerWords, Self.checksum(of: words) == words[2] else {
+            throw .damaged("the policy: its checksum differs")
+        }
+        let places = try Places(words, version)
+        generation = words[3]
+        namespaceCookie = words[4]
+        let labels = try Labels(words[places.labels], bound: places.boundCount)
+        let portSets = try Self.portSets(words[places.ranges])
+        let conditions = try Self.conditions(words[places.conditions])
+        var reader = RecordReader(
+            version: version, portCounts: portSets.map(\.count), conditions: conditions, labels: places.boundCount,
+            numbers: words[places.conditionNumbers])
+        try reader.read(narrow: words[places.narrow], wide: words[places.wide])
+        let kept = PolicyRecords(
+            sorted: reader.records, portSets: portSets, labels: labels.bound, conditions: conditions)
+        guard !kept.portSets.uses.contains(0), !kept.labels.uses.contains(0), !kept.conditions.uses.contains(0) else {
+            throw .damaged("the policy: it keeps what no binding names")
+        }
+        policy = Policy(kept, options: labels.options)
+        numbers = labels.numbers
+    }
+
+    /// Where the parts are.
+    private struct Places {
+        let boundCount: Int
+        let labels, ranges, narrow, wide, conditions, conditionNumbers: Range<Int>
+
+        init(_ words: [UInt64], _ version: UInt32) throws(SteeringError) {
+            // None exceeds the number of words, so that sums stay small.
+            var counts = words[5..<headerWords(version)].map { Int(clamping: $0) }
+            guard counts.allSatisfy({ $0 <= words.count }) else {
+                throw .damaged("the policy: its parts are longer than the whole")
+            }
+            if version == 1 { counts.insert(0, at: 3) }
+            if version < 3 { counts += [0, 0] }
+            boundCount = counts[1]
+            var end = headerWords(version)
+            func part(_ count: Int, _ words: Int = 1) -> Range<Int> {
+                defer { end += count * words }
+                return end..<end + count * words
+            }
+            labels = part(counts[0], labelWords)
+            ranges = part(counts[2])
+            narrow = part(counts[3], ipv4Words)
+            wide = part(counts[4], ipv6Words)
+            conditions = part(counts[5], conditionWords)
+            conditionNumbers = part(counts[6])
+            guard words.count == end, boundCount <= counts[0] else {
+                throw .damaged("the policy: its parts do not add up")
+            }
+        }
+    }
+
+    private struct Labels {
+        var bound: [Label] = []
+        var options: [Label: LabelOptions] = [:]
+        var numbers: LabelNumbers
+
+        init(_ words: ArraySlice<UInt64>, bound count: Int) throws(SteeringError) {
+            var labels: [Label] = []
+            var numbers: [Label: UInt32] = [:]
+            for start in stride(from: words.startIndex, to: words.endIndex, by: labelWords) {
+                let label = try Self.label(words[(start + 1)..<(start + labelWords)])
+                // Both parts are sorted.
+                if labels.count != count, let last = labels.last, last >= label {
+                    throw .damaged("the policy: its labels are not in order")
+                }
+                guard numbers[label] == nil, words[start] >> 33 == 0 else {
+                    throw .damaged("the policy: label \(label) is not one")
+                }
+                numbers[label] = UInt32(truncatingIfNeeded: words[start])
+                if words[start] >> 32 == 1 { options[label] = LabelOptions(withoutSocket: .pass) }
+                labels.append(label)
+            }
+            guard let numbers = LabelNumbers(numbers) else {
+                throw .damaged("the policy: its labels' numbers are not theirs")
+            }
+            self.numbers = numbers
+            bound = Array(labels[..<count])
+        }
+
+        private static func label(_ words: ArraySlice<UInt64>) throws(SteeringError) -> Label {
+            let bytes = words.flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> UInt64($0 * 8)) } }
+            let length = Int(bytes[0])
+            guard length < bytes.count, bytes[(1 + length)...].allSatisfy({ $0 == 0 }),
+                let label = try? Label(String(decoding: bytes[1..<(1 + length)], as: UTF8.self))
+            else { throw .damaged("the policy: a label's name is not one") }
+            return label
+        }
+    }
+
+    private static func portSets(_ words: ArraySlice<UInt64>) throws(SteeringError) -> [PortSet] {
+        var sets: [PortSet] = []
+        var ranges: [PortRange] = []
+        for word in words {
+            let lower = UInt16(truncatingIfNeeded: word), upper = UInt16(truncatingIfNeeded: word >> 16)
+            guard lower <= upper, word >> 33 == 0, ranges.last.map({ Int($0.upper) + 1 < Int(lower) }) ?? true else {
+                throw .damaged("the policy: a port range is out of order")
+            }
+            ranges.append(PortRange(lower...upper))
+            if word >> 32 == 1 {
+                let set = PortSet(ranges)
+                if let last = sets.last, !PortSet.precedes(last, set) {
+                    throw .damaged("the policy: its port sets are not in order")
+                }
+                sets.append(set)
+                ranges.removeAll(keepingCapacity: true)
+            }
+        }
+        guard ranges.isEmpty else { throw .damaged("the policy: a port set does not end") }
+        return sets
+    }
+
+    private static func conditions(_ words: ArraySlice<UInt64>) throws(SteeringError) -> [Condition] {
+        var conditions: [Condition] = []
+        for start in stride(from: words.startIndex, to: words.endIndex, by: conditionWords) {
+            let words = words[start..<start + conditionWords]
+            guard let condition = condition(words), Self.words(of: condition) == Array(words), !condition.isNone else {
+                throw .damaged("the policy: a source or an interface is not one")
+            }
+            if let last = conditions.last, last >= condition {
+                throw .damaged("the policy: its sources and interfaces are not in order")
+            }
+            conditions.append(condition)
+        }
+        return conditions
+    }
+
+    /// Whoever calls compares: what it does not look at must be as `words(of:)` writes it.
+    private static func condition(_ words: ArraySlice<UInt64>) -> Condition? {
+        let at = words.startIndex
+        var source: IPPrefix?
+        if words[at + 2] != 0 {
+            let bits = UInt128(words[at]) << 64 | UInt128(words[at + 1])
+            let isIPv6 = words[at + 2] >> 8 != 0
+            let address = isIPv6 ? IPAddress(ipv6: bits) : IPAddress(ipv4: UInt32(bits >> 96))
+            let length = Int(words[at + 2] & 0xff)
+            guard length <= address.family.bitWidth else { return nil }
+            source = IPPrefix(masking: address, length: length)
+        }
+        var interface: InterfaceName?
+        if words[at + 3] != 0 {
+            let bytes = (0..<16).map { UInt8(truncatingIfNeeded: words[at + 3 + $0 / 8] >> UInt64($0 % 8 * 8)) }
+            let name = bytes.prefix { $0 != 0 }
+            guard let valid = try? InterfaceName(String(decoding: name, as: UTF8.self)) else { return nil }
+            interface = valid
+        }
+        return Condition(source: source, interface: interface)
+    }
+
+    private struct RecordReader {
+        let version: UInt32
+        let portCounts: [Int]
+        let conditions: [Condition]
+        let labels: Int
+        var numbers: ArraySlice<UInt64>
+        var records: [PolicyRecord] = []
+
+        init(
+            version: UInt32, portCounts: [Int], conditions: [Condition], labels: Int, numbers: ArraySlice<UInt64>
+        ) {
+            self.version = version
+            self.portCounts = portCounts
+            self.conditions = conditions
+            self.labels = labels
+            self.numbers = numbers
+        }
+
+        mutating func read(narrow: ArraySlice<UInt64>, wide: ArraySlice<UInt64>) throws(SteeringError) {
+            // And some, or the first that is added copies them all.
+            records.reserveCapacity(narrow.count / ipv4Words + wide.count / ipv6Words + 64)
+            for at in stride(from: narrow.startIndex, to: narrow.endIndex, by: ipv4Words) {
+                try append(UInt128(narrow[at]) << 96, narrow[at + 1], narrow[at] >> 32, .ipv4)
+            }
+            for at in stride(from: wide.startIndex, to: wide.endIndex, by: ipv6Words) {
+                let key = UInt128(wide[at]) << 64 | UInt128(wide[at + 1])
+                try append(key, wide[at + 2], wide[at + 3], version == 1 ? nil : .ipv6)
+            }
+            guard numbers.isEmpty else { throw .damaged("the policy: a condition belongs to no binding") }
+        }
+
+        private mutating func append(
+            _ key: UInt128, _ match: UInt64, _ outcome: UInt64, _ family: IPFamily?
+        ) throws(SteeringError) {
+            guard let record = record(key, match, outcome), outcome >> 32 == 0,
+                record.family == family ?? record.family,
+                record.isValid(portCounts: portCounts, conditions: conditions, labels: labels)
+            else { throw .damaged("the policy: a binding is not one") }
+            if let last = records.last, !(last < record) { throw .damaged("the policy: its bindings are not in order") }
+            records.append(record)
+        }
+
+        private mutating func record(_ key: UInt128, _ match: UInt64, _ outcome: UInt64) -> PolicyRecord? {
+            let outcome = UInt32(truncatingIfNeeded: outcome)
+            guard version > 2 else { return PolicyRecord(key: key, formerMatch: match, outcome: outcome) }
+            let record = PolicyRecord(key: key, match: match, outcome: outcome)
+            guard record.isConditional else { return record }
+            guard let number = numbers.popFirst(), number < conditions.count else { return nil }
+            return PolicyRecord(key: key, match: match, outcome: outcome, condition: UInt32(number))
+        }
+    }
+}
