@@ -74,7 +74,8 @@ struct PolicyDifferenceTests {
         #expect(
             difference.handovers.map(\.description) == [
                 "tcp 192.0.2.0/24 80 from 198.51.100.0/24: label a -> refuse",
-                "tcp 192.0.2.0/24 80 on eth1: label a -> label b", "tcp 192.0.2.0/24 81 on eth1: not steered -> label b",
+                "tcp 192.0.2.0/24 80 on eth1: label a -> label b",
+                "tcp 192.0.2.0/24 81 on eth1: not steered -> label b",
             ])
         // Of a longer prefix, so that the source outranks no more.
         let host = try binding(.tcp, "192.0.2.7/32", "80", on: "eth1", .pass)
@@ -84,7 +85,8 @@ struct PolicyDifferenceTests {
                     "tcp 192.0.2.0/24 80 on eth1: label b -> label a",
                     "tcp 192.0.2.0/24 81 on eth1: label b -> not steered",
                     "tcp 192.0.2.7/32 80 from 198.51.100.0/24 on eth1: refuse -> pass",
-                    "tcp 192.0.2.7/32 80 on eth1: label b -> pass", "tcp 192.0.2.7/32 81 on eth1: label b -> not steered",
+                    "tcp 192.0.2.7/32 80 on eth1: label b -> pass",
+                    "tcp 192.0.2.7/32 81 on eth1: label b -> not steered",
                 ])
         // Two halves are all there is.
         let halves = try ["0.0.0.0/1", "128.0.0.0/1"].map {

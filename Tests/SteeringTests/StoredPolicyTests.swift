@@ -8,8 +8,12 @@ struct StoredPolicyTests {
     private static let labels: [Label] = ["a", "b", "web-1", "x.y_z", "registered"]
 
     /// Random policies as they are stored, numbers included.
-    private static func stored(seed: UInt64, count: Int, bindings: ClosedRange<Int>) throws -> [StoredPolicy] {
-        var policies = RandomPolicies(seed: seed, labels: labels.dropLast())
+    private static func stored(
+        seed: UInt64, count: Int, bindings: ClosedRange<Int>, conditions: Bool = true
+    ) throws -> [StoredPolicy] {
+        var policies = RandomPolicies(
+            seed: seed, labels: labels.dropLast(), conditions: conditions,
+            interfaces: ["lo", "eth0", "123456789012345"])
         return try (0..<count).map { number in
             let count = Int.random(in: bindings, using: &policies.random)
             let policy = policies.policy(bindings: count)
@@ -23,9 +27,9 @@ struct StoredPolicyTests {
         }
     }
 
-    @Test("What is stored is read again")
-    func roundTrip() throws {
-        for stored in try Self.stored(seed: 1, count: 300, bindings: 0...30) {
+    @Test("What is stored is read again", arguments: [false, true])
+    func roundTrip(conditions: Bool) throws {
+        for stored in try Self.stored(seed: 1, count: 300, bindings: 0...30, conditions: conditions) {
             let bytes = stored.encoded()
             let read = try StoredPolicy(decoding: bytes)
             #expect(read == stored && read.policy.bindings == stored.policy.bindings)
@@ -94,6 +98,35 @@ struct StoredPolicyTests {
         #expect(valid > 1000, "only \(valid) of 20,000 were valid: the sample shows little")
     }
 
+    @Test("Sources and interfaces that are none, out of order or of no binding are damage")
+    func damagedConditions() throws {
+        let policy = try Policy([
+            Binding(.tcp, to: IPPrefix("192.0.2.0/24"), ports: [80], from: IPPrefix("10.0.0.0/8"), on: "eth0", .pass),
+            Binding(.tcp, to: IPPrefix("192.0.2.0/24"), ports: [80], on: "eth1", .pass),
+        ])
+        let words = Bytes.words(
+            of: StoredPolicy(generation: 1, namespaceCookie: 2, policy: policy, numbers: LabelNumbers()).encoded())
+        // The conditions are ten words, the numbers of conditions the last two.
+        let first = words.count - 12, second = first + 5, numbers = words.count - 2
+        for (at, word) in [
+            (first, words[first] | 1), (first + 1, 1), (first + 2, 9), (first + 2, 33),
+            (first + 2, 8 | 1 << 8), (first + 2, 8 | 1 << 9), (first + 2, 0), (first + 3, 0), (first + 3, 0x2f),
+            (first + 3, words[first + 3] | 1 << 56), (first + 4, 1), (second + 3, 0),
+            (numbers, 1), (numbers, 2), (numbers + 1, 0), (numbers + 1, .max), (numbers + 1, 1 | 1 << 32),
+        ] as [(Int, UInt64)] {
+            var changed = words
+            changed[at] = word
+            changed[2] = StoredPolicy.checksum(of: changed)
+            Self.expectDamaged(Bytes.bytes(of: changed))
+        }
+        for (place, count) in [(10, 1), (10, 3), (11, 1), (11, 3)] {
+            var changed = words
+            changed[place] = UInt64(count)
+            changed[2] = StoredPolicy.checksum(of: changed)
+            Self.expectDamaged(Bytes.bytes(of: changed))
+        }
+    }
+
     @Test("A newer layout is named, with both versions")
     func newer() throws {
         var bytes = try Self.stored(seed: 7, count: 1, bindings: 1...1)[0].encoded()
@@ -102,7 +135,7 @@ struct StoredPolicyTests {
             try StoredPolicy(decoding: bytes)
         } throws: { error in
             let error = error as? SteeringError
-            return error?.code == .newerLayout && error!.message.contains("layout 9, this one knows 2")
+            return error?.code == .newerLayout && error!.message.contains("layout 9, this one knows \(Pins.layout)")
         }
     }
 

@@ -42,8 +42,8 @@ struct Chains {
 
     /// Paints a conditional cell over what is there: the cell to have instead.
     mutating func link(_ condition: UInt32, _ cell: UInt32, over below: UInt32) -> UInt32 {
-        if !keepsNeedless, isNeedless(condition, cell, over: below) { return below }
         let rest = remainder(of: below, without: conditions[Int(condition)])
+        if !keepsNeedless, isNeedless(condition, cell, over: rest) { return rest }
         let chain = Chain(
             condition: condition, cell: cell, otherwise: rest,
             length: 1 + (Chain.number(of: rest).map { list[$0].length } ?? 0))
@@ -73,18 +73,18 @@ struct Chains {
     }
 
     /// Whether packets that satisfy a condition have the cell already.
-    private func isNeedless(_ number: UInt32, _ cell: UInt32, over below: UInt32) -> Bool {
+    private func isNeedless(_ number: UInt32, _ cell: UInt32, over rest: UInt32) -> Bool {
         let condition = conditions[Int(number)]
-        var below = below
-        while let next = Chain.number(of: below) {
+        var rest = rest
+        while let next = Chain.number(of: rest) {
             let link = list[next], other = conditions[Int(link.condition)]
             if condition.intersection(other) != nil {
                 if link.cell != cell { return false }
                 if other.contains(condition) { return true }
             }
-            below = link.otherwise
+            rest = link.otherwise
         }
-        return below == cell
+        return rest == cell
     }
 
     /// The links of the chain that a cell stands for, and the cell that ends it.
