@@ -51,6 +51,38 @@ import Testing
         #expect(try PolicyFile.parse(text, name: "f", format: .yaml) == expected())
     }
 
+    @Test("sources and interfaces: one or a list, each with each, and with the prefixes of its family")
+    func conditions() throws {
+        let text = """
+            bindings:
+              - label: web
+                protocols: tcp
+                prefixes: [192.0.2.0/24, 2001:db8::/64]
+                ports: 80
+                from: [198.51.100.0/24, 203.0.113.0/24, fd00::/8]
+                on: [eth0, eth1]
+              - { outcome: pass, protocols: udp, prefixes: "::/0", ports: all, "on": lo }
+              - { outcome: refuse, protocols: udp, prefixes: "::/0", ports: all, from: ["::/0", fd00::/8] }
+            """
+        let policy = try PolicyFile.parse(text, name: "f", format: .yaml)
+        #expect(
+            policy.bindings.map(\.description) == [
+                "tcp 192.0.2.0/24 80 from 198.51.100.0/24 on eth0 -> label web",
+                "tcp 192.0.2.0/24 80 from 198.51.100.0/24 on eth1 -> label web",
+                "tcp 192.0.2.0/24 80 from 203.0.113.0/24 on eth0 -> label web",
+                "tcp 192.0.2.0/24 80 from 203.0.113.0/24 on eth1 -> label web",
+                "udp ::/0 all from fd00::/8 -> refuse", "udp ::/0 all on lo -> pass", "udp ::/0 all -> refuse",
+                "tcp 2001:db8::/64 80 from fd00::/8 on eth0 -> label web",
+                "tcp 2001:db8::/64 80 from fd00::/8 on eth1 -> label web",
+            ])
+        let json = """
+            {"bindings": [{"label": "web", "protocols": "tcp", "prefixes": "::/0", "ports": 80,
+             "from": "fd00::/8", "on": ["a\\"b", "c\\\\d"]}]}
+            """
+        let quoted = try PolicyFile.parse(json, name: "f", format: .json)
+        #expect(quoted.bindings.map(\.interface) == ["a\"b", "c\\d"])
+    }
+
     @Test("words that YAML readers misread are texts", arguments: ["no", "yes", "null", "1", "0x1F", "1e3", "~x"])
     func misreadWords(word: String) throws {
         let text = "bindings: [{label: \(word), protocols: tcp, prefixes: 2::/16, ports: 80}]"
@@ -93,6 +125,52 @@ import Testing
                 }
             }
         }
+    }
+
+    @Test("the text of sources and interfaces is short, and plain to all readers") func conditionsAreWritten() throws {
+        var policy = Policy()
+        for prefix in ["192.0.2.0/24", "198.51.100.0/24"] as [IPPrefix] {
+            for source in ["10.0.0.0/8", "172.16.0.0/12"] as [IPPrefix] {
+                policy.bind(try Binding(.tcp, to: prefix, ports: [22], from: source, on: "eth1", .label("admin")))
+            }
+        }
+        policy.bind(try Binding(.tcp, to: "192.0.2.0/24", ports: [22], on: "on", .pass))
+        #expect(
+            PolicyFile.write(policy, as: .yaml) == """
+                bindings:
+                  - label: admin
+                    protocols: tcp
+                    prefixes:
+                      - 192.0.2.0/24
+                      - 198.51.100.0/24
+                    ports: 22
+                    from:
+                      - 172.16.0.0/12
+                      - 10.0.0.0/8
+                    "on": eth1
+                  - outcome: pass
+                    protocols: tcp
+                    prefixes: 192.0.2.0/24
+                    ports: 22
+                    "on": "on"
+
+                """)
+        #expect(
+            PolicyFile.write(policy, as: .json).hasSuffix(
+                """
+                    {
+                      "outcome": "pass",
+                      "protocols": "tcp",
+                      "prefixes": [
+                        "192.0.2.0/24"
+                      ],
+                      "ports": "22",
+                      "on": "on"
+                    }
+                  ]
+                }
+
+                """))
     }
 
     @Test("the text of a policy is canonical") func canonicalText() throws {

@@ -89,6 +89,26 @@ private func entry(
             (entry("label: web", "protocols: tcp", "prefixes: ::/0", "ports: []"), "f:5:12:", "empty list"),
             (entry("label: web", "protocols: tcp", "prefixes: ::/0", "ports: [80, [81]]"), "f:5:17:", "a list"),
             (entry("label: web", "protocols: tcp", "prefixes: ::/0", "ports: [80, all]"), "f:5:17:", "all is every"),
+            (entry("from: []\n    label: web"), "f:2:11:", "from is an empty list"),
+            (entry("from:\n    label: web"), "f:2:10:", "from is empty"),
+            (entry("from: {a: b}\n    label: web"), "f:2:11:", "from is a mapping"),
+            (entry("from: 10.0.0.1\n    label: web"), "f:2:11:", "write 10.0.0.1/32"),
+            (entry("from: [10.0.0.0/8, 10.1.0.0/8]\n    label: web"), "f:2:24:", "10.0.0.0/8"),
+            (entry("from: any\n    label: web"), "f:2:11:", "not a prefix"),
+            (
+                entry("from: [10.0.0.0/8, fd00::/8]\n    label: web"), "f:2:24:",
+                "no prefix of this binding is of the fam"
+            ),
+            (
+                entry("from: 10.0.0.0/8\n    label: web", "protocols: tcp", "prefixes: [10.0.0.0/8, \"::/0\"]"), "f:2:11:",
+                "no source here is of the family of ::/0"
+            ),
+            (entry("form: 10.0.0.0/8\n    label: web"), "f:2:5:", "did you mean from?"),
+            (entry("on: []\n    label: web"), "f:2:9:", "on is an empty list"),
+            (entry("on: [eth0, {}]\n    label: web"), "f:2:16:", "on is a mapping"),
+            (entry("on: eth0:1\n    label: web"), "f:2:9:", "interface \"eth0:1\" contains a character"),
+            (entry("on: 1234567890123456\n    label: web"), "f:2:9:", "has 16 bytes"),
+            (entry("on: \"\"\n    label: web"), "f:2:9:", "on is empty"),
         ])
     func binding(text: String, place: String, reason: String) {
         let message = refusal(of: text)

@@ -18,20 +18,29 @@ struct SplitMix64: RandomNumberGenerator {
     }
 }
 
-/// A policy without conflicts, of labels that YAML readers like to misread, in random groups.
+/// A policy without conflicts, of labels and interfaces that YAML readers like to misread, in random groups.
 func randomPolicy(using generator: inout SplitMix64) throws -> Policy {
     let labels: [Label] = ["web", "no", "null", "1e3", "080", "0x1F", "yes", "a.b_c-d", "1"]
     let portSets: [PortSet] = [.all, [0], [80], [80, 443, 8000...8999], [65535], [1...2, 4...5], [0...65534]]
     let outcomes = labels.map { Outcome.label($0) } + [.refuse, .pass]
+    let interfaces: [InterfaceName?] = [nil, nil, "eth0", "no", "1e3", "~", "a\"b\\c", "#x", "eth0.1", "-"]
     var policy = Policy()
     for _ in 0..<Int.random(in: 0...40, using: &generator) {
         let isIPv4 = Bool.random(using: &generator)
         let length = Int.random(in: 0...(isIPv4 ? 32 : 128), using: &generator)
         let high = UInt128(generator.next()) << 64
         let address = isIPv4 ? IPAddress(ipv4: UInt32(truncatingIfNeeded: high >> 64)) : IPAddress(ipv6: high)
+        // Few sources, so that they meet.
+        let source: IPPrefix? =
+            Bool.random(using: &generator)
+            ? nil
+            : IPPrefix(
+                masking: isIPv4 ? IPAddress(ipv4: 0xc633_6407) : IPAddress(ipv6: 0xfd00 << 112 | 7),
+                length: [8, 16, isIPv4 ? 32 : 128].randomElement(using: &generator)!)
         let binding = try Binding(
             ProtocolMatch.allCases.randomElement(using: &generator)!, to: IPPrefix(masking: address, length: length),
-            ports: portSets.randomElement(using: &generator)!, outcomes.randomElement(using: &generator)!)
+            ports: portSets.randomElement(using: &generator)!, from: source,
+            on: interfaces.randomElement(using: &generator)!, outcomes.randomElement(using: &generator)!)
         var larger = policy
         larger.bind(binding)
         if (try? larger.validate()) != nil { policy = larger }

@@ -23,7 +23,24 @@ struct LayoutTests {
         0000000000000000
         """)
 
-    /// What that build listed.
+    /// The same of layout 2.
+    private static let layout2 = bytes(
+        """
+        0200000052455453b001000000000000e80e8e12dba45618000030000000000035000000000000000200000000000000
+        0200000000000000060000000000000004000000000000000300000000000000000000000000000003646e7300000000
+        000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000
+        000000000000000001000000010000000377656200000000000000000000000000000000000000000000000000000000
+        000000000000000000000000000000000000000000000000000000000000000019001900010000003500350001000000
+        5000500000000000bb01bb0100000000401f2723010000000000ffff01000000000200c0feffffff0000000000006000
+        000200c00100000002000000a40f6000350200c0000000000100000002008000006433c6ffffffff03000000fdff6700
+        0000000000000000000000000000000003000000fdff0380ffffffff0000000000000700b80d01200000000000000000
+        02000000a40fc080010000000000000000000700b80d0120530000000000000001000000020000820000000000000000
+        """)
+
+    /// By layout.
+    private static let layouts = [1: layout1, 2: layout2]
+
+    /// What those builds listed.
     private static let listed = [
         "tcp 192.0.2.0/24 25 -> refuse",
         "tcp 192.0.2.0/24 80,443,8000-8999 -> label web",
@@ -39,19 +56,47 @@ struct LayoutTests {
         return stride(from: 0, to: digits.count, by: 2).map { digits[$0] << 4 | digits[$0 + 1] }
     }
 
-    @Test("Layout 1 is read as it was written")
-    func decodes() throws {
-        let stored = try StoredPolicy(decoding: Self.layout1)
+    @Test("An older layout is read as it was written", arguments: [1, 2])
+    func decodes(layout: Int) throws {
+        let stored = try StoredPolicy(decoding: Self.layouts[layout]!)
         #expect(stored.policy.bindings.map(\.description) == Self.listed)
         #expect(stored.policy["web"].withoutSocket == .pass)
         #expect(stored.numbers["web"] != nil && stored.numbers["dns"] != nil)
         // Written anew it is of this layout.
         #expect(try StoredPolicy(decoding: stored.encoded()) == stored)
         #expect(stored.encoded().count < Self.layout1.count)
+        #expect(stored.encoded()[0] == StoredPolicy.version)
     }
 
-    @Test("A steering of layout 1 is not opened but upgraded, with its sockets, under its label's numbers")
-    func upgrades() async throws {
+    @Test("Random damage to an older layout gives an error or a policy in its one form", arguments: [1, 2])
+    func mutations(layout: Int) throws {
+        var random = SeededGenerator(seed: 9)
+        let words = Bytes.words(of: Self.layouts[layout]!)
+        var valid = 0
+        for _ in 0..<20_000 {
+            var changed = words
+            let at = Int.random(in: 3..<words.count, using: &random)
+            switch Int.random(in: 0..<3, using: &random) {
+            case 0: changed[at] = words.randomElement(using: &random)!
+            case 1: changed[at] &+= 1
+            default: changed[at] ^= 1 << UInt64.random(in: 0..<64, using: &random)
+            }
+            changed[2] = StoredPolicy.checksum(of: changed)
+            do throws(SteeringError) {
+                let read = try StoredPolicy(decoding: Bytes.bytes(of: changed)).policy
+                #expect(Policy(read.bindings.shuffled(using: &random), options: read.options) == read)
+                valid += 1
+            } catch {
+                #expect(error.code == .damagedState, "\(error)")
+            }
+        }
+        #expect(valid > 1000, "only \(valid) were valid: the sample shows little")
+    }
+
+    @Test(
+        "A steering of an older layout is not opened but upgraded, with its sockets, under its label's numbers",
+        arguments: 1..<Pins.layout)
+    func upgrades(layout: Int) async throws {
         try await withNetworkNamespace(routing: Flow.prefixes) {
             let namespace = try NetworkNamespace.current()
             let bpffs = try TestFileSystem()
@@ -67,10 +112,10 @@ struct LayoutTests {
             // Back to what the older build would have left.
             let pinned = try PinnedState(directory, toWrite: true)
             let generation = try PolicyMemory(pinned.plane).generation
-            var words = Bytes.words(of: Self.layout1)
+            var words = Bytes.words(of: Self.layouts[layout]!)
             words[3] = generation
             words[2] = StoredPolicy.checksum(of: words)
-            try shell("cd \(directory) && rm bindings-* && mv layout-\(Pins.layout) layout-1")
+            try shell("cd \(directory) && rm bindings-* && mv layout-\(Pins.layout) layout-\(layout)")
             try PinnedState.save(
                 Bytes.bytes(of: words), generation: generation, in: directory, for: .init(group: nil))
 

@@ -198,7 +198,8 @@ struct PolicyTests {
             #expect(found == expected, "\(bindings)")
             conflicts += found ? 1 : 0
         }
-        #expect(conflicts > (conditions ? 50 : 300) && conflicts < 2700, "\(conflicts) of 3000: the sample shows little")
+        #expect(
+            conflicts > (conditions ? 50 : 300) && conflicts < 2700, "\(conflicts) of 3000: the sample shows little")
     }
 
     @Test("Thousands of bindings of one prefix compile in no time worth measuring", arguments: [20_000])
