@@ -31,11 +31,11 @@ public struct PolicyDifference: Sendable, Equatable {
         public let prefix: IPPrefix
         /// The destination ports.
         public let ports: PortSet
-        /// The source addresses; nil for any. Under both policies the longer source of the two bindings that
-        /// decide: without packets for which, under either, one of another source or interface does. Those have
-        /// handovers of their own, or none.
+        /// Who sends them: of the two bindings that decide, before and after, the longer source; nil when neither
+        /// has one. Packets from there for which another binding decides, before or after, are not among these:
+        /// they have handovers of their own, or none.
         public let source: IPPrefix?
-        /// The interface, in the same way; nil for any.
+        /// The interface on which they arrive: of the same two bindings; nil when neither has one.
         public let interface: InterfaceName?
         /// What happened to the packets; nil when they were not steered.
         public let before: Outcome?
