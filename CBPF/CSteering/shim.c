@@ -46,11 +46,10 @@ static int choose(struct bpf_object *object, const struct csteering_build *build
         if (!strncmp(name, ".bss.", 5) && strcmp(name, wanted))
             bpf_map__set_autocreate(map, false);
         if (strstr(name, ".rodata") && !build->has_ingress_interface) {
-            size_t size = 0;
-            uint8_t *constant = bpf_map__initial_value(map, &size);
-            if (!constant || size != 1)
-                return -EINVAL;
-            *constant = 0;
+            const uint8_t no = 0;
+            int error = bpf_map__set_initial_value(map, &no, sizeof no);
+            if (error)
+                return error;
         }
     }
     for (size_t i = 0; i < build->reuse_count; i++) {

@@ -63,7 +63,7 @@ extension SocketSteering {
             throw error
         }
         do throws(SteeringError) {
-            return try open(pins, for: .changing)
+            return try open(namespace, bpffs: bpffs, for: .changing)
         } catch {
             // Whoever is told that it failed must not find it loaded.
             DataPlane.detach(link)
@@ -84,12 +84,10 @@ extension SocketSteering {
     public static func open(
         _ namespace: borrowing NetworkNamespace, bpffs: String = defaultBPFFS, for access: Access = .changing
     ) throws(SteeringError) -> SocketSteering {
-        try open(Pins(bpffs: bpffs, inode: namespace.inode), for: access)
-    }
-
-    private static func open(_ pins: Pins, for access: Access) throws(SteeringError) -> SocketSteering {
+        let pins = Pins(bpffs: bpffs, inode: namespace.inode)
         try pins.checkFileSystem()
-        return SocketSteering(opening: pins, try State.opened(pins, toWrite: access == .changing))
+        let state = try State.opened(pins, toWrite: access == .changing)
+        return SocketSteering(opening: pins, try? InterfaceIndices(namespace), state)
     }
 
     /// Detaches the program and removes everything that is pinned for a network namespace. Established
@@ -122,7 +120,7 @@ extension SocketSteering {
     /// Replaces the program by that of this version while traffic flows; policy, sockets and counters stay.
     ///
     /// One step: each packet meets the former program or this one. State that an older version pinned is
-    /// read, and pinned anew as this version has it.
+    /// read, and pinned anew as this version has it. Tables get the size that the policy needs.
     ///
     /// - Throws: `notLoaded`, `newerLayout`, `damagedState`, `storageUnavailable`, `busy`;
     ///   `unsupportedKernel` before Linux 5.16; and as ``attach(to:)``.
@@ -138,7 +136,8 @@ extension SocketSteering {
 
         let former = try FormerState(pins.directory)
         let numbers = former.stored.numbers
-        let tables = try Tables(former.stored.policy) { numbers[$0]! }
+        let indices = try indices(of: former.stored.policy.interfaces, try? InterfaceIndices(namespace))
+        let tables = try Tables(former.stored.policy, interfaceIndices: indices) { numbers[$0]! }
         try replaceProgram(of: pins, former.link, reusing: former.maps, former.stored, tables)
         // From here on the draft is what counts, also for whoever comes after a kill.
         try pins.finishUpgrade()

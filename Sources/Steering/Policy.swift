@@ -78,6 +78,9 @@ public struct Policy: Sendable, Hashable {
     /// The labels that bindings or options name.
     public var labels: Set<Label> { Set(options.keys).union(records.labels.values) }
 
+    /// The interfaces that bindings name, in order.
+    var interfaces: [InterfaceName] { Set(records.conditions.values.compactMap(\.interface)).sorted() }
+
     /// Whether there is no binding.
     public var isEmpty: Bool { records.records.isEmpty }
 

@@ -40,6 +40,8 @@ public final class SocketSteering: Sendable {
     /// Where a loaded steering is pinned; nil for one that is attached to this process.
     let pins: Pins?
     let state: Mutex<State>
+    /// Nil when the namespace is another one and may not be entered; then interfaces cannot be bound on.
+    let interfaces: InterfaceIndices?
 
     /// Loads the program and attaches it to the calling thread's network namespace.
     ///
@@ -67,13 +69,15 @@ public final class SocketSteering: Sendable {
         let plane = try DataPlane(object: object)
         let memory = try PolicyMemory(plane)
         pins = nil
+        interfaces = try? InterfaceIndices(namespace)
         state = Mutex(
             State(plane: plane, link: try plane.attach(to: namespace), memory: memory, namespace: identity))
     }
 
     /// What is pinned for a namespace.
-    init(opening pins: Pins, _ state: consuming sending State) {
+    init(opening pins: Pins, _ interfaces: InterfaceIndices?, _ state: consuming sending State) {
         self.pins = pins
+        self.interfaces = interfaces
         self.state = Mutex(state)
     }
 
@@ -249,7 +253,9 @@ public final class SocketSteering: Sendable {
         _ policy: Policy, _ numbers: LabelNumbers, _ state: inout State,
         forms: [Tables.Form] = Tables.Form.allCases
     ) throws(SteeringError) {
-        let tables = try Tables(policy, forms: forms) { numbers[$0]! }
+        let tables = try Tables(
+            policy, forms: forms, interfaceIndices: try interfaceIndices(policy, state.memory!)
+        ) { numbers[$0]! }
         for label in numbers.labels where state.numbers[label] == nil {
             try Counters(state.plane).reset(label: numbers[label]!)
         }
@@ -258,6 +264,26 @@ public final class SocketSteering: Sendable {
         } else {
             try publish(policy, numbers, tables, &state)
         }
+    }
+
+    /// - Throws: `unknownInterface`, `unsupportedKernel`.
+    private func interfaceIndices(
+        _ policy: Policy, _ memory: PolicyMemory
+    ) throws(SteeringError) -> [InterfaceName: UInt32] {
+        let names = policy.interfaces
+        if let first = names.first, memory.ignoresInterfaces { throw .interfacesUnsupported(first) }
+        return try Self.indices(of: names, interfaces)
+    }
+
+    static func indices(
+        of names: [InterfaceName], _ interfaces: InterfaceIndices?
+    ) throws(SteeringError) -> [InterfaceName: UInt32] {
+        var indices: [InterfaceName: UInt32] = [:]
+        for name in names {
+            guard let interfaces else { throw .cannotEnterNamespace }
+            indices[name] = try interfaces.index(name)
+        }
+        return indices
     }
 
     private func publish(

@@ -206,12 +206,4 @@ extension SteeringError {
             "this kernel does not tell programs on which interface a packet arrives, so nothing can be bound on "
                 + "\(interface): use Linux 5.17 or newer, or bindings without an interface")
     }
-
-    /// For more sources and interfaces over the same destinations than the program can go through.
-    static func tooManyConditions(_ limit: Int) -> SteeringError {
-        SteeringError(
-            .tablesTooLarge,
-            "more than \(limit) sources and interfaces are bound for the same addresses and ports: "
-                + "use fewer, or wider sources")
-    }
 }

@@ -21,7 +21,7 @@ import CSteering
 /// other shape. Layout 1 had, besides, one number of records, and all of them as IPv6 has them.
 struct StoredPolicy: Equatable, Sendable {
     /// The layout that is written.
-    static let version: UInt32 = 3
+    static let version = UInt32(STEERING_ABI_VERSION)
 
     var generation: UInt64
     var namespaceCookie: UInt64

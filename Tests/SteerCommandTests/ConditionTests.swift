@@ -44,7 +44,7 @@ struct ConditionTests {
         }
     }
 
-    @Test("Each prefix with each source of its family, in one step", .disabled("the tables know no conditions yet"))
+    @Test("Each prefix with each source of its family, in one step")
     func several() async throws {
         try await withBed { bed in
             try bed.steer(
@@ -74,7 +74,7 @@ struct ConditionTests {
         }
     }
 
-    @Test("explain says which decides by the source and the interface", .disabled("the tables know no conditions yet"))
+    @Test("explain says which decides by the source and the interface")
     func explained() async throws {
         try await withBed { bed in
             try bed.steer("apply \(bed.write(Self.policy, to: "conditions.yaml"))")

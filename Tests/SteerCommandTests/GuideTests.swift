@@ -19,8 +19,7 @@ struct GuideTests {
 
     @Test("The commands of docs/steer.md run in their order, and print what stands there")
     func commands() async throws {
-        // Until the tables have conditions. Then they are "sh" and "output" there, and this filter goes.
-        let blocks = try blocks(of: "docs/steer.md").filter { !$0.language.hasSuffix(" conditional") }
+        let blocks = try blocks(of: "docs/steer.md")
         #expect(blocks.filter { $0.language == "sh" }.count >= 8)
         #expect(Set(blocks.map(\.language)) == ["sh", "output"])
         try await withBed(loaded: false) { bed in

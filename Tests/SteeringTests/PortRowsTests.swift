@@ -10,8 +10,8 @@ struct PortRowsTests {
     private func rows(_ policy: Policy) throws -> PortRows {
         try PortRows(policy.records) { outcome in
             switch outcome {
-            case PolicyRecord.refuse: cell(kind: STEERING_REFUSE, 0)
-            case PolicyRecord.pass: cell(kind: STEERING_PASS, 0)
+            case PolicyRecord.refuse: cell(kind: STEERING_VERDICT, 0)
+            case PolicyRecord.pass: cell(kind: STEERING_VERDICT, 1)
             default: cell(kind: STEERING_LABEL_OR_PASS, outcome * 4)
             }
         }
@@ -32,8 +32,7 @@ struct PortRowsTests {
         }
         switch Int(cell >> UInt32(STEERING_CELL_SHIFT)) {
         case 0: return nil
-        case STEERING_REFUSE: return .refuse
-        case STEERING_PASS: return .pass
+        case STEERING_VERDICT: return cell & 1 == 0 ? .refuse : .pass
         default: return policy.records.outcome((cell & UInt32(STEERING_CELL_MASK)) / 4)
         }
     }

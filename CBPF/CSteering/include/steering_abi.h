@@ -102,8 +102,8 @@ enum {
 
 /* At the beginning of a half. */
 struct steering_header {
-	/* Of the first half only. The lower 32 bits: how far the half in force is from the first, in bytes. The
-	 * upper ones count the changes. */
+	/* Of the first half only. The lower 32 bits: how far the half in force is from the first, in bytes, and a
+	 * flag for user space. The upper ones count the changes. */
 	__u64 generation;
 	/* For addresses that their root's entry does not fit. */
 	__u32 otherwise_ipv4;
@@ -121,6 +121,7 @@ enum {
 	STEERING_OTHERWISE_IPV4_AT = 8,
 	STEERING_OTHERWISE_IPV6_AT = 12,
 	STEERING_GENERATION_SHIFT = 32,
+	STEERING_IGNORES_INTERFACES = 1, /* the program was loaded where the context has no ingress interface */
 };
 
 /* Who is in a slot of `sockets`, which itself tells only cookies: written before the socket is

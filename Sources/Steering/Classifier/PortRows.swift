@@ -5,7 +5,7 @@ struct PortRows {
     private(set) var rows: [PortRow] = [.empty]
     /// In the prefixes' natural order, in which a prefix comes before those it contains.
     private(set) var prefixes: [NamedPrefix] = []
-    /// What cells of kind `STEERING_MORE` stand for, by the number in the cell. Some row has each, or a later
+    /// What cells of kind `STEERING_BY_SOURCE` stand for, by the number in the cell. Some row has each, or a later
     /// chain goes on with it. Their conditions are numbers in the policy's table.
     var chains: [Chain] { chainTable.list }
     private(set) var chainTable: Chains
@@ -24,7 +24,7 @@ struct PortRows {
         }
     }
 
-    /// - Parameter cell: What an outcome's number becomes; not one of kind `STEERING_MORE`.
+    /// - Parameter cell: What an outcome's number becomes; not one of kind `STEERING_BY_SOURCE`.
     /// - Throws: `conflictingBindings`, `tablesTooLarge`.
     init(_ policy: PolicyRecords, cell: (UInt32) -> UInt32) throws(SteeringError) {
         try self.init(policy, Chains(policy.conditions.values), condition: { $0 }, cell: cell)
@@ -115,7 +115,7 @@ private struct Painter {
         let place = workIndex.place(hash: hash, next: works.count) { works[$0].work == work }
         if place == works.count {
             works.append((work, paint(group, over: under, condition: condition, cell: cell)))
-            if chains.isFull { throw .tablesTooLarge(Int(STEERING_MAX_PAGES) * 4 * TableWriter.pageWords) }
+            if chains.isFull { throw .tablesTooLarge(TableSize.allCases.last!.bytes) }
         }
         return works[place].row
     }

@@ -19,10 +19,12 @@ package struct Tables: Sendable {
     ///
     /// - Parameters:
     ///   - forms: Those to try; tests force one.
+    ///   - interfaceIndices: Of all that bindings name.
     ///   - number: A label's number in the data plane.
     /// - Throws: `conflictingBindings`, `tablesTooLarge`.
     package init(
-        _ policy: Policy, forms: [Form] = Form.allCases, number: (Label) -> UInt32
+        _ policy: Policy, forms: [Form] = Form.allCases, interfaceIndices: [InterfaceName: UInt32] = [:],
+        number: (Label) -> UInt32
     ) throws(SteeringError) {
         let records = policy.records
         let labels = records.labels.values.map { label in
@@ -37,13 +39,9 @@ package struct Tables: Sendable {
             default: labels[Int(outcome)]
             }
         }
-        if !rows.chains.isEmpty {
-            throw SteeringError(
-                .tablesTooLarge, "bindings with a source or an interface have no tables yet: leave these out")
-        }
         let classes = PortClasses(rows.rows)
         for form in forms where form == .sparse || classes != nil {
-            if let tables = Tables(rows, form == .sparse ? nil : classes, bindings: policy.count) {
+            if let tables = Tables(rows, form == .sparse ? nil : classes, interfaceIndices, bindings: policy.count) {
                 self = tables
                 return
             }
@@ -52,13 +50,17 @@ package struct Tables: Sendable {
     }
 
     /// Nil when there is no room.
-    private init?(_ rows: PortRows, _ classes: PortClasses?, bindings: Int) {
+    private init?(
+        _ rows: PortRows, _ classes: PortClasses?, _ interfaceIndices: [InterfaceName: UInt32], bindings: Int
+    ) {
         var writer = TableWriter()
         Self.writePorts(rows.rows, classes, &writer)
         let firstIPv6 = rows.prefixes.partitioningIndex { $0.family == .ipv6 }
         for family in IPFamily.allCases {
             let items = family == .ipv4 ? 0..<firstIPv6 : firstIPv6..<rows.prefixes.count
-            let trie = Trie(prefixes: rows.prefixes, leaves: Self.leaves(rows, items, family, classes, &writer))
+            var secondStage = SecondStage(rows.chainTable, interfaceIndices, family)
+            let leaves = Self.leaves(rows, items, classes, &secondStage, &writer)
+            let trie = Trie(prefixes: rows.prefixes, leaves: leaves)
             let (root, depth, otherwise) =
                 family == .ipv4
                 ? (STEERING_ROOT_IPV4_AT, STEERING_IPV4_DEPTH, STEERING_OTHERWISE_IPV4_AT)
@@ -79,27 +81,23 @@ package struct Tables: Sendable {
 
     /// For each row the leaf that stands for it in the trie of a family.
     private static func leaves(
-        _ rows: PortRows, _ items: Range<Int>, _ family: IPFamily, _ classes: PortClasses?,
+        _ rows: PortRows, _ items: Range<Int>, _ classes: PortClasses?, _ secondStage: inout SecondStage,
         _ writer: inout TableWriter
     ) -> [UInt32] {
         var isUsed = [Bool](repeating: false, count: rows.rows.count)
         for prefix in rows.prefixes[items] { isUsed[Int(prefix.row)] = true }
-        /// A label leads to the family's own destinations.
-        func leaf(_ cell: UInt32) -> UInt32 {
-            cell >= UInt32(STEERING_FIRST_LABEL) << UInt32(STEERING_CELL_SHIFT) && family == .ipv6
-                ? cell + UInt32(STEERING_IPV6) : cell
-        }
         return rows.rows.indices.map { number in
             guard isUsed[number] else { return 0 }
+            let row = rows.rows[number]
+            secondStage.compile(row, &writer)
             if let classes {
                 let cells = classes.cells(ofRow: number)
                 // Many policies bind the same ports everywhere: then the address decides alone.
-                if cells.dropFirst().allSatisfy({ $0 == cells.last }) { return leaf(cells.last!) }
-                return cell(kind: STEERING_ROW, writer.row(cells.map(leaf)))
+                if cells.dropFirst().allSatisfy({ $0 == cells.last }) { return secondStage.leaf(cells.last!) }
+                return cell(kind: STEERING_ROW, writer.row(cells.map(secondStage.leaf)))
             }
-            let row = rows.rows[number]
-            if let only = row.onlyCell { return leaf(only) }
-            return cell(kind: STEERING_BY_PORT, PortTrie(row).write(&writer, leaf: leaf))
+            if let only = row.onlyCell { return secondStage.leaf(only) }
+            return cell(kind: STEERING_BY_PORT, PortTrie(row).write(&writer, leaf: secondStage.leaf))
         }
     }
 

@@ -26,6 +26,8 @@ struct DataPlane: Sendable {
     /// Nil for those who may only read.
     let program: SharedDescriptor?
     private let maps: [MapName: SharedDescriptor]
+    /// Of a program that was loaded just now: whether the kernel tells it on which interface a packet arrives.
+    let hasIngressInterface: Bool?
 
     /// One at a time: libbpf's printing, which loading silences, is the process's.
     private static let loading = Mutex(())
@@ -33,6 +35,7 @@ struct DataPlane: Sendable {
     init(program: SharedDescriptor?, maps: [MapName: SharedDescriptor]) {
         self.program = program
         self.maps = maps
+        hasIngressInterface = nil
     }
 
     /// Loads the embedded program, or another build of it.
@@ -48,6 +51,7 @@ struct DataPlane: Sendable {
         let object =
             object ?? Array(UnsafeRawBufferPointer(start: csteering_object_bytes(), count: csteering_object_size()))
         let loaded: OpaquePointer
+        var hasIngressInterface = true
         do throws(SteeringError) {
             loaded = try Self.load(object, size, reusing: reused, hasIngressInterface: true)
         } catch {
@@ -56,7 +60,9 @@ struct DataPlane: Sendable {
                 let older = try? Self.load(object, size, reusing: reused, hasIngressInterface: false)
             else { throw error }
             loaded = older
+            hasIngressInterface = false
         }
+        self.hasIngressInterface = hasIngressInterface
         defer { bpf_object__close(loaded) }
 
         // The object closes its own descriptors: keep duplicates.

@@ -105,6 +105,6 @@ extension SteeringError {
 
     static let cannotEnterNamespace = SteeringError(
         .missingCapability,
-        "steering in another network namespace needs CAP_SYS_ADMIN to look at its sockets: run there, or grant it",
+        "steering in another network namespace needs CAP_SYS_ADMIN to look at its sockets and interfaces: run there, or grant it",
         cause: .systemCall("setns", errno: EPERM))
 }

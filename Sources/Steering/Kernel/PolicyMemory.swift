@@ -17,7 +17,18 @@ final class PolicyMemory {
             mapped != MAP_FAILED
         else { throw .failed("mmap", Glibc.errno) }
         memory = mapped
+        if plane.hasIngressInterface == false { csteering_publish(generationInMemory, generation | Self.flags) }
     }
+
+    private static let flags = UInt64(STEERING_IGNORES_INTERFACES)
+
+    /// How far the half in force is from the first.
+    private static func half(_ generation: UInt64) -> Int {
+        Int(UInt32(truncatingIfNeeded: generation & ~flags))
+    }
+
+    /// Whether the program is one for kernels that do not tell it on which interface a packet arrives.
+    var ignoresInterfaces: Bool { generation & Self.flags != 0 }
 
     deinit { munmap(memory, 2 * size.bytes) }
 
@@ -32,7 +43,7 @@ final class PolicyMemory {
 
     /// What the tables in force hold.
     var tables: TablesStatus {
-        let half = Int(UInt32(truncatingIfNeeded: generation))
+        let half = Self.half(generation)
         let header = (memory + half).assumingMemoryBound(to: steering_header.self).pointee
         return TablesStatus(header, memory: 2 * size.bytes)
     }
@@ -44,7 +55,7 @@ final class PolicyMemory {
 
     static func tables(_ plane: DataPlane) throws(SteeringError) -> TablesStatus {
         let copy = try copy(plane)
-        let half = Int(UInt32(truncatingIfNeeded: value(UInt64.self, in: copy[...])!))
+        let half = Self.half(value(UInt64.self, in: copy[...])!)
         guard half < copy.count, let header = value(steering_header.self, in: copy[half...]) else {
             throw .damaged("the tables are no tables")
         }
@@ -69,7 +80,7 @@ final class PolicyMemory {
         _ tables: Tables, _ plane: DataPlane, prepare: (UInt64) throws(SteeringError) -> Void
     ) throws(SteeringError) {
         let former = generation
-        let half = UInt32(truncatingIfNeeded: former) == 0 ? size.bytes : 0
+        let half = Self.half(former) == 0 ? size.bytes : 0
         tables.words.withUnsafeBytes { bytes in
             // The generation is not theirs.
             let skipped = MemoryLayout<UInt64>.size
@@ -77,7 +88,7 @@ final class PolicyMemory {
                 from: bytes.baseAddress! + skipped, byteCount: bytes.count - skipped)
         }
         let count = former >> UInt64(STEERING_GENERATION_SHIFT) + 1
-        let next = count << UInt64(STEERING_GENERATION_SHIFT) | UInt64(half)
+        let next = count << UInt64(STEERING_GENERATION_SHIFT) | UInt64(half) | former & Self.flags
         try prepare(next)
         csteering_publish(generationInMemory, next)
         do throws(SteeringError) {
@@ -92,6 +103,6 @@ final class PolicyMemory {
     /// Goes on counting where the memory of a former program stopped. For fresh memory.
     func resume(after former: UInt64) {
         let count = former >> UInt64(STEERING_GENERATION_SHIFT)
-        csteering_publish(generationInMemory, count << UInt64(STEERING_GENERATION_SHIFT))
+        csteering_publish(generationInMemory, count << UInt64(STEERING_GENERATION_SHIFT) | generation & Self.flags)
     }
 }
