@@ -5,7 +5,18 @@ import Glibc
 @main
 struct Bench: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Measures steering against the least that it could cost.", subcommands: [ProgramCommand.self])
+        abstract: "Measures steering against what else one could do, and the least that it could cost.",
+        subcommands: measures + [Measures.self])
+
+    /// In the order in which `scripts/bench all` runs them.
+    static let measures: [any Measure.Type] = [ProgramMeasure.self]
+}
+
+/// For scripts/bench.
+struct Measures: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "The names of all measures.", shouldDisplay: false)
+
+    func run() { for measure in Bench.measures { print(measure.name) } }
 }
 
 /// Why a benchmark could not be run, or what it measured would be worthless.

@@ -23,6 +23,10 @@ struct bench_run {
     uint64_t cookie;
 };
 
+/// Gives the calling thread, and those that it starts, the last processor alone and ahead of all others:
+/// first in, first out, so nothing interrupts a measurement, and none moves.
+int bench_run_alone(void);
+
 /// Loads an object of Benchmarks/bpf for the life of the process and puts a socket into slot 0 of its
 /// map `sockets`. Returns the descriptor of one of its programs.
 int bench_load(const char *path, const char *program, int socket);

@@ -3,12 +3,11 @@ import CBench
 import FoundationEssentials
 import Steering
 
-struct ProgramCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "program", abstract: "What the BPF program costs a packet, by BPF_PROG_TEST_RUN.")
+struct ProgramMeasure: Measure {
+    static let name = "program"
+    static let title = "What the BPF program costs a packet, by BPF_PROG_TEST_RUN"
 
-    @Option(help: "The directory of the compiled programs of Benchmarks/bpf.")
-    var objects: String
+    @OptionGroup var options: MeasureOptions
 
     @Option(help: "How often each case is measured. The best counts.")
     var rounds = 60
@@ -19,31 +18,19 @@ struct ProgramCommand: ParsableCommand {
     @Option(help: "How often each program is loaded: where its code comes to lie is worth a nanosecond.")
     var loads = 5
 
-    @Flag(help: "Only see whether it runs.")
-    var quick = false
-
     @Flag(help: "Load all programs without CAP_PERFMON, with the verifier's mitigations.")
     var withoutPerfmon = false
 
-    @Flag(help: "Print JSON.")
-    var json = false
-
-    func run() throws {
+    func measure() throws -> (figures: [Figure], notes: [String]) {
         if withoutPerfmon { _ = try BenchError.check("capset", bench_trust(false)) }
-        let bench = try ProgramBench(objects: objects, loads: quick ? 1 : loads) {
+        let bench = try ProgramBench(objects: options.objects, loads: options.quick ? 1 : loads) {
             // To find our program by its number takes CAP_SYS_ADMIN.
             _ = try BenchError.check("capset", bench_trust(true))
             defer { if withoutPerfmon { _ = bench_trust(false) } }
             return try BenchError.check("bpf_prog_get_fd_by_id", bench_newest_program())
         }
-        let results = try bench.measure(rounds: quick ? 2 : rounds, repeats: quick ? 1000 : repeats)
-        if json {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-            print(String(decoding: try encoder.encode(results), as: UTF8.self))
-        } else {
-            printTable(results)
-        }
+        let figures = try bench.measure(rounds: options.quick ? 2 : rounds, repeats: options.quick ? 1000 : repeats)
+        return (figures, ["The same packet over and over: every table is in the nearest cache."])
     }
 }
 
@@ -68,8 +55,6 @@ final class ProgramBench {
             self.isHit = isHit
             best = Array(repeating: .infinity, count: programs.count)
         }
-
-        var median: Double { best.sorted()[best.count / 2] }
     }
 
     private var cases: [Case] = []
@@ -132,7 +117,7 @@ final class ProgramBench {
     }
 
     /// Interleaved: each round has a slice of every case, so that a slow moment of the machine hits all.
-    func measure(rounds: Int, repeats: UInt32) throws -> [Measurement] {
+    func measure(rounds: Int, repeats: UInt32) throws -> [Figure] {
         for _ in 0..<rounds {
             for index in cases.indices {
                 for (load, program) in cases[index].programs.enumerated() {
@@ -149,17 +134,13 @@ final class ProgramBench {
             }
         }
         return cases.map { measured in
-            func reference(_ name: String) -> Case {
-                cases.first { $0.name == name && $0.traffic == measured.traffic }!
+            func samples(_ name: String) -> Samples {
+                let empty = cases.first { $0.name == Self.empty && $0.traffic == measured.traffic }!.best.min()!
+                return Samples(cases.first { $0.name == name && $0.traffic == measured.traffic }!.best).above(empty)
             }
-            let empty = reference(Self.empty).best.min()!
-            let floor = reference(Self.floor)
-            let best = measured.best.min()!
-            return Measurement(
-                name: measured.name, traffic: measured.traffic.description, nanoseconds: best,
-                aboveEmpty: best - empty, ratioToFloor: (best - empty) / (floor.best.min()! - empty),
-                medianAboveEmpty: measured.median - empty,
-                medianRatioToFloor: (measured.median - empty) / (floor.median - empty))
+            return Figure(
+                ProgramMeasure.name, measured.name, measured.traffic.description, unit: "ns above empty",
+                samples(measured.name), to: (Self.floor, samples(Self.floor)))
         }
     }
 }
