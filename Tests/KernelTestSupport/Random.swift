@@ -1,19 +1,5 @@
 import Steering
 
-/// SplitMix64: the same numbers on every run.
-public struct SeededGenerator: RandomNumberGenerator, Sendable {
-    private var state: UInt64
-    public init(seed: UInt64) { state = seed }
-
-    public mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-}
-
 /// Policies and packets at random, made so that bindings overlap, nest and touch.
 public struct RandomPolicies {
     public var random: SeededGenerator
@@ -132,24 +118,31 @@ public struct RandomPolicies {
     }
 
     private mutating func destination(near policy: Policy) -> (TransportProtocol, SocketAddress) {
-        let transport = TransportProtocol.allCases.randomElement(using: &random)!
         guard let near = policy.bindings.randomElement(using: &random), Int.random(in: 0..<5, using: &random) > 0 else {
+            let transport = TransportProtocol.allCases.randomElement(using: &random)!
             return (transport, SocketAddress(address(), port: port()))
         }
-        let range = near.ports.ranges.randomElement(using: &random)!
+        return near.packet(around: &random)
+    }
+}
+
+extension Binding {
+    /// A packet at the edge of what the binding matches, or well inside.
+    public func packet(around random: inout some RandomNumberGenerator) -> (TransportProtocol, SocketAddress) {
+        let transport = TransportProtocol.allCases.randomElement(using: &random)!
+        let range = ports.ranges.randomElement(using: &random)!
         let step = [0, 0, 1, .max].randomElement(using: &random)! as UInt16
         let port = (Bool.random(using: &random) ? range.lower : range.upper) &+ step
-        let pool = PrefixPool([near.prefix])
         var address =
             switch Int.random(in: 0..<4, using: &random) {
-            case 0: near.prefix.first
-            case 1: near.prefix.last
-            default: pool.randomAddress(using: &random)!
+            case 0: prefix.first
+            case 1: prefix.last
+            default: PrefixPool([prefix]).randomAddress(using: &random)!
             }
         if Int.random(in: 0..<4, using: &random) == 0 {
-            let bit = UInt128.random(in: 0..<UInt128(near.prefix.family.bitWidth), using: &random)
+            let bit = UInt128.random(in: 0..<UInt128(prefix.family.bitWidth), using: &random)
             let moved = address.bits ^ 1 << bit
-            address = near.prefix.family == .ipv4 ? IPAddress(ipv4: UInt32(moved)) : IPAddress(ipv6: moved)
+            address = prefix.family == .ipv4 ? IPAddress(ipv4: UInt32(moved)) : IPAddress(ipv6: moved)
         }
         return (transport, SocketAddress(address, port: port))
     }

@@ -6,10 +6,13 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -32,10 +35,38 @@ int bench_load(const char *path, const char *program, int socket) {
     int error = bpf_object__load(object);
     if (error)
         return error;
-    uint32_t zero = 0;
-    uint64_t value = (uint64_t)socket;
-    error = bpf_map_update_elem(bpf_object__find_map_fd_by_name(object, "sockets"), &zero, &value, BPF_ANY);
+    error = bench_set_socket(bpf_object__find_map_fd_by_name(object, "sockets"), 0, socket);
     return error ? error : bpf_program__fd(bpf_object__find_program_by_name(object, program));
+}
+
+int bench_set_socket(int sockets, uint32_t destination, int socket) {
+    uint64_t value = (uint64_t)socket;
+    return bpf_map_update_elem(sockets, &destination, &value, BPF_ANY);
+}
+
+int bench_load_lpm(const char *path, uint32_t entries, struct bench_lpm *lpm) {
+    struct bpf_object *object = bpf_object__open(path);
+    if (!object)
+        return -errno;
+    int error = bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "bindings"), entries);
+    if (!error)
+        error = bpf_object__load(object);
+    if (error)
+        return error;
+    *lpm = (struct bench_lpm){.program = bpf_program__fd(bpf_object__find_program_by_name(object, "lpm")),
+                              .bindings = bpf_object__find_map_fd_by_name(object, "bindings"),
+                              .sockets = bpf_object__find_map_fd_by_name(object, "sockets")};
+    return 0;
+}
+
+int bench_bind_lpm(const struct bench_lpm *lpm, const struct lpm_key *keys, const struct lpm_binding *bindings,
+                   uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        int error = bpf_map_update_elem(lpm->bindings, &keys[i], &bindings[i], BPF_ANY);
+        if (error)
+            return error;
+    }
+    return 0;
 }
 
 int bench_newest_program(void) {
@@ -50,26 +81,104 @@ int bench_newest_program(void) {
     return count ? bpf_prog_get_fd_by_id(ids[count - 1]) : -ENOENT;
 }
 
-static double now(void) {
+double bench_now(void) {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
     return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
 }
 
-int bench_measure(int program, const struct bench_packet *packet, uint32_t repeats, struct bench_run *run) {
+static struct bpf_sk_lookup context_of(const struct bench_packet *packet) {
     struct bpf_sk_lookup context = {.family = packet->family, .protocol = packet->protocol,
                                     .local_port = packet->port, .remote_port = 1};
     if (packet->family == AF_INET)
         context.local_ip4 = packet->address[0];
     else
         memcpy(context.local_ip6, packet->address, sizeof context.local_ip6);
+    return context;
+}
+
+int bench_run_same(int program, const struct bench_packet *packet, uint32_t repeats, double *nanoseconds,
+                   struct bench_decision *decision) {
+    struct bpf_sk_lookup context = context_of(packet);
     LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = &context, .ctx_size_in = sizeof context, .ctx_out = &context,
                 .ctx_size_out = sizeof context, .repeat = (int)repeats);
     // The kernel reports whole nanoseconds a call: too coarse.
-    double start = now();
+    double start = bench_now();
     int error = bpf_prog_test_run_opts(program, &options);
-    *run = (struct bench_run){.nanoseconds = now() - start, .verdict = options.retval, .cookie = context.cookie};
+    *nanoseconds = bench_now() - start;
+    *decision = (struct bench_decision){.verdict = options.retval, .cookie = context.cookie};
     return error;
+}
+
+int bench_run_each(int program, const struct bench_packet *packets, uint32_t count, double *nanoseconds,
+                   struct bench_decision *decisions) {
+    struct bpf_sk_lookup *contexts = malloc(count * sizeof *contexts);
+    if (!contexts)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < count; i++)
+        contexts[i] = context_of(&packets[i]);
+    // Not by libbpf, which would add to what every call costs.
+    union bpf_attr attributes = {.test = {.prog_fd = (uint32_t)program, .ctx_size_in = sizeof *contexts}};
+    long error = 0;
+    double start = bench_now();
+    for (uint32_t i = 0; i < count && !error; i++) {
+        attributes.test.ctx_in = (uintptr_t)&contexts[i];
+        if (decisions) {
+            attributes.test.ctx_out = attributes.test.ctx_in;
+            attributes.test.ctx_size_out = sizeof *contexts;
+        }
+        error = syscall(SYS_bpf, BPF_PROG_TEST_RUN, &attributes, sizeof attributes);
+        if (decisions)
+            decisions[i] = (struct bench_decision){.verdict = attributes.test.retval, .cookie = contexts[i].cookie};
+    }
+    *nanoseconds = bench_now() - start;
+    int result = error ? -errno : 0;
+    free(contexts);
+    return result;
+}
+
+int bench_inner_maps(int map, uint32_t *identifiers, uint32_t capacity) {
+    struct bpf_map_info info = {0};
+    uint32_t size = sizeof info, count = 0;
+    int error = bpf_obj_get_info_by_fd(map, &info, &size);
+    if (error || info.type != BPF_MAP_TYPE_ARRAY_OF_MAPS)
+        return error;
+    for (uint32_t key = 0; key < info.max_entries && count < capacity; key++) {
+        uint32_t identifier, i = 0;
+        if (bpf_map_lookup_elem(map, &key, &identifier))
+            continue;
+        while (i < count && identifiers[i] != identifier)
+            i++;
+        if (i == count)
+            identifiers[count++] = identifier;
+    }
+    return (int)count;
+}
+
+int bench_map(uint32_t identifier) { return bpf_map_get_fd_by_id(identifier); }
+
+int bench_make_grace(int *inner) {
+    *inner = bpf_map_create(BPF_MAP_TYPE_ARRAY, "inner", 4, 4, 1, NULL);
+    LIBBPF_OPTS(bpf_map_create_opts, options, .inner_map_fd = (uint32_t)*inner);
+    return *inner < 0 ? *inner : bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "grace", 4, 4, 1, &options);
+}
+
+int bench_wait_grace(int grace, int inner) {
+    uint32_t zero = 0;
+    return bpf_map_update_elem(grace, &zero, &inner, BPF_ANY);
+}
+
+int bench_allow_descriptors(uint32_t count) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit))
+        return -errno;
+    struct rlimit wanted = {.rlim_cur = count, .rlim_max = count > limit.rlim_max ? count : limit.rlim_max};
+    if (limit.rlim_cur < count && !setrlimit(RLIMIT_NOFILE, &wanted))
+        return (int)count;
+    limit.rlim_cur = limit.rlim_max; // containers often may not raise it
+    if (setrlimit(RLIMIT_NOFILE, &limit))
+        return -errno;
+    return limit.rlim_max > INT_MAX ? INT_MAX : (int)limit.rlim_max;
 }
 
 int bench_trust(bool trusted) {

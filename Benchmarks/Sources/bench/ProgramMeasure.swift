@@ -1,42 +1,59 @@
 import ArgumentParser
 import CBench
-import FoundationEssentials
 import Steering
 
+/// A packet's way through the program: one packet over and over, and many different ones.
 struct ProgramMeasure: Measure {
     static let name = "program"
     static let title = "What the BPF program costs a packet, by BPF_PROG_TEST_RUN"
 
     @OptionGroup var options: MeasureOptions
 
-    @Option(help: "How often each case is measured. The best counts.")
-    var rounds = 60
+    @Option(help: "How often each case is measured with the same packet.")
+    var rounds = 40
 
     @Option(help: "Calls in one measurement.")
-    var repeats: UInt32 = 20_000
+    var repeats: UInt32 = 10_000
 
     @Option(help: "How often each program is loaded: where its code comes to lie is worth a nanosecond.")
     var loads = 5
 
+    @Option(help: "How often each case is measured with random destinations.")
+    var randomRounds = 25
+
     @Flag(help: "Load all programs without CAP_PERFMON, with the verifier's mitigations.")
     var withoutPerfmon = false
 
+    /// In the order in which tables show them.
+    enum Program: String, CaseIterable {
+        case steering, lpm = "LPM trie"
+    }
+
+    static let empty = "empty", floor = "floor", unit = "ns above empty"
+
     func measure() throws -> (figures: [Figure], notes: [String]) {
-        if withoutPerfmon { _ = try BenchError.check("capset", bench_trust(false)) }
-        let bench = try ProgramBench(objects: options.objects, loads: options.quick ? 1 : loads) {
-            // To find our program by its number takes CAP_SYS_ADMIN.
-            _ = try BenchError.check("capset", bench_trust(true))
-            defer { if withoutPerfmon { _ = bench_trust(false) } }
-            return try BenchError.check("bpf_prog_get_fd_by_id", bench_newest_program())
-        }
-        let figures = try bench.measure(rounds: options.quick ? 2 : rounds, repeats: options.quick ? 1000 : repeats)
-        return (figures, ["The same packet over and over: every table is in the nearest cache."])
+        let quick = options.quick
+        let programs = try Programs(objects: options.objects, trusted: !withoutPerfmon)
+        var same = try SamePacket(programs, loads: quick ? 1 : loads, quick: quick)
+        try same.measure(rounds: quick ? 2 : rounds, repeats: quick ? 1000 : repeats)
+        var random = try RandomDestinations(
+            programs, sizes: quick ? [20, 1000] : [10, 100, 1000, 10_000, 100_000], loads: quick ? 1 : min(loads, 3),
+            packets: quick ? 1000 : 20_000)
+        try random.measure(rounds: quick ? 2 : randomRounds)
+        return (
+            same.figures + random.figures,
+            [
+                "floor: one socket looked up, assigned and released. LPM trie: the design of cloudflare/tubular.",
+                "best: best of all loads of a program; median: median of the loads' bests, or of all rounds.",
+                "The same packet over and over: every table is in the nearest cache, every branch predicted.",
+                "random destinations: \(random.packets.text) packets, each asked once by a system call of its own.",
+            ]
+        )
     }
 }
 
-/// The programs to measure, loaded, and the packets to measure them with.
-final class ProgramBench {
-    /// One program, one packet, over and over.
+/// One packet over and over: for comparing programs.
+struct SamePacket {
     private struct Case {
         let name: String
         let traffic: Traffic
@@ -44,103 +61,82 @@ final class ProgramBench {
         let programs: [CInt]
         let packet: bench_packet
         let isHit: Bool
-        /// Of each load.
+        /// Of each load, a call.
         var best: [Double]
 
-        init(_ name: String, _ traffic: Traffic, _ programs: [CInt], _ packet: bench_packet, isHit: Bool) {
+        init(_ name: String, _ traffic: Traffic, _ programs: [CInt], to destination: SocketAddress, isHit: Bool) {
             self.name = name
             self.traffic = traffic
             self.programs = programs
-            self.packet = packet
+            packet = traffic.packet(to: destination)
             self.isHit = isHit
             best = Array(repeating: .infinity, count: programs.count)
         }
     }
 
     private var cases: [Case] = []
-    // The kernel's maps keep no socket open, and a steering ends with its last reference.
-    private var sockets: [OwnedSocket] = []
-    private var steerings: [SocketSteering] = []
 
-    private final class OwnedSocket {
-        let descriptor: OwnedDescriptor
-        init(_ descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
-    }
-
-    static let empty = "empty", floor = "floor"
-
-    init(objects: String, loads: Int, newestProgram: () throws -> CInt) throws {
+    init(_ programs: Programs, loads: Int, quick: Bool) throws {
+        func load(_ one: () throws -> CInt) rethrows -> [CInt] { try (0..<loads).map { _ in try one() } }
         for traffic in Traffic.allCases {
-            let socket = OwnedSocket(try traffic.socket())
-            sockets.append(socket)
-            for (name, program) in [(Self.empty, "empty"), (Self.floor, "assign")] {
-                let programs = try (0..<loads).map { _ in
-                    try BenchError.check(
-                        "loading \(name)", bench_load("\(objects)/floor.bpf.o", program, socket.descriptor.rawValue))
+            let stranger = SocketAddress(Scenario.strangers[traffic.family]!, port: 80)
+            for (name, program) in [(ProgramMeasure.empty, "empty"), (ProgramMeasure.floor, "assign")] {
+                let loaded = try load { try programs.floor(program, traffic) }
+                cases.append(Case(name, traffic, loaded, to: stranger, isHit: name == ProgramMeasure.floor))
+            }
+        }
+        for scenario in try Scenario.all(quick: quick) {
+            let loaded: [(ProgramMeasure.Program, [CInt])] = [
+                (.steering, try load { try programs.steering(scenario.bindings) }),
+                (.lpm, try load { try programs.lpm(scenario.bindings) }),
+            ]
+            for traffic in Traffic.allCases {
+                guard let steered = scenario.steered[traffic.family] else {
+                    throw BenchError("\(scenario.name): no \(traffic.family) packet to measure with")
                 }
-                add(name, traffic, programs, Scenario.strangers[traffic.family]!, 80, isHit: name == Self.floor)
+                let closed = SocketAddress(steered.address, port: Scenario.closedPort)
+                let stranger = SocketAddress(Scenario.strangers[traffic.family]!, port: steered.port)
+                let packets = [("hit", steered), ("port not steered", closed), ("address not steered", stranger)]
+                for (what, packet) in packets {
+                    for (program, descriptors) in loaded {
+                        let name = "\(scenario.name), \(what): \(program.rawValue)"
+                        cases.append(Case(name, traffic, descriptors, to: packet, isHit: what == "hit"))
+                    }
+                }
             }
         }
-        for scenario in try Scenario.all() {
-            let programs = try (0..<loads).map { _ in
-                try attach(scenario.policy)
-                return try newestProgram()
-            }
-            for traffic in Traffic.allCases {
-                let steered = scenario.steered[traffic.family]!, stranger = Scenario.strangers[traffic.family]!
-                let port = scenario.port
-                add("\(scenario.name): hit", traffic, programs, steered, port, isHit: true)
-                add("\(scenario.name): port not steered", traffic, programs, steered, Scenario.closedPort, isHit: false)
-                add("\(scenario.name): address not steered", traffic, programs, stranger, port, isHit: false)
-            }
-        }
-    }
-
-    private func add(
-        _ name: String, _ traffic: Traffic, _ programs: [CInt], _ address: IPAddress, _ port: UInt16, isHit: Bool
-    ) {
-        cases.append(Case(name, traffic, programs, traffic.packet(to: address, port: port), isHit: isHit))
-    }
-
-    /// As a server does it: attach, register a socket of each kind for every label, bind.
-    private func attach(_ policy: Policy) throws {
-        let steering = try SocketSteering.attach()
-        for label in policy.labels {
-            for traffic in Traffic.allCases {
-                let socket = OwnedSocket(try traffic.socket())
-                try steering.sockets.register(socket.descriptor, as: label)
-                sockets.append(socket)
-            }
-        }
-        try steering.apply(policy)
-        steerings.append(steering)
     }
 
     /// Interleaved: each round has a slice of every case, so that a slow moment of the machine hits all.
-    func measure(rounds: Int, repeats: UInt32) throws -> [Figure] {
+    mutating func measure(rounds: Int, repeats: UInt32) throws {
         for _ in 0..<rounds {
             for index in cases.indices {
                 for (load, program) in cases[index].programs.enumerated() {
                     var packet = cases[index].packet
-                    var run = bench_run()
-                    _ = try BenchError.check("BPF_PROG_TEST_RUN", bench_measure(program, &packet, repeats, &run))
-                    guard run.verdict == 1, (run.cookie != 0) == cases[index].isHit else {
+                    var nanoseconds = 0.0
+                    var decision = bench_decision()
+                    _ = try BenchError.check(
+                        "BPF_PROG_TEST_RUN", bench_run_same(program, &packet, repeats, &nanoseconds, &decision))
+                    guard decision.verdict == 1, (decision.cookie != 0) == cases[index].isHit else {
                         throw BenchError(
-                            "\(cases[index].name) \(cases[index].traffic): verdict \(run.verdict), socket \(run.cookie): not what was to be measured"
-                        )
+                            "\(cases[index].name) \(cases[index].traffic): verdict \(decision.verdict), socket "
+                                + "\(decision.cookie): not what was to be measured")
                     }
-                    cases[index].best[load] = min(cases[index].best[load], run.nanoseconds / Double(repeats))
+                    cases[index].best[load] = min(cases[index].best[load], nanoseconds / Double(repeats))
                 }
             }
         }
-        return cases.map { measured in
-            func samples(_ name: String) -> Samples {
-                let empty = cases.first { $0.name == Self.empty && $0.traffic == measured.traffic }!.best.min()!
-                return Samples(cases.first { $0.name == name && $0.traffic == measured.traffic }!.best).above(empty)
-            }
+    }
+
+    var figures: [Figure] {
+        var spreads: [String: Spread] = [:]
+        for each in cases { spreads["\(each.name) \(each.traffic)"] = Samples(each.best).spread }
+        return cases.filter { $0.name != ProgramMeasure.empty }.map { measured in
+            func spread(_ name: String) -> Spread { spreads["\(name) \(measured.traffic)"]! }
+            let empty = Spread(best: spread(ProgramMeasure.empty).best, median: spread(ProgramMeasure.empty).best)
             return Figure(
-                ProgramMeasure.name, measured.name, measured.traffic.description, unit: "ns above empty",
-                samples(measured.name), to: (Self.floor, samples(Self.floor)))
+                ProgramMeasure.name, measured.name, measured.traffic.description, unit: ProgramMeasure.unit,
+                spread(measured.name) - empty, to: (ProgramMeasure.floor, spread(ProgramMeasure.floor) - empty))
         }
     }
 }

@@ -23,16 +23,25 @@ struct Figure: Codable {
 extension Figure {
     /// From what was measured, of the case and of its reference.
     init(
+        _ measure: String, _ name: String, _ traffic: String = "", unit: String, _ spread: Spread,
+        to reference: (name: String, spread: Spread)? = nil
+    ) {
+        func ratio(_ value: KeyPath<Spread, Double>) -> Double? {
+            guard let reference, reference.spread[keyPath: value] > 0 else { return nil }
+            return spread[keyPath: value] / reference.spread[keyPath: value]
+        }
+        self.init(
+            measure: measure, name: name, traffic: traffic, unit: unit, best: spread.best, median: spread.median,
+            reference: reference?.name, bestRatio: ratio(\.best), medianRatio: ratio(\.median))
+    }
+
+    /// The same from samples.
+    init(
         _ measure: String, _ name: String, _ traffic: String = "", unit: String, _ samples: Samples,
         to reference: (name: String, samples: Samples)? = nil
     ) {
-        func ratio(_ value: KeyPath<Samples, Double>) -> Double? {
-            guard let reference, reference.samples[keyPath: value] > 0 else { return nil }
-            return samples[keyPath: value] / reference.samples[keyPath: value]
-        }
         self.init(
-            measure: measure, name: name, traffic: traffic, unit: unit, best: samples.best, median: samples.median,
-            reference: reference?.name, bestRatio: ratio(\.best), medianRatio: ratio(\.median))
+            measure, name, traffic, unit: unit, samples.spread, to: reference.map { ($0.name, $0.samples.spread) })
     }
 }
 
@@ -52,8 +61,19 @@ struct Samples {
         return (sorted[(sorted.count - 1) / 2] + sorted[sorted.count / 2]) / 2
     }
 
-    /// What is left of each value without a part that is not meant, such as the cost of a call.
-    func above(_ part: Double) -> Samples { Samples(values.map { $0 - part }) }
+    var spread: Spread { Spread(best: best, median: median) }
+}
+
+/// The two numbers that a report keeps of samples.
+struct Spread {
+    let best: Double
+    let median: Double
+
+    /// Without a part that is not meant, such as what a call costs that does nothing. Best less best, since the
+    /// least difference of two samples would be the luckiest.
+    static func - (whole: Spread, part: Spread) -> Spread {
+        Spread(best: whole.best - part.best, median: whole.median - part.median)
+    }
 }
 
 /// All that one run of a measure gave.

@@ -1,0 +1,1 @@
+../../../../Tests/KernelTestSupport/RuleSets.swift

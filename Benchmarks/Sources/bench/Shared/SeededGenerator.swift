@@ -1,0 +1,1 @@
+../../../../Tests/KernelTestSupport/SeededGenerator.swift
