@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "traffic.h"
+
 #pragma clang assume_nonnull begin
 
 // MARK: - The process

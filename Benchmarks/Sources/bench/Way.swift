@@ -1,0 +1,147 @@
+import CBench
+import Glibc
+import Steering
+
+/// How one server can be made to answer on every address of a prefix, on 13 ports.
+enum Way: String, CaseIterable {
+    /// A program that gives everything to one socket, and nothing else: the least that steering can cost.
+    case floor
+    case steered
+    /// Wildcard sockets, one a port; every other address and program of the host loses these ports.
+    case wildcard = "INADDR_ANY"
+    /// The same where a program looks at each packet and passes it: what the hook itself costs.
+    case emptyProgram = "INADDR_ANY + empty program"
+    case socketAnAddress = "socket an address"
+    case tproxy = "TPROXY"
+
+    static let ports: PortSet = [80...92]
+    static let firstPort: UInt16 = 80, portCount: UInt16 = 13
+    /// The one that is sent to.
+    static let port: UInt16 = 90
+    /// Where a socket is bound that gets other addresses' packets.
+    private static let elsewhere: UInt16 = 8080
+
+    /// How many sk_lookup programs there are.
+    var programs: Int { self == .floor || self == .steered || self == .emptyProgram ? 1 : 0 }
+
+    /// Sets the calling thread's namespace up as a server. Returns what must be kept.
+    func serve(_ traffic: Traffic, _ addresses: [IPAddress], objects: String) throws -> Service {
+        let prefix = Wire.prefixes[traffic.family]!
+        if self != .tproxy { try shell("ip route add local \(prefix) dev lo") }
+        let loopback = traffic.packet(to: traffic.loopback, port: Self.elsewhere)
+        let service: Service
+        switch self {
+        case .floor:
+            service = try Service([loopback])
+            try attach("assign", "\(objects)/floor.bpf.o", service)
+        case .steered:
+            service = try Service([loopback])
+            let steering = try SocketSteering.attach()
+            try steering.sockets.register(service.sockets[0], as: "served")
+            try steering.apply(
+                Policy(try Wire.prefixes.values.map { try Binding(.both, to: $0, ports: Self.ports, .label("served")) }))
+            service.steering = steering
+        case .wildcard, .emptyProgram:
+            service = try Service(Self.allPorts.map { traffic.packet(to: traffic.wildcard, port: $0) })
+            if self == .emptyProgram { try attach("empty", "\(objects)/floor.bpf.o", service) }
+        case .socketAnAddress:
+            service = try Service(addresses.map { traffic.packet(to: $0, port: Self.port) })
+            for port in Self.allPorts where port != Self.port {
+                try service.hold(addresses.map { traffic.packet(to: $0, port: port) })
+            }
+        case .tproxy:
+            service = try Service([loopback], transparent: true)
+            try redirect(traffic, prefix)
+        }
+        guard try NetworkNamespace.current().attachedPrograms().count == programs else {
+            throw BenchError("\(rawValue): not \(programs) programs are attached")
+        }
+        return service
+    }
+
+    static var allPorts: Range<UInt16> { firstPort..<firstPort + portCount }
+
+    private func attach(_ program: String, _ object: String, _ service: Service) throws {
+        let loaded = try BenchError.check("loading \(program)", bench_load(object, program, service.sockets[0]))
+        _ = try BenchError.check("attaching \(program)", bench_attach(loaded))
+    }
+
+    /// The recipe of the kernel's documentation, in its quickest form: one rule, a range of ports, and a
+    /// socket that is found without a wildcard.
+    private func redirect(_ traffic: Traffic, _ prefix: IPPrefix) throws {
+        let (table, ip) = traffic.family == .ipv4 ? ("ip", "ip") : ("ip6", "ip -6")
+        let target = SocketAddress(traffic.loopback, port: Self.elsewhere)
+        try shell(
+            """
+            \(ip) rule add fwmark 1 lookup 100
+            \(ip) route add local default dev lo table 100
+            nft -f - <<END
+            table \(table) steering {
+              chain prerouting {
+                type filter hook prerouting priority mangle
+                \(table) daddr \(prefix) \(traffic.transport) dport \(Self.firstPort)-\(Self.firstPort + Self.portCount - 1) tproxy to \(target) meta mark set 1 accept
+              }
+            }
+            END
+            """)
+    }
+}
+
+/// The sockets of a server, and what leads to them.
+final class Service {
+    /// Those that are sent to.
+    let sockets: [CInt]
+    /// The processes of the others.
+    private var holders: [CInt] = []
+    var steering: SocketSteering?
+    /// Waits for all the sockets.
+    let poller: CInt
+
+    init(_ addresses: [bench_packet], transparent: Bool = false) throws {
+        poller = try BenchError.check("epoll_create", bench_poller())
+        sockets = try addresses.map { address in
+            try withUnsafePointer(to: address) { try BenchError.check("bind", bench_receiver($0, transparent)) }
+        }
+        for socket in sockets { _ = try BenchError.check("epoll_ctl", bench_watch(poller, socket)) }
+    }
+
+    func hold(_ addresses: [bench_packet]) throws {
+        holders.append(try BenchError.check("bind", bench_hold(addresses, UInt32(addresses.count))))
+    }
+
+    deinit {
+        for holder in holders { _ = bench_stop(holder) }
+        close(poller)
+        for socket in sockets { close(socket) }
+    }
+}
+
+extension Traffic {
+    var loopback: IPAddress { family == .ipv4 ? IPAddress(ipv4: 0x7f00_0001) : IPAddress(ipv6: 1) }
+    var wildcard: IPAddress { family == .ipv4 ? IPAddress(ipv4: 0) : IPAddress(ipv6: 0) }
+
+    /// 4,096 addresses that are sent to: all of a /20, or as many of a /44, anywhere in it.
+    func addresses(_ random: inout some RandomNumberGenerator) -> [IPAddress] {
+        let first = Wire.prefixes[family]!.address
+        return (0..<4096).map { index in
+            if family == .ipv4 { return IPAddress(ipv4: UInt32(first.bits) + UInt32(index)) }
+            let host = UInt128(random.next()) << 64 | UInt128(random.next())
+            return IPAddress(ipv6: first.bits | host >> 44)
+        }
+    }
+}
+
+/// The same sequence in each run (splitmix64).
+struct RepeatableRandom: RandomNumberGenerator {
+    private var state: UInt64
+
+    init(seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var value = state
+        value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
+        value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
+        return value ^ value >> 31
+    }
+}
