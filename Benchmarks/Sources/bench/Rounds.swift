@@ -1,17 +1,27 @@
+import CBench
+
 /// Cases that are measured in turns: each round has a slice of every case, in another order, so that a slow
 /// moment of the machine hits all, and none is always the one after a case that emptied the caches.
 struct Rounds {
     /// By case, in the order of the rounds.
-    private(set) var samples: [Samples]
+    private(set) var slices: [[bench_burst]]
 
-    init(_ cases: Int, rounds: Int, slice: (Int) throws -> Double) rethrows {
-        var random = RepeatableRandom(seed: 2)
-        samples = Array(repeating: Samples(), count: cases)
-        var order = Array(0..<cases)
+    init(_ cases: Int) { slices = Array(repeating: [], count: cases) }
+
+    mutating func run(
+        _ rounds: Int, of cases: some Sequence<Int>, random: inout RepeatableRandom,
+        slice: (Int, inout RepeatableRandom) throws -> bench_burst
+    ) rethrows {
+        var order = Array(cases)
         for _ in 0..<rounds {
             order.shuffle(using: &random)
-            for index in order { samples[index].add(try slice(index)) }
+            for index in order { slices[index].append(try slice(index, &random)) }
         }
+    }
+
+    /// What one datagram, connection or request of a case took.
+    func samples(_ index: Int, _ part: KeyPath<bench_burst, Double> = \.nanoseconds) -> Samples {
+        Samples(slices[index].map { $0[keyPath: part] / Double($0.completed) })
     }
 }
 
@@ -27,5 +37,23 @@ extension Figure {
             measure: measure, name: name, traffic: traffic, unit: unit, best: samples.best, median: samples.median,
             reference: reference?.name, bestRatio: reference.map { samples.best / $0.samples.best },
             medianRatio: ratios?.median)
+    }
+
+    /// What readers of such figures must know.
+    static let pairedNote = "The second ratio is the median over all rounds of the ratio within a round."
+}
+
+/// The same sequence in each run (splitmix64).
+struct RepeatableRandom: RandomNumberGenerator {
+    private var state: UInt64
+
+    init(seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var value = state
+        value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
+        value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
+        return value ^ value >> 31
     }
 }

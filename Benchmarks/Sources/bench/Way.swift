@@ -14,8 +14,7 @@ enum Way: String, CaseIterable {
     case socketAnAddress = "socket an address"
     case tproxy = "TPROXY"
 
-    static let ports: PortSet = [80...92]
-    static let firstPort: UInt16 = 80, portCount: UInt16 = 13
+    static let ports: ClosedRange<UInt16> = 80...92
     /// The one that is sent to.
     static let port: UInt16 = 90
     /// Where a socket is bound that gets other addresses' packets.
@@ -27,7 +26,7 @@ enum Way: String, CaseIterable {
     /// Sets the calling thread's namespace up as a server. Returns what must be kept.
     func serve(_ traffic: Traffic, _ addresses: [IPAddress], objects: String) throws -> Service {
         let prefix = Wire.prefixes[traffic.family]!
-        if self != .tproxy { try shell("ip route add local \(prefix) dev lo") }
+        if self != .tproxy { try shell("ip route replace local \(prefix) dev lo") }
         let loopback = traffic.packet(to: traffic.loopback, port: Self.elsewhere)
         let service: Service
         switch self {
@@ -39,14 +38,17 @@ enum Way: String, CaseIterable {
             let steering = try SocketSteering.attach()
             try steering.sockets.register(service.sockets[0], as: "served")
             try steering.apply(
-                Policy(try Wire.prefixes.values.map { try Binding(.both, to: $0, ports: Self.ports, .label("served")) }))
+                Policy(
+                    try Wire.prefixes.values.map {
+                        try Binding(.both, to: $0, ports: PortSet(PortRange(Self.ports)), .label("served"))
+                    }))
             service.steering = steering
         case .wildcard, .emptyProgram:
-            service = try Service(Self.allPorts.map { traffic.packet(to: traffic.wildcard, port: $0) })
+            service = try Service(Self.ports.map { traffic.packet(to: traffic.wildcard, port: $0) })
             if self == .emptyProgram { try attach("empty", "\(objects)/floor.bpf.o", service) }
         case .socketAnAddress:
             service = try Service(addresses.map { traffic.packet(to: $0, port: Self.port) })
-            for port in Self.allPorts where port != Self.port {
+            for port in Self.ports where port != Self.port {
                 try service.hold(addresses.map { traffic.packet(to: $0, port: port) })
             }
         case .tproxy:
@@ -58,8 +60,6 @@ enum Way: String, CaseIterable {
         }
         return service
     }
-
-    static var allPorts: Range<UInt16> { firstPort..<firstPort + portCount }
 
     private func attach(_ program: String, _ object: String, _ service: Service) throws {
         let loaded = try BenchError.check("loading \(program)", bench_load(object, program, service.sockets[0]))
@@ -79,7 +79,8 @@ enum Way: String, CaseIterable {
             table \(table) steering {
               chain prerouting {
                 type filter hook prerouting priority mangle
-                \(table) daddr \(prefix) \(traffic.transport) dport \(Self.firstPort)-\(Self.firstPort + Self.portCount - 1) tproxy to \(target) meta mark set 1 accept
+                \(table) daddr \(prefix) \(traffic.transport) dport \(Self.ports.lowerBound)-\(Self.ports.upperBound) \
+                  tproxy to \(target) meta mark set 1 accept
               }
             }
             END
@@ -119,29 +120,4 @@ final class Service {
 extension Traffic {
     var loopback: IPAddress { family == .ipv4 ? IPAddress(ipv4: 0x7f00_0001) : IPAddress(ipv6: 1) }
     var wildcard: IPAddress { family == .ipv4 ? IPAddress(ipv4: 0) : IPAddress(ipv6: 0) }
-
-    /// 4,096 addresses that are sent to: all of a /20, or as many of a /44, anywhere in it.
-    func addresses(_ random: inout some RandomNumberGenerator) -> [IPAddress] {
-        let first = Wire.prefixes[family]!.address
-        return (0..<4096).map { index in
-            if family == .ipv4 { return IPAddress(ipv4: UInt32(first.bits) + UInt32(index)) }
-            let host = UInt128(random.next()) << 64 | UInt128(random.next())
-            return IPAddress(ipv6: first.bits | host >> 44)
-        }
-    }
-}
-
-/// The same sequence in each run (splitmix64).
-struct RepeatableRandom: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var value = state
-        value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
-        value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
-        return value ^ value >> 31
-    }
 }
