@@ -9,7 +9,9 @@ struct Bench: ParsableCommand {
         subcommands: measures + [Measures.self])
 
     /// In the order in which `scripts/bench all` runs them.
-    static let measures: [any Measure.Type] = [ProgramMeasure.self, UDPMeasure.self, TCPMeasure.self]
+    static let measures: [any Measure.Type] = [
+        ProgramMeasure.self, UDPMeasure.self, TCPMeasure.self, ServerMeasure.self,
+    ]
 }
 
 /// For scripts/bench.
