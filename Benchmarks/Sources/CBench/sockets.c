@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,14 +22,6 @@ int bench_own_namespace(void) {
 int bench_make_namespace(void) { return unshare(CLONE_NEWNET) ? -errno : bench_own_namespace(); }
 
 int bench_enter_namespace(int namespace) { return setns(namespace, CLONE_NEWNET) ? -errno : 0; }
-
-int bench_allow_descriptors(void) {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit))
-        return -errno;
-    limit.rlim_cur = limit.rlim_max;
-    return setrlimit(RLIMIT_NOFILE, &limit) ? -errno : 0;
-}
 
 /// Of the same name and meaning at both levels, IPv4 and IPv6.
 static int set_for_family(int socket, int family, int ipv4_name, int ipv6_name) {

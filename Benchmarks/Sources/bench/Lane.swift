@@ -17,7 +17,7 @@ final class Lane {
         self.addresses = addresses
         self.objects = objects
         wire = try Wire()
-        targets = addresses.map { traffic.packet(to: $0, port: Way.port) }
+        targets = addresses.map { traffic.packet(to: SocketAddress($0, port: Way.port)) }
     }
 
     var name: String { "\(way.rawValue) \(traffic)" }
@@ -30,7 +30,7 @@ final class Lane {
     func close() { service = nil }
 
     /// Where the next slice goes: anywhere.
-    func aim(_ count: Int, _ random: inout RepeatableRandom) throws {
+    func aim(_ count: Int, _ random: inout SeededGenerator) throws {
         try aim((0..<count).map { _ in targets.randomElement(using: &random)! })
     }
 
@@ -41,7 +41,7 @@ final class Lane {
 
 extension Traffic {
     /// 4,096 addresses that are sent to: all of a /20, or as many of a /44, anywhere in it.
-    func addresses(_ random: inout RepeatableRandom) -> [IPAddress] {
+    func addresses(_ random: inout SeededGenerator) -> [IPAddress] {
         let first = Wire.prefixes[family]!.address
         return (0..<4096).map { index in
             if family == .ipv4 { return IPAddress(ipv4: UInt32(first.bits) + UInt32(index)) }

@@ -75,7 +75,7 @@ final class Programs {
     }
 
     /// One for each label and traffic, whatever steers to it.
-    private func socket(_ label: Label, _ traffic: Traffic) throws -> CInt {
+    func socket(_ label: Label, _ traffic: Traffic) throws -> CInt {
         if servers[label] == nil { servers[label] = try Traffic.allCases.map { OwnedSocket(try $0.socket()) } }
         return servers[label]![Traffic.allCases.firstIndex(of: traffic)!].descriptor.rawValue
     }

@@ -9,8 +9,8 @@ struct Rounds {
     init(_ cases: Int) { slices = Array(repeating: [], count: cases) }
 
     mutating func run(
-        _ rounds: Int, of cases: some Sequence<Int>, random: inout RepeatableRandom,
-        slice: (Int, inout RepeatableRandom) throws -> bench_burst
+        _ rounds: Int, of cases: some Sequence<Int>, random: inout SeededGenerator,
+        slice: (Int, inout SeededGenerator) throws -> bench_burst
     ) rethrows {
         var order = Array(cases)
         for _ in 0..<rounds {
@@ -41,19 +41,4 @@ extension Figure {
 
     /// What readers of such figures must know.
     static let pairedNote = "The second ratio is the median over all rounds of the ratio within a round."
-}
-
-/// The same sequence in each run (splitmix64).
-struct RepeatableRandom: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var value = state
-        value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
-        value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
-        return value ^ value >> 31
-    }
 }

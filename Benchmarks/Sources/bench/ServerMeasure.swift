@@ -26,7 +26,7 @@ struct ServerMeasure: Measure {
         let work = try WorkDirectory()
         let nginx = try Nginx(in: work)
         let echo = try Echo(echoServer)
-        var random = RepeatableRandom(seed: 1)
+        var random = SeededGenerator(seed: 1)
         var figures: [Figure] = []
         for reconnect in [false, true] {
             let traffic = reconnect ? "a connection each" : "keep-alive"
@@ -41,7 +41,7 @@ struct ServerMeasure: Measure {
     }
 
     private func compare(
-        _ server: String, _ traffic: String, _ random: inout RepeatableRandom,
+        _ server: String, _ traffic: String, _ random: inout SeededGenerator,
         _ load: (_ isSteered: Bool) throws -> bench_burst
     ) throws -> [Figure] {
         var results = Rounds(2)
@@ -166,7 +166,7 @@ private final class Echo {
     func load(_ isSteered: Bool, _ reconnect: Bool, _ connections: UInt32, seconds: Double) throws -> bench_burst {
         // Nothing but steering answers there: it is bound to neither address nor port.
         let address = isSteered ? Self.steered : bound
-        let target = Traffic(transport: .tcp, family: .ipv4).packet(to: address.address, port: address.port)
+        let target = Traffic(transport: .tcp, family: .ipv4).packet(to: address)
         var burst = bench_burst()
         try wire.asServer {
             _ = try withUnsafePointer(to: target) {

@@ -17,8 +17,8 @@ struct TCPMeasure: Measure {
     var connections = 128
 
     func measure() throws -> (figures: [Figure], notes: [String]) {
-        _ = try BenchError.check("setrlimit", bench_allow_descriptors())
-        var random = RepeatableRandom(seed: 1)
+        _ = try BenchError.check("setrlimit", bench_allow_descriptors(1 << 16))
+        var random = SeededGenerator(seed: 1)
         var figures: [Figure] = []
         for traffic in Traffic.allCases where traffic.transport == .tcp {
             let addresses = traffic.addresses(&random)
@@ -30,7 +30,7 @@ struct TCPMeasure: Measure {
         return (figures, Self.notes)
     }
 
-    private func measure(_ lanes: [Lane], _ random: inout RepeatableRandom) throws -> Rounds {
+    private func measure(_ lanes: [Lane], _ random: inout SeededGenerator) throws -> Rounds {
         // The kernel has one table of listeners for all namespaces: tens of thousands of one case make the
         // searches of all others longer, so they are there for their own rounds only.
         let apart = lanes.firstIndex { $0.way == .socketAnAddress }!
@@ -48,12 +48,12 @@ struct TCPMeasure: Measure {
     }
 
     /// The first connections see whether they arrive where they were aimed at.
-    private func open(_ lane: Lane, _ random: inout RepeatableRandom) throws {
+    private func open(_ lane: Lane, _ random: inout SeededGenerator) throws {
         try lane.open()
         _ = try visit(lane, &random, check: true)
     }
 
-    private func visit(_ lane: Lane, _ random: inout RepeatableRandom, check: Bool = false) throws -> bench_burst {
+    private func visit(_ lane: Lane, _ random: inout SeededGenerator, check: Bool = false) throws -> bench_burst {
         try lane.aim(connections, &random)
         var burst = bench_burst()
         try lane.wire.asClient {

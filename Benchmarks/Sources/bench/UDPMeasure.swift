@@ -17,8 +17,8 @@ struct UDPMeasure: Measure {
     }
 
     func measure() throws -> (figures: [Figure], notes: [String]) {
-        _ = try BenchError.check("setrlimit", bench_allow_descriptors())
-        var random = RepeatableRandom(seed: 1)
+        _ = try BenchError.check("setrlimit", bench_allow_descriptors(1 << 16))
+        var random = SeededGenerator(seed: 1)
         var figures: [Figure] = []
         for traffic in Traffic.allCases where traffic.transport == .udp {
             let addresses = traffic.addresses(&random)
@@ -87,7 +87,7 @@ private final class UDPLane {
         }
     }
 
-    func slice(_ state: UDPMeasure.Receiver, _ random: inout RepeatableRandom) throws -> bench_burst {
+    func slice(_ state: UDPMeasure.Receiver, _ random: inout SeededGenerator) throws -> bench_burst {
         try lane.aim(Int(BENCH_BURST), &random)
         var burst = bench_burst()
         switch state {

@@ -6,7 +6,10 @@ import Steering
 enum Way: String, CaseIterable {
     /// A program that gives everything to one socket, and nothing else: the least that steering can cost.
     case floor
+    /// This library.
     case steered
+    /// The design of cloudflare/tubular.
+    case lpm = "LPM trie"
     /// Wildcard sockets, one a port; every other address and program of the host loses these ports.
     case wildcard = "INADDR_ANY"
     /// The same where a program looks at each packet and passes it: what the hook itself costs.
@@ -19,40 +22,58 @@ enum Way: String, CaseIterable {
     static let port: UInt16 = 90
     /// Where a socket is bound that gets other addresses' packets.
     private static let elsewhere: UInt16 = 8080
+    private static let label: Label = "served"
 
     /// How many sk_lookup programs there are.
-    var programs: Int { self == .floor || self == .steered || self == .emptyProgram ? 1 : 0 }
+    private var programs: Int {
+        switch self {
+        case .floor, .steered, .lpm, .emptyProgram: 1
+        case .wildcard, .socketAnAddress, .tproxy: 0
+        }
+    }
 
     /// Sets the calling thread's namespace up as a server. Returns what must be kept.
     func serve(_ traffic: Traffic, _ addresses: [IPAddress], objects: String) throws -> Service {
         let prefix = Wire.prefixes[traffic.family]!
         if self != .tproxy { try shell("ip route replace local \(prefix) dev lo") }
-        let loopback = traffic.packet(to: traffic.loopback, port: Self.elsewhere)
+        let bindings = try Wire.prefixes.values.map {
+            try Binding(.both, to: $0, ports: PortSet(PortRange(Self.ports)), .label(Self.label))
+        }
+        let elsewhere = traffic.packet(to: SocketAddress(traffic.loopback, port: Self.elsewhere))
+        func everywhere(_ address: IPAddress) -> [bench_packet] {
+            Self.ports.map { traffic.packet(to: SocketAddress(address, port: $0)) }
+        }
         let service: Service
+        func minimal(_ program: String) throws -> CInt {
+            try BenchError.check(
+                "loading \(program)", bench_load("\(objects)/floor.bpf.o", program, service.sockets[0]))
+        }
         switch self {
         case .floor:
-            service = try Service([loopback])
-            try attach("assign", "\(objects)/floor.bpf.o", service)
+            service = try Service([elsewhere])
+            try attach(minimal("assign"))
         case .steered:
-            service = try Service([loopback])
+            service = try Service([elsewhere])
             let steering = try SocketSteering.attach()
-            try steering.sockets.register(service.sockets[0], as: "served")
-            try steering.apply(
-                Policy(
-                    try Wire.prefixes.values.map {
-                        try Binding(.both, to: $0, ports: PortSet(PortRange(Self.ports)), .label("served"))
-                    }))
+            try steering.sockets.register(service.sockets[0], as: Self.label)
+            try steering.apply(Policy(bindings))
             service.steering = steering
+        case .lpm:
+            let programs = try Programs(objects: objects)
+            let program = try programs.lpm(bindings)
+            service = try Service(taking: programs.socket(Self.label, traffic))
+            try attach(program)
         case .wildcard, .emptyProgram:
-            service = try Service(Self.ports.map { traffic.packet(to: traffic.wildcard, port: $0) })
-            if self == .emptyProgram { try attach("empty", "\(objects)/floor.bpf.o", service) }
+            service = try Service(everywhere(traffic.wildcard))
+            if self == .emptyProgram { try attach(minimal("empty")) }
         case .socketAnAddress:
-            service = try Service(addresses.map { traffic.packet(to: $0, port: Self.port) })
-            for port in Self.ports where port != Self.port {
-                try service.hold(addresses.map { traffic.packet(to: $0, port: port) })
+            func sockets(_ port: UInt16) -> [bench_packet] {
+                addresses.map { traffic.packet(to: SocketAddress($0, port: port)) }
             }
+            service = try Service(sockets(Self.port))
+            for port in Self.ports where port != Self.port { try service.hold(sockets(port)) }
         case .tproxy:
-            service = try Service([loopback], transparent: true)
+            service = try Service([elsewhere], transparent: true)
             try redirect(traffic, prefix)
         }
         guard try NetworkNamespace.current().attachedPrograms().count == programs else {
@@ -61,9 +82,8 @@ enum Way: String, CaseIterable {
         return service
     }
 
-    private func attach(_ program: String, _ object: String, _ service: Service) throws {
-        let loaded = try BenchError.check("loading \(program)", bench_load(object, program, service.sockets[0]))
-        _ = try BenchError.check("attaching \(program)", bench_attach(loaded))
+    private func attach(_ program: CInt) throws {
+        _ = try BenchError.check("attaching", bench_attach(program))
     }
 
     /// The recipe of the kernel's documentation, in its quickest form: one rule, a range of ports, and a
@@ -98,11 +118,19 @@ final class Service {
     /// Waits for all the sockets.
     let poller: CInt
 
-    init(_ addresses: [bench_packet], transparent: Bool = false) throws {
+    convenience init(_ addresses: [bench_packet], transparent: Bool = false) throws {
+        try self.init(
+            try addresses.map { address in
+                try withUnsafePointer(to: address) { try BenchError.check("bind", bench_receiver($0, transparent)) }
+            })
+    }
+
+    /// With a socket that someone else has made.
+    convenience init(taking socket: CInt) throws { try self.init([try BenchError.check("dup", dup(socket))]) }
+
+    private init(_ sockets: [CInt]) throws {
+        self.sockets = sockets
         poller = try BenchError.check("epoll_create", bench_poller())
-        sockets = try addresses.map { address in
-            try withUnsafePointer(to: address) { try BenchError.check("bind", bench_receiver($0, transparent)) }
-        }
         for socket in sockets { _ = try BenchError.check("epoll_ctl", bench_watch(poller, socket)) }
     }
 

@@ -34,9 +34,6 @@ int bench_own_namespace(void);
 /// Moves the calling thread: the sockets it makes from now on belong there.
 int bench_enter_namespace(int namespace);
 
-/// Lets the process have as many descriptors as it may.
-int bench_allow_descriptors(void);
-
 /// A socket bound where a packet goes: UDP, or TCP and listening. It need not be an address of this host.
 /// `transparent`: it may be given packets for any other address (TPROXY).
 int bench_receiver(const struct bench_packet *address, bool transparent);
