@@ -19,8 +19,22 @@ struct Rounds {
         }
     }
 
+    /// A figure for each case, by name; the ratios are to one of them.
+    func figures(
+        _ measure: String, _ names: [String], _ traffic: String, unit: String,
+        _ part: KeyPath<bench_burst, Double> = \.nanoseconds, to reference: String
+    ) -> [Figure] {
+        let all = slices.indices.map { samples($0, part) }
+        let compared = all[names.firstIndex(of: reference)!]
+        return zip(names, all).map { name, samples in
+            Figure(
+                paired: measure, name, traffic, unit: unit, samples,
+                to: name == reference ? nil : (reference, compared))
+        }
+    }
+
     /// What one datagram, connection or request of a case took.
-    func samples(_ index: Int, _ part: KeyPath<bench_burst, Double> = \.nanoseconds) -> Samples {
+    private func samples(_ index: Int, _ part: KeyPath<bench_burst, Double> = \.nanoseconds) -> Samples {
         Samples(slices[index].map { $0[keyPath: part] / Double($0.completed) })
     }
 }

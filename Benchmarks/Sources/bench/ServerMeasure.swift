@@ -46,13 +46,8 @@ struct ServerMeasure: Measure {
     ) throws -> [Figure] {
         var results = Rounds(2)
         try results.run(options.quick ? 1 : rounds, of: [0, 1], random: &random) { index, _ in try load(index == 1) }
-        let bound = results.samples(0)
-        return [
-            Figure(paired: Self.name, "\(server), bound", traffic, unit: "ns/request", bound, to: nil),
-            Figure(
-                paired: Self.name, "\(server), steered", traffic, unit: "ns/request", results.samples(1),
-                to: ("\(server), bound", bound)),
-        ]
+        let names = ["\(server), bound", "\(server), steered"]
+        return results.figures(Self.name, names, traffic, unit: "ns/request", to: names[0])
     }
 
     private static let notes = [

@@ -7,8 +7,11 @@ struct TCPMeasure: Measure {
 
     @OptionGroup var options: MeasureOptions
 
-    @Option(help: "How often a socket an address is set up, to be measured after a part of the others' rounds.")
-    var blocks = 20
+    @Option(help: "How often all is set up anew: where in memory things come to lie is worth one in a hundred.")
+    var setups = 5
+
+    @Option(help: "How often in each a socket an address is there, to be measured after a part of the others' rounds.")
+    var blocks = 4
 
     @Option(help: "How many slices each case has in a block.")
     var rounds = 20
@@ -22,21 +25,26 @@ struct TCPMeasure: Measure {
         var figures: [Figure] = []
         for traffic in Traffic.allCases where traffic.transport == .tcp {
             let addresses = traffic.addresses(&random)
-            let lanes = try Way.allCases.map { try Lane($0, traffic, addresses, objects: options.objects) }
-            let results = try measure(lanes, &random)
-            figures += report(lanes, traffic, \.nanoseconds, unit: "ns/connection", results)
-            figures += report(lanes, traffic, \.processor, unit: "CPU ns/connection", results)
+            var results = Rounds(Way.allCases.count)
+            for _ in 0..<(options.quick ? 1 : setups) {
+                let lanes = try Way.allCases.map { try Lane($0, traffic, addresses, objects: options.objects) }
+                try measure(lanes, &results, &random)
+            }
+            for (unit, part) in [("ns/connection", \bench_burst.nanoseconds), ("CPU ns/connection", \.processor)] {
+                figures += results.figures(
+                    Self.name, Way.allCases.map(\.rawValue), traffic.family.description, unit: unit, part,
+                    to: Way.wildcard.rawValue)
+            }
         }
         return (figures, Self.notes)
     }
 
-    private func measure(_ lanes: [Lane], _ random: inout SeededGenerator) throws -> Rounds {
+    private func measure(_ lanes: [Lane], _ results: inout Rounds, _ random: inout SeededGenerator) throws {
         // The kernel has one table of listeners for all namespaces: tens of thousands of one case make the
         // searches of all others longer, so they are there for their own rounds only.
         let apart = lanes.firstIndex { $0.way == .socketAnAddress }!
         let together = [0..<apart, apart + 1..<lanes.count]
         for lane in together.joined() { try open(lanes[lane], &random) }
-        var results = Rounds(lanes.count)
         for _ in 0..<(options.quick ? 2 : blocks) {
             let rounds = options.quick ? 2 : rounds
             try results.run(rounds, of: together.flatMap { $0 }, random: &random) { try visit(lanes[$0], &$1) }
@@ -44,7 +52,6 @@ struct TCPMeasure: Measure {
             try results.run(rounds, of: [apart], random: &random) { try visit(lanes[$0], &$1) }
             lanes[apart].close()
         }
-        return results
     }
 
     /// The first connections see whether they arrive where they were aimed at.
@@ -60,17 +67,6 @@ struct TCPMeasure: Measure {
             _ = try BenchError.check("\(lane.name): connecting", bench_visit(lane.service.poller, check, &burst))
         }
         return burst
-    }
-
-    private func report(
-        _ lanes: [Lane], _ traffic: Traffic, _ part: KeyPath<bench_burst, Double>, unit: String, _ results: Rounds
-    ) -> [Figure] {
-        let wildcard = results.samples(lanes.firstIndex { $0.way == .wildcard }!, part)
-        return lanes.enumerated().map { index, lane in
-            Figure(
-                paired: Self.name, lane.way.rawValue, traffic.family.description, unit: unit,
-                results.samples(index, part), to: lane.way == .wildcard ? nil : (Way.wildcard.rawValue, wildcard))
-        }
     }
 
     private static let notes = [

@@ -8,8 +8,14 @@ struct UDPMeasure: Measure {
 
     @OptionGroup var options: MeasureOptions
 
-    @Option(help: "How many slices of \(BENCH_BURST) datagrams each case has.")
-    var rounds = 400
+    @Option(help: "How often all is set up anew: where in memory things come to lie is worth one in a hundred.")
+    var setups = 5
+
+    @Option(help: "How many slices each case has after each.")
+    var rounds = 600
+
+    @Option(help: "Datagrams in a slice, at most \(BENCH_BURST).")
+    var datagrams = 256
 
     /// What becomes of the datagrams.
     enum Receiver: String, CaseIterable {
@@ -22,31 +28,40 @@ struct UDPMeasure: Measure {
         var figures: [Figure] = []
         for traffic in Traffic.allCases where traffic.transport == .udp {
             let addresses = traffic.addresses(&random)
-            let lanes = try Way.allCases.map { try UDPLane(Lane($0, traffic, addresses, objects: options.objects)) }
-            for state in Receiver.allCases {
-                for lane in lanes { try lane.prepare(state) }
-                var rounds = Rounds(lanes.count)
-                try rounds.run(options.quick ? 3 : self.rounds, of: 0..<lanes.count, random: &random) {
-                    try lanes[$0].slice(state, &$1)
+            var results = Receiver.allCases.map { _ in Rounds(Way.allCases.count) }
+            for _ in 0..<(options.quick ? 1 : setups) {
+                let lanes = try Way.allCases.map { way in
+                    try UDPLane(Lane(way, traffic, addresses, objects: options.objects))
                 }
-                for lane in lanes { try lane.check(state) }
-                let floor = rounds.samples(lanes.firstIndex { $0.way == .floor }!)
-                for (index, lane) in lanes.enumerated() {
-                    figures.append(
-                        Figure(
-                            paired: Self.name, lane.way.rawValue, "\(state.rawValue)/\(traffic.family)",
-                            unit: "ns/datagram", rounds.samples(index),
-                            to: lane.way == .floor ? nil : (Way.floor.rawValue, floor)))
+                for (index, state) in Receiver.allCases.enumerated() {
+                    try measure(lanes, state, &results[index], &random)
                 }
+            }
+            for (state, rounds) in zip(Receiver.allCases, results) {
+                figures += rounds.figures(
+                    Self.name, Way.allCases.map(\.rawValue), "\(state.rawValue)/\(traffic.family)",
+                    unit: "ns/datagram", to: Way.floor.rawValue)
             }
         }
         return (figures, Self.notes)
     }
 
+    private func measure(
+        _ lanes: [UDPLane], _ state: Receiver, _ results: inout Rounds, _ random: inout SeededGenerator
+    ) throws {
+        for lane in lanes { try lane.prepare(state) }
+        try results.run(options.quick ? 3 : rounds, of: lanes.indices, random: &random) {
+            // What the others have driven out of the caches comes back first.
+            _ = try lanes[$0].slice(datagrams / 4, state, &$1)
+            return try lanes[$0].slice(datagrams, state, &$1)
+        }
+        for lane in lanes { try lane.check(state) }
+    }
+
     private static let notes = [
         "Each case has two network namespaces of its own, joined by a veth pair; one thread sends (sendmmsg) and "
             + "the kernel delivers within the call.",
-        "full: the receive buffer is full, so a datagram costs sending, the lookup and the refusal. drained: the "
+        "full: no receive buffer has room, so a datagram costs sending, the lookup and the refusal. drained: the "
             + "same thread receives after each 64 (epoll_wait, recvmmsg), and that is counted too.",
         Figure.pairedNote,
     ]
@@ -59,8 +74,6 @@ private final class UDPLane {
     private var sent: Int64 = 0
     private var dropsBefore: Int64 = 0
 
-    var way: Way { lane.way }
-
     init(_ lane: Lane) throws {
         self.lane = lane
         sender = try lane.wire.asClient { try BenchError.check("socket", bench_sender(lane.targets[0].family)) }
@@ -69,6 +82,7 @@ private final class UDPLane {
 
     deinit { close(sender) }
 
+    /// Leaves the receivers full, or empty and with room.
     func prepare(_ state: UDPMeasure.Receiver) throws {
         let bytes: CInt = state == .full ? 0 : 1 << 20
         for socket in lane.service.sockets {
@@ -81,14 +95,14 @@ private final class UDPLane {
                 try lane.aim(lane.targets[start..<start + Int(BENCH_BURST)])
                 for _ in 0..<8 { _ = try BenchError.check("sendmmsg", bench_flood(sender, &burst)) }
             }
-            dropsBefore = try drops()
+            (sent, dropsBefore) = (0, try drops())
         case .drained:
             _ = try BenchError.check("recvmmsg", bench_drain(lane.service.poller))
         }
     }
 
-    func slice(_ state: UDPMeasure.Receiver, _ random: inout SeededGenerator) throws -> bench_burst {
-        try lane.aim(Int(BENCH_BURST), &random)
+    func slice(_ count: Int, _ state: UDPMeasure.Receiver, _ random: inout SeededGenerator) throws -> bench_burst {
+        try lane.aim(count, &random)
         var burst = bench_burst()
         switch state {
         case .full:
