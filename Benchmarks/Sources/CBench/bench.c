@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/capability.h>
+#include <malloc.h>
 #include <sched.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -80,6 +81,8 @@ int bench_newest_program(void) {
         return error;
     return count ? bpf_prog_get_fd_by_id(ids[count - 1]) : -ENOENT;
 }
+
+void bench_trim(void) { malloc_trim(0); }
 
 double bench_now(void) {
     struct timespec time;

@@ -47,7 +47,8 @@ final class Programs {
     func lpm(_ bindings: [Binding]) throws -> CInt {
         var numbers: [Label: Int] = [:]
         var keys: [lpm_key] = [], values: [lpm_binding] = []
-        for binding in bindings {
+        // Of bindings with one key the last stays.
+        for binding in bindings.sorted(by: { $0.precedence < $1.precedence }) {
             guard case .label(let label) = binding.outcome else { throw BenchError("\(binding) has no label") }
             let number = numbers[label] ?? numbers.count
             numbers[label] = number

@@ -9,8 +9,10 @@ struct RandomDestinations {
         let programs: [CInt]
         /// Which of the lists of packets.
         let list: Int
-        /// Of each round and load, a call.
-        var samples = Samples()
+        /// Of each round, a call, for each load.
+        var rounds: [Samples] = []
+
+        var best: Double { rounds.map(\.best).min() ?? .nan }
     }
 
     let packets: Int
@@ -74,27 +76,35 @@ struct RandomDestinations {
     mutating func measure(rounds: Int) throws {
         for _ in 0..<rounds {
             for index in cases.indices {
+                let list = lists[cases[index].list]
+                cases[index].rounds.append(Samples())
                 for program in cases[index].programs {
-                    let list = lists[cases[index].list]
                     var nanoseconds = 0.0
                     _ = try BenchError.check(
                         "BPF_PROG_TEST_RUN", bench_run_each(program, list, UInt32(list.count), &nanoseconds, nil))
-                    cases[index].samples.add(nanoseconds / Double(list.count))
+                    cases[index].rounds[cases[index].rounds.count - 1].add(nanoseconds / Double(list.count))
                 }
             }
         }
     }
 
+    /// The median is of each round's difference to the empty program: calls of the kernel, which cost more than what
+    /// they are made for, get faster and slower over time.
     var figures: [Figure] {
-        cases.filter { !$0.name.hasSuffix(ProgramMeasure.empty) }.map { measured in
-            func spread(_ name: String) -> Spread {
-                cases.first { $0.name == "\(Self.prefix): \(name)" && $0.traffic == measured.traffic }!.samples.spread
-            }
-            let empty = spread(ProgramMeasure.empty)
+        func spread(_ measured: Case) -> Spread {
+            let empty = first(ProgramMeasure.empty, measured.traffic)
+            let differences = zip(measured.rounds, empty.rounds).map { $0.median - $1.median }
+            return Spread(best: measured.best - empty.best, median: Samples(differences).median)
+        }
+        return cases.filter { !$0.name.hasSuffix(ProgramMeasure.empty) }.map { measured in
+            let floor = first(ProgramMeasure.floor, measured.traffic)
             return Figure(
                 ProgramMeasure.name, measured.name, measured.traffic.description, unit: ProgramMeasure.unit,
-                measured.samples.spread - empty,
-                to: ("\(Self.prefix): \(ProgramMeasure.floor)", spread(ProgramMeasure.floor) - empty))
+                spread(measured), to: (floor.name, spread(floor)))
         }
+    }
+
+    private func first(_ name: String, _ traffic: Traffic) -> Case {
+        cases.first { $0.name == "\(Self.prefix): \(name)" && $0.traffic == traffic }!
     }
 }

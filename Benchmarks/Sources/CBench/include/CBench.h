@@ -27,6 +27,9 @@ int bench_trust(bool trusted);
 /// Raises the limit of open descriptors to this, or as far as it goes. Returns the limit.
 int bench_allow_descriptors(uint32_t count);
 
+/// Gives back what the allocator keeps.
+void bench_trim(void);
+
 /// By the clock that never jumps.
 double bench_now(void);
 
