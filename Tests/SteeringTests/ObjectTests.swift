@@ -1,4 +1,3 @@
-import Foundation
 import KernelTestSupport
 import Steering
 import Testing
@@ -6,26 +5,14 @@ import Testing
 /// The BPF program built by other compilers than the one whose object is shipped.
 @Suite(.kernel)
 struct ObjectTests {
-    /// The toolchain's own clang lies beside swift; a contributor's comes from the distribution.
-    static let compilers = [
-        "$(dirname \"$(readlink -f \"$(command -v swift)\")\")/clang", "/usr/bin/clang",
-    ]
+    /// A contributor's comes from the distribution.
+    static let compilers = [BPFObject.toolchainCompiler, "/usr/bin/clang"]
 
     @Test(
         "The program compiles, loads and steers with the toolchain's and the distribution's clang", arguments: compilers
     )
     func otherCompilers(clang: String) async throws {
-        let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent().path
-        let object = FileManager.default.temporaryDirectory.appending(path: "steering-\(UUID()).bpf.o")
-        defer { try? FileManager.default.removeItem(at: object) }
-        try shell(
-            """
-            \(clang) -target bpfel -O2 -g -mcpu=v3 -Wall -Wextra -Werror -I \(root)/CBPF/CSteering/include \
-            -idirafter /usr/include/x86_64-linux-gnu -idirafter /usr/include/aarch64-linux-gnu \
-            -c \(root)/bpf-programs/steering.bpf.c -o \(object.path)
-            """)
-        let bytes = Array(try Data(contentsOf: object))
+        let bytes = try BPFObject.compiled(by: clang)
         let replies = try await withNetworkNamespace(routing: ["192.0.2.0/24", "2001:db8:7::/48"]) {
             let steering = try SocketSteering(try .current(), object: bytes)
             var replies: [Reply] = []
