@@ -84,12 +84,12 @@ int bench_watch(int poller, int socket) {
     return epoll_ctl(poller, EPOLL_CTL_ADD, socket, &event) ? -errno : 0;
 }
 
-/// A child that ends no later than the calling thread. Returns as fork does, or a negative errno.
+/// A child that is asked to end when the calling thread does. Returns as fork does, or a negative errno.
 static pid_t fork_child(void) {
     pid_t parent = getpid(), child = fork();
     if (child)
         return child < 0 ? -errno : child;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent)
         _exit(1);
     return 0;

@@ -1,7 +1,7 @@
 import CBench
 import Glibc
 
-/// Starts a program in the calling thread's namespace. It ends no later than this process.
+/// Starts a program in the calling thread's namespace. It is asked to end with this process.
 func start(_ command: String) throws -> CInt { try BenchError.check(command, bench_start("exec " + command)) }
 
 /// What a shell command prints, run in the calling thread's namespace.

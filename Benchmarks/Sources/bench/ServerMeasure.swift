@@ -11,7 +11,7 @@ struct ServerMeasure: Measure {
     @OptionGroup var options: MeasureOptions
 
     @Option(help: "How many slices each case has.")
-    var rounds = 15
+    var rounds = 20
 
     @Option(help: "Seconds in a slice.")
     var seconds = 2

@@ -81,7 +81,7 @@ int bench_visit(int poller, bool check, struct bench_burst *burst);
 int bench_echo(const struct bench_packet *target, uint32_t connections, double seconds, bool reconnect,
                struct bench_burst *burst);
 
-/// Runs a shell command that ends no later than the calling thread. Returns its process number.
+/// Runs a shell command, which is asked to end (SIGTERM) when the calling thread does. Returns its process number.
 int bench_start(const char *command);
 
 /// Ends it, and waits until it has ended.
