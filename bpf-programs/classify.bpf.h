@@ -34,6 +34,15 @@ static __always_inline __u32 load32(const char *tables, __u32 at, const __u32 by
 	return *(const __u32 *)(tables + (at & (bytes - 4)));
 }
 
+/* The leaf for keys that an entry does not fit. The barrier keeps the compiler from making one access of several:
+ * where speculation is followed (no CAP_PERFMON) the verifier refuses arithmetic that paths share. */
+static __always_inline __u32 otherwise(const char *tables, __u32 at, const __u32 bytes)
+{
+	__u32 leaf = load32(tables, at, bytes);
+	barrier();
+	return leaf;
+}
+
 /* The tables in force. Read once: one policy for one packet. The header's generation is in the first half. */
 static __always_inline const char *tables_in_force(const char *halves, const __u32 bytes)
 {
@@ -79,7 +88,7 @@ static __always_inline int is_node(__u64 entry)
 		entry = load64(tables, node + 8 + (__u32)(key >> shift) * 8, bytes);                                  \
 		key <<= 64 - shift;                                                                                   \
 		if (unlikely(differs(entry, key)))                                                                    \
-			return load32(tables, node, bytes);                                                           \
+			return otherwise(tables, node, bytes);                                                        \
 		if (likely(!is_node(entry)))                                                                          \
 			return entry;                                                                                 \
 	} while (0)
@@ -101,15 +110,21 @@ static __always_inline __u32 descend(const char *tables, __u64 entry, __u64 key,
 	return 0; /* no path is longer */
 }
 
+/* The leaf that an entry stands for: its own, one below it, or for keys that it does not fit the word at `place`. */
+static __always_inline __u32 leaf_of(const char *tables, __u64 entry, __u64 key, __u32 place, const int depth,
+				     const __u32 bytes)
+{
+	if (unlikely(differs(entry, key)))
+		return otherwise(tables, place, bytes);
+	return is_node(entry) ? descend(tables, entry, key, depth, bytes) : entry;
+}
+
 /* The leaf of the trie that a cell names. */
 static __always_inline __u32 walk(const char *tables, __u32 cell, __u64 key, const __u32 bytes)
 {
 	__u32 trie = (cell & STEERING_CELL_MASK) * 8;
-	__u64 entry = load64(tables, trie + 8, bytes);
 
-	if (unlikely(differs(entry, key)))
-		return load32(tables, trie, bytes);
-	return is_node(entry) ? descend(tables, entry, key, STEERING_DEPTH, bytes) : entry;
+	return leaf_of(tables, load64(tables, trie + 8, bytes), key, trie, STEERING_DEPTH, bytes);
 }
 
 /* The same as a function: for what is rare, eight steps are written once. */
@@ -123,37 +138,35 @@ static __always_inline __u64 upper(__u32 first, __u32 second)
 	return bpf_be64_to_cpu((__u64)second << 32 | first);
 }
 
-/* The leaf for an address. Each family reads its own context fields: the verifier refuses accesses that the
- * compiler merged, hence the barriers. The kernel makes four instructions of each word of an IPv6 address, so
- * the lower half is read where a prefix reaches into it. */
-static __always_inline __u32 address_leaf(struct bpf_sk_lookup *ctx, const char *tables, const __u32 bytes)
+/* Each family reads its own context fields: the verifier refuses accesses that the compiler merged, hence the
+ * barriers. Where the word of a root's entry is 0, nothing is bound. */
+static __always_inline __u64 ipv4_entry(struct bpf_sk_lookup *ctx, const char *tables, __u64 *key)
 {
-	__u32 leaf;
-	if (likely(ctx->family == 2)) {
-		__u64 key = ctx->local_ip4;
-		barrier();
-		__u64 entry = *(const __u64 *)(tables + (key & 0xffff) * 8 + STEERING_ROOT_IPV4_AT);
-		key = upper(key, 0) << 16;
-		leaf = entry;
-		if (unlikely(differs(entry, key)))
-			leaf = *(const __u32 *)(tables + STEERING_OTHERWISE_IPV4_AT);
-		else if (unlikely(is_node(entry)))
-			leaf = descend(tables, entry, key, STEERING_IPV4_DEPTH, bytes);
-		return leaf;
-	}
-	__u64 key = ctx->local_ip6[0];
-	__u64 further = upper(key, ctx->local_ip6[1]) << 16;
+	__u64 address = ctx->local_ip4;
 	barrier();
-	__u64 entry = *(const __u64 *)(tables + (key & 0xffff) * 8 + STEERING_ROOT_IPV6_AT);
-	leaf = entry;
-	if (unlikely(differs(entry, further)))
-		leaf = *(const __u32 *)(tables + STEERING_OTHERWISE_IPV6_AT);
-	else if (is_node(entry))
-		leaf = descend(tables, entry, further, STEERING_DEPTH, bytes);
+	*key = upper(address, 0) << 16;
+	return *(const __u64 *)(tables + (address & 0xffff) * 8 + STEERING_ROOT_IPV4_AT);
+}
+
+static __always_inline __u32 ipv4_leaf(const char *tables, __u64 entry, __u64 key, const __u32 bytes)
+{
+	return leaf_of(tables, entry, key, STEERING_OTHERWISE_IPV4_AT, STEERING_IPV4_DEPTH, bytes);
+}
+
+/* The kernel makes four instructions of each word of an address, so words are read where they are needed. */
+static __always_inline __u32 ipv6_leaf(struct bpf_sk_lookup *ctx, const char *tables, const __u32 bytes)
+{
+	__u64 address = ctx->local_ip6[0];
+	__u64 entry = *(const __u64 *)(tables + (address & 0xffff) * 8 + STEERING_ROOT_IPV6_AT);
+	if (!(__u32)entry)
+		return 0;
+	__u64 key = upper(address, ctx->local_ip6[1]) << 16;
+	barrier();
+	__u32 leaf = leaf_of(tables, entry, key, STEERING_OTHERWISE_IPV6_AT, STEERING_DEPTH, bytes);
 	if (unlikely(kind_of(leaf) == STEERING_LOWER)) {
-		further = upper(ctx->local_ip6[2], ctx->local_ip6[3]);
+		key = upper(ctx->local_ip6[2], ctx->local_ip6[3]);
 		barrier();
-		leaf = walk(tables, leaf, further, bytes);
+		leaf = walk(tables, leaf, key, bytes);
 	}
 	return leaf;
 }
@@ -188,13 +201,11 @@ static __noinline __u32 second_stage(struct bpf_sk_lookup *ctx, const char *tabl
 	return cell;
 }
 
-/* What happens to a packet: 0 when it is not ours. */
-static __always_inline __u32 classify(struct bpf_sk_lookup *ctx, const char *tables, const __u32 bytes)
+/* What a leaf of the trie over the destination says of a packet: 0 when it is not ours. */
+static __always_inline __u32 cell_of(struct bpf_sk_lookup *ctx, const char *tables, __u32 leaf, const __u32 bytes)
 {
-	__u32 class = port_class(ctx, tables);
-	if (!class)
-		return 0;
-	__u32 cell = address_leaf(ctx, tables, bytes);
+	__u32 cell = leaf;
+
 	if (likely(is_label(cell)) || !cell)
 		return cell; /* the same for every port that is bound anywhere */
 	if (kind_of(cell) == STEERING_ROW) {

@@ -104,32 +104,58 @@ __noinline int without_first(struct bpf_sk_lookup *ctx, __u32 destination, __u32
 	return kind_of(cell) == STEERING_LABEL_OR_PASS ? SK_PASS : SK_DROP;
 }
 
+/* A verdict that is made where it is returned. Left alone the compiler makes it once, at the beginning, in a register
+ * that every packet has to save. */
+static __always_inline int verdict(const int value)
+{
+	int made;
+	asm volatile("%0 = %1" : "=r"(made) : "i"(value));
+	return made;
+}
+
+/* To the socket of a label. */
+static __always_inline int deliver(struct bpf_sk_lookup *ctx, __u32 cell)
+{
+	volatile __u32 kept = cell; /* on the stack, not in such a register */
+	__u32 destination = (cell & STEERING_CELL_MASK) + (ctx->protocol & STEERING_UDP);
+
+	struct steering_metrics *counters = bpf_map_lookup_elem(&metrics, &destination);
+	if (likely(counters))
+		counters->lookups++;
+	struct bpf_sock *socket = bpf_map_lookup_elem(&sockets, &destination); /* its number is its first slot's */
+	if (likely(socket)) {
+		if (likely(!select(ctx, socket))) {
+			bpf_sk_release(socket);
+			return verdict(SK_PASS);
+		}
+		barrier(); /* one release for both would have to remember which */
+		bpf_sk_release(socket);
+	}
+	return without_first(ctx, destination, kept) ? verdict(SK_PASS) : verdict(SK_DROP);
+}
+
 static __always_inline int steer(struct bpf_sk_lookup *ctx, const char *halves, const __u32 bytes)
 {
-	__u32 cell = classify(ctx, tables_in_force(halves, bytes), bytes);
-	if (likely(is_label(cell))) {
-		/* On the stack: a register that outlives a call is one that every packet has to save. */
-		volatile __u32 kept = cell;
-		__u32 destination = (cell & STEERING_CELL_MASK) + (ctx->protocol & STEERING_UDP);
+	const char *tables = tables_in_force(halves, bytes);
+	if (!port_class(ctx, tables))
+		return verdict(SK_PASS);
 
-		struct steering_metrics *counters = bpf_map_lookup_elem(&metrics, &destination);
-		if (likely(counters))
-			counters->lookups++;
-		struct bpf_sock *socket = bpf_map_lookup_elem(&sockets, &destination); /* its number is its first slot's */
-		if (likely(socket)) {
-			if (likely(!select(ctx, socket))) {
-				bpf_sk_release(socket);
-				return SK_PASS;
-			}
-			barrier(); /* one release for both would have to remember which */
-			bpf_sk_release(socket);
-		}
-		int verdict = without_first(ctx, destination, kept);
-		barrier_var(verdict); /* the verifier does not know it to be 0 or 1 */
-		return verdict ? SK_PASS : SK_DROP;
+	__u32 leaf;
+	if (likely(ctx->family == 2)) {
+		__u64 key, entry = ipv4_entry(ctx, tables, &key);
+		if (likely(is_label(entry)) && likely(!differs(entry, key)))
+			return deliver(ctx, entry); /* most often, and straight on */
+		if (!(__u32)entry)
+			return verdict(SK_PASS);
+		leaf = ipv4_leaf(tables, entry, key, bytes);
+	} else {
+		leaf = ipv6_leaf(ctx, tables, bytes);
 	}
+	__u32 cell = cell_of(ctx, tables, leaf, bytes);
+	if (likely(is_label(cell)))
+		return deliver(ctx, cell);
 	if (!cell)
-		return SK_PASS; /* not ours */
+		return verdict(SK_PASS); /* not ours */
 
 	const __u32 zero = 0;
 	struct steering_verdicts *counts;
@@ -137,14 +163,12 @@ static __always_inline int steer(struct bpf_sk_lookup *ctx, const char *halves, 
 		counts = bpf_map_lookup_elem(&verdicts, &zero);
 		if (counts)
 			counts->passed++;
-		barrier();
-		return SK_PASS; /* an exception inside a wider binding */
+		return verdict(SK_PASS); /* an exception inside a wider binding */
 	}
 	counts = bpf_map_lookup_elem(&verdicts, &zero);
 	if (counts)
 		counts->refused++;
-	barrier();
-	return SK_DROP;
+	return verdict(SK_DROP);
 }
 
 /* One program for each size of tables, with its own: zero-filled, so that a fresh one steers nothing. User space

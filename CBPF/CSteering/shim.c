@@ -7,14 +7,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
-#include <net/if.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -124,12 +122,6 @@ int csteering_new_netns(void) { return unshare(CLONE_NEWNET) ? -errno : 0; }
 int csteering_netns_cookie(int socket, uint64_t *cookie) {
     socklen_t size = sizeof *cookie;
     return getsockopt(socket, SOL_SOCKET, SO_NETNS_COOKIE, cookie, &size) ? -errno : 0;
-}
-
-int csteering_interface_index(int socket, const char *name) {
-    struct ifreq request = {0};
-    snprintf(request.ifr_name, sizeof request.ifr_name, "%s", name);
-    return ioctl(socket, SIOCGIFINDEX, &request) ? -errno : request.ifr_ifindex;
 }
 
 int csteering_pidfd_open(pid_t pid) {

@@ -87,7 +87,7 @@ extension SocketSteering {
         let pins = Pins(bpffs: bpffs, inode: namespace.inode)
         try pins.checkFileSystem()
         let state = try State.opened(pins, toWrite: access == .changing)
-        return SocketSteering(opening: pins, try? InterfaceIndices(namespace), state)
+        return SocketSteering(opening: pins, InterfaceIndices(of: namespace), state)
     }
 
     /// Detaches the program and removes everything that is pinned for a network namespace. Established
@@ -136,7 +136,7 @@ extension SocketSteering {
 
         let former = try FormerState(pins.directory)
         let numbers = former.stored.numbers
-        let indices = try indices(of: former.stored.policy.interfaces, try? InterfaceIndices(namespace))
+        let indices = try InterfaceIndices(of: namespace)(of: former.stored.policy.interfaces)
         let tables = try Tables(former.stored.policy, interfaceIndices: indices) { numbers[$0]! }
         try replaceProgram(of: pins, former.link, reusing: former.maps, former.stored, tables)
         // From here on the draft is what counts, also for whoever comes after a kill.

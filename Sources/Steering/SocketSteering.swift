@@ -40,8 +40,7 @@ public final class SocketSteering: Sendable {
     /// Where a loaded steering is pinned; nil for one that is attached to this process.
     let pins: Pins?
     let state: Mutex<State>
-    /// Nil when the namespace is another one and may not be entered; then interfaces cannot be bound on.
-    let interfaces: InterfaceIndices?
+    let interfaces: InterfaceIndices
 
     /// Loads the program and attaches it to the calling thread's network namespace.
     ///
@@ -69,13 +68,13 @@ public final class SocketSteering: Sendable {
         let plane = try DataPlane(object: object)
         let memory = try PolicyMemory(plane)
         pins = nil
-        interfaces = try? InterfaceIndices(namespace)
+        interfaces = InterfaceIndices(of: namespace)
         state = Mutex(
             State(plane: plane, link: try plane.attach(to: namespace), memory: memory, namespace: identity))
     }
 
     /// What is pinned for a namespace.
-    init(opening pins: Pins, _ interfaces: InterfaceIndices?, _ state: consuming sending State) {
+    init(opening pins: Pins, _ interfaces: InterfaceIndices, _ state: consuming sending State) {
         self.pins = pins
         self.interfaces = interfaces
         self.state = Mutex(state)
@@ -272,18 +271,7 @@ public final class SocketSteering: Sendable {
     ) throws(SteeringError) -> [InterfaceName: UInt32] {
         let names = policy.interfaces
         if let first = names.first, memory.ignoresInterfaces { throw .interfacesUnsupported(first) }
-        return try Self.indices(of: names, interfaces)
-    }
-
-    static func indices(
-        of names: [InterfaceName], _ interfaces: InterfaceIndices?
-    ) throws(SteeringError) -> [InterfaceName: UInt32] {
-        var indices: [InterfaceName: UInt32] = [:]
-        for name in names {
-            guard let interfaces else { throw .cannotEnterNamespace }
-            indices[name] = try interfaces.index(name)
-        }
-        return indices
+        return try interfaces(of: names)
     }
 
     private func publish(

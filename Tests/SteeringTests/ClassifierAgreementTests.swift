@@ -25,7 +25,7 @@ struct ClassifierAgreementTests {
         // A test run has no ingress interface: this build takes the source port for its index.
         let object = try BPFObject.compiled("-D'INGRESS_INTERFACE(ctx)=bpf_ntohs((ctx)->remote_port)'")
         let checked = try await withNetworkNamespace {
-            try shell("ip link add eth0 type dummy && ip link add eth1 type dummy")
+            try shell("ip link add eth0 type veth peer name eth1")
             return try compare(pairs: Self.pairs, seed: form == .dense ? 3 : 4, form, withConditions: object)
         }
         #expect(checked.pairs >= Self.pairs)

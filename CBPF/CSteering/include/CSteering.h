@@ -76,9 +76,6 @@ int csteering_enter_netns(int descriptor);
 /// Gives the calling thread a new network namespace (unshare). Returns 0, or a negative errno.
 int csteering_new_netns(void);
 
-/// The index of an interface in the namespace of a socket; a negative errno, ENODEV when there is none.
-int csteering_interface_index(int socket, const char *name);
-
 /// SO_NETNS_COOKIE, which older C libraries do not name. Returns 0, or a negative errno.
 int csteering_netns_cookie(int socket, uint64_t *cookie);
 

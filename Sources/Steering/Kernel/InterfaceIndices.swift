@@ -1,25 +1,35 @@
-import CSteering
 import Glibc
 
-/// The interfaces of one network namespace, by name, whichever namespace the caller is in.
+/// The interfaces of a steering's network namespace, by name. It remembers where the namespace is found, and
+/// does not hold it.
 struct InterfaceIndices: Sendable {
-    /// Of the namespace: sockets stay in the one that they were made in.
-    private let socket: SharedDescriptor
+    private let path: String
+    private let inode: UInt64
 
-    /// - Throws: As ``NetworkNamespace/run(_:)``.
-    init(_ namespace: borrowing NetworkNamespace) throws(SteeringError) {
-        socket = try namespace.run { () throws(SteeringError) in
-            let made = Glibc.socket(AF_INET, CInt(SOCK_DGRAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
-            return SharedDescriptor(OwnedDescriptor(owning: try call("socket", made)))
-        }
+    init(of namespace: borrowing NetworkNamespace) {
+        path = namespace.path
+        inode = namespace.inode
     }
 
-    /// The number of an interface.
+    /// The numbers of interfaces.
     ///
-    /// - Throws: `unknownInterface`.
-    func index(_ name: InterfaceName) throws(SteeringError) -> UInt32 {
-        let index = csteering_interface_index(socket.rawValue, name.name)
-        if index == -ENODEV { throw .unknownInterface(name) }
-        return UInt32(try call("SIOCGIFINDEX", index))
+    /// - Throws: `unknownInterface`; `networkNamespaceGone`, `networkNamespaceUnavailable`, and
+    ///   `missingCapability` (CAP_SYS_ADMIN) when the namespace is not the calling thread's.
+    func callAsFunction(of names: [InterfaceName]) throws(SteeringError) -> [InterfaceName: UInt32] {
+        if names.isEmpty { return [:] }
+        if try NetworkNamespace.current().inode == inode { return try Self.indices(of: names) }
+        let namespace = try NetworkNamespace(path: path)
+        guard namespace.inode == inode else { throw .namespaceGone }
+        return try namespace.run { () throws(SteeringError) in try Self.indices(of: names) }
+    }
+
+    private static func indices(of names: [InterfaceName]) throws(SteeringError) -> [InterfaceName: UInt32] {
+        var indices: [InterfaceName: UInt32] = [:]
+        for name in names {
+            let index = if_nametoindex(name.name)
+            guard index != 0 else { throw .unknownInterface(name) }
+            indices[name] = index
+        }
+        return indices
     }
 }

@@ -4,6 +4,8 @@ import Glibc
 /// A network namespace, held open: the scope of one steering.
 public struct NetworkNamespace: ~Copyable, Sendable {
     let descriptor: OwnedDescriptor
+    /// Where it was found.
+    let path: String
 
     /// The namespace's inode number, as `ip netns` and `/proc/PID/ns/net` show it.
     ///
@@ -34,6 +36,7 @@ public struct NetworkNamespace: ~Copyable, Sendable {
         var status = stat()
         try systemCall("fstat") { fstat(opened, &status) }
         descriptor = owned
+        self.path = path
         inode = UInt64(status.st_ino)
     }
 
