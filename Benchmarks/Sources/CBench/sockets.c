@@ -123,6 +123,21 @@ int bench_hold(const struct bench_packet *addresses, uint32_t count) {
     return child;
 }
 
+int bench_connects(const struct bench_packet *destination) {
+    struct sockaddr_storage address;
+    socklen_t size = socket_address(destination, &address);
+    struct linger reset = {.l_onoff = 1};
+    int client = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (client < 0)
+        return -errno;
+    int result = setsockopt(client, SOL_SOCKET, SO_LINGER, &reset, sizeof reset) ||
+                         connect(client, (const struct sockaddr *)&address, size)
+                     ? -errno
+                     : 0;
+    close(client);
+    return result;
+}
+
 int bench_start(const char *command) {
     pid_t child = fork_child();
     if (child == 0) {

@@ -10,7 +10,8 @@ struct Bench: ParsableCommand {
 
     /// In the order in which `scripts/bench all` runs them.
     static let measures: [any Measure.Type] = [
-        ProgramMeasure.self, ControlMeasure.self, UDPMeasure.self, TCPMeasure.self, ServerMeasure.self,
+        ProgramMeasure.self, ControlMeasure.self, SetupMeasure.self, UDPMeasure.self, TCPMeasure.self,
+        ServerMeasure.self,
     ]
 }
 

@@ -11,19 +11,19 @@ enum ControlCommand {
         var nothing = Samples()
         for size in sizes {
             // Loaded by the library, read and changed by the command.
-            try run("\(steer) load")
+            try shell("\(steer) load")
             let labels = max(2, min(size, 300))
             let bindings = RuleSets.scattered.bindings(size + 1, labels: labels)
             try SocketSteering.open(try .current()).apply(Policy(bindings.dropLast()))
-            try run("\(steer) bindings --file json >\(folder)/policy.json")
+            try shell("\(steer) bindings --file json >\(folder)/policy.json")
             try SocketSteering.open(try .current()).unbindAll()
             let more = bindings.last!
             guard case .label(let label) = more.outcome else { throw BenchError("\(more) has no label") }
             for _ in 0..<rounds {
                 func time(_ name: String, _ line: String) throws {
-                    samples[name, default: [:]][size, default: Samples()].add(try milliseconds { try run(line) })
+                    samples[name, default: [:]][size, default: Samples()].add(try milliseconds { try shell(line) })
                 }
-                nothing.add(try milliseconds { try run("/bin/true") })
+                nothing.add(try milliseconds { try shell("/bin/true") })
                 try SocketSteering.open(try .current()).unbindAll()
                 try time("steer apply, JSON", "\(steer) apply \(folder)/policy.json >/dev/null")
                 try time("steer apply, nothing changes", "\(steer) apply \(folder)/policy.json >/dev/null")
@@ -32,7 +32,7 @@ enum ControlCommand {
                 try time("steer unbind", "\(steer) unbind \(label) \(more.protocols) \(more.prefix) \(more.ports)")
                 try time("steer bindings", "\(steer) bindings >/dev/null")
             }
-            try run("\(steer) unload")
+            try shell("\(steer) unload")
         }
         unlink("\(folder)/policy.json")
         return [Figure(ControlMeasure.name, "/bin/true", unit: ControlMeasure.unit, nothing)]
@@ -43,10 +43,5 @@ enum ControlCommand {
                         samples[name]![size]!, to: ("/bin/true", nothing))
                 }
             }
-    }
-
-    private static func run(_ line: String) throws {
-        let status = system("exec \(line)")
-        guard status == 0 else { throw BenchError("'\(line)' ended with \(status >> 8)") }
     }
 }

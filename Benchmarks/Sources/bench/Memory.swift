@@ -25,6 +25,23 @@ enum Memory {
         }
     }
 
+    /// The same once memory has been given back that was only waiting for its last reader.
+    static var settledKernel: Double {
+        var last = kernel, still = 0
+        for _ in 0..<100 where still < 5 {
+            usleep(50_000)
+            let now = kernel
+            still = abs(now - last) < 0.05 ? still + 1 : 0
+            last = now
+        }
+        return last
+    }
+
+    /// Of a process, its own part of what it shares.
+    static func own(of process: String = "self") -> Double {
+        lines(of: "/proc/\(process)/smaps_rollup").first { $0.hasPrefix("Pss:") }.map { number(in: $0) / 1024 } ?? .nan
+    }
+
     /// Of the BPF maps and programs that this process has open, as the kernel accounts for it; with the maps that
     /// are only in maps.
     static func ofBPF() throws -> Double {

@@ -42,6 +42,9 @@ int bench_receiver(const struct bench_packet *address, bool transparent);
 /// descriptors as a case may need sockets. Returns its process number, when they are there.
 int bench_hold(const struct bench_packet *addresses, uint32_t count);
 
+/// Whether a TCP connection to an address comes about; it is reset at once.
+int bench_connects(const struct bench_packet *destination);
+
 /// A UDP socket that sends from an address and port of the kernel's choice.
 int bench_sender(uint32_t family);
 
