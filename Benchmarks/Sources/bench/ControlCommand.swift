@@ -1,14 +1,13 @@
-import CBench
-import Glibc
 import Steering
 
 /// The same by the command: whole processes, against one that does nothing.
 enum ControlCommand {
     static func figures(_ steer: String, sizes: [Int], rounds: Int) throws -> [Figure] {
-        let folder = "/run/steering-bench"
-        mkdir(folder, 0o700)
+        let directory = try WorkDirectory()
+        let folder = directory.path
         var samples: [String: [Int: Samples]] = [:]
         var nothing = Samples()
+        defer { withExtendedLifetime(directory) {} }
         for size in sizes {
             // Loaded by the library, read and changed by the command.
             try shell("\(steer) load")
@@ -34,7 +33,6 @@ enum ControlCommand {
             }
             try shell("\(steer) unload")
         }
-        unlink("\(folder)/policy.json")
         return [Figure(ControlMeasure.name, "/bin/true", unit: ControlMeasure.unit, nothing)]
             + samples.keys.sorted().flatMap { name in
                 sizes.map { size in

@@ -73,23 +73,33 @@ struct RandomDestinations {
         }
     }
 
+    /// So many packets for one program, then for the next: what a call of the kernel costs changes within a second, by
+    /// more than what is looked for.
+    private static let slice = 500
+
     mutating func measure(rounds: Int) throws {
+        let slices = lists.map { list in
+            stride(from: 0, to: list.count, by: Self.slice).map { Array(list[$0..<min($0 + Self.slice, list.count)]) }
+        }
         for _ in 0..<rounds {
-            for index in cases.indices {
-                let list = lists[cases[index].list]
-                cases[index].rounds.append(Samples())
-                for program in cases[index].programs {
-                    var nanoseconds = 0.0
-                    _ = try BenchError.check(
-                        "BPF_PROG_TEST_RUN", bench_run_each(program, list, UInt32(list.count), &nanoseconds, nil))
-                    cases[index].rounds[cases[index].rounds.count - 1].add(nanoseconds / Double(list.count))
+            var sums = cases.map { Array(repeating: 0.0, count: $0.programs.count) }
+            for slice in slices[0].indices {
+                for (index, each) in cases.enumerated() {
+                    let packets = slices[each.list][slice]
+                    for (load, program) in each.programs.enumerated() {
+                        var nanoseconds = 0.0
+                        _ = try BenchError.check(
+                            "BPF_PROG_TEST_RUN",
+                            bench_run_each(program, packets, UInt32(packets.count), &nanoseconds, nil))
+                        sums[index][load] += nanoseconds
+                    }
                 }
             }
+            for index in cases.indices { cases[index].rounds.append(Samples(sums[index].map { $0 / Double(packets) })) }
         }
     }
 
-    /// The median is of each round's difference to the empty program: calls of the kernel, which cost more than what
-    /// they are made for, get faster and slower over time.
+    /// The median is of each round's difference to the empty program.
     var figures: [Figure] {
         func spread(_ measured: Case) -> Spread {
             let empty = first(ProgramMeasure.empty, measured.traffic)
