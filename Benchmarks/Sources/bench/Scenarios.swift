@@ -45,11 +45,11 @@ struct Scenario {
             let candidates = bindings.filter { $0.prefix.family == family && $0.ports != .all }
             for binding in candidates[(candidates.count / 2)...] {
                 let address = IPAddress(inside: binding.prefix)
-                let packet = SocketAddress(address, port: port ?? binding.ports.ranges[0].lower)
-                let closed = SocketAddress(address, port: Self.closedPort)
-                guard binding.matches(.tcp, to: packet), !bindings.contains(where: { $0.matches(.tcp, to: closed) })
+                let open = SocketAddress(address, port: port ?? binding.ports.ranges[0].lower)
+                let closed = Packet(.tcp, to: SocketAddress(address, port: Self.closedPort))
+                guard binding.matches(Packet(.tcp, to: open)), !bindings.contains(where: { $0.matches(closed) })
                 else { continue }
-                steered[family] = packet
+                steered[family] = open
                 break
             }
         }
