@@ -72,8 +72,19 @@ public struct Binding: Sendable, Hashable, Comparable, CustomStringConvertible {
     public let ports: PortSet
     /// What happens to matching packets.
     public let outcome: Outcome
-    /// Source and interface.
-    let condition: Condition
+    /// Source and interface; kept apart, because most of a hundred thousand bindings have none.
+    private let stored: StoredCondition?
+
+    private indirect enum StoredCondition: Sendable, Hashable {
+        case value(Condition)
+    }
+
+    var condition: Condition {
+        if case .value(let condition) = stored { condition } else { .none }
+    }
+
+    /// Whether it has a source or an interface.
+    var isConditional: Bool { stored != nil }
 
     /// The source addresses that match, of the destination's family; nil for any.
     public var source: IPPrefix? { condition.source }
@@ -97,27 +108,27 @@ public struct Binding: Sendable, Hashable, Comparable, CustomStringConvertible {
     ) throws(SteeringError) {
         guard !ports.isEmpty else { throw .bindingWithoutPorts(prefix) }
         if let source, source.family != prefix.family { throw .bindingOfTwoFamilies(prefix, source) }
-        self.init(
-            checked: protocols, to: prefix, ports: ports, Condition(source: source, interface: interface), outcome)
+        let condition = source == nil && interface == nil ? nil : Condition(source: source, interface: interface)
+        self.init(checked: protocols, to: prefix, ports: ports, condition, outcome)
     }
 
     /// Callers guarantee that there are ports, and one family.
     init(
-        checked protocols: ProtocolMatch, to prefix: IPPrefix, ports: PortSet, _ condition: Condition,
+        checked protocols: ProtocolMatch, to prefix: IPPrefix, ports: PortSet, _ condition: Condition?,
         _ outcome: Outcome
     ) {
         self.protocols = protocols
         self.prefix = prefix
         self.ports = ports
         self.outcome = outcome
-        self.condition = condition
+        stored = condition.flatMap { $0.isNone ? nil : .value($0) }
     }
 
     /// Whether a packet matches. One whose source or interface is not known does not match a binding that asks
     /// for it.
     public func matches(_ packet: Packet) -> Bool {
         protocols.contains(packet.transport) && prefix.contains(packet.destination.address)
-            && ports.contains(packet.destination.port) && condition.matches(packet)
+            && ports.contains(packet.destination.port) && (!isConditional || condition.matches(packet))
     }
 
     /// Whether a packet matches, if what is not known of it is as the binding wants it.
@@ -134,7 +145,7 @@ public struct Binding: Sendable, Hashable, Comparable, CustomStringConvertible {
         if left.precedence != right.precedence { return left.precedence > right.precedence }
         if left.protocols != right.protocols { return left.protocols < right.protocols }
         if left.ports != right.ports { return left.ports.ranges.lexicographicallyPrecedes(right.ports.ranges) }
-        if left.condition != right.condition { return left.condition < right.condition }
+        if left.stored != right.stored { return left.condition < right.condition }
         return left.outcome < right.outcome
     }
 

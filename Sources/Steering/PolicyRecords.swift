@@ -24,11 +24,7 @@ struct PolicyRecords: Hashable, Sendable {
     func binding(_ record: PolicyRecord) -> Binding {
         Binding(
             checked: record.protocols, to: record.prefix, ports: portSets.values[record.portSet],
-            condition(record.condition), outcome(record.outcome))
-    }
-
-    func condition(_ number: UInt32) -> Condition {
-        number == PolicyRecord.unconditional ? .none : conditions.values[Int(number)]
+            record.isConditional ? conditions.values[Int(record.condition)] : nil, outcome(record.outcome))
     }
 
     func outcome(_ number: UInt32) -> Outcome {
@@ -71,8 +67,8 @@ struct PolicyRecords: Hashable, Sendable {
                 PolicyRecord(
                     binding.protocols, binding.prefix, portSet: portSet, portCount: portCounts[Int(portSet)],
                     outcome: outcome,
-                    binding.condition.isNone
-                        ? nil : (conditionNumbers.number(binding.condition), binding.condition)))
+                    binding.isConditional
+                        ? (conditionNumbers.number(binding.condition), binding.condition) : nil))
         }
         precondition(portSetNumbers.values.count <= PolicyRecord.maximumPortSets, "too many distinct port sets")
         let sortedPortSets = portSetNumbers.sorted(), sortedLabels = labelNumbers.sorted()
@@ -90,7 +86,7 @@ struct PolicyRecords: Hashable, Sendable {
     mutating func insert(_ binding: Binding) {
         renumber(portSets: portSets.insert(binding.ports))
         precondition(portSets.count <= PolicyRecord.maximumPortSets, "too many distinct port sets")
-        if !binding.condition.isNone { renumber(conditions: conditions.insert(binding.condition)) }
+        if binding.isConditional { renumber(conditions: conditions.insert(binding.condition)) }
         if case .label(let label) = binding.outcome { renumber(labels: labels.insert(label)) }
         let record = self.record(binding)!
         let place = records.firstIndex(sorted: record)
@@ -155,7 +151,7 @@ struct PolicyRecords: Hashable, Sendable {
         case .pass: break
         }
         var condition: (UInt32, Condition)?
-        if !binding.condition.isNone {
+        if binding.isConditional {
             let place = conditions.place(of: binding.condition)
             guard place.isThere else { return nil }
             condition = (UInt32(place.place), binding.condition)
