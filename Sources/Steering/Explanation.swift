@@ -142,7 +142,7 @@ extension SocketSteering {
             let isGreater = winner.map { binding.precedence > $0.precedence } ?? true
             return isGreater && binding.outcome != winner?.outcome && binding.couldMatch(packet)
         }.max { $0.precedence < $1.precedence }
-        return instead.map { "where the packet comes from is not all known, and '\($0)' decides for some: give both" }
+        return instead.map { "source or interface of the packet is not known, and '\($0)' decides for some: give both" }
     }
 
     private static func reasoned(_ matching: [Binding]) -> [Explanation.Candidate] {

@@ -100,7 +100,8 @@ private func entry(
                 "no prefix of this binding is of the fam"
             ),
             (
-                entry("from: 10.0.0.0/8\n    label: web", "protocols: tcp", "prefixes: [10.0.0.0/8, \"::/0\"]"), "f:2:11:",
+                entry("from: 10.0.0.0/8\n    label: web", "protocols: tcp", "prefixes: [10.0.0.0/8, \"::/0\"]"),
+                "f:2:11:",
                 "no source here is of the family of ::/0"
             ),
             (entry("form: 10.0.0.0/8\n    label: web"), "f:2:5:", "did you mean from?"),
