@@ -4,6 +4,7 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -29,15 +30,19 @@ int bench_run_alone(void) {
     return 0;
 }
 
-int bench_load(const char *path, const char *program, int socket) {
+int bench_load(const char *path, const char *program, const int *sockets, uint32_t count) {
     struct bpf_object *object = bpf_object__open(path);
     if (!object)
         return -errno;
     int error = bpf_object__load(object);
-    if (error)
-        return error;
-    error = bench_set_socket(bpf_object__find_map_fd_by_name(object, "sockets"), 0, socket);
+    for (uint32_t i = 0; !error && i < count; i++)
+        error = bench_set_socket(bpf_object__find_map_fd_by_name(object, "sockets"), i, sockets[i]);
     return error ? error : bpf_program__fd(bpf_object__find_program_by_name(object, program));
+}
+
+int bench_cookie(int socket, uint64_t *cookie) {
+    socklen_t size = sizeof *cookie;
+    return getsockopt(socket, SOL_SOCKET, SO_COOKIE, cookie, &size) ? -errno : 0;
 }
 
 int bench_set_socket(int sockets, uint32_t destination, int socket) {
@@ -92,7 +97,7 @@ double bench_now(void) {
 
 static struct bpf_sk_lookup context_of(const struct bench_packet *packet) {
     struct bpf_sk_lookup context = {.family = packet->family, .protocol = packet->protocol,
-                                    .local_port = packet->port, .remote_port = 1};
+                                    .local_port = packet->port, .remote_port = htons((uint16_t)packet->source_port)};
     if (packet->family == AF_INET)
         context.local_ip4 = packet->address[0];
     else

@@ -15,13 +15,13 @@ struct Traffic: Hashable, CaseIterable, CustomStringConvertible {
 
     var protocolNumber: UInt32 { UInt32(transport == .tcp ? IPPROTO_TCP : IPPROTO_UDP) }
 
-    func packet(to destination: SocketAddress) -> bench_packet {
+    func packet(to destination: SocketAddress, from port: UInt16 = 1) -> bench_packet {
         let address = destination.address
         let bits = family == .ipv4 ? address.bits << 96 : address.bits
         func word(_ shift: UInt128) -> UInt32 { UInt32(truncatingIfNeeded: bits >> shift).bigEndian }
         return bench_packet(
             family: UInt32(family == .ipv4 ? AF_INET : AF_INET6),
-            protocol: protocolNumber, port: UInt32(destination.port),
+            protocol: protocolNumber, port: UInt32(destination.port), source_port: UInt32(port),
             address: (word(96), word(64), word(32), word(0)))
     }
 

@@ -22,10 +22,12 @@ final class Programs {
         _ = try BenchError.check("setrlimit", bench_allow_descriptors(1 << 16))
     }
 
-    /// `empty` or `assign` of floor.bpf.c, with a socket for this traffic.
-    func floor(_ program: String, _ traffic: Traffic) throws -> CInt {
-        try BenchError.check(
-            "loading \(program)", bench_load("\(objects)/floor.bpf.o", program, try socket("floor", traffic)))
+    /// A program of floor.bpf.c, with sockets for this traffic.
+    func floor(_ program: String, _ traffic: Traffic, _ labels: [Label] = ["floor"]) throws -> CInt {
+        let sockets = try labels.map { try socket($0, traffic) }
+        return try BenchError.check(
+            "loading \(program)",
+            bench_load("\(objects)/floor.bpf.o", program, sockets, UInt32(sockets.count)))
     }
 
     /// Ours, as a server does it: attach, register a socket of each kind for every label, bind.
@@ -73,6 +75,17 @@ final class Programs {
             }
         }
         return lpm.program
+    }
+
+    /// Of the sockets of labels: which label has a cookie.
+    func cookies(_ labels: [Label], _ traffic: Traffic) throws -> [UInt64: Int] {
+        var numbers: [UInt64: Int] = [:]
+        for (number, label) in labels.enumerated() {
+            var cookie: UInt64 = 0
+            _ = try BenchError.check("SO_COOKIE", bench_cookie(try socket(label, traffic), &cookie))
+            numbers[cookie] = number
+        }
+        return numbers
     }
 
     /// One for each label and traffic, whatever steers to it.

@@ -46,7 +46,7 @@ enum Way: String, CaseIterable {
         let service: Service
         func minimal(_ program: String) throws -> CInt {
             try BenchError.check(
-                "loading \(program)", bench_load("\(objects)/floor.bpf.o", program, service.sockets[0]))
+                "loading \(program)", bench_load("\(objects)/floor.bpf.o", program, [service.sockets[0]], 1))
         }
         switch self {
         case .floor:

@@ -35,9 +35,9 @@ double bench_now(void);
 
 // MARK: - Programs
 
-/// Loads an object of Benchmarks/bpf for the life of the process and puts a socket into slot 0 of its
+/// Loads an object of Benchmarks/bpf for the life of the process and puts sockets into the first slots of its
 /// map `sockets`. Returns the descriptor of one of its programs.
-int bench_load(const char *path, const char *program, int socket);
+int bench_load(const char *path, const char *program, const int *sockets, uint32_t count);
 
 /// What lpm.bpf.c is once loaded.
 struct bench_lpm {
@@ -59,9 +59,12 @@ int bench_newest_program(void);
 
 // MARK: - Running them
 
-/// The packet that a program is asked about: addresses in network order, `port` not.
+/// A socket's cookie.
+int bench_cookie(int socket, uint64_t *cookie);
+
+/// The packet that a program is asked about: addresses in network order, ports not.
 struct bench_packet {
-    uint32_t family, protocol, port;
+    uint32_t family, protocol, port, source_port;
     uint32_t address[4];
 };
 
