@@ -42,22 +42,22 @@ struct TableWriter {
     /// leaf, and the node is not needed.
     mutating func finish(_ node: Node) -> UInt32 {
         let first = TrieEntry(bits: words[node.place + 1])
-        if !first.isNode, !first.skips, words[node.entries].allSatisfy({ $0 == first.bits }) {
-            remove(node)
-            return first.word
-        }
-        return node.word
+        if first.isNode || first.skips { return node.word }
+        for place in node.entries where words[place] != first.bits { return node.word }
+        remove(node)
+        return first.word
     }
 
-    /// The same; when there already is an equal node, that one, and this is not needed. For the last one written.
+    /// The same; when there already is an equal node, that one, and this is not needed: what it leads to is shared,
+    /// too, so nothing was written after it.
     mutating func share(_ node: Node) -> UInt32 {
         let word = finish(node)
         guard word == node.word else { return word }
-        let content = words[node.place..<node.entries.upperBound]
-        let hash = content.reduce(UInt64(node.bits)) { $0.mixed(with: $1) }
-        let number = shared.place(hash: hash, next: sharedNodes.count) {
-            sharedNodes[$0].bits == node.bits
-                && words[sharedNodes[$0].place..<sharedNodes[$0].entries.upperBound].elementsEqual(content)
+        // No slices: while one lives, the words would be copied before they change.
+        var hash = UInt64(node.bits)
+        for place in node.place..<node.entries.upperBound { hash = hash.mixed(with: words[place]) }
+        let number = shared.place(hash: hash, next: sharedNodes.count) { [words, sharedNodes] in
+            Self.areEqual(sharedNodes[$0], node, words)
         }
         if number == sharedNodes.count {
             sharedNodes.append(node)
@@ -67,8 +67,14 @@ struct TableWriter {
         return sharedNodes[number].word
     }
 
+    private static func areEqual(_ one: Node, _ other: Node, _ words: [UInt64]) -> Bool {
+        guard one.bits == other.bits else { return false }
+        for index in 0...1 << one.bits where words[one.place + index] != words[other.place + index] { return false }
+        return true
+    }
+
     private mutating func remove(_ node: Node) {
-        words.removeSubrange(node.place...)
+        words.removeLast(words.count - node.place)
         nodes -= 1
     }
 

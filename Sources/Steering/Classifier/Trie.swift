@@ -130,7 +130,7 @@ struct Trie {
         // What all share is skipped by an entry: one bit is enough for it to be in a node of its own.
         if common(items, after: taken) >= max(3, needed) { return 1 }
         // Some entries an item: the fewer items share an entry, the fewer nodes follow.
-        let wanted = Int.bitWidth - (items.count - 1).leadingZeroBitCount + (items.count > 16 ? 1 : 2)
+        let wanted = Int.bitWidth - (items.count - 1).leadingZeroBitCount + (items.count > 4 ? 1 : 2)
         return min(longest, max(needed, min(wanted, 12)))
     }
 
