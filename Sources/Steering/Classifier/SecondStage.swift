@@ -51,7 +51,11 @@ struct SecondStage {
         for (rank, link) in links.enumerated() {
             let condition = chains.conditions[Int(link.condition)]
             let choice = Choice(rank: rank, interface: condition.interface, cell: link.cell)
-            if let source = condition.source { choices[source, default: []].append(choice) } else { anywhere.append(choice) }
+            if let source = condition.source {
+                choices[source, default: []].append(choice)
+            } else {
+                anywhere.append(choice)
+            }
         }
         anywhere.append(Choice(rank: links.count, interface: nil, cell: end))
         let inherited = leaf(for: anywhere, &writer)
