@@ -55,7 +55,9 @@ public struct Doctor: ~Copyable, Sendable {
         }
         findings += programs(steering)
         let inForce = try steering?.policy
-        if let steering, let inForce { findings += try sockets(of: steering, inForce) }
+        if let steering, let inForce {
+            findings += try sockets(of: steering, inForce) + interfaces(of: steering, inForce)
+        }
         if let wanted, let inForce, wanted != inForce {
             findings.append(
                 Finding(
@@ -227,6 +229,26 @@ public struct Doctor: ~Copyable, Sendable {
             }
         }
         return findings
+    }
+
+    /// A name means the interface that had it when the policy was applied; the tables have its number.
+    private func interfaces(of steering: SocketSteering, _ policy: Policy) throws(SteeringError) -> [Finding] {
+        let names = policy.interfaces
+        let bound = try steering.reading { $0.interfaceIndices }
+        guard let now = try? InterfaceIndices(of: namespace).existing(names) else { return [] }
+        return names.compactMap { name in
+            guard let index = now[name] else {
+                return Finding(
+                    .warning, "interfaces",
+                    "bindings are on the interface \(name), which does not exist any more: they match nothing, and no policy that names it can be applied",
+                    remedy: "steer apply FILE")
+            }
+            if bound[name] == nil || bound[name] == index { return nil }
+            return Finding(
+                .warning, "interfaces",
+                "bindings are on the interface \(name), which is another one than when they were applied: they do not match what arrives there",
+                remedy: "steer upgrade")
+        }
     }
 
     // MARK: - Routes

@@ -135,10 +135,10 @@ extension SocketSteering {
         try pins.finishUpgrade()
 
         let former = try FormerState(pins.directory)
-        let numbers = former.stored.numbers
-        let indices = try InterfaceIndices(of: namespace)(of: former.stored.policy.interfaces)
-        let tables = try Tables(former.stored.policy, interfaceIndices: indices) { numbers[$0]! }
-        try replaceProgram(of: pins, former.link, reusing: former.maps, former.stored, tables)
+        var stored = former.stored
+        stored.interfaceIndices = try InterfaceIndices(of: namespace)(of: stored.policy.interfaces)
+        let tables = try Tables(stored.policy, interfaceIndices: stored.interfaceIndices) { stored.numbers[$0]! }
+        try replaceProgram(of: pins, former.link, reusing: former.maps, stored, tables)
         // From here on the draft is what counts, also for whoever comes after a kill.
         try pins.finishUpgrade()
     }
@@ -251,9 +251,7 @@ extension SocketSteering.State {
                 missing = current
                 continue
             }
-            policy = stored.policy
-            numbers = stored.numbers
-            generation = current
+            adopt(stored)
             namespace = NamespaceIdentity(
                 inode: namespace.inode, cookie: stored.namespaceCookie == 0 ? nil : stored.namespaceCookie)
             return

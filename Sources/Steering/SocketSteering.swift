@@ -31,6 +31,8 @@ public final class SocketSteering: Sendable {
         var namespace: NamespaceIdentity
         var policy = Policy()
         var numbers = LabelNumbers()
+        /// Of the interfaces that the policy names, as the tables have them.
+        var interfaceIndices: [InterfaceName: UInt32] = [:]
         /// The generation of the tables that policy and numbers belong to.
         var generation: UInt64 = 0
         /// Of a loaded steering: the directory that all this was read from.
@@ -62,10 +64,13 @@ public final class SocketSteering: Sendable {
         try SocketSteering(namespace, object: nil)
     }
 
-    /// Attaches another build of the program.
-    package init(_ namespace: borrowing NetworkNamespace, object: [UInt8]?) throws(SteeringError) {
+    /// Attaches another build of the program, or makes another choice of what is built for kernels and policies.
+    package init(
+        _ namespace: borrowing NetworkNamespace, object: [UInt8]?, size: TableSize = .smallest,
+        hasIngressInterface: Bool? = nil
+    ) throws(SteeringError) {
         let identity = try NamespaceIdentity(namespace)
-        let plane = try DataPlane(object: object)
+        let plane = try DataPlane(object: object, size: size, hasIngressInterface: hasIngressInterface)
         let memory = try PolicyMemory(plane)
         pins = nil
         interfaces = InterfaceIndices(of: namespace)
@@ -95,7 +100,8 @@ public final class SocketSteering: Sendable {
         }
     }
 
-    /// Replaces the whole policy. Applying the one in force again changes nothing.
+    /// Replaces the whole policy. Applying the one in force again changes nothing, but that the interfaces it names
+    /// are looked up anew.
     ///
     /// - Throws: `emptyPolicy` (see ``unbindAll()``), `conflictingBindings`, `tooManyLabels`,
     ///   `tablesTooLarge`, `missingCapability`, `detached`, `networkNamespaceGone`; for bindings with an
@@ -118,7 +124,8 @@ public final class SocketSteering: Sendable {
         try changing { state throws(SteeringError) in
             var policy = state.policy
             try change(&policy)
-            if policy != state.policy { try install(policy, &state) }
+            let isInForce = try policy == state.policy ? hasItsInterfaces(state) : false
+            if !isInForce { try install(policy, &state) }
         }
     }
 
@@ -252,17 +259,24 @@ public final class SocketSteering: Sendable {
         _ policy: Policy, _ numbers: LabelNumbers, _ state: inout State,
         forms: [Tables.Form] = Tables.Form.allCases
     ) throws(SteeringError) {
-        let tables = try Tables(
-            policy, forms: forms, interfaceIndices: try interfaceIndices(policy, state.memory!)
-        ) { numbers[$0]! }
+        let indices = try interfaceIndices(policy, state.memory!)
+        let tables = try Tables(policy, forms: forms, interfaceIndices: indices) { numbers[$0]! }
+        let next = StoredPolicy(
+            generation: state.generation, namespaceCookie: state.namespace.cookie ?? 0, policy: policy,
+            numbers: numbers, interfaceIndices: indices)
         for label in numbers.labels where state.numbers[label] == nil {
             try Counters(state.plane).reset(label: numbers[label]!)
         }
         if tables.size > state.memory!.size {
-            try grow(policy, numbers, tables, &state)
+            try grow(next, tables, &state)
         } else {
-            try publish(policy, numbers, tables, &state)
+            try publish(next, tables, &state)
         }
+    }
+
+    /// Whether the interfaces that the policy in force names still are those in its tables.
+    private func hasItsInterfaces(_ state: borrowing State) throws(SteeringError) -> Bool {
+        try interfaces(of: state.policy.interfaces) == state.interfaceIndices
     }
 
     /// - Throws: `unknownInterface`, `unsupportedKernel`.
@@ -275,31 +289,30 @@ public final class SocketSteering: Sendable {
     }
 
     private func publish(
-        _ policy: Policy, _ numbers: LabelNumbers, _ tables: Tables, _ state: inout State
+        _ stored: StoredPolicy, _ tables: Tables, _ state: inout State
     ) throws(SteeringError) {
         let former = state.generation
+        var next = stored
         do throws(SteeringError) {
             try state.memory!.publish(tables, state.plane) { generation throws(SteeringError) in
-                try state.pinned?.save(state.stored(policy, numbers, generation))
+                next.generation = generation
+                try state.pinned?.save(next)
             }
         } catch {
             try? state.pinned?.dropBindings(except: former)
             throw error
         }
-        state.policy = policy
-        state.numbers = numbers
-        state.generation = state.memory!.generation
+        state.adopt(next)
         try state.pinned?.dropBindings(except: state.generation)
     }
 
     /// The tables have no room: a program with larger ones takes the former one's place, in one step, too.
     private func grow(
-        _ policy: Policy, _ numbers: LabelNumbers, _ tables: Tables, _ state: inout State
+        _ stored: StoredPolicy, _ tables: Tables, _ state: inout State
     ) throws(SteeringError) {
         let lasting = state.plane.sharing(MapName.lasting)
         do throws(SteeringError) {
             if let pins {
-                let stored = state.stored(policy, numbers, state.generation)
                 try Self.replaceProgram(of: pins, state.link!, reusing: lasting, stored, tables)
                 try pins.finishUpgrade()
                 state = try State.opened(pins, toWrite: true)
@@ -311,8 +324,7 @@ public final class SocketSteering: Sendable {
                 try plane.replaceProgram(of: state.link!)
                 state.plane = plane
                 state.memory = memory
-                state.policy = policy
-                state.numbers = numbers
+                state.adopt(stored)
                 state.generation = memory.generation
             }
         } catch {
@@ -324,9 +336,11 @@ public final class SocketSteering: Sendable {
 }
 
 extension SocketSteering.State {
-    func stored(_ policy: Policy, _ numbers: LabelNumbers, _ generation: UInt64) -> StoredPolicy {
-        StoredPolicy(
-            generation: generation, namespaceCookie: namespace.cookie ?? 0, policy: policy, numbers: numbers)
+    mutating func adopt(_ stored: StoredPolicy) {
+        policy = stored.policy
+        numbers = stored.numbers
+        interfaceIndices = stored.interfaceIndices
+        generation = stored.generation
     }
 }
 

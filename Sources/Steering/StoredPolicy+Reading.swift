@@ -34,6 +34,7 @@ extension StoredPolicy {
         }
         policy = Policy(kept, options: labels.options)
         numbers = labels.numbers
+        interfaceIndices = try Self.interfaceIndices(words[places.conditions], conditions)
     }
 
     /// Where the parts are.
@@ -131,7 +132,10 @@ extension StoredPolicy {
         var conditions: [Condition] = []
         for start in stride(from: words.startIndex, to: words.endIndex, by: conditionWords) {
             let words = words[start..<start + conditionWords]
-            guard let condition = condition(words), Self.words(of: condition) == Array(words), !condition.isNone else {
+            let index = UInt32(truncatingIfNeeded: words[start + 2] >> 32)
+            guard let condition = condition(words), Self.words(of: condition, index: index) == Array(words),
+                !condition.isNone, index == 0 || condition.interface != nil
+            else {
                 throw .damaged("the policy: a source or an interface is not one")
             }
             if let last = conditions.last, last >= condition {
@@ -142,15 +146,32 @@ extension StoredPolicy {
         return conditions
     }
 
+    /// The number of each interface, which all of its conditions have; those that are not known are left out.
+    private static func interfaceIndices(
+        _ words: ArraySlice<UInt64>, _ conditions: [Condition]
+    ) throws(SteeringError) -> [InterfaceName: UInt32] {
+        var indices: [InterfaceName: UInt32] = [:]
+        for (number, condition) in conditions.enumerated() {
+            guard let interface = condition.interface else { continue }
+            let index = UInt32(words[words.startIndex + number * conditionWords + 2] >> 32)
+            guard indices[interface, default: index] == index else {
+                throw .damaged("the policy: an interface has two numbers")
+            }
+            indices[interface] = index
+        }
+        return indices.filter { $0.value != 0 }
+    }
+
     /// Whoever calls compares: what it does not look at must be as `words(of:)` writes it.
     private static func condition(_ words: ArraySlice<UInt64>) -> Condition? {
         let at = words.startIndex
         var source: IPPrefix?
-        if words[at + 2] != 0 {
+        let shape = UInt32(truncatingIfNeeded: words[at + 2])
+        if shape != 0 {
             let bits = UInt128(words[at]) << 64 | UInt128(words[at + 1])
-            let isIPv6 = words[at + 2] >> 8 != 0
+            let isIPv6 = shape >> 8 != 0
             let address = isIPv6 ? IPAddress(ipv6: bits) : IPAddress(ipv4: UInt32(bits >> 96))
-            let length = Int(words[at + 2] & 0xff)
+            let length = Int(shape & 0xff)
             guard length <= address.family.bitWidth else { return nil }
             source = IPPrefix(masking: address, length: length)
         }

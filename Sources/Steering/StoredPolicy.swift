@@ -12,9 +12,9 @@ import CSteering
 ///     ranges     of ports: lower, upper, and whether it is a port set's last
 ///     records    as in `PolicyRecord`. IPv4: outcome and 32 bits of the key in one word, match; IPv6: both
 ///                halves of the key, match, outcome
-///     conditions 5 words each: the source's bits, the first one on top, in two; its length (0: any source) and,
-///                in bit 8, whether its family is IPv6; in two the interface's name, the first byte lowest (0: any
-///                interface)
+///     conditions 5 words each: the source's bits, the first one on top, in two; its length (0: any source), in
+///                bit 8 whether its family is IPv6, and in bits 32-63 the number that the interface had; in two the
+///                interface's name, the first byte lowest (0: any interface)
 ///     numbers    of conditions, for each record whose match says that it has one, in their order
 ///
 /// Older layouts are still read. Layout 2 had no conditions, nor their two numbers in the header, and a match of
@@ -28,6 +28,8 @@ struct StoredPolicy: Equatable, Sendable {
     var policy: Policy
     /// Has every label of the policy.
     var numbers: LabelNumbers
+    /// Of the interfaces that bindings name, when the tables were compiled.
+    var interfaceIndices: [InterfaceName: UInt32]
 
     static let magic: UInt64 = 0x5354_4552  // "STER"
     static let labelWords = 9, ipv4Words = 2, ipv6Words = 4, conditionWords = 5
@@ -35,11 +37,15 @@ struct StoredPolicy: Equatable, Sendable {
     /// Words of the header, by layout.
     static func headerWords(_ version: UInt32) -> Int { version == 1 ? 9 : version == 2 ? 10 : 12 }
 
-    init(generation: UInt64, namespaceCookie: UInt64, policy: Policy, numbers: LabelNumbers) {
+    init(
+        generation: UInt64, namespaceCookie: UInt64, policy: Policy, numbers: LabelNumbers,
+        interfaceIndices: [InterfaceName: UInt32] = [:]
+    ) {
         self.generation = generation
         self.namespaceCookie = namespaceCookie
         self.policy = policy
         self.numbers = numbers
+        self.interfaceIndices = interfaceIndices
     }
 
     // MARK: - Writing
@@ -80,7 +86,9 @@ struct StoredPolicy: Equatable, Sendable {
             words.append(record.match)
             words.append(UInt64(record.outcome))
         }
-        for condition in conditions.values { words += Self.words(of: condition) }
+        for condition in conditions.values {
+            words += Self.words(of: condition, index: condition.interface.flatMap { interfaceIndices[$0] } ?? 0)
+        }
         if conditionalCount > 0 {
             for record in records where record.isConditional { words.append(UInt64(record.condition)) }
         }
@@ -100,7 +108,7 @@ struct StoredPolicy: Equatable, Sendable {
         return words
     }
 
-    static func words(of condition: Condition) -> [UInt64] {
+    static func words(of condition: Condition, index: UInt32) -> [UInt64] {
         var words = [UInt64](repeating: 0, count: conditionWords)
         if let source = condition.source {
             let bits = source.address.bits << UInt128(128 - source.family.bitWidth)
@@ -108,8 +116,9 @@ struct StoredPolicy: Equatable, Sendable {
             words[1] = UInt64(truncatingIfNeeded: bits)
             words[2] = UInt64(source.length) | (source.family == .ipv6 ? 1 << 8 : 0)
         }
-        for (index, byte) in (condition.interface?.name ?? "").utf8.enumerated() {
-            words[3 + index / 8] |= UInt64(byte) << UInt64(index % 8 * 8)
+        words[2] |= UInt64(index) << 32
+        for (place, byte) in (condition.interface?.name ?? "").utf8.enumerated() {
+            words[3 + place / 8] |= UInt64(byte) << UInt64(place % 8 * 8)
         }
         return words
     }

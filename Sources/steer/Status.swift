@@ -10,13 +10,21 @@ struct Status: ParsableCommand {
             LOOKUPS are packets whose binding leads to the label: the first ones of connections, and every datagram. \
             MISSES found no socket, INCOMPATIBLE one that no longer listens. The rate is that of lookups.
 
+            With --tables it shows instead what the policy was compiled into: bytes in use, bytes of kernel memory (two \
+            halves, the policy in force and room for the next), different rows, classes of ports (none where rows are \
+            tries over the port), nodes of tries.
+
               steer status
               steer status --watch            # every two seconds, in place
               steer status --watch 10
+              steer status --tables
             """)
 
     @Flag(help: "Show it again and again, in place on a terminal, until interrupted.")
     var watch = false
+
+    @Flag(help: "Show the size of the compiled tables instead.")
+    var tables = false
 
     @Argument(help: "Seconds between two readings with --watch.")
     var seconds: Double = 2
@@ -29,9 +37,16 @@ struct Status: ParsableCommand {
 
     func run() throws {
         let steering = try target.open(for: .reading)
-        var former = try Reading(steering)
         var screen = Screen(isUsed: watch && !target.json && isatty(STDOUT_FILENO) == 1)
         defer { screen.end() }
+        if tables {
+            repeat {
+                let report = TablesReport(try steering.tables())
+                try screen.show(target.json ? JSON.text(report) : report.text)
+            } while watch && screen.wait(seconds)
+            return
+        }
+        var former = try Reading(steering)
         var interval = min(seconds, 0.25)
         while screen.wait(interval) {
             let current = try Reading(steering)
@@ -113,5 +128,21 @@ struct StatusReport: Encodable {
         }
         return table.text() + "\n\(bindings) bindings; packets refused by a binding \(refused), passed \(passed); "
             + "policy changed \(changes) times"
+    }
+}
+
+/// What `steer status --tables` prints.
+struct TablesReport: Encodable {
+    let bytes, memory, bindings, rows, portClasses, nodes: Int
+
+    init(_ tables: TablesStatus) {
+        (bytes, memory, bindings) = (tables.bytes, tables.memory, tables.bindings)
+        (rows, portClasses, nodes) = (tables.rows, tables.portClasses, tables.nodes)
+    }
+
+    var text: String {
+        var table = Table("BYTES", "MEMORY", "BINDINGS", "ROWS", "PORT CLASSES", "NODES")
+        table.add([bytes, memory, bindings, rows, portClasses, nodes].map(String.init))
+        return table.text()
     }
 }

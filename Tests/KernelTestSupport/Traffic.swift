@@ -90,9 +90,19 @@ public struct TestServer: ~Copyable {
 
     /// Plays a whole exchange with a client: it asks `address` with some bytes, this server answers with
     /// the same. The result is what the client saw.
-    public mutating func exchange(with address: SocketAddress, from source: SocketAddress? = nil) throws -> Reply {
+    ///
+    /// - Parameter neighbour: Where the client is; nil: here.
+    public mutating func exchange(
+        with address: SocketAddress, from source: SocketAddress? = nil, by neighbour: Neighbour? = nil
+    ) throws -> Reply {
         let bytes = Array("ping \(address)".utf8)
-        guard let client = try Traffic.connect(transport, to: address, from: source) else { return .refused }
+        let connected: OwnedDescriptor?
+        if let neighbour {
+            connected = try neighbour.connect(transport, to: address)
+        } else {
+            connected = try Traffic.connect(transport, to: address, from: source)
+        }
+        guard let client = connected else { return .refused }
         try Traffic.send(bytes, on: client.rawValue)
         switch transport {
         case .tcp:

@@ -26,7 +26,7 @@ struct PrivilegeTests {
     @Test("A reader reads everything without a capability, and changes nothing")
     func reader() async throws {
         try await withReaders { bed in
-            for verb in ["bindings", "sockets", "status", "metrics", "explain tcp 192.0.2.9 80"] {
+            for verb in ["bindings", "sockets", "status", "status --tables", "metrics", "explain tcp 192.0.2.9 80"] {
                 try verify(!bed.steer(verb, under: Self.reader).isEmpty, verb)
             }
             for verb in ["bindings", "sockets"] {

@@ -94,6 +94,39 @@ struct ReadingTests {
         }
     }
 
+    @Test("status --tables")
+    func tables() async throws {
+        try await withTraffic { bed, _ in
+            let report = try bed.json("status --tables")
+            try verify(report.keys, is: ["bindings", "bytes", "memory", "nodes", "portClasses", "rows"])
+            try verify([report["bindings"].int, report["memory"].int], is: [3, 4 << 20])
+            let text = try bed.steer("status --tables")
+            let lines = text.split(separator: "\n").map { $0.split(separator: " ").joined(separator: " ") }
+            try verify(lines[0], is: "BYTES MEMORY BINDINGS ROWS PORT CLASSES NODES")
+            let numbers = try ["bytes", "memory", "bindings", "rows", "portClasses", "nodes"].map {
+                "\(try report[$0].int ?? -1)"
+            }
+            try verify(lines[1], is: numbers.joined(separator: " "))
+            try verify(lines.count, is: 2)
+
+            // Each host a port of its own: rows times classes outgrow the smallest tables, and an upgrade shrinks them.
+            let entries = (0..<600).map { number in
+                "{\"label\":\"far\",\"protocols\":\"tcp\",\"prefixes\":\"10.0.\(number / 256).\(number % 256)/32\",\"ports\":\(2000 + 2 * number)}"
+            }
+            let file = try bed.write("{\"bindings\":[\(entries.joined(separator: ","))]}", to: "large.json")
+            try bed.steer("apply \(file)")
+            let grown = try bed.json("status --tables")
+            try verify([grown["memory"].int, grown["rows"].int, grown["portClasses"].int], is: [16 << 20, 600, 601])
+            try bed.steer("apply \(bed.write(bed.policy("web"), to: "small.yaml"))")
+            try verify(bed.json("status --tables")["memory"].int, is: 16 << 20)
+            try bed.steer("upgrade")
+            try verify(bed.json("status --tables")["memory"].int, is: 4 << 20)
+
+            let watched = try shell("\(bed.line("status 0.1 --tables --watch")) | head -n 5")
+            try verify(watched.split(separator: "\n").count { $0.hasPrefix("BYTES ") || $0.contains("  BYTES") } >= 1, watched)
+        }
+    }
+
     @Test("status --watch prints block after block where there is no terminal, and ends with its reader")
     func watch() async throws {
         try await withTraffic { bed, _ in

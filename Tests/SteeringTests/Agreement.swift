@@ -10,9 +10,11 @@ struct Agreement: Sendable {
     private let servers: Servers
     private var cookies: [Destination: SocketCookie] = [:]
 
-    /// - Parameter object: A build of the program; nil for the one that is shipped.
-    init(withSockets labels: some Sequence<Label>, object: [UInt8]? = nil) throws {
-        steering = try SocketSteering(try .current(), object: object)
+    /// - Parameters:
+    ///   - object: A build of the program; nil for the one that is shipped.
+    ///   - size: Of its tables.
+    init(withSockets labels: some Sequence<Label>, object: [UInt8]? = nil, size: TableSize = .smallest) throws {
+        steering = try SocketSteering(try .current(), object: object, size: size)
         servers = try Servers(labels)
         for server in servers.all { try steering.sockets.register(server.socket, as: server.destination.label) }
         for socket in try steering.sockets.list() { cookies[socket.destination] = socket.cookie }

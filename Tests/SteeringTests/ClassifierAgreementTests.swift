@@ -19,11 +19,24 @@ struct ClassifierAgreementTests {
         #expect(checked.outcomes.count == 4, "met only \(checked.outcomes)")
     }
 
+    @Test("The same for the programs of larger tables", arguments: TableSize.allCases.dropFirst())
+    func larger(size: TableSize) async throws {
+        let checked = try await withNetworkNamespace {
+            let object = try BPFObject.compiled(Self.indexIsPort)
+            try shell("ip link add eth0 type veth peer name eth1")
+            return try compare(pairs: Self.pairs / 5, seed: 5, .dense, withConditions: object, size)
+        }
+        #expect(checked.pairs >= Self.pairs / 5)
+        #expect(checked.outcomes.count == 7, "met only \(checked.outcomes)")
+    }
+
+    /// A test run has no ingress interface: this build takes the source port for its index.
+    private static let indexIsPort = "-D'INGRESS_INTERFACE(ctx)=bpf_ntohs((ctx)->remote_port)'"
+
     @Test(
         "The same where sources and interfaces decide", arguments: Tables.Form.allCases)
     func conditions(form: Tables.Form) async throws {
-        // A test run has no ingress interface: this build takes the source port for its index.
-        let object = try BPFObject.compiled("-D'INGRESS_INTERFACE(ctx)=bpf_ntohs((ctx)->remote_port)'")
+        let object = try BPFObject.compiled(Self.indexIsPort)
         let checked = try await withNetworkNamespace {
             try shell("ip link add eth0 type veth peer name eth1")
             return try compare(pairs: Self.pairs, seed: form == .dense ? 3 : 4, form, withConditions: object)
@@ -34,11 +47,12 @@ struct ClassifierAgreementTests {
 }
 
 private func compare(
-    pairs: Int, seed: UInt64, _ form: Tables.Form, withConditions object: [UInt8]? = nil
+    pairs: Int, seed: UInt64, _ form: Tables.Form, withConditions object: [UInt8]? = nil,
+    _ size: TableSize = .smallest
 ) throws -> Agreement {
     let labels: [Label] = ["a", "b", "c", "d", "without"]
     let interfaces: [InterfaceName] = ["lo", "eth0", "eth1"]
-    var agreement = try Agreement(withSockets: labels.dropLast(), object: object)
+    var agreement = try Agreement(withSockets: labels.dropLast(), object: object, size: size)
     var policies = RandomPolicies(seed: seed, labels: labels, conditions: object != nil, interfaces: interfaces)
     while agreement.pairs < pairs {
         let policy = policies.policy(bindings: Int.random(in: 1...24, using: &policies.random))

@@ -64,6 +64,42 @@ struct DoctorTests {
         }
     }
 
+    @Test("An interface that is gone, or another one than when the policy was applied, is named")
+    func interfaces() async throws {
+        try await withHealthy { steering, _, bpffs in
+            try shell("ip link add in0 type veth peer name out0")
+            try steering.bind("web", .tcp, to: PrefixPool("192.0.2.0/24"), ports: [443], on: "in0")
+            try verify(examined(bpffs), is: [])
+            let policy = try steering.policy
+
+            try shell("ip link delete in0")
+            let gone = try only(examined(bpffs), .warning, "interfaces")
+            try verify(gone.message.contains("in0, which does not exist any more"), gone.message)
+            try verify(gone.remedy, is: "steer apply FILE")
+            try verifyThrows(.unknownInterface) { try steering.apply(policy) }
+            try verify(steering.policy, is: policy)
+
+            // Upgrading looks it up anew; so does applying the same policy.
+            for mend in [
+                { try SocketSteering.upgrade(in: .current(), bpffs: bpffs) }, { try steering.apply(policy) },
+            ] as [() throws -> Void] {
+                try shell("ip link delete in0 2>/dev/null || true; ip link add in0 type veth peer name out0")
+                let other = try only(examined(bpffs), .warning, "interfaces")
+                try verify(other.message.contains("another one than when they were applied"), other.message)
+                try verify(other.remedy, is: "steer upgrade")
+                try mend()
+                try verify(examined(bpffs), is: [])
+            }
+            let changes = try steering.status().changes
+            try steering.apply(policy)
+            try verify(steering.status().changes, is: changes, "changes, when nothing changes")
+
+            try shell("ip link delete in0")
+            try steering.apply(try self.policy("192.0.2.0/24", "2001:db8::/64"))
+            try verify(examined(bpffs), is: [])
+        }
+    }
+
     @Test("Labels without sockets, and sockets that receive nothing, are named")
     func sockets() async throws {
         try await withHealthy { steering, socket, bpffs in

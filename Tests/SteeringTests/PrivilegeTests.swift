@@ -44,6 +44,28 @@ struct PrivilegeTests {
         #expect(result.output.contains("\"error\":\"unsupportedKernel\""), "\(result.output)")
     }
 
+    @Test("Tables that outgrow their memory need CAP_BPF; without it the former policy stays, and changes that fit go on")
+    func growingNeedsBPF() throws {
+        let result = try probe("drop-and-outgrow")
+        #expect(result.output.contains("\"error\":\"missingCapability\""), "\(result.output)")
+        #expect(result.output.contains("keep CAP_BPF, or apply fewer bindings"), "\(result.output)")
+    }
+
+    /// Before Linux 6.0 a map with a value of more than 4 MiB is refused: E2BIG, which strace injects.
+    @Test("Where the kernel does not make larger tables, Linux 6.0 is named, and the former policy stays")
+    func kernelWithoutLargeValues() throws {
+        let traced = try probe("outgrow", under: "strace -f -qq -e trace=bpf")
+        #expect(traced.output.contains("\"error\":\"applied\""), "\(traced.output)")
+        let calls = traced.output.split(separator: "\n").filter { $0.contains("bpf(BPF_") }
+        // The first of them that is refused is made once more, without types.
+        let growing = try #require(calls.firstIndex { $0.contains("value_size=16777216") }) + 1
+        let refused = try probe(
+            "outgrow",
+            under: "strace -f -qq -o /dev/null -e trace=bpf -e inject=bpf:error=E2BIG:when=\(growing)..\(growing + 1)")
+        #expect(refused.output.contains("\"error\":\"tablesTooLarge\""), "\(refused.output)")
+        #expect(refused.output.contains("use Linux 6.0 or newer"), "\(refused.output)")
+    }
+
     @Test("Thousands of attachments leave nothing behind", arguments: [300])
     func cyclesLeakNothing(count: Int) throws {
         let result = try probe("cycles \(count)")

@@ -3,6 +3,8 @@
 //
 //   steering-probe attach            attach, bind, register, steer a packet
 //   steering-probe drop              attach, drop every capability, change everything
+//   steering-probe outgrow           attach, apply what outgrows the smallest tables: it must fail and change nothing
+//   steering-probe drop-and-outgrow  the same without any capability
 //   steering-probe cycles COUNT      attach and detach COUNT times, count what is left
 //   steering-probe hold SOCKET... COMMAND    open sockets, run a command that knows this process as $HOLDER
 //   steering-probe take PID [tcp|udp [ADDRESS]]    take sockets of another process
@@ -46,6 +48,36 @@ func dropCapabilities() {
     for set in ["CapPrm", "CapEff"] where !status.contains("\(set):\t0000000000000000") {
         fail("capabilities", "\(set) is not empty")
     }
+}
+
+/// What outgrows the smallest tables: rows times port classes.
+func outgrowing() throws(SteeringError) -> Policy {
+    var bindings: [Binding] = []
+    for number in UInt32(0)..<600 {
+        let host = IPPrefix(masking: IPAddress(ipv4: 0x0a00_0000 | number), length: 32)
+        bindings.append(
+            try Binding(.tcp, to: host, ports: PortSet([PortRange(UInt16(2000 + 2 * number))]), .label("far")))
+    }
+    return Policy(bindings)
+}
+
+/// Applies a policy that the tables have no room for, which must not work; then everything else must.
+func outgrow(droppingCapabilities: Bool) throws(SteeringError) {
+    let steering = try SocketSteering.attach()
+    let listener = try OwnedDescriptor.listener(on: loopback)
+    try steering.sockets.register(listener, as: "echo")
+    try steering.bind("echo", .both, to: pool, ports: [7])
+    let before = (try steering.policy, try steering.tables())
+    if droppingCapabilities { dropCapabilities() }
+    var refusal: SteeringError?
+    do throws(SteeringError) { try steering.apply(try outgrowing()) } catch { refusal = error }
+    guard let refusal else { fail("applied", "the tables had room") }
+    let after = (try steering.policy, try steering.tables())
+    guard before == after, try steering.testRun(.tcp, to: inside).cookie == steering.sockets.list()[0].cookie else {
+        fail("changed", "the former policy is no longer in force")
+    }
+    try exercise(steering)
+    throw refusal
 }
 
 /// Descriptors of this process, its memory in KiB, and the kernel's BPF objects, everyone's.
@@ -111,6 +143,8 @@ do throws(SteeringError) {
         dropCapabilities()
         try exercise(steering)
         print("{\"ok\":true}")
+    case "outgrow": try outgrow(droppingCapabilities: false)
+    case "drop-and-outgrow": try outgrow(droppingCapabilities: true)
     case "cycles": try cycles(Int(CommandLine.arguments.last!) ?? 100)
     case "hold": try hold(CommandLine.arguments.dropFirst(2).dropLast(), while: CommandLine.arguments.last!)
     case "take": try take(Array(CommandLine.arguments.dropFirst(2)), onlyOne: false)
@@ -120,7 +154,7 @@ do throws(SteeringError) {
         print("bpf", system.isBPF, "read-only", system.isReadOnly)
     case "owners": try owners()
     case "activated": try activated()
-    default: fail("usage", "steering-probe attach | drop | cycles COUNT | activated | hold ... | take ...")
+    default: fail("usage", "steering-probe attach | drop | outgrow | drop-and-outgrow | cycles COUNT | activated | hold ... | take ...")
     }
 } catch {
     fail("\(error.code)", error.message)

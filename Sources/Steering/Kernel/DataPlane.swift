@@ -43,20 +43,22 @@ struct DataPlane: Sendable {
     /// - Parameters:
     ///   - size: Of the tables.
     ///   - reused: Maps that are not made anew.
+    ///   - known: Whether the kernel tells programs the ingress interface; nil: it is tried.
     /// - Throws: `missingCapability` (CAP_BPF, and CAP_NET_ADMIN for a new map of sockets),
-    ///   `unsupportedKernel`, `programRejected`.
+    ///   `unsupportedKernel`, `programRejected`; `tablesTooLarge` for more than the smallest before Linux 6.0.
     init(
-        object: [UInt8]? = nil, size: TableSize = .smallest, reusing reused: [MapName: SharedDescriptor] = [:]
+        object: [UInt8]? = nil, size: TableSize = .smallest, reusing reused: [MapName: SharedDescriptor] = [:],
+        hasIngressInterface known: Bool? = nil
     ) throws(SteeringError) {
         let object =
             object ?? Array(UnsafeRawBufferPointer(start: csteering_object_bytes(), count: csteering_object_size()))
         let loaded: OpaquePointer
-        var hasIngressInterface = true
+        var hasIngressInterface = known ?? true
         do throws(SteeringError) {
-            loaded = try Self.load(object, size, reusing: reused, hasIngressInterface: true)
+            loaded = try Self.load(object, size, reusing: reused, hasIngressInterface: hasIngressInterface)
         } catch {
             // Before Linux 5.17 the context has no ingress interface.
-            guard error.code == .programRejected,
+            guard known == nil, error.code == .programRejected,
                 let older = try? Self.load(object, size, reusing: reused, hasIngressInterface: false)
             else { throw error }
             loaded = older
@@ -97,7 +99,7 @@ struct DataPlane: Sendable {
             }
         }
         guard error == 0, let loaded else {
-            throw .notLoaded(-error, log: String(decoding: log.prefix { $0 != 0 }, as: UTF8.self))
+            throw .notLoaded(-error, size, log: String(decoding: log.prefix { $0 != 0 }, as: UTF8.self))
         }
         return loaded
     }

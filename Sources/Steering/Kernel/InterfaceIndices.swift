@@ -16,19 +16,25 @@ struct InterfaceIndices: Sendable {
     /// - Throws: `unknownInterface`; `networkNamespaceGone`, `networkNamespaceUnavailable`, and
     ///   `missingCapability` (CAP_SYS_ADMIN) when the namespace is not the calling thread's.
     func callAsFunction(of names: [InterfaceName]) throws(SteeringError) -> [InterfaceName: UInt32] {
-        if names.isEmpty { return [:] }
-        if try NetworkNamespace.current().inode == inode { return try Self.indices(of: names) }
-        let namespace = try NetworkNamespace(path: path)
-        guard namespace.inode == inode else { throw .namespaceGone }
-        return try namespace.run { () throws(SteeringError) in try Self.indices(of: names) }
+        let found = try existing(names)
+        for name in names where found[name] == nil { throw .unknownInterface(name) }
+        return found
     }
 
-    private static func indices(of names: [InterfaceName]) throws(SteeringError) -> [InterfaceName: UInt32] {
+    /// The same; those that do not exist are left out.
+    func existing(_ names: [InterfaceName]) throws(SteeringError) -> [InterfaceName: UInt32] {
+        if names.isEmpty { return [:] }
+        if try NetworkNamespace.current().inode == inode { return Self.indices(of: names) }
+        let namespace = try NetworkNamespace(path: path)
+        guard namespace.inode == inode else { throw .namespaceGone }
+        return try namespace.run { () throws(SteeringError) in Self.indices(of: names) }
+    }
+
+    private static func indices(of names: [InterfaceName]) -> [InterfaceName: UInt32] {
         var indices: [InterfaceName: UInt32] = [:]
         for name in names {
             let index = if_nametoindex(name.name)
-            guard index != 0 else { throw .unknownInterface(name) }
-            indices[name] = index
+            if index != 0 { indices[name] = index }
         }
         return indices
     }

@@ -2,9 +2,17 @@ import Glibc
 
 extension SteeringError {
     /// See bpf(2) and the notes on loading in `docs/ARCHITECTURE.md`.
-    static func notLoaded(_ error: CInt, log: String) -> SteeringError {
+    ///
+    /// Before Linux 6.0 ("bpf: remove obsolete KMALLOC_MAX_SIZE restriction on array map value size") a map's value,
+    /// such as tables, has at most 4 MiB: E2BIG.
+    static func notLoaded(_ error: CInt, _ size: TableSize, log: String) -> SteeringError {
         let cause = Cause.systemCall("bpf", errno: error)
         switch error {
+        case E2BIG where log.isEmpty && size > .smallest:
+            return SteeringError(
+                .tablesTooLarge,
+                "the tables for these bindings need \(2 * size.bytes >> 20) MiB, and before Linux 6.0 they can have \(2 * TableSize.smallest.bytes >> 20): use Linux 6.0 or newer, fewer bindings, or fewer distinct port sets",
+                cause: cause)
         case EPERM where log.isEmpty:
             return SteeringError(
                 .missingCapability,

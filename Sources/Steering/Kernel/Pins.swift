@@ -5,7 +5,7 @@ import Glibc
 /// Where the steering of a network namespace is pinned: `<bpffs>/steering/<inode of the namespace>`.
 ///
 ///     program link                        what is attached; only root may open them
-///     policy pages token grace            the tables in force
+///     policy token grace                  the tables in force
 ///     sockets registrations metrics verdicts
 ///     bindings-<generation>               the policy that they were compiled from
 ///     layout-<version>                    an empty directory: what all this means
