@@ -130,9 +130,10 @@ extension Traffic {
 extension TestServer {
     /// Throws unless a client that asks this address is answered from there.
     public mutating func verifyAnswers(
-        _ address: SocketAddress, file: StaticString = #fileID, line: UInt = #line
+        _ address: SocketAddress, from source: SocketAddress? = nil, by neighbour: Neighbour? = nil,
+        file: StaticString = #fileID, line: UInt = #line
     ) throws {
-        let reply = try exchange(with: address)
+        let reply = try exchange(with: address, from: source, by: neighbour)
         try verify(
             reply, is: .answered(Array("ping \(address)".utf8), from: address), "the reply of \(address)", file: file,
             line: line)
@@ -140,9 +141,11 @@ extension TestServer {
 
     /// Throws unless a client that asks this address is refused.
     public mutating func verifyRefused(
-        _ address: SocketAddress, file: StaticString = #fileID, line: UInt = #line
+        _ address: SocketAddress, from source: SocketAddress? = nil, by neighbour: Neighbour? = nil,
+        file: StaticString = #fileID, line: UInt = #line
     ) throws {
-        try verify(try exchange(with: address), is: .refused, "the reply of \(address)", file: file, line: line)
+        let reply = try exchange(with: address, from: source, by: neighbour)
+        try verify(reply, is: .refused, "the reply of \(address)", file: file, line: line)
     }
 }
 

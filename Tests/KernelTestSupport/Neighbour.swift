@@ -16,7 +16,7 @@ public final class Neighbour: Sendable {
         self.interface = interface
         name = "steering-\(UInt64.random(in: 0...UInt64.max))"
         path = "/run/netns/\(name)"
-        try shell(
+        try KernelTestSupport.shell(
             """
             set -e
             ip netns add \(name)
@@ -33,13 +33,16 @@ public final class Neighbour: Sendable {
             """)
     }
 
-    deinit { _ = try? shell("ip netns delete \(name)") }
+    deinit { _ = try? KernelTestSupport.shell("ip netns delete \(name)") }
 
     /// Runs a command there.
     @discardableResult
     public func shell(_ command: String) throws -> String {
-        try KernelTestSupport.shell("ip netns exec \(name) sh -c '\(command.replacing("'", with: "'\\''"))'")
+        try KernelTestSupport.shell(line("sh -c '\(command.replacing("'", with: "'\\''"))'"))
     }
+
+    /// A command line that runs a command there.
+    public func line(_ command: String) -> String { "ip netns exec \(name) \(command)" }
 
     /// As ``Traffic/connect(_:to:from:)``, from there: a socket belongs to the namespace that it is made in.
     func connect(_ transport: TransportProtocol, to address: SocketAddress) throws -> OwnedDescriptor? {

@@ -51,6 +51,15 @@ public enum RuleSets: String, CaseIterable, Sendable, CustomStringConvertible {
     public static func label(_ number: Int) -> Label { Label(stringLiteral: "label-\(number)") }
 }
 
+/// Hosts of 10.1.0.0/16, each with a TCP port of its own: rows times port classes is what makes tables large. 600
+/// outgrow the smallest.
+public func hostsWithPorts(_ count: Int, _ label: Label) -> [Binding] {
+    (0..<UInt32(count)).map { number in
+        let host = IPPrefix(masking: IPAddress(ipv4: 0x0a01_0000 | number), length: 32)
+        return try! Binding(.tcp, to: host, ports: [PortRange(UInt16(10_000 + 2 * number))], .label(label))
+    }
+}
+
 private struct Rules {
     var bindings: [Binding] = []
     private let count: Int

@@ -141,7 +141,7 @@ final class Background: Sendable {
     init(_ command: String, in bed: Bed, environment: String = "") throws {
         base = "\(bed.folder)/background-\(UInt64.random(in: 0...UInt64.max))"
         let script =
-            "\(environment) \(command) </dev/null >\(base).out 2>\(base).err & echo $! >\(base).pid; "
+            ": >\(base).out 2>\(base).err; \(environment) \(command) </dev/null >\(base).out 2>\(base).err & echo $! >\(base).pid; "
             + "wait $!; echo $? >\(base).code"
         try shell("setsid sh -c '\(script.replacing("'", with: "'\\''"))' </dev/null >/dev/null 2>&1 &")
         let base = base

@@ -74,6 +74,34 @@ struct ConditionTests {
         }
     }
 
+    @Test("An interface is one of the steering's namespace, from wherever it is bound")
+    func elsewhere() async throws {
+        try await withBed(loaded: false) { bed in
+            let neighbour = try Neighbour("in0", number: 1)
+            try shell("ip link add out type dummy; ip route add 198.51.100.0/24 via 10.0.1.2")
+            try neighbour.shell("ip route add local 198.51.100.0/24 dev lo")
+            try verify(
+                shell("ip -o link show out | cut -d: -f1") != neighbour.shell("ip -o link show out | cut -d: -f1"),
+                "the two have one number")
+            let there = "--netns \(neighbour.path)"
+            try bed.steer("load \(there)")
+            try bed.steer("bind web tcp 198.51.100.0/24 80 --on out \(there)")
+            let server = try Background(
+                neighbour.line("socat TCP4-LISTEN:8080,bind=127.0.0.1,reuseaddr,fork SYSTEM:\"echo here\""), in: bed)
+            try eventually("a server") { try neighbour.shell("ss -Hltn").contains("127.0.0.1:8080 ") }
+            try bed.steer("register web --pid \(server.pid) tcp 127.0.0.1:8080")
+            try verify(bed.ask("198.51.100.9", port: 80), is: "here")
+            let itself = try neighbour.shell("timeout 10 socat -u TCP4:198.51.100.9:80 - 2>&1 || true")
+            try verify(itself.contains("Connection refused"), itself)
+
+            let unknown = try bed.run("bind web tcp 198.51.100.0/24 81 --on in0 \(there) --json")
+            try verify(unknown.exitCode == 1 && unknown.error.contains("unknownInterface"), "\(unknown)")
+            try verify(bed.json("bindings \(there)")["bindings"].array.count, is: 1)
+            try verify(bed.json("doctor \(there)")["findings"], is: .list([]))
+            try bed.steer("unload \(there)")
+        }
+    }
+
     @Test("explain says which decides by the source and the interface")
     func explained() async throws {
         try await withBed { bed in

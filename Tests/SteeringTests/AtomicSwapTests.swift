@@ -1,7 +1,8 @@
 import Glibc
 import KernelTestSupport
-import Steering
 import Testing
+
+@testable import Steering
 
 /// A policy is swapped in one step: every packet is judged by one of the two, wholly.
 @Suite(.kernel, .serialized)
@@ -14,12 +15,51 @@ struct AtomicSwapTests {
         "While policies that disagree everywhere are swapped, no packet meets a third outcome",
         arguments: [[Tables.Form.dense, .dense], [.dense, .sparse], [.sparse, .sparse]])
     func onlyOneOrTheOther(forms: [Tables.Form]) async throws {
-        let seen = try await withNetworkNamespace(routing: Flow.prefixes) { try swapAndWatch(Self.swaps, forms) }
+        let seen = try await withNetworkNamespace(routing: Flow.prefixes) {
+            let steering = try SocketSteering.attach()
+            let policies = try policies()
+            // Not by the steering itself, which lets its callers take turns.
+            let plane = steering.state.withLock { $0.plane }
+            return try swapAndWatch(
+                steering, Self.swaps, run: { try plane.testRun($0, from: nil, to: $1) },
+                apply: { try steering.apply(policies[$0], as: forms[$0]) })
+        }
+        check(seen, Self.swaps)
+    }
+
+    /// From one program to a larger one, and by an upgrade back.
+    @Test("While a policy outgrows its tables again and again, no packet meets a third outcome")
+    func growing() async throws {
+        let swaps = Self.swaps / 10
+        let seen = try await withNetworkNamespace(routing: Flow.prefixes) {
+            let bpffs = try TestFileSystem()
+            let steering = try SocketSteering.load(into: try .current(), bpffs: bpffs.path)
+            let reader = try SocketSteering.open(try .current(), bpffs: bpffs.path, for: .reading)
+            var policies = try policies()
+            policies[1] = Policy(policies[1].bindings + hostsWithPorts(600, "b"))
+            let small = policies[0], large = policies[1]
+            return try swapAndWatch(
+                steering, swaps,
+                run: { transport, packet in
+                    let plane = try reader.reading { $0.plane }
+                    return try plane.testRun(transport, from: nil, to: packet)
+                },
+                apply: { policy in
+                    try steering.apply(policy == 0 ? small : large)
+                    if policy == 0 { try SocketSteering.upgrade(in: try .current(), bpffs: bpffs.path) }
+                    let size = policy == 0 ? TableSize.smallest : .small
+                    try verify(steering.tables().memory, is: 2 * size.bytes)
+                })
+        }
+        check(seen, swaps)
+    }
+
+    private func check(_ seen: [Seen], _ swaps: Int) {
         // Both often, or nothing was shown.
         for watcher in seen {
-            #expect(watcher.outcomes[0] > Self.swaps / 20, "\(watcher)")
-            #expect(watcher.outcomes[1] > Self.swaps / 20, "\(watcher)")
-            #expect(watcher.changes > Self.swaps / 20, "\(watcher)")
+            #expect(watcher.outcomes[0] > swaps / 20, "\(watcher)")
+            #expect(watcher.outcomes[1] > swaps / 20, "\(watcher)")
+            #expect(watcher.changes > swaps / 20, "\(watcher)")
         }
     }
 }
@@ -70,8 +110,13 @@ private func policies() throws -> [Policy] {
     return [Policy(try area("a") + trap(port: 1)), Policy(try area("b") + trap(port: 65_000) + details)]
 }
 
-private func swapAndWatch(_ swaps: Int, _ forms: [Tables.Form]) throws -> [Seen] {
-    let steering = try SocketSteering.attach()
+/// Runs the program that is attached, once.
+private typealias Run =
+    @Sendable (TransportProtocol, SocketAddress) throws -> (verdict: UInt32, cookie: SocketCookie?)
+
+private func swapAndWatch(
+    _ steering: SocketSteering, _ swaps: Int, run: @escaping Run, apply: (_ policy: Int) throws -> Void
+) throws -> [Seen] {
     let servers = try Servers(["a", "b"])
     for server in servers.all { try steering.sockets.register(server.socket, as: server.destination.label) }
     let listeners = try (0..<2).map { _ in try TestSocket(.tcp, on: SocketAddress("[::]:0"), .dualStack) }
@@ -81,8 +126,7 @@ private func swapAndWatch(_ swaps: Int, _ forms: [Tables.Form]) throws -> [Seen]
     // Which policy a socket belongs to.
     let owners = Dictionary(
         try steering.sockets.list().map { ($0.cookie, $0.destination.label == "a" ? 0 : 1) }, uniquingKeysWith: { $1 })
-    let policies = try policies()
-    try steering.apply(policies[0], as: forms[0])
+    try apply(0)
 
     let writer = ThreadResult<String?>()
     var watchers: [ThreadResult<Result<Seen, any Error>>] = []
@@ -104,7 +148,7 @@ private func swapAndWatch(_ swaps: Int, _ forms: [Tables.Form]) throws -> [Seen]
         let packets = Packets(seed: UInt64(seed))
         watch {
             let (transport, packet) = packets.next()
-            let (verdict, cookie) = try steering.testRun(transport, to: packet)
+            let (verdict, cookie) = try run(transport, packet)
             guard verdict == 1, let cookie, let owner = owners[cookie] else {
                 throw Unmet(
                     description: "\(transport) \(packet): verdict \(verdict), socket \(cookie?.description ?? "-")")
@@ -125,7 +169,7 @@ private func swapAndWatch(_ swaps: Int, _ forms: [Tables.Form]) throws -> [Seen]
     do {
         let packets = Packets(seed: 4)
         for swap in 1...swaps {
-            try steering.apply(policies[swap % 2], as: forms[swap % 2])
+            try apply(swap % 2)
             let (transport, packet) = packets.next()
             let (verdict, cookie) = try steering.testRun(transport, to: packet)
             let owner = cookie.flatMap { owners[$0] }

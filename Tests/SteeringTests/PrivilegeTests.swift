@@ -44,7 +44,8 @@ struct PrivilegeTests {
         #expect(result.output.contains("\"error\":\"unsupportedKernel\""), "\(result.output)")
     }
 
-    @Test("Tables that outgrow their memory need CAP_BPF; without it the former policy stays, and changes that fit go on")
+    @Test(
+        "Tables that outgrow their memory need CAP_BPF; without it the former policy stays, and changes that fit go on")
     func growingNeedsBPF() throws {
         let result = try probe("drop-and-outgrow")
         #expect(result.output.contains("\"error\":\"missingCapability\""), "\(result.output)")

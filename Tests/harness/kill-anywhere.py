@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Kills `steer` before and after its system calls (SIGKILL, by ptrace), and looks at what is left.
 
-While `apply` (between small policies, and between forms of tables) and `upgrade` are killed, connections and
-datagrams to a label that all policies have must never fail. After each kill the next reader must find either
-the old or the new policy, entire, and the registered sockets; the next writer, whichever it is, must succeed
-and leave in the BPF file system exactly what belongs there, and in the kernel no more pages than two policies
-need. Then `load` and `unload` are killed: the next `load`, or `unload`, must work.
+While `apply` and `upgrade` are killed, connections and datagrams to a label that all policies have must never
+fail. Some of them replace the program by one with larger tables (grow: a policy that the smallest have no room
+for) or by one with smaller ones (shrink: an upgrade once a small policy is in force). After each kill the next
+reader must find either the old or the new policy, entire, and the registered sockets; the next writer, whichever
+it is, must succeed and leave in the BPF file system exactly what belongs there, and in the kernel one program.
+Then `load` and `unload` are killed: the next `load`, or `unload`, must work.
 
     scripts/harness kill-anywhere --steer .build/release/steer [--kills 1000] [--seed N] [--lanes 4]
 
@@ -18,6 +19,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 
 from support import Failed, Lab, Traffic, bindings, count_stops, enter_namespaces, finish, kill_at, policy
 
@@ -34,7 +36,7 @@ class Harness:
             policies.append(policy(2, options.large, spread=True))
             self.scenarios += ["grow", "shrink"]
         self.files = [lab.file(f"policy-{variant}.json", policy) for variant, policy in enumerate(policies)]
-        self.states, self.pages = [], []
+        self.states, self.sizes = [], []
         self.current, self.identity = None, None
         self.lane, self.lanes, self.seed = options.lane, options.lanes, options.seed
 
@@ -82,12 +84,16 @@ class Harness:
     # MARK: - apply and upgrade
 
     def command(self, scenario):
-        if scenario in ("apply", "grow", "shrink"):
+        if scenario in ("apply", "grow"):
             return self.lab.arguments("apply", self.files[self.target(scenario)])
-        return self.lab.arguments(scenario)
+        return self.lab.arguments("upgrade" if scenario == "shrink" else scenario)
 
     def target(self, scenario):
-        return {"apply": 1 - self.current if self.current < 2 else 0, "grow": 2, "shrink": 0}.get(scenario, self.current)
+        return {"apply": 1 - self.current if self.current < 2 else 0, "grow": 2}.get(scenario, self.current)
+
+    def memory(self):
+        """How large the tables are that the loaded program has."""
+        return json.loads(self.lab.steer("status", "--tables", "--json"))["memory"]
 
     def found(self):
         """Which policy a reader finds."""
@@ -101,10 +107,15 @@ class Harness:
 
     def prepare(self, scenario):
         """So that the command has something to do."""
-        wanted = {"grow": (0, 1), "shrink": (2,)}.get(scenario)
-        if wanted and self.current not in wanted:
-            self.current = wanted[0]
-            self.lab.steer("apply", self.files[self.current])
+        if scenario in ("grow", "shrink"):
+            is_large = self.memory() > self.sizes[0]
+            if scenario == "shrink" and not is_large:
+                self.lab.steer("apply", self.files[2])
+            if self.current == 2 or scenario == "shrink":
+                self.current = 0
+                self.lab.steer("apply", self.files[0])
+            if scenario == "grow" and is_large:
+                self.lab.steer("upgrade")
         if scenario == "load" and self.lab.listing() != ["steering"]:
             self.lab.steer("unload")
         if scenario == "unload" and self.lab.listing() != self.tidy:
@@ -122,7 +133,7 @@ class Harness:
         self.current = found
         writer = self.random.choice(["same", "other", "bind", "upgrade"])
         self.write(writer)
-        if scenario == "upgrade" and writer != "upgrade":
+        if scenario in ("upgrade", "shrink") and writer != "upgrade":
             self.effects[scenario] += self.directory() != self.identity
 
     def directory(self):
@@ -135,6 +146,8 @@ class Harness:
         """The next writer: what it leaves must be tidy."""
         if writer == "upgrade":
             self.lab.steer("upgrade")
+            if self.memory() != self.sizes[self.current]:
+                raise Failed(f"an upgrade left {self.memory()} bytes of tables, {self.sizes[self.current]} are enough")
         elif writer == "bind":
             self.lab.steer("bind", "steady", "tcp", "192.0.2.0/25", "80")
         else:
@@ -148,9 +161,12 @@ class Harness:
     def verify_tidy(self, who):
         if self.lab.listing() != self.tidy:
             raise Failed(f"{who} left it untidy: {sorted(set(self.lab.listing()) ^ set(self.tidy))}")
-        # Former tables keep theirs until their half is written again.
-        if self.lab.further_pages() > 2 * max(self.pages) + 2:
-            raise Failed(f"{who} left {self.lab.further_pages()} pages of tables that need {max(self.pages)}")
+        # The kernel frees programs a moment after their last user.
+        deadline = time.monotonic() + 10
+        while len(programs := self.lab.programs()) != 1:
+            if time.monotonic() > deadline:
+                raise Failed(f"{who} left {len(programs)} programs in the kernel")
+            time.sleep(0.05)
 
     def repair(self, scenario):
         """After a problem: as well as may be, so that the next kill is looked at by itself."""
@@ -198,7 +214,10 @@ class Harness:
         for file in self.files:
             self.lab.steer("apply", file)
             self.states.append(bindings(self.lab.steer("bindings", "--json")))
-            self.pages.append(self.lab.further_pages())
+            self.lab.steer("upgrade")
+            self.sizes.append(self.memory())
+        if len(self.files) > 2 and self.sizes[2] <= self.sizes[0]:
+            raise Failed("the large policy fits into the smallest tables: give --large more hosts")
         self.current = len(self.files) - 1
         self.tidy = self.lab.listing()
         self.sockets = self.lab.steer("sockets", "--json")
@@ -215,7 +234,7 @@ class Harness:
             self.execute(self.plan(["load", "unload"], loading), self.look_at_loading)
         return {"kills": sum(self.kills.values()), "by": self.kills, "tookEffect": self.effects,
                 "stops": {verb: last - first + 1 for verb, (first, last) in self.stops.items()},
-                "largePages": max(self.pages), **counted}
+                "tables": [min(self.sizes), max(self.sizes)], **counted}
 
 
 def merged(lanes):
@@ -230,7 +249,7 @@ def merged(lanes):
         for key, value in found.items():
             if isinstance(value, dict) and key != "stops":
                 result[key] = {name: result.get(key, {}).get(name, 0) + count for name, count in value.items()}
-            elif key in ("stops", "largePages"):
+            elif key in ("stops", "tables"):
                 result[key] = value
             else:
                 result[key] = result.get(key, 0) + value
@@ -242,7 +261,7 @@ def main():
     parser.add_argument("--steer", required=True)
     parser.add_argument("--kills", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--large", type=int, default=300, help="hosts of the policy whose tables are large; 0: none")
+    parser.add_argument("--large", type=int, default=600, help="hosts of the policy that outgrows the smallest tables; 0: none")
     parser.add_argument("--lanes", type=int, default=4, help="how many go on at once, each in namespaces of its own")
     parser.add_argument("--lane", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -1,5 +1,6 @@
 """What the harnesses share: a network of their own, servers and clients that never rest, and a tracer that
 stops a command at any system call."""
+import contextlib
 import ctypes
 import json
 import multiprocessing
@@ -85,24 +86,30 @@ class Lab:
             found += [os.path.relpath(os.path.join(folder, name), self.bpffs) for name in folders + files]
         return sorted(path.split("/bindings-")[0] + "/bindings" if "/bindings-" in path else path for path in found)
 
-    def further_pages(self):
-        """How many pages of large tables the kernel holds for this steering, in force or of former tables."""
-        [path] = [f"{self.bpffs}/steering/{name}/pages" for name in os.listdir(f"{self.bpffs}/steering")
-                  if name.isdigit()]
-        descriptor = bpf(7, struct.pack("=QIIi", address_of(path.encode() + b"\0"), 0, 0, 0))
-        if descriptor < 0:
-            raise OSError(ctypes.get_errno(), "BPF_OBJ_GET")
-        try:
-            key, value = ctypes.c_uint32(), ctypes.c_uint32()
-            held = set()
-            for slot in range(256):
-                key.value = slot
-                if slot % 128 != 0 and bpf(1, struct.pack(
-                        "=I4xQQQ", descriptor, ctypes.addressof(key), ctypes.addressof(value), 0)) == 0:
-                    held.add(value.value)
-            return len(held)
-        finally:
-            os.close(descriptor)
+    def state(self):
+        """The directory that holds what is in force."""
+        folder = f"{self.bpffs}/steering"
+        [name] = [name for name in os.listdir(folder) if name.isdigit()]
+        return f"{folder}/{name}"
+
+    def programs(self):
+        """The programs that the kernel holds for this steering: those that steer to its sockets."""
+        with opened(OBJ_GET, address_of(f"{self.state()}/sockets".encode() + b"\0"), 0, 0, 0) as sockets:
+            [wanted] = struct.unpack_from("=4xI", information(sockets, 80))
+        found, number = [], 0
+        while (number := next_program(number)) is not None:
+            try:
+                with opened(PROG_GET_FD_BY_ID, number, 0, 0, 0) as program:
+                    maps = (ctypes.c_uint32 * 64)()
+                    info = bytearray(232)
+                    # bpf_prog_info: how many maps at 52, where their numbers go at 56.
+                    struct.pack_into("=IQ", info, 52, len(maps), ctypes.addressof(maps))
+                    [count] = struct.unpack_from("=I", information(program, len(info), info), 52)
+            except FileNotFoundError:
+                continue  # It has just ended.
+            if wanted in maps[:count]:
+                found.append(number)
+        return found
 
 
 class Failed(Exception):
@@ -126,7 +133,8 @@ def steady_bindings():
 def policy(variant, size=50, spread=False):
     """Policies of different variants share the bindings of the steady label, and nothing else.
 
-    Spread, each host has a port of its own: hosts times ports is what makes the kernel's tables large."""
+    Spread, each host has a port of its own: hosts times ports is what makes the kernel's tables large. 600 outgrow
+    the smallest."""
     label = {"label": f"web-{variant}", "protocols": "tcp"}
     hosts = [f"10.{variant}.{number >> 8}.{number & 255}/32" for number in range(size)]
     if spread:
@@ -279,7 +287,37 @@ def address_of(data):
 
 def bpf(command, attributes):
     buffer = ctypes.create_string_buffer(attributes, 128)
-    return libc.syscall(NUMBERS["bpf"], command, ctypes.byref(buffer), 128)
+    result = libc.syscall(NUMBERS["bpf"], command, ctypes.byref(buffer), 128)
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result, buffer.raw
+
+
+OBJ_GET, PROG_GET_NEXT_ID, PROG_GET_FD_BY_ID, OBJ_GET_INFO_BY_FD = 7, 11, 13, 15
+
+
+@contextlib.contextmanager
+def opened(command, *attributes):
+    descriptor, _ = bpf(command, struct.pack("=QIII" if command == OBJ_GET else "=IIII", *attributes))
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def information(descriptor, size, asked=b""):
+    """What the kernel tells of an object."""
+    buffer = ctypes.create_string_buffer(bytes(asked), size)
+    bpf(OBJ_GET_INFO_BY_FD, struct.pack("=IIQ", descriptor, size, ctypes.addressof(buffer)))
+    return buffer.raw
+
+
+def next_program(number):
+    try:
+        return struct.unpack_from("=4xI", bpf(PROG_GET_NEXT_ID, struct.pack("=III", number, 0, 0))[1])[0]
+    except FileNotFoundError:
+        return None
 
 
 class Ended(Exception):

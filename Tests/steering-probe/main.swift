@@ -76,6 +76,7 @@ func outgrow(droppingCapabilities: Bool) throws(SteeringError) {
     guard before == after, try steering.testRun(.tcp, to: inside).cookie == steering.sockets.list()[0].cookie else {
         fail("changed", "the former policy is no longer in force")
     }
+    try steering.sockets.unregister("echo")
     try exercise(steering)
     throw refusal
 }
@@ -154,7 +155,11 @@ do throws(SteeringError) {
         print("bpf", system.isBPF, "read-only", system.isReadOnly)
     case "owners": try owners()
     case "activated": try activated()
-    default: fail("usage", "steering-probe attach | drop | outgrow | drop-and-outgrow | cycles COUNT | activated | hold ... | take ...")
+    default:
+        fail(
+            "usage",
+            "steering-probe attach | drop | outgrow | drop-and-outgrow | cycles COUNT | activated | hold ... | take ..."
+        )
     }
 } catch {
     fail("\(error.code)", error.message)
