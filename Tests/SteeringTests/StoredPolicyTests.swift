@@ -22,8 +22,13 @@ struct StoredPolicyTests {
             for label in labels where !policy.labels.contains(label) && Bool.random(using: &policies.random) {
                 numbers.release(label)
             }
+            var indices: [InterfaceName: UInt32] = [:]
+            for interface in policy.interfaces where Bool.random(using: &policies.random) {
+                indices[interface] = .random(in: 1 ... .max, using: &policies.random)
+            }
             return StoredPolicy(
-                generation: policies.random.next(), namespaceCookie: UInt64(number), policy: policy, numbers: numbers)
+                generation: policies.random.next(), namespaceCookie: UInt64(number), policy: policy, numbers: numbers,
+                interfaceIndices: indices)
         }
     }
 
@@ -102,7 +107,7 @@ struct StoredPolicyTests {
     func damagedConditions() throws {
         let policy = try Policy([
             Binding(.tcp, to: IPPrefix("192.0.2.0/24"), ports: [80], from: IPPrefix("10.0.0.0/8"), on: "eth0", .pass),
-            Binding(.tcp, to: IPPrefix("192.0.2.0/24"), ports: [80], on: "eth1", .pass),
+            Binding(.tcp, to: IPPrefix("192.0.2.0/24"), ports: [80], on: "eth0", .pass),
         ])
         let words = Bytes.words(
             of: StoredPolicy(generation: 1, namespaceCookie: 2, policy: policy, numbers: LabelNumbers()).encoded())
@@ -111,6 +116,7 @@ struct StoredPolicyTests {
         for (at, word) in [
             (first, words[first] | 1), (first + 1, 1), (first + 2, 9), (first + 2, 33),
             (first + 2, 8 | 1 << 8), (first + 2, 8 | 1 << 9), (first + 2, 0), (first + 3, 0), (first + 3, 0x2f),
+            (first + 2, words[first + 2] | 1 << 32),  // Another number than the second's.
             (first + 3, words[first + 3] | 1 << 56), (first + 4, 1), (second + 3, 0),
             (numbers, 1), (numbers, 2), (numbers + 1, 0), (numbers + 1, .max), (numbers + 1, 1 | 1 << 32),
         ] as [(Int, UInt64)] {
