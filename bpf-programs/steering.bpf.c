@@ -185,4 +185,6 @@ PROGRAM(8m, STEERING_SMALLEST_TABLES * 4)
 PROGRAM(32m, STEERING_SMALLEST_TABLES * 16)
 PROGRAM(128m, STEERING_SMALLEST_TABLES * 64)
 
+#include "observe.bpf.h"
+
 char _license[] SEC("license") = "GPL"; /* one of the two above */

@@ -30,33 +30,43 @@
 #define SYS_pidfd_getfd 438
 #endif
 
-/* Of the programs, and of their tables, one is made: that for a size. */
+/* Constants, which must be there before the program is verified. */
+static int set_constant(struct bpf_object *object, const char *section, const void *value, size_t size) {
+    struct bpf_map *map;
+    bpf_object__for_each_map(map, object) {
+        const char *found = strstr(bpf_map__name(map), ".rodata");
+        if (found && !strcmp(found, section))
+            return bpf_map__set_initial_value(map, value, size);
+    }
+    return -ENOENT;
+}
+
+/* Of the programs one is made, and the maps that it uses. */
 static int choose(struct bpf_object *object, const struct csteering_build *build) {
-    char wanted[32];
+    const uint8_t has_ingress_interface = build->has_ingress_interface;
     struct bpf_program *program;
     struct bpf_map *map;
-    snprintf(wanted, sizeof wanted, "%s_%s", build->program, build->tables);
+    int error = set_constant(object, ".rodata", &has_ingress_interface, sizeof has_ingress_interface);
+    if (!error)
+        error = set_constant(object, ".rodata.observe", &build->observation, sizeof build->observation);
     bpf_object__for_each_program(program, object)
-        bpf_program__set_autoload(program, !strcmp(bpf_program__name(program), wanted));
-    snprintf(wanted, sizeof wanted, ".bss.%s", build->tables);
+        bpf_program__set_autoload(program, !strcmp(bpf_program__name(program), build->program));
     bpf_object__for_each_map(map, object) {
-        const char *name = bpf_map__name(map);
-        if (!strncmp(name, ".bss.", 5) && strcmp(name, wanted))
+        if (!strstr(bpf_map__name(map), ".rodata"))
             bpf_map__set_autocreate(map, false);
-        if (strstr(name, ".rodata") && !build->has_ingress_interface) {
-            const uint8_t no = 0;
-            int error = bpf_map__set_initial_value(map, &no, sizeof no);
-            if (error)
-                return error;
-        }
     }
-    for (size_t i = 0; i < build->reuse_count; i++) {
-        map = bpf_object__find_map_by_name(object, build->reuse[i].name);
-        int error = map ? bpf_map__reuse_fd(map, build->reuse[i].map) : -ENOENT;
-        if (error)
-            return error;
+    for (size_t i = 0; i < build->map_count && !error; i++) {
+        const struct csteering_map *wanted = &build->maps[i];
+        map = bpf_object__find_map_by_name(object, wanted->name);
+        if (!map)
+            return -ENOENT;
+        bpf_map__set_autocreate(map, true);
+        if (wanted->reused >= 0)
+            error = bpf_map__reuse_fd(map, wanted->reused);
+        else if (wanted->entries)
+            error = bpf_map__set_max_entries(map, wanted->entries);
     }
-    return 0;
+    return error;
 }
 
 int csteering_load(const void *bytes, size_t size, const struct csteering_build *build, char *log, size_t log_size,

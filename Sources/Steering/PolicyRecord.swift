@@ -53,6 +53,13 @@ struct PolicyRecord: Hashable, Comparable, Sendable {
         self.condition = condition?.number ?? Self.unconditional
     }
 
+    /// Not a binding, but before all those of a prefix.
+    init(before prefix: IPPrefix) {
+        key = prefix.address.bits << UInt128(128 - prefix.family.bitWidth)
+        match = (prefix.family == .ipv6 ? 1 << Self.familyShift : 0) | UInt64(prefix.length) << Self.lengthShift
+        (outcome, condition) = (0, 0)
+    }
+
     /// A record of layouts 1 and 2, which knew no conditions: family (1 bit), unused (5), prefix length (8),
     /// number of ports less one (16), protocols (2), port set (32). Nil when it is none.
     init?(key: UInt128, formerMatch: UInt64, outcome: UInt32) {

@@ -109,6 +109,17 @@ struct PolicyRecords: Hashable, Sendable {
         return true
     }
 
+    /// The same with each record's own number in the place of its outcome: no longer a policy's, and only to be
+    /// compiled.
+    var withNumbersAsOutcomes: PolicyRecords {
+        var copy = self
+        for (number, record) in records.enumerated() {
+            copy.records[number] = record.renumbered(
+                portSet: UInt32(record.portSet), outcome: UInt32(number), condition: record.condition)
+        }
+        return copy
+    }
+
     /// The records with the numbers of other tables, which have all values of these.
     func renumbered(portSets: [UInt32], labels: [UInt32], conditions: [UInt32]) -> [PolicyRecord] {
         var copy = self

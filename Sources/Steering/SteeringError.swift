@@ -6,7 +6,7 @@ public struct SteeringError: Error, Sendable, CustomStringConvertible {
     public struct Code: Sendable, Hashable, CustomStringConvertible {
         enum Value: String, Sendable {
             case invalidLabel, invalidInterfaceName, invalidBinding, emptyPolicy, conflictingBindings, unknownBinding
-            case tooManyLabels, tablesTooLarge, unknownInterface
+            case tooManyLabels, tooManyBindings, tablesTooLarge, unknownInterface, unknownLabel
             case missingCapability, unsupportedKernel, programRejected, tooManyPrograms
             case networkNamespaceUnavailable, networkNamespaceGone, detached
             case invalidDescriptor, notASocket, unixSocket, multipathTCP, udpLite, unsupportedProtocol
@@ -36,10 +36,14 @@ public struct SteeringError: Error, Sendable, CustomStringConvertible {
         public static let unknownBinding = Code(value: .unknownBinding)
         /// More labels than the program has room for.
         public static let tooManyLabels = Code(value: .tooManyLabels)
+        /// More bindings than are counted one by one.
+        public static let tooManyBindings = Code(value: .tooManyBindings)
         /// Bindings whose tables would exceed the bound.
         public static let tablesTooLarge = Code(value: .tablesTooLarge)
         /// An interface that the network namespace does not have.
         public static let unknownInterface = Code(value: .unknownInterface)
+        /// A label that no binding leads to.
+        public static let unknownLabel = Code(value: .unknownLabel)
         /// The process lacks a capability.
         public static let missingCapability = Code(value: .missingCapability)
         /// The kernel has no sk_lookup, or was built without what it needs.

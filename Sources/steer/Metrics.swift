@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import Steering
 
 struct Metrics: ParsableCommand {
@@ -9,25 +10,106 @@ struct Metrics: ParsableCommand {
             With --listen over HTTP, at /metrics, until interrupted: read-only, with no privilege beyond reading \
             what is pinned (`load --readers GROUP`).
 
+            Counters are of labels. With --per-binding packets are counted for each binding, too, by a program that \
+            looks beside the steering one and ends with this command: for some seconds, then a table is printed, \
+            the busiest binding first; or with --listen for as long as it serves, 10,000 bindings at most. That \
+            needs CAP_BPF. Bindings that a change leaves in force keep their counts.
+
               steer metrics
               steer metrics --listen 127.0.0.1:9110
+              steer metrics --per-binding --for 10
             """)
 
     @Option(help: ArgumentHelp("Serve them here.", valueName: "address:port"))
     var listen: String?
 
+    @Flag(help: "Count packets for each binding.")
+    var perBinding = false
+
+    @Option(
+        name: .customLong("for"),
+        help: ArgumentHelp("Count so long with --per-binding, 5 by default.", valueName: "seconds"))
+    var duration: Double?
+
     @OptionGroup var target: Target
+
+    /// More would be too many time series for those who scrape them.
+    private static let scrapedBindings = 10_000
+
+    func validate() throws {
+        if duration != nil, !perBinding || listen != nil {
+            throw misuse("--for goes with --per-binding, without --listen")
+        }
+        if let duration, !(0.1...86_400).contains(duration) { throw misuse("--for is 0.1 to 86,400 seconds") }
+    }
 
     func run() throws {
         let steering = try target.open(for: .reading)
-        guard let listen else { return print(try MetricsText.text(of: steering), terminator: "") }
-        try MetricsServer(steering).serve(on: try parsed { () throws(AddressError) in try SocketAddress(listen) })
+        guard let listen else {
+            if perBinding { return try count(steering) }
+            return print(try MetricsText.text(of: steering), terminator: "")
+        }
+        let address = try parsed { () throws(AddressError) in try SocketAddress(listen) }
+        let counter =
+            perBinding
+            ? try steering.countBindings(in: try target.namespace(), atMost: Self.scrapedBindings) : nil
+        try MetricsServer(steering, counter).serve(on: address)
+    }
+
+    private func count(_ steering: SocketSteering) throws {
+        let interruption = Interruption()
+        let counter = try steering.countBindings(in: try target.namespace())
+        let start = ContinuousClock.now
+        let end = start + .seconds(duration ?? 5)
+        while .now < end, !interruption.hasCome {
+            let left = min(end - .now, .milliseconds(100)) / .microseconds(1)
+            usleep(UInt32(max(0, left)))
+            try counter.keepUp()
+        }
+        let report = BindingCounts(try counter.counts(), over: (ContinuousClock.now - start) / .seconds(1))
+        print(target.json ? JSON.text(report) : report.text)
+    }
+}
+
+/// What `steer metrics --per-binding` prints.
+struct BindingCounts: Encodable {
+    struct Count: Encodable {
+        let binding: BindingReport
+        let packets: UInt64
+        let rate: Double
+        let text: String
+
+        private enum CodingKeys: CodingKey {
+            case binding, packets, rate
+        }
+    }
+    let bindings: [Count]
+    let seconds: Double
+
+    init(_ counts: [BindingCounter.Count], over seconds: Double) {
+        // Equal ones in their natural order.
+        let sorted = counts.enumerated().sorted {
+            $0.element.packets == $1.element.packets
+                ? $0.offset < $1.offset : $0.element.packets > $1.element.packets
+        }
+        bindings = sorted.map { _, count in
+            Count(
+                binding: BindingReport(count.binding), packets: count.packets,
+                rate: (Double(count.packets) / seconds * 10).rounded() / 10, text: "\(count.binding)")
+        }
+        self.seconds = (seconds * 10).rounded() / 10
+    }
+
+    var text: String {
+        var table = Table("PACKETS", "RATE/S", "BINDING")
+        for count in bindings { table.add("\(count.packets)", "\(count.rate)", count.text) }
+        return table.text()
     }
 }
 
 /// Prometheus' text exposition format, version 0.0.4.
 enum MetricsText {
-    static func text(of steering: SocketSteering) throws(SteeringError) -> String {
+    static func text(of steering: SocketSteering, _ counter: BindingCounter? = nil) throws(SteeringError) -> String {
         let status = try steering.status()
         let destinations = status.metrics.destinations.sorted { $0.key < $1.key }
         let sockets = Dictionary(grouping: status.labels.flatMap(\.sockets), by: \.destination)
@@ -60,6 +142,19 @@ enum MetricsText {
         single("steering_passed_total", "counter", "Packets that a binding let pass.", status.metrics.passed)
         single("steering_bindings", "gauge", "Bindings in force.", UInt64(status.bindings))
         single("steering_policy_changes_total", "counter", "Changes of the policy.", status.changes)
+        if let counter {
+            let name = "steering_binding_packets_total"
+            text += "# HELP \(name) Packets that the binding decides about, since this process counts.\n"
+            text += "# TYPE \(name) counter\n"
+            for count in try counter.counts() {
+                text += "\(name){binding=\"\(escaped(count.binding.description))\"} \(count.packets)\n"
+            }
+        }
         return text
+    }
+
+    /// A name of an interface may have what a label's value may not.
+    private static func escaped(_ text: String) -> String {
+        text.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"")
     }
 }

@@ -9,8 +9,13 @@ import Synchronization
 /// Serves the counters over HTTP: GET and HEAD of /metrics, nothing else.
 struct MetricsServer {
     private let steering: SocketSteering
+    private let counter: BindingCounter?
 
-    init(_ steering: SocketSteering) { self.steering = steering }
+    /// - Parameter counter: Whose counts are served, too.
+    init(_ steering: SocketSteering, _ counter: BindingCounter? = nil) {
+        self.steering = steering
+        self.counter = counter
+    }
 
     /// Returns when the process is interrupted or terminated.
     func serve(on address: Steering.SocketAddress) throws {
@@ -24,7 +29,7 @@ struct MetricsServer {
                 return channel.eventLoop.makeCompletedFuture {
                     let pipeline = channel.pipeline.syncOperations
                     try pipeline.configureHTTPServerPipeline()
-                    try pipeline.addHandler(MetricsHandler(steering))
+                    try pipeline.addHandler(MetricsHandler(steering, counter))
                 }
             }
         let channel: any Channel
@@ -47,7 +52,12 @@ struct MetricsServer {
         let port = channel.localAddress?.port.flatMap(UInt16.init(exactly:)) ?? address.port
         print("serving http://\(Steering.SocketAddress(address.address, port: port))/metrics")
         fflush(nil)
+        // Changes of the policy, also while nobody asks. What fails is told to those who do.
+        let following = group.next().scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { _ in
+            try? counter?.keepUp()
+        }
         try channel.closeFuture.wait()
+        following.cancel()
         for source in sources { source.cancel() }
     }
 }
@@ -74,6 +84,7 @@ private final class MetricsHandler: ChannelInboundHandler {
     typealias OutboundOut = HTTPServerResponsePart
 
     private let steering: SocketSteering
+    private let counter: BindingCounter?
     private var head: HTTPRequestHead?
     private var deadline: Scheduled<Void>?
 
@@ -81,7 +92,10 @@ private final class MetricsHandler: ChannelInboundHandler {
     /// sends a byte now and then keep its place for ever.
     private static let limit = TimeAmount.seconds(30)
 
-    init(_ steering: SocketSteering) { self.steering = steering }
+    init(_ steering: SocketSteering, _ counter: BindingCounter?) {
+        self.steering = steering
+        self.counter = counter
+    }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch unwrapInboundIn(data) {
@@ -112,7 +126,7 @@ private final class MetricsHandler: ChannelInboundHandler {
             (status, body) = (.notFound, "the counters are at /metrics\n")
         } else {
             do throws(SteeringError) {
-                body = try MetricsText.text(of: steering)
+                body = try MetricsText.text(of: steering, counter)
                 type = "text/plain; version=0.0.4; charset=utf-8"
             } catch {
                 (status, body) = (.serviceUnavailable, "\(error.message)\n")

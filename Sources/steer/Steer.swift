@@ -16,6 +16,7 @@ struct Steer: ParsableCommand {
               steer bind web tcp 192.0.2.0/24 80,443        # bindings lead to labels ...
               steer register web --pid 4711 tcp 127.0.0.1:8080   # ... and sockets answer for them
               steer explain tcp 192.0.2.7 443               # who gets this packet, and why
+              steer trace                                   # packets as they come, and what decides
               steer doctor                                  # what is wrong, and what mends it
 
             Every change is atomic, and waits for one that is under way. Established connections are never \
@@ -28,7 +29,7 @@ struct Steer: ParsableCommand {
         subcommands: [
             Load.self, Unload.self, Upgrade.self, Apply.self, Bind.self, Unbind.self, SetLabel.self,
             Register.self, Unregister.self,
-            Bindings.self, Sockets.self, Status.self, Metrics.self, Explain.self, Diagnose.self,
+            Bindings.self, Sockets.self, Status.self, Metrics.self, Explain.self, Trace.self, Diagnose.self,
         ])
 
     static func main() {

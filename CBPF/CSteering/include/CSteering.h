@@ -26,21 +26,24 @@ struct bpf_sk_lookup;
 const void *csteering_object_bytes(void);
 size_t csteering_object_size(void);
 
-/// A map of the object that is not created anew: its name and the map to use.
-struct csteering_reuse {
+/// A map of the object that the program uses; others are not made.
+struct csteering_map {
     const char *name;
-    int map;
+    /// The map to use; -1 to make one.
+    int reused;
+    /// How many entries a new one has; 0: as the object says.
+    uint32_t entries;
 };
 
 /// What to make of the object.
 struct csteering_build {
-    /// The program's name, without the size of its tables; and that size, as the object names it.
     const char *program;
-    const char *tables;
     /// Whether the kernel tells programs the ingress interface.
     bool has_ingress_interface;
-    const struct csteering_reuse *_Nullable reuse;
-    size_t reuse_count;
+    /// For programs that observe.
+    struct steering_observation observation;
+    const struct csteering_map *_Nullable maps;
+    size_t map_count;
 };
 
 /// Opens and loads an object without printing; the verifier's log goes to `log`.

@@ -158,8 +158,44 @@ struct steering_verdicts {
 	__u64 passed;
 };
 
+/*
+ * What follows is between programs that observe (observe.bpf.h) and the process that loaded them: nothing of it is
+ * pinned, so it may change in any version.
+ */
+enum {
+	STEERING_EVENTS_BYTES = 256 << 10, /* of the ring buffer */
+};
+
+/* Which packets are told of: those whose cell, masked, has the value; of them one in so many. */
+struct steering_observation {
+	__u32 one_in; /* not 0 */
+	__u32 mask;
+	__u32 value;
+};
+
+/* A packet that is ours. Addresses are in network order, an IPv4 address in the first word. */
+struct steering_event {
+	__u64 time; /* CLOCK_MONOTONIC, in nanoseconds */
+	__u64 generation; /* of the policy that it was judged by, as in the header */
+	__u32 source[4];
+	__u32 destination[4];
+	__u32 cell;
+	__u32 interface; /* its index; 0 before Linux 5.17 */
+	__u16 source_port;
+	__u16 destination_port;
+	__u16 family; /* AF_INET, AF_INET6 */
+	__u16 protocol; /* IPPROTO_TCP, IPPROTO_UDP */
+};
+
+/* Per CPU: packets that the observation asks for, whether one was told of or not; events that found no room. */
+struct steering_observed {
+	__u64 seen;
+	__u64 lost;
+};
+
 _Static_assert(sizeof(struct steering_registration_key) == 16, "no padding");
 _Static_assert(sizeof(struct steering_registration) == 20, "no padding");
 _Static_assert(sizeof(struct steering_header) == STEERING_PORTS_AT, "fits its place");
+_Static_assert(sizeof(struct steering_event) == 64, "no padding");
 
 #endif

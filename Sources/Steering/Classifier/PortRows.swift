@@ -33,12 +33,14 @@ struct PortRows {
 
     /// - Parameters:
     ///   - chains: Those of other rows, to be numbered as these.
+    ///   - mayConflict: Whether bindings may be equal in precedence, and differ in outcome. Then either decides.
     ///   - condition: A condition's number among those of `chains`.
     init(
-        _ policy: PolicyRecords, _ chains: Chains, condition: (UInt32) -> UInt32, cell: (UInt32) -> UInt32
+        _ policy: PolicyRecords, _ chains: Chains, mayConflict: Bool = false, condition: (UInt32) -> UInt32,
+        cell: (UInt32) -> UInt32
     ) throws(SteeringError) {
         prefixes.reserveCapacity(policy.records.count)
-        var painter = Painter(policy, chains)
+        var painter = Painter(policy, chains, mayConflict)
         var containers: [NamedPrefix] = []
         chainTable = chains
         try policy.forEachPrefix { group throws(SteeringError) in
@@ -58,6 +60,7 @@ struct PortRows {
 /// Paints bindings over rows: thousands of prefixes often have the same few, so each only once.
 private struct Painter {
     private let policy: PolicyRecords
+    private let mayConflict: Bool
     private(set) var rows: [PortRow] = [.empty]
     private(set) var chains: Chains
     private var rowIndex = NumberIndex()
@@ -92,8 +95,9 @@ private struct Painter {
         }
     }
 
-    init(_ policy: PolicyRecords, _ chains: Chains) {
+    init(_ policy: PolicyRecords, _ chains: Chains, _ mayConflict: Bool) {
         self.policy = policy
+        self.mayConflict = mayConflict
         self.chains = chains
         _ = rowIndex.place(hash: PortRow.empty.hash, next: 0) { _ in false }
     }
@@ -105,7 +109,7 @@ private struct Painter {
         if group.count == 1, !policy.records[group.lowerBound].isConditional {
             work = Work(policy.records[group.lowerBound], over: under)
         } else {
-            try policy.refuseConflict(in: group)
+            if !mayConflict { try policy.refuseConflict(in: group) }
             let parts = policy.records[group].map { Part($0) }
             let number = groups[parts] ?? UInt64(groups.count)
             groups[parts] = number

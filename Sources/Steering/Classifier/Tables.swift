@@ -39,11 +39,31 @@ package struct Tables: Sendable {
             default: labels[Int(outcome)]
             }
         }
+        self = try Self.laidOut(rows, forms, interfaceIndices, bindings: policy.count)
+    }
+
+    /// Compiles a policy so that a packet's cell is a verdict with the number of the binding that decides, among
+    /// the policy's bindings. Of two that overlap, have equal precedence and mean the same it is either.
+    ///
+    /// - Throws: `tablesTooLarge`.
+    init(
+        tellingBindingsOf policy: Policy, interfaceIndices: [InterfaceName: UInt32]
+    ) throws(SteeringError) {
+        let numbered = policy.records.withNumbersAsOutcomes
+        let chains = Chains(numbered.conditions.values, keepsNeedless: true)
+        let rows = try PortRows(numbered, chains, mayConflict: true, condition: { $0 }) {
+            cell(kind: STEERING_VERDICT, $0)
+        }
+        self = try Self.laidOut(rows, Form.allCases, interfaceIndices, bindings: policy.count)
+    }
+
+    private static func laidOut(
+        _ rows: PortRows, _ forms: [Form], _ interfaceIndices: [InterfaceName: UInt32], bindings: Int
+    ) throws(SteeringError) -> Tables {
         let classes = PortClasses(rows.rows)
         for form in forms where form == .sparse || classes != nil {
-            if let tables = Tables(rows, form == .sparse ? nil : classes, interfaceIndices, bindings: policy.count) {
-                self = tables
-                return
+            if let tables = Tables(rows, form == .sparse ? nil : classes, interfaceIndices, bindings: bindings) {
+                return tables
             }
         }
         throw .tablesTooLarge(TableSize.allCases.last!.bytes)

@@ -1,7 +1,6 @@
 import CLibBPF
 import CSteering
 import Glibc
-import Synchronization
 
 /// The program's maps, by what they hold.
 enum MapName: String, CaseIterable {
@@ -14,13 +13,6 @@ enum MapName: String, CaseIterable {
     static let lasting: [MapName] = [.sockets, .registrations, .metrics, .verdicts]
 }
 
-/// A descriptor that collections can hold; closed with the last reference.
-final class SharedDescriptor: Sendable {
-    private let owned: OwnedDescriptor
-    var rawValue: CInt { owned.rawValue }
-    init(_ owned: consuming OwnedDescriptor) { self.owned = owned }
-}
-
 /// The loaded program and its maps: descriptors only, so that nothing of libbpf lives on.
 struct DataPlane: Sendable {
     /// Nil for those who may only read.
@@ -28,9 +20,6 @@ struct DataPlane: Sendable {
     private let maps: [MapName: SharedDescriptor]
     /// Of a program that was loaded just now: whether the kernel tells it on which interface a packet arrives.
     let hasIngressInterface: Bool?
-
-    /// One at a time: libbpf's printing, which loading silences, is the process's.
-    private static let loading = Mutex(())
 
     init(program: SharedDescriptor?, maps: [MapName: SharedDescriptor]) {
         self.program = program
@@ -50,58 +39,13 @@ struct DataPlane: Sendable {
         object: [UInt8]? = nil, size: TableSize = .smallest, reusing reused: [MapName: SharedDescriptor] = [:],
         hasIngressInterface known: Bool? = nil
     ) throws(SteeringError) {
-        let object =
-            object ?? Array(UnsafeRawBufferPointer(start: csteering_object_bytes(), count: csteering_object_size()))
-        let loaded: OpaquePointer
-        var hasIngressInterface = known ?? true
-        do throws(SteeringError) {
-            loaded = try Self.load(object, size, reusing: reused, hasIngressInterface: hasIngressInterface)
-        } catch {
-            // Before Linux 5.17 the context has no ingress interface.
-            guard known == nil, error.code == .programRejected,
-                let older = try? Self.load(object, size, reusing: reused, hasIngressInterface: false)
-            else { throw error }
-            loaded = older
-            hasIngressInterface = false
-        }
-        self.hasIngressInterface = hasIngressInterface
-        defer { bpf_object__close(loaded) }
-
-        // The object closes its own descriptors: keep duplicates.
-        program = SharedDescriptor(
-            try .duplicate(bpf_program__fd(bpf_object__find_program_by_name(loaded, "steer_\(size.name)"))))
-        var maps: [MapName: SharedDescriptor] = [:]
-        for name in MapName.allCases {
-            maps[name] = SharedDescriptor(
-                try .duplicate(
-                    try call("map \(name)", bpf_object__find_map_fd_by_name(loaded, name.inObject(size)))))
-        }
-        self.maps = maps
-    }
-
-    private static func load(
-        _ object: [UInt8], _ size: TableSize, reusing reused: [MapName: SharedDescriptor], hasIngressInterface: Bool
-    ) throws(SteeringError) -> OpaquePointer {
-        var log = [UInt8](repeating: 0, count: 1 << 20)
-        var loaded: OpaquePointer?
-        let names = reused.keys.map { strdup($0.inObject(size)) }
-        let texts = [strdup("steer"), strdup(size.name)]
-        defer { for name in names + texts { free(name) } }
-        let reuse = zip(names, reused.values).map { csteering_reuse(name: $0!, map: $1.rawValue) }
-        let error = reuse.withUnsafeBufferPointer { reuse in
-            var build = csteering_build(
-                program: texts[0]!, tables: texts[1]!, has_ingress_interface: hasIngressInterface,
-                reuse: reuse.baseAddress, reuse_count: reuse.count)
-            return loading.withLock { _ in
-                log.withUnsafeMutableBytes {
-                    csteering_load(object, object.count, &build, $0.baseAddress!, $0.count, &loaded)
-                }
-            }
-        }
-        guard error == 0, let loaded else {
-            throw .notLoaded(-error, size, log: String(decoding: log.prefix { $0 != 0 }, as: UTF8.self))
-        }
-        return loaded
+        let loaded = try LoadedProgram(
+            "steer_\(size.name)",
+            maps: MapName.allCases.map { LoadedProgram.Map(name: $0.inObject(size), reused: reused[$0]) },
+            tables: size, object: object, hasIngressInterface: known)
+        program = loaded.program
+        maps = Dictionary(uniqueKeysWithValues: zip(MapName.allCases, loaded.maps))
+        hasIngressInterface = loaded.hasIngressInterface
     }
 
     /// A map's descriptor, lent.
@@ -112,15 +56,11 @@ struct DataPlane: Sendable {
 
     /// Links the program to a namespace's hook; the link ends with the descriptor.
     func attach(to namespace: borrowing NetworkNamespace) throws(SteeringError) -> SharedDescriptor {
-        let link = bpf_link_create(program!.rawValue, namespace.descriptor.rawValue, BPF_SK_LOOKUP, nil)
-        guard link >= 0 else { throw .notAttached(-link) }
-        return SharedDescriptor(OwnedDescriptor(owning: link))
+        try program!.attach(to: namespace)
     }
 
     /// Makes an attached link run this program instead of its former one, in one step.
-    func replaceProgram(of link: SharedDescriptor) throws(SteeringError) {
-        try call("BPF_LINK_UPDATE", bpf_link_update(link.rawValue, program!.rawValue, nil))
-    }
+    func replaceProgram(of link: SharedDescriptor) throws(SteeringError) { try program!.replace(in: link) }
 
     /// Ends a link at once: closing it would leave it to copies of its descriptor, such as that of a child
     /// between fork and exec.
@@ -129,12 +69,8 @@ struct DataPlane: Sendable {
         _ = bpf_link_detach(link.rawValue)
     }
 
-    /// Waits until every run of the program that began before has ended (a write to a map of maps does).
-    func waitForRuns() throws(SteeringError) {
-        var key: UInt32 = 0
-        var value = self[.token]
-        try call("bpf_map_update_elem(grace)", bpf_map_update_elem(self[.grace], &key, &value, UInt64(BPF_ANY)))
-    }
+    /// Waits until every run of the program that began before has ended.
+    func waitForRuns() throws(SteeringError) { try SharedDescriptor.waitForRuns(self[.grace], self[.token]) }
 
     /// Runs the program once, without a packet, and says what it decided.
     func testRun(_ transport: TransportProtocol, from source: SocketAddress?, to destination: SocketAddress)
@@ -160,30 +96,5 @@ struct DataPlane: Sendable {
         var verdict: UInt32 = 0
         try call("BPF_PROG_TEST_RUN", csteering_test_run(program!.rawValue, &context, &verdict))
         return (verdict, context.cookie == 0 ? nil : SocketCookie(context.cookie))
-    }
-}
-
-/// What a link says of itself.
-struct LinkInfo {
-    /// The namespace's inode number; 0 when it has ended, or the link was detached.
-    let namespaceInode: UInt32
-    /// The program that it runs.
-    let programID: UInt32
-
-    init(_ link: SharedDescriptor) throws(SteeringError) {
-        var info = bpf_link_info()
-        var size = UInt32(MemoryLayout<bpf_link_info>.size)
-        try call("bpf_obj_get_info_by_fd", bpf_obj_get_info_by_fd(link.rawValue, &info, &size))
-        namespaceInode = info.netns.netns_ino
-        programID = info.prog_id
-    }
-}
-
-extension SharedDescriptor {
-    /// Of a program: the kernel's number for it; 0 for anything else.
-    var programID: UInt32 {
-        var info = bpf_prog_info()
-        var size = UInt32(MemoryLayout<bpf_prog_info>.size)
-        return bpf_obj_get_info_by_fd(rawValue, &info, &size) == 0 ? info.id : 0
     }
 }

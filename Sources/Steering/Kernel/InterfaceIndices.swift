@@ -24,10 +24,33 @@ struct InterfaceIndices: Sendable {
     /// The same; those that do not exist are left out.
     func existing(_ names: [InterfaceName]) throws(SteeringError) -> [InterfaceName: UInt32] {
         if names.isEmpty { return [:] }
-        if try NetworkNamespace.current().inode == inode { return Self.indices(of: names) }
+        return try inside { () throws(SteeringError) in Self.indices(of: names) }
+    }
+
+    /// All interfaces by their numbers, but for those whose names no binding could have.
+    ///
+    /// - Throws: As for the numbers, except `unknownInterface`.
+    func names() throws(SteeringError) -> [UInt32: InterfaceName] {
+        try inside { () throws(SteeringError) in
+            guard let list = if_nameindex() else { throw .failed("if_nameindex", errno) }
+            defer { if_freenameindex(list) }
+            var names: [UInt32: InterfaceName] = [:]
+            var entry = list
+            while entry.pointee.if_index != 0 {
+                names[entry.pointee.if_index] = try? InterfaceName(String(cString: entry.pointee.if_name))
+                entry += 1
+            }
+            return names
+        }
+    }
+
+    private func inside<Result: Sendable>(
+        _ body: @escaping @Sendable () throws(SteeringError) -> Result
+    ) throws(SteeringError) -> Result {
+        if try NetworkNamespace.current().inode == inode { return try body() }
         let namespace = try NetworkNamespace(path: path)
         guard namespace.inode == inode else { throw .namespaceGone }
-        return try namespace.run { () throws(SteeringError) in Self.indices(of: names) }
+        return try namespace.run(body)
     }
 
     private static func indices(of names: [InterfaceName]) -> [InterfaceName: UInt32] {

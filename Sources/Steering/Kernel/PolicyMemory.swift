@@ -100,6 +100,15 @@ final class PolicyMemory {
         }
     }
 
+    /// Writes tables into fresh memory, of a program that is not attached yet.
+    static func write(_ tables: Tables, to map: SharedDescriptor) throws(SteeringError) {
+        let size = tables.size.bytes
+        guard let mapped = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, map.rawValue, 0), mapped != MAP_FAILED
+        else { throw .failed("mmap", Glibc.errno) }
+        tables.words.withUnsafeBytes { mapped.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+        munmap(mapped, size)
+    }
+
     /// Goes on counting where the memory of a former program stopped. For fresh memory.
     func resume(after former: UInt64) {
         let count = former >> UInt64(STEERING_GENERATION_SHIFT)

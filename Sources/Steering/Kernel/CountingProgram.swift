@@ -1,0 +1,53 @@
+import CLibBPF
+import CSteering
+import Glibc
+
+/// The program `count` with tables of its own, in which each binding of a policy has a number, and its counters.
+struct CountingProgram: Sendable {
+    private let program: SharedDescriptor
+    private let counts: SharedDescriptor
+    private let token: SharedDescriptor
+    private let grace: SharedDescriptor
+    private let bindings: Int
+
+    /// Loads it; it is not attached yet.
+    ///
+    /// - Throws: `missingCapability` (CAP_BPF), `programRejected`.
+    init(_ tables: Tables, bindings: Int) throws(SteeringError) {
+        let loaded = try LoadedProgram.observing(
+            "count", tables.size,
+            maps: [
+                LoadedProgram.Map(name: MapName.policy.inObject(tables.size)),
+                LoadedProgram.Map(name: "counts", entries: max(1, bindings)),
+                LoadedProgram.Map(name: MapName.token.rawValue), LoadedProgram.Map(name: MapName.grace.rawValue),
+            ])
+        program = loaded.program
+        (counts, token, grace) = (loaded.maps[1], loaded.maps[2], loaded.maps[3])
+        self.bindings = bindings
+        try PolicyMemory.write(tables, to: loaded.maps[0])
+    }
+
+    func attach(to namespace: borrowing NetworkNamespace) throws(SteeringError) -> SharedDescriptor {
+        try program.attach(to: namespace)
+    }
+
+    /// Takes the place of the program that a link runs; when this returns, that one counts no more.
+    func replaceProgram(of link: SharedDescriptor) throws(SteeringError) {
+        try program.replace(in: link)
+        try SharedDescriptor.waitForRuns(grace.rawValue, token.rawValue)
+    }
+
+    /// How many packets each binding has decided about, in their order.
+    func packets() throws(SteeringError) -> [UInt64] {
+        let cpus = Int(try call("libbpf_num_possible_cpus", libbpf_num_possible_cpus()))
+        var values = [UInt64](repeating: 0, count: cpus)
+        var packets: [UInt64] = []
+        packets.reserveCapacity(bindings)
+        for number in 0..<bindings {
+            var key = UInt32(number)
+            try call("bpf_map_lookup_elem(counts)", bpf_map_lookup_elem(counts.rawValue, &key, &values))
+            packets.append(values.reduce(0, &+))
+        }
+        return packets
+    }
+}

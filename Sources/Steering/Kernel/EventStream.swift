@@ -1,0 +1,190 @@
+import CLibBPF
+import CSteering
+import Glibc
+
+/// The program `observe`, attached beside a steering's by a link that this holds, and the events that it tells.
+///
+/// Not safe to share.
+final class EventStream {
+    private let link: SharedDescriptor
+    private let events: SharedDescriptor
+    private let observed: SharedDescriptor
+    private let ring: OpaquePointer
+    private let queue: Queue
+
+    /// Events that have been taken out of the ring.
+    private final class Queue {
+        var events: [PacketEvent] = []
+        var first = 0
+        /// Taken out at once; the ring fills while it is emptied.
+        static let batch = 1024
+    }
+
+    /// - Throws: `missingCapability` (CAP_BPF), `tooManyPrograms`, `programRejected`, `networkNamespaceGone`.
+    init(
+        _ policy: SharedDescriptor, _ filter: PacketFilter, in namespace: borrowing NetworkNamespace
+    ) throws(SteeringError) {
+        let loaded = try Self.load(policy, filter)
+        (events, observed) = (loaded.maps[1], loaded.maps[2])
+        let queue = Queue()
+        let made = ring_buffer__new(
+            events.rawValue,
+            { context, bytes, size in
+                let queue = Unmanaged<Queue>.fromOpaque(context!).takeUnretainedValue()
+                guard size >= MemoryLayout<steering_event>.size else { return 0 }
+                queue.events.append(PacketEvent(bytes!.loadUnaligned(as: steering_event.self)))
+                return queue.events.count < Queue.batch ? 0 : -ECANCELED
+            }, Unmanaged.passUnretained(queue).toOpaque(), nil)
+        guard let made else { throw .failed("ring_buffer__new", errno) }
+        ring = made
+        self.queue = queue
+        do throws(SteeringError) {
+            link = try loaded.program.attach(to: namespace)
+        } catch {
+            ring_buffer__free(made)
+            throw error
+        }
+    }
+
+    deinit {
+        DataPlane.detach(link)
+        ring_buffer__free(ring)
+    }
+
+    /// Goes on with other tables, or another filter, in one step; events and counters stay.
+    func resume(_ policy: SharedDescriptor, _ filter: PacketFilter) throws(SteeringError) {
+        try Self.load(policy, filter, events, observed).program.replace(in: link)
+    }
+
+    private static func load(
+        _ policy: SharedDescriptor, _ filter: PacketFilter, _ events: SharedDescriptor? = nil,
+        _ observed: SharedDescriptor? = nil
+    ) throws(SteeringError) -> LoadedProgram {
+        guard let size = MapShape(policy.rawValue)?.tableSize else { throw .damaged("the tables are no tables") }
+        return try LoadedProgram.observing(
+            "observe", size,
+            maps: [
+                LoadedProgram.Map(name: MapName.policy.inObject(size), reused: policy),
+                LoadedProgram.Map(name: "events", reused: events),
+                LoadedProgram.Map(name: "observed", reused: observed),
+            ], steering_observation(one_in: filter.oneIn, mask: filter.mask, value: filter.value))
+    }
+
+    /// The next event that is there.
+    func next() throws(SteeringError) -> PacketEvent? {
+        if queue.first == queue.events.count {
+            (queue.events, queue.first) = ([], 0)
+            let taken = ring_buffer__consume(ring)
+            if taken != -ECANCELED { try call("ring_buffer__consume", taken) }
+        }
+        guard queue.first < queue.events.count else { return nil }
+        defer { queue.first += 1 }
+        return queue.events[queue.first]
+    }
+
+    /// Waits until there is an event, so long at most, or until a signal comes.
+    func wait(milliseconds: CInt) throws(SteeringError) {
+        var ready = pollfd(fd: ring_buffer__epoll_fd(ring), events: Int16(POLLIN), revents: 0)
+        if poll(&ready, 1, milliseconds) < 0, errno != EINTR { throw .failed("poll", errno) }
+    }
+
+    /// Packets that the filter let through, before sampling; events that found no room.
+    func counts() throws(SteeringError) -> (seen: UInt64, lost: UInt64) {
+        let cpus = Int(try call("libbpf_num_possible_cpus", libbpf_num_possible_cpus()))
+        var values = [steering_observed](repeating: steering_observed(), count: cpus)
+        var key: UInt32 = 0
+        try call("bpf_map_lookup_elem(observed)", bpf_map_lookup_elem(observed.rawValue, &key, &values))
+        return values.reduce(into: (0, 0)) { sum, value in
+            sum.0 &+= value.seen
+            sum.1 &+= value.lost
+        }
+    }
+}
+
+/// Which packets are told of: those whose cell, masked, has the value; of them one in so many.
+struct PacketFilter: Equatable {
+    let oneIn: UInt32
+    let mask: UInt32
+    let value: UInt32
+
+    /// Packets of a label, by its number; all that are ours.
+    init(label: UInt32?, oneIn: UInt32) {
+        self.oneIn = oneIn
+        if let label {
+            // Kinds with a label are the greatest, and two.
+            let kinds = UInt32(STEERING_FIRST_LABEL) << UInt32(STEERING_CELL_SHIFT)
+            mask = kinds | UInt32(STEERING_CELL_MASK) & ~UInt32(STEERING_DESTINATIONS_PER_LABEL - 1)
+            value = kinds | label * UInt32(STEERING_DESTINATIONS_PER_LABEL)
+        } else {
+            (mask, value) = (0, 0)
+        }
+    }
+
+    private init(oneIn: UInt32) { (self.oneIn, mask, value) = (oneIn, 0, 1) }
+
+    static func nothing(oneIn: UInt32) -> PacketFilter { PacketFilter(oneIn: oneIn) }
+}
+
+/// What the program tells of a packet.
+struct PacketEvent {
+    /// What a cell says.
+    enum Verdict: Equatable {
+        case label(number: UInt32)
+        case refuse
+        case pass
+    }
+
+    let nanoseconds: UInt64
+    let generation: UInt64
+    let transport: TransportProtocol
+    let source: SocketAddress
+    let destination: SocketAddress
+    /// 0 where the kernel does not tell.
+    let interface: UInt32
+    let verdict: Verdict
+
+    init(_ event: steering_event) {
+        nanoseconds = event.time
+        generation = event.generation
+        transport = Int32(event.protocol) == IPPROTO_TCP ? .tcp : .udp
+        func address(_ words: (UInt32, UInt32, UInt32, UInt32), _ port: UInt16) -> SocketAddress {
+            if Int32(event.family) == AF_INET {
+                return SocketAddress(IPAddress(ipv4: UInt32(bigEndian: words.0)), port: port)
+            }
+            let bits = [words.0, words.1, words.2, words.3].reduce(UInt128(0)) {
+                $0 << 32 | UInt128(UInt32(bigEndian: $1))
+            }
+            return SocketAddress(IPAddress(ipv6: bits), port: port)
+        }
+        source = address(event.source, event.source_port)
+        destination = address(event.destination, event.destination_port)
+        interface = event.interface
+        let number = event.cell & UInt32(STEERING_CELL_MASK)
+        verdict =
+            event.cell >> UInt32(STEERING_CELL_SHIFT) >= UInt32(STEERING_FIRST_LABEL)
+            ? .label(number: number / UInt32(STEERING_DESTINATIONS_PER_LABEL)) : number == 0 ? .refuse : .pass
+    }
+}
+
+extension LoadedProgram {
+    /// Loads a program that only looks.
+    static func observing(
+        _ name: String, _ size: TableSize, maps: [Map],
+        _ observation: steering_observation = steering_observation(one_in: 1, mask: 0, value: 0)
+    ) throws(SteeringError) -> LoadedProgram {
+        do throws(SteeringError) {
+            return try LoadedProgram("\(name)_\(size.name)", maps: maps, observation, tables: size)
+        } catch {
+            throw error.code == .missingCapability ? .cannotObserve(error) : error
+        }
+    }
+}
+
+extension SteeringError {
+    fileprivate static func cannotObserve(_ error: SteeringError) -> SteeringError {
+        SteeringError(
+            .missingCapability,
+            "watching packets needs CAP_BPF, for the program that looks, and this process lacks it: run as root or grant it",
+            cause: error.cause)
+    }
+}

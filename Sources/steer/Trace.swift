@@ -1,0 +1,148 @@
+import ArgumentParser
+import Glibc
+import Steering
+
+struct Trace: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "trace",
+        abstract: "Show packets as they come, and which binding decides about each.",
+        discussion: """
+            A line a packet: when, protocol, source and destination, the interface it came in on, the binding that \
+            decides and its outcome. Seen are the packets that steering is asked about and that a binding matches: \
+            the first of each TCP connection, every datagram; not those of established connections. `explain` asks \
+            the kernel about a packet, so it shows, too.
+
+            A second program looks beside the steering one, for as long as this command runs, however it ends: \
+            whoever does not trace pays nothing. On a busy host show one in many with --sample. Needs CAP_BPF, and \
+            reading what is pinned. A summary is on standard error.
+
+              steer trace
+              steer trace --label web --sample 1000     # of a thousand packets to web one, at random
+              steer trace --count 1 --json              # the next packet, for a machine
+            """)
+
+    @Option(help: ArgumentHelp("Only packets that this label receives.", valueName: "label"))
+    var label: String?
+
+    @Option(help: ArgumentHelp("Show one packet in so many, chosen at random.", valueName: "n"))
+    var sample: UInt32 = 1
+
+    @Option(help: ArgumentHelp("End after so many packets.", valueName: "n"))
+    var count: Int?
+
+    @OptionGroup var target: Target
+
+    func validate() throws {
+        if sample == 0 { throw misuse("--sample is 1 for every packet, or more") }
+        if let count, count < 1 { throw misuse("--count is 1 or more") }
+    }
+
+    func run() throws {
+        let steering = try target.open(for: .reading)
+        let interruption = Interruption()
+        var trace = try steering.observe(
+            in: try target.namespace(), label: try label.map(steer.label), oneIn: sample)
+        var shown = 0
+        let clock = WallClock()
+        while shown < count ?? .max, !interruption.hasCome {
+            guard let seen = try trace.next(within: .milliseconds(100)) else { continue }
+            let line = TraceReport(seen, clock)
+            print(target.json ? JSON.text(line) : line.text)
+            try Terminal.finish()
+            shown += 1
+        }
+        let (seen, lost) = try trace.counts()
+        Terminal.complain(
+            target.json
+                ? JSON.text(TraceSummary(seen: seen, shown: shown, lost: lost))
+                : "\(seen) seen, \(shown) shown, \(lost) lost")
+    }
+}
+
+/// A line of `steer trace --json`.
+struct TraceReport: Encodable {
+    /// UTC, RFC 3339.
+    let time: String
+    let `protocol`, source, destination: String
+    /// Nil where the kernel does not tell.
+    let interface: String?
+    /// Either `label` or `outcome`, as in bindings.
+    let label, outcome: String?
+    /// Nil when the policy has changed since.
+    let binding: BindingReport?
+    /// The rest of the line for people.
+    let text: String
+
+    private enum CodingKeys: String, CodingKey {
+        case time, `protocol`, source, destination, interface, label, outcome, binding
+    }
+
+    init(_ seen: TracedPacket, _ clock: WallClock) {
+        let packet = seen.packet
+        time = clock.text(seen.nanoseconds)
+        `protocol` = packet.transport.description
+        source = packet.source?.description ?? ""
+        destination = packet.destination.description
+        interface = packet.interface?.name
+        if case .label(let name) = seen.outcome {
+            (label, outcome) = (name.description, nil)
+        } else {
+            (label, outcome) = (nil, seen.outcome.description)
+        }
+        binding = seen.binding.map(BindingReport.init)
+        text =
+            "\(time)  \(`protocol`)  \(source) -> \(destination)  \(interface ?? "?")  "
+            + (seen.binding?.description ?? "(a former policy) -> \(seen.outcome)")
+    }
+}
+
+private struct TraceSummary: Encodable {
+    let seen: UInt64
+    let shown: Int
+    let lost: UInt64
+}
+
+/// Translates the time since the start of the machine into that of the day.
+struct WallClock {
+    private let offset: Int64
+
+    init() {
+        func now(_ clock: clockid_t) -> Int64 {
+            var now = timespec()
+            clock_gettime(clock, &now)
+            return Int64(now.tv_sec) * 1_000_000_000 + Int64(now.tv_nsec)
+        }
+        offset = now(CLOCK_REALTIME) - now(CLOCK_MONOTONIC)
+    }
+
+    /// `2026-01-31T12:34:56.789012Z`.
+    func text(_ monotonic: UInt64) -> String {
+        let total = Int64(monotonic) + offset
+        var seconds = time_t(total / 1_000_000_000)
+        var parts = tm()
+        gmtime_r(&seconds, &parts)
+        func padded(_ number: some BinaryInteger, _ width: Int) -> String {
+            let digits = String(number)
+            return String(repeating: "0", count: max(0, width - digits.count)) + digits
+        }
+        let date = "\(padded(parts.tm_year + 1900, 4))-\(padded(parts.tm_mon + 1, 2))-\(padded(parts.tm_mday, 2))"
+        let time = "\(padded(parts.tm_hour, 2)):\(padded(parts.tm_min, 2)):\(padded(parts.tm_sec, 2))"
+        return "\(date)T\(time).\(padded(total / 1000 % 1_000_000, 6))Z"
+    }
+}
+
+/// SIGINT, SIGTERM or SIGHUP, which end a command in its own time rather than at once.
+struct Interruption {
+    private var signals = sigset_t()
+
+    init() {
+        sigemptyset(&signals)
+        for signal in [SIGINT, SIGTERM, SIGHUP] { sigaddset(&signals, signal) }
+        pthread_sigmask(SIG_BLOCK, &signals, nil)
+    }
+
+    var hasCome: Bool {
+        var (awaited, none) = (signals, timespec())
+        return sigtimedwait(&awaited, nil, &none) > 0
+    }
+}
