@@ -161,7 +161,8 @@ extension SocketSteering {
     ///     while let seen = try trace.next(within: .seconds(10)) { print(seen.packet, seen.outcome) }
     ///
     /// What is seen are the lookups that steering decides about: the first packet of a TCP connection, every
-    /// datagram of a socket that is not connected, and what ``explain(_:in:)`` asks the kernel.
+    /// datagram of a socket that is not connected; and what looks like them: what ``explain(_:in:)`` asks the kernel,
+    /// and the sender of a datagram whose ICMP error the kernel delivers.
     ///
     /// - Parameters:
     ///   - namespace: The steering's network namespace; it may be closed afterwards.
