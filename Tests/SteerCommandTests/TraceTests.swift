@@ -72,7 +72,8 @@ struct TraceTests {
             try send(50, "192.0.2.7", 80)
             try sampled.signal("INT")
             try verify(sampled.exitCode(), is: 0)
-            try verify(sampled.error.hasPrefix("50 seen, "), sampled.error)
+            let summary50 = try sampled.error
+            try verify(summary50.hasPrefix("50 seen, "), summary50)
 
             for (line, hint) in [
                 ("trace --sample 0", "--sample"), ("trace --count 0", "--count"), ("trace --label a/b", "a/b"),
@@ -117,12 +118,14 @@ struct TraceTests {
             let counter = try observer("metrics --per-binding --for 60", in: bed, under: Self.onlyBPF)
             try send(4, "192.0.2.7", 80)
             try verify(trace.exitCode(), is: 0)
-            try verify(trace.output.hasSuffix("lo  udp 192.0.2.0/24 80 -> label web\n"), trace.output)
+            let line = try trace.output
+            try verify(line.hasSuffix("lo  udp 192.0.2.0/24 80 -> label web\n"), line)
             try counter.signal("INT")
             try verify(counter.exitCode(), is: 0)
+            let table = try counter.output.split(separator: "\n")
+            try verify(table.count, is: 2)
             try verify(
-                counter.output.split(separator: "\n")[1].hasSuffix("udp 192.0.2.0/24 80 -> label web"), counter.output)
-            try verify(counter.output.split(separator: "\n")[1].hasPrefix("      4 "), counter.output)
+                table[1].hasPrefix("      4 ") && table[1].hasSuffix("  udp 192.0.2.0/24 80 -> label web"), "\(table)")
         }
     }
 
@@ -137,10 +140,10 @@ struct TraceTests {
             try send(9, "192.0.2.7", 53)
             try counter.signal("INT")
             try verify(counter.exitCode(), is: 0)
-            let report = try JSONValue(counter.output)
+            let printed = try counter.output
+            let report = try JSONValue(printed)
             try verify(report["bindings"].array.map { $0["binding"]["ports"].string }, is: ["53", "80"])
-            try verify(
-                counter.output.contains("\"packets\":9") && counter.output.contains("\"packets\":3"), counter.output)
+            try verify(printed.contains("\"packets\":9") && printed.contains("\"packets\":3"), printed)
 
             try eventually("it serves") { try server.output.hasSuffix("/metrics\n") }
             let url = String(try server.output.dropFirst("serving ".count).dropLast())
@@ -167,7 +170,8 @@ struct TraceTests {
             try bed.steer("bind web udp 192.0.2.9/32 80")
             try shell("sleep 2.5")
             try send(2, "192.0.2.9", 80)
-            try verify(scraped().contains(sample("udp 192.0.2.9/32 80 -> label web", 2)), "\(scraped())")
+            let samples = try scraped()
+            try verify(samples.contains(sample("udp 192.0.2.9/32 80 -> label web", 2)), "\(samples)")
             try server.signal("TERM")
             try verify(server.exitCode(), is: 0)
             try verify(attached(), is: 1)
