@@ -235,7 +235,7 @@ struct PacketTraceTests {
             for (program, map) in [("observe", "events"), ("count", "counts")] {
                 let maps =
                     [tables, LoadedProgram.Map(name: map)] + (program == "observe" ? [.init(name: "observed")] : [])
-                _ = try LoadedProgram("\(program)_\(size.name)", maps: maps, object: bytes)
+                _ = try LoadedProgram("\(program)_\(size.name)", maps: maps, tables: size, object: bytes)
             }
         }
     }
