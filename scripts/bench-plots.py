@@ -56,14 +56,12 @@ def plot_program(report):
 
     random = [f for f in figures if f["name"].startswith("random") and "bindings" in f["name"]]
     figure, axes = plt.subplots(figsize=(8, 4))
-    for program in ("steering", "LPM trie"):
+    for program in ("floor", "steering", "LPM trie"):
         for family, line in (("IPv4", "-"), ("IPv6", "--")):
             points = [(number(f["name"]), f["best"]) for f in random
                       if f["traffic"].endswith(family) and f["name"].endswith(program)]
             axes.plot(*zip(*sorted(points)), line, marker="o", markersize=3, color=COLORS[program],
                       label=f"{program}, {family}")
-    floors = [f["best"] for f in figures if f["name"] == "random destinations: floor"]
-    axes.axhline(min(floors), color=COLORS["floor"], linestyle=":", label="floor")
     axes.set(xscale="log", ylim=(0, None), xlabel="bindings", ylabel="ns above empty, random destinations")
     axes.legend(loc="upper left")
     save(figure, "program-bindings")

@@ -182,7 +182,13 @@ public struct SockMap: Sendable {
         if let number = state.numbers[label] { return number }
         var numbers = state.numbers
         let number = try numbers.assign(label)
-        try steering.install(state.policy, numbers, &state)
+        if state.pinned != nil {
+            // Other processes must know it, too.
+            try steering.install(state.policy, numbers, &state)
+        } else {
+            try Counters(state.plane).reset(label: number)
+            state.numbers = numbers
+        }
         return number
     }
 

@@ -1,3 +1,4 @@
+import CSteering
 import Glibc
 import KernelTestSupport
 import Steering

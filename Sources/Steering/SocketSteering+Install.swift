@@ -1,0 +1,115 @@
+/// How a policy becomes the one in force.
+extension SocketSteering {
+    /// Compiles a policy and puts it in force; on failure nothing has changed.
+    func install(
+        _ policy: Policy, _ state: inout State, forms: [Tables.Form] = Tables.Form.allCases
+    ) throws(SteeringError) {
+        let labels = policy.labels
+        var numbers = state.numbers
+        let used = try SocketSlots(state.plane).labelsInUse()
+        for label in Array(numbers.labels) where !labels.contains(label) && !used.contains(numbers[label]!) {
+            numbers.release(label)
+        }
+        let fresh = labels.filter { numbers[$0] == nil }
+        for label in fresh { _ = try numbers.assign(label) }
+        try install(policy, numbers, &state, forms: forms)
+    }
+
+    /// The same, with the numbers that labels are to have.
+    func install(
+        _ policy: Policy, _ numbers: LabelNumbers, _ state: inout State,
+        forms: [Tables.Form] = Tables.Form.allCases
+    ) throws(SteeringError) {
+        let indices = try interfaceIndices(policy, state.memory!)
+        let tables = try Tables(policy, forms: forms, interfaceIndices: indices) { numbers[$0]! }
+        let next = StoredPolicy(
+            generation: state.generation, namespaceCookie: state.namespace.cookie ?? 0, policy: policy,
+            numbers: numbers, interfaceIndices: indices)
+        for label in numbers.labels where state.numbers[label] == nil {
+            try Counters(state.plane).reset(label: numbers[label]!)
+        }
+        if tables.size > state.memory!.size {
+            try grow(next, tables, &state)
+        } else {
+            try publish(next, tables, &state)
+        }
+    }
+
+    /// Whether the interfaces that the policy in force names still are those in its tables.
+    func hasItsInterfaces(_ state: borrowing State) throws(SteeringError) -> Bool {
+        try interfaces(of: state.policy.interfaces) == state.interfaceIndices
+    }
+
+    /// - Throws: `unknownInterface`, `unsupportedKernel`.
+    private func interfaceIndices(
+        _ policy: Policy, _ memory: PolicyMemory
+    ) throws(SteeringError) -> [InterfaceName: UInt32] {
+        let names = policy.interfaces
+        if let first = names.first, memory.ignoresInterfaces { throw .interfacesUnsupported(first) }
+        return try interfaces(of: names)
+    }
+
+    private func publish(
+        _ stored: StoredPolicy, _ tables: Tables, _ state: inout State
+    ) throws(SteeringError) {
+        let former = state.generation
+        var next = stored
+        do throws(SteeringError) {
+            try state.memory!.publish(tables, state.plane) { generation throws(SteeringError) in
+                next.generation = generation
+                try state.pinned?.save(next)
+            }
+        } catch {
+            try? state.pinned?.dropBindings(except: former)
+            throw error
+        }
+        state.adopt(next)
+        try state.pinned?.dropBindings(except: state.generation)
+    }
+
+    /// The tables have no room: a program with larger ones takes the former one's place, in one step, too.
+    private func grow(
+        _ stored: StoredPolicy, _ tables: Tables, _ state: inout State
+    ) throws(SteeringError) {
+        let lasting = state.plane.sharing(MapName.lasting)
+        do throws(SteeringError) {
+            if let pins {
+                try Self.replaceProgram(of: pins, state.link!, reusing: lasting, stored, tables)
+                try pins.finishUpgrade()
+                state = try State.opened(pins, toWrite: true)
+            } else {
+                let plane = try DataPlane(size: tables.size, reusing: lasting)
+                let memory = try PolicyMemory(plane)
+                memory.resume(after: state.generation)
+                try memory.publish(tables, plane) { _ in }
+                try plane.replaceProgram(of: state.link!)
+                state.plane = plane
+                state.memory = memory
+                state.adopt(stored)
+                state.generation = memory.generation
+            }
+        } catch {
+            throw error.code == .missingCapability ? .cannotGrow(error) : error
+        }
+        // Until the last run of the former program has ended.
+        try state.plane.waitForRuns()
+    }
+}
+
+extension SocketSteering.State {
+    mutating func adopt(_ stored: StoredPolicy) {
+        policy = stored.policy
+        numbers = stored.numbers
+        interfaceIndices = stored.interfaceIndices
+        generation = stored.generation
+    }
+}
+
+extension SteeringError {
+    static func cannotGrow(_ error: SteeringError) -> SteeringError {
+        SteeringError(
+            .missingCapability,
+            "tables of this size need a larger program, which CAP_BPF may load, and this process no longer has it: keep CAP_BPF, or apply fewer bindings",
+            cause: error.cause)
+    }
+}
