@@ -133,9 +133,6 @@ static __always_inline int count(struct bpf_sk_lookup *ctx, const char *tables, 
 		return count(ctx, policy_##name, bytes);                                                              \
 	}
 
-OBSERVERS(2m, STEERING_SMALLEST_TABLES)
-OBSERVERS(8m, STEERING_SMALLEST_TABLES * 4)
-OBSERVERS(32m, STEERING_SMALLEST_TABLES * 16)
-OBSERVERS(128m, STEERING_SMALLEST_TABLES * 64)
+FOR_EACH_TABLE_SIZE(OBSERVERS)
 
 #endif

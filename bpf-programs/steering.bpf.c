@@ -62,13 +62,13 @@ struct token {
 } token SEC(".maps");
 
 /* A write to a map of maps returns only when every run that began before it has
- * ended. The program itself does not use it. */
+ * ended. The program itself does not use it, and it is empty at first: filling it would wait, too. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__array(values, struct token);
-} grace SEC(".maps") = { .values = { &token } };
+} grace SEC(".maps");
 
 /* Of several programs the last one to select wins: the newest, not the oldest. */
 static __always_inline long select(struct bpf_sk_lookup *ctx, struct bpf_sock *socket)
@@ -171,8 +171,15 @@ static __always_inline int steer(struct bpf_sk_lookup *ctx, const char *halves, 
 	return verdict(SK_DROP);
 }
 
-/* One program for each size of tables, with its own: zero-filled, so that a fresh one steers nothing. User space
- * loads the one it needs and maps its tables. A size that the verifier had to look up would cost a nanosecond. */
+/* One program for each size of tables: a size that the verifier had to look up would cost a nanosecond. */
+#define FOR_EACH_TABLE_SIZE(DEFINE)                                                                                   \
+	DEFINE(2m, STEERING_SMALLEST_TABLES)                                                                          \
+	DEFINE(8m, STEERING_SMALLEST_TABLES * 4)                                                                      \
+	DEFINE(32m, STEERING_SMALLEST_TABLES * 16)                                                                    \
+	DEFINE(128m, STEERING_SMALLEST_TABLES * 64)
+
+/* With its own tables: zero-filled, so that a fresh one steers nothing. User space loads the one it needs and maps
+ * its tables. */
 #define PROGRAM(name, bytes)                                                                                          \
 	char policy_##name[2 * (bytes)] __attribute__((aligned(8))) SEC(".bss." #name);                               \
 	SEC("sk_lookup") int steer_##name(struct bpf_sk_lookup *ctx)                                                  \
@@ -180,10 +187,7 @@ static __always_inline int steer(struct bpf_sk_lookup *ctx, const char *halves, 
 		return steer(ctx, policy_##name, bytes);                                                              \
 	}
 
-PROGRAM(2m, STEERING_SMALLEST_TABLES)
-PROGRAM(8m, STEERING_SMALLEST_TABLES * 4)
-PROGRAM(32m, STEERING_SMALLEST_TABLES * 16)
-PROGRAM(128m, STEERING_SMALLEST_TABLES * 64)
+FOR_EACH_TABLE_SIZE(PROGRAM)
 
 #include "observe.bpf.h"
 

@@ -6,6 +6,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <malloc.h>
 #include <netinet/in.h>
 #include <sched.h>
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -41,6 +43,18 @@ static int set_constant(struct bpf_object *object, const char *section, const vo
     return -ENOENT;
 }
 
+/* Zero-filled memory of a program. libbpf would write its own zeros into it: 4 MiB and more, for nothing. */
+static int create_zeroed(struct bpf_map *map) {
+    LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = bpf_map__map_flags(map));
+    int made = bpf_map_create(bpf_map__type(map), bpf_map__name(map), bpf_map__key_size(map), bpf_map__value_size(map),
+                              bpf_map__max_entries(map), &options);
+    if (made < 0)
+        return made;
+    int error = bpf_map__reuse_fd(map, made);
+    close(made);
+    return error;
+}
+
 /* Of the programs one is made, and the maps that it uses. */
 static int choose(struct bpf_object *object, const struct csteering_build *build) {
     const uint8_t has_ingress_interface = build->has_ingress_interface;
@@ -63,6 +77,8 @@ static int choose(struct bpf_object *object, const struct csteering_build *build
         bpf_map__set_autocreate(map, true);
         if (wanted->reused >= 0)
             error = bpf_map__reuse_fd(map, wanted->reused);
+        else if (!strncmp(wanted->name, ".bss", strlen(".bss")))
+            error = create_zeroed(map);
         else if (wanted->entries)
             error = bpf_map__set_max_entries(map, wanted->entries);
     }
@@ -185,4 +201,79 @@ ssize_t csteering_send(int socket, const void *buffer, size_t size, const struct
     }
     ssize_t sent = sendmsg(socket, &message, MSG_NOSIGNAL);
     return sent < 0 ? -errno : sent;
+}
+
+union control {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(CSTEERING_MAX_DESCRIPTORS * sizeof(int))];
+};
+
+ssize_t csteering_send_message(int socket, const void *bytes, size_t size, const int *descriptors, size_t count) {
+    union control control = {0};
+    struct iovec part = {.iov_base = (void *)bytes, .iov_len = size};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    if (count > CSTEERING_MAX_DESCRIPTORS)
+        return -EINVAL;
+    if (count) {
+        message.msg_control = &control;
+        message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+        control.header = (struct cmsghdr){
+            .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(count * sizeof(int))};
+        memcpy(CMSG_DATA(&control.header), descriptors, count * sizeof(int));
+    }
+    ssize_t sent = sendmsg(socket, &message, MSG_NOSIGNAL);
+    return sent < 0 ? -errno : sent;
+}
+
+ssize_t csteering_receive_message(int socket, void *buffer, size_t size, int *descriptors,
+                                  struct csteering_message *message) {
+    union control control;
+    struct iovec part = {.iov_base = buffer, .iov_len = size};
+    struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
+    if (descriptors) {
+        header.msg_control = &control;
+        header.msg_controllen = sizeof control;
+    }
+    *message = (struct csteering_message){0};
+    ssize_t received = recvmsg(socket, &header, MSG_CMSG_CLOEXEC);
+    if (received < 0)
+        return -errno;
+    /* The kernel puts all descriptors of a message into one header. */
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&header); c; c = CMSG_NXTHDR(&header, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        message->descriptor_count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        memcpy(descriptors, CMSG_DATA(c), message->descriptor_count * sizeof(int));
+    }
+    message->is_cut = header.msg_flags & MSG_TRUNC;
+    message->lacks_descriptors = header.msg_flags & MSG_CTRUNC;
+    return received;
+}
+
+int csteering_accept(int listener) {
+    int accepted = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    return accepted < 0 ? -errno : accepted;
+}
+
+int csteering_peer(int socket, uid_t *user, gid_t *group, pid_t *process) {
+    struct ucred peer;
+    socklen_t size = sizeof peer;
+    if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size))
+        return -errno;
+    *user = peer.uid;
+    *group = peer.gid;
+    *process = peer.pid;
+    return 0;
+}
+
+int csteering_drop_capabilities(void) {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    const struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
+    /* Needs CAP_SETPCAP; without it, what follows keeps execve from giving any of them back. */
+    for (int capability = 0; prctl(PR_CAPBSET_DROP, capability) == 0; capability++)
+        ;
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || syscall(SYS_capset, &header, none))
+        return -errno;
+    return 0;
 }

@@ -53,6 +53,12 @@ public struct IPAddress: Sendable, Hashable, Comparable {
         self.init(family: .ipv6, bits: ipv6)
     }
 
+    /// The address that stands for any: 0.0.0.0 or ::.
+    package static func unspecified(_ family: IPFamily) -> IPAddress { IPAddress(family: family, bits: 0) }
+
+    /// The address's bits, the first one on top, whatever the family.
+    package var leadingBits: UInt128 { bits << UInt128(128 - family.bitWidth) }
+
     /// Makes an address from its bytes in network order.
     ///
     /// - Parameter bytes: 4 bytes for IPv4 or 16 for IPv6, most significant first; any other number gives nil.

@@ -42,7 +42,7 @@ struct PolicyRecord: Hashable, Comparable, Sendable {
         _ protocols: ProtocolMatch, _ prefix: IPPrefix, portSet: UInt32, portCount: Int, outcome: UInt32,
         _ condition: (number: UInt32, value: Condition)?
     ) {
-        key = prefix.address.bits << UInt128(128 - prefix.family.bitWidth)
+        key = prefix.address.leadingBits
         let familyAndLength =
             (prefix.family == .ipv6 ? 1 << Self.familyShift : 0) | UInt64(prefix.length) << Self.lengthShift
         match =
@@ -55,7 +55,7 @@ struct PolicyRecord: Hashable, Comparable, Sendable {
 
     /// Not a binding, but before all those of a prefix.
     init(before prefix: IPPrefix) {
-        key = prefix.address.bits << UInt128(128 - prefix.family.bitWidth)
+        key = prefix.address.leadingBits
         match = (prefix.family == .ipv6 ? 1 << Self.familyShift : 0) | UInt64(prefix.length) << Self.lengthShift
         (outcome, condition) = (0, 0)
     }

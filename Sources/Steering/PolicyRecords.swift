@@ -36,11 +36,14 @@ struct PolicyRecords: Hashable, Sendable {
     }
 
     /// Calls a closure with the records of each prefix in turn; a prefix comes before those it contains.
-    func forEachPrefix(_ body: (Range<Int>) throws(SteeringError) -> Void) throws(SteeringError) {
-        var start = 0
-        while start < records.count {
+    func forEachPrefix(
+        of items: Range<Int>? = nil, _ body: (Range<Int>) throws(SteeringError) -> Void
+    ) throws(SteeringError) {
+        let items = items ?? records.indices
+        var start = items.lowerBound
+        while start < items.upperBound {
             var end = start + 1
-            while end < records.count, records[end].hasPrefix(of: records[start]) { end += 1 }
+            while end < items.upperBound, records[end].hasPrefix(of: records[start]) { end += 1 }
             try body(start..<end)
             start = end
         }

@@ -21,7 +21,7 @@ extension SocketSteering {
         forms: [Tables.Form] = Tables.Form.allCases
     ) throws(SteeringError) {
         let indices = try interfaceIndices(policy, state.memory!)
-        let tables = try Tables(policy, forms: forms, interfaceIndices: indices) { numbers[$0]! }
+        let tables = try compile(policy, numbers, indices, &state, forms)
         let next = StoredPolicy(
             generation: state.generation, namespaceCookie: state.namespace.cookie ?? 0, policy: policy,
             numbers: numbers, interfaceIndices: indices)
@@ -33,6 +33,23 @@ extension SocketSteering {
         } else {
             try publish(next, tables, &state)
         }
+    }
+
+    /// Compiles a policy, from the last one where they differ in little.
+    private func compile(
+        _ policy: Policy, _ numbers: LabelNumbers, _ indices: [InterfaceName: UInt32], _ state: inout State,
+        _ forms: [Tables.Form]
+    ) throws(SteeringError) -> Tables {
+        if forms == Tables.Form.allCases, var compilation = state.compilation.take(),
+            try compilation.change(to: policy, number: { numbers[$0]! }),
+            compilation.tables.size <= state.memory!.size
+        {
+            state.compilation = compilation
+            return compilation.tables
+        }
+        let compilation = try Compilation(policy, forms: forms, interfaceIndices: indices) { numbers[$0]! }
+        state.compilation = compilation
+        return compilation.tables
     }
 
     /// Whether the interfaces that the policy in force names still are those in its tables.

@@ -4,7 +4,8 @@ import Synchronization
 /// The steering of one network namespace: a policy in force, and the sockets that its labels lead to.
 ///
 /// Attached to the process: it ends, and traffic takes the kernel's ordinary way again, when the last
-/// reference to it is gone or the process ends. Established connections are never touched, neither by a
+/// reference to it is gone or the process ends. Optimised code lets go of a local variable after its last use: keep
+/// the steering in a property, or extend its lifetime. Established connections are never touched, neither by a
 /// change nor by the end.
 ///
 ///     let steering = try SocketSteering.attach()
@@ -35,6 +36,8 @@ public final class SocketSteering: Sendable {
         var interfaceIndices: [InterfaceName: UInt32] = [:]
         /// The generation of the tables that policy and numbers belong to.
         var generation: UInt64 = 0
+        /// Of some policy that was in force, for compiling the next: nil before this process has changed it.
+        var compilation: Compilation?
         /// Of a loaded steering: the directory that all this was read from.
         var pinned: PinnedState?
     }

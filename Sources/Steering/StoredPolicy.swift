@@ -111,7 +111,7 @@ struct StoredPolicy: Equatable, Sendable {
     static func words(of condition: Condition, index: UInt32) -> [UInt64] {
         var words = [UInt64](repeating: 0, count: conditionWords)
         if let source = condition.source {
-            let bits = source.address.bits << UInt128(128 - source.family.bitWidth)
+            let bits = source.address.leadingBits
             words[0] = UInt64(truncatingIfNeeded: bits >> 64)
             words[1] = UInt64(truncatingIfNeeded: bits)
             words[2] = UInt64(source.length) | (source.family == .ipv6 ? 1 << 8 : 0)

@@ -126,6 +126,15 @@ public struct RandomPolicies {
     }
 }
 
+extension Packet {
+    /// With all that is known of a packet that has arrived: where nothing is said, on `lo` from the unspecified address.
+    public var asItArrives: Packet {
+        Packet(
+            transport, to: destination,
+            from: source ?? SocketAddress(.unspecified(destination.address.family), port: 0), on: interface ?? "lo")
+    }
+}
+
 extension Binding {
     /// A packet at the edge of what the binding matches, or well inside.
     public func packet(around random: inout some RandomNumberGenerator) -> (TransportProtocol, SocketAddress) {

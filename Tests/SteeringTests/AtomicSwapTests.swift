@@ -183,7 +183,8 @@ private func swapAndWatch(
         for watcher in watchers { _ = watcher.wait() }
         throw error
     }
-    return try watchers.map { try $0.wait().get() }
+    // Optimised code would let go of the sockets while watchers still look.
+    return try withExtendedLifetime((servers, listeners)) { try watchers.map { try $0.wait().get() } }
 }
 
 /// Random packets of the area; for one thread.

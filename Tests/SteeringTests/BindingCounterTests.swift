@@ -75,10 +75,7 @@ struct BindingCounterTests {
                 for binding in policy.bindings { expected[Kind(binding)] = 0 }
                 let matcher = ReferenceMatcher(policy)
                 for _ in 0..<30 {
-                    var packet = policies.packet(near: policy)
-                    packet.interface = packet.interface ?? "lo"
-                    let zero = packet.destination.address.family == .ipv4 ? IPAddress(ipv4: 0) : IPAddress(ipv6: 0)
-                    packet.source = packet.source ?? SocketAddress(zero, port: 0)
+                    let packet = policies.packet(near: policy).asItArrives
                     _ = try steering.explain(packet, in: try .current())
                     if let winner = matcher.winner(for: packet) { expected[Kind(winner)]! += 1 }
                 }

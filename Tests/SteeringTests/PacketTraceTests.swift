@@ -62,10 +62,7 @@ struct PacketTraceTests {
                 try steering.apply(policy)
                 let matcher = ReferenceMatcher(policy)
                 for _ in 0..<25 {
-                    var packet = policies.packet(near: policy)
-                    packet.interface = packet.interface ?? "lo"
-                    let zero = packet.destination.address.family == .ipv4 ? IPAddress(ipv4: 0) : IPAddress(ipv6: 0)
-                    packet.source = packet.source ?? SocketAddress(zero, port: 0)
+                    let packet = policies.packet(near: policy).asItArrives
                     _ = try steering.explain(packet, in: try .current())
                     let winner = matcher.winner(for: packet)
                     let seen = try trace.next(within: winner == nil ? .zero : .seconds(5))

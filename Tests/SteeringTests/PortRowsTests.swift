@@ -20,7 +20,7 @@ struct PortRowsTests {
     /// What the program will do with them.
     private func outcome(_ rows: PortRows, _ policy: Policy, _ packet: Packet) -> Outcome? {
         let destination = packet.destination
-        let key = destination.address.bits << UInt128(128 - destination.address.family.bitWidth)
+        let key = destination.address.leadingBits
         let host = PortRows.NamedPrefix(
             key: key, family: destination.address.family, length: UInt8(destination.address.family.bitWidth), row: 0)
         let row = rows.prefixes.filter { $0.contains(host) }.max { $0.length < $1.length }?.row ?? 0

@@ -41,6 +41,8 @@ struct SeveralProgramsTests {
         try await withNetworkNamespace(routing: Flow.prefixes) {
             let target = flow.host(1, port: 7007)
             let actors = [try Actor(.label("web"), flow), try Actor(.label("web"), flow)]
+            // Optimised code lets go of what is used no more, and a steering ends with its last reference.
+            defer { withExtendedLifetime(actors) {} }
             actors[0].steering.detach()
             let delivery = try Traffic.deliver(flow.transport, to: target, among: actors.map(\.socket))
             try verify(delivery, is: .to(1))
@@ -80,6 +82,7 @@ struct SeveralProgramsTests {
             for detached in 0...1 {
                 let ordinary = try TestSocket(flow.transport, on: target, .freeBind)
                 let actors = try expected.outcomes.map { try Actor($0, flow) }
+                defer { withExtendedLifetime(actors) {} }
                 let sockets = actors.map(\.socket) + [ordinary]
                 try check(expected.both, sockets, "both")
                 actors[detached].steering.detach()

@@ -78,6 +78,7 @@ struct SockMapTests {
         try await withNetworkNamespace {
             let steering = try SocketSteering.attach()
             let group = try ReuseportTests.group(flow, of: 2)
+            defer { withExtendedLifetime(group) {} }
             for member in group { try steering.sockets.register(member.socket, as: "web") }
             let before = try steering.sockets.list()
             let others = [try flow.socket(), try TestSocket(flow.transport, on: flow.loopback, .reusePort)]
@@ -145,6 +146,7 @@ struct SockMapTests {
         try await withNetworkNamespace(routing: Flow.prefixes) {
             let steering = try Self.steeringBound()
             let sockets = [try flow.socket(), try flow.socket()]
+            defer { withExtendedLifetime(sockets) {} }
             try steering.sockets.register(sockets[0].socket, as: "web")
             let done = ThreadResult<String?>()
             runOnThread {

@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/vfs.h>
 
@@ -21,6 +23,9 @@
 
 struct bpf_object;
 struct bpf_sk_lookup;
+
+/// What the kernel takes in one message (SCM_MAX_FD).
+enum { CSTEERING_MAX_DESCRIPTORS = 253 };
 
 /// The compiled BPF program, embedded.
 const void *csteering_object_bytes(void);
@@ -99,6 +104,37 @@ ssize_t csteering_receive(int socket, void *buffer, size_t size, struct sockaddr
 /// Returns its length, or a negative errno.
 ssize_t csteering_send(int socket, const void *buffer, size_t size, const struct sockaddr_storage *source,
                        const struct sockaddr_storage *destination);
+
+/// Sends a message with descriptors (SCM_RIGHTS; CMSG_* are macros), at most CSTEERING_MAX_DESCRIPTORS. Returns its
+/// length, or a negative errno.
+ssize_t csteering_send_message(int socket, const void *bytes, size_t size, const int *_Nullable descriptors,
+                               size_t count);
+
+/// What came with a message.
+struct csteering_message {
+    size_t descriptor_count;
+    /// Whether the message was longer than the buffer.
+    bool is_cut;
+    /// Whether descriptors came that could not be taken: no room, or not asked for.
+    bool lacks_descriptors;
+};
+
+/// Receives a message and the descriptors that came with it, close-on-exec; without `descriptors`, the kernel drops
+/// them. Returns its length, 0 when the other end is closed, or a negative errno.
+ssize_t csteering_receive_message(int socket, void *buffer, size_t size, int *_Nullable descriptors,
+                                  struct csteering_message *message);
+
+/// The next client of a listening Unix socket: a descriptor, close-on-exec and non-blocking (accept4 is behind
+/// _GNU_SOURCE), or a negative errno.
+int csteering_accept(int listener);
+
+/// The user, the group and the process that connected a Unix socket (SO_PEERCRED; struct ucred is behind
+/// _GNU_SOURCE). Returns 0, or a negative errno.
+int csteering_peer(int socket, uid_t *user, gid_t *group, pid_t *process);
+
+/// Gives up every capability of the calling thread for good, also across execve. The bounding set is emptied where that
+/// is allowed. Returns 0, or a negative errno.
+int csteering_drop_capabilities(void);
 
 #pragma clang assume_nonnull end
 

@@ -50,7 +50,7 @@ struct Chains {
         let hash = UInt64(condition).mixed(with: UInt64(cell) << 32 | UInt64(rest))
         let number = index.place(hash: hash, next: list.count) { list[$0] == chain }
         if number == list.count { list.append(chain) }
-        return Steering.cell(kind: Int(STEERING_BY_SOURCE), UInt32(number))
+        return Steering.cell(kind: STEERING_BY_SOURCE, UInt32(number))
     }
 
     /// What is left of a chain for packets that do not satisfy a condition: links that ask for more than that
@@ -117,7 +117,7 @@ struct Chains {
         var kept: [Chain] = []
         var numbers = [UInt32](repeating: 0, count: list.count)
         func renumbered(_ cell: UInt32) -> UInt32 {
-            Chain.number(of: cell).map { Steering.cell(kind: Int(STEERING_BY_SOURCE), numbers[$0]) } ?? cell
+            Chain.number(of: cell).map { Steering.cell(kind: STEERING_BY_SOURCE, numbers[$0]) } ?? cell
         }
         for (number, chain) in list.enumerated() where isNamed[number] {
             numbers[number] = UInt32(kept.count)

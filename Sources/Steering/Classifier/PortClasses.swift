@@ -44,6 +44,27 @@ struct PortClasses {
         ]
     }
 
+    /// Adds a row; false when it tells ports apart that have one class.
+    mutating func append(_ row: PortRow) -> Bool {
+        var cellOfClass = [UInt32?](repeating: nil, count: count)
+        cellOfClass[0] = 0
+        for (transport, pieces) in zip(TransportProtocol.allCases, pieces) {
+            var spans = row.spans(transport)[...], cell: UInt32 = 0
+            for piece in pieces {
+                if let next = spans.first, next.start <= piece.start {
+                    guard next.start == piece.start else { return false }
+                    cell = next.cell
+                    spans.removeFirst()
+                }
+                guard (cellOfClass[piece.portClass] ?? cell) == cell else { return false }
+                cellOfClass[piece.portClass] = cell
+            }
+            guard spans.isEmpty else { return false }
+        }
+        cells += cellOfClass.map { $0 ?? 0 }
+        return true
+    }
+
     /// A row's cells, one for each class.
     func cells(ofRow row: Int) -> ArraySlice<UInt32> { cells[row * count..<(row + 1) * count] }
 

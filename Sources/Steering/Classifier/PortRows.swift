@@ -9,6 +9,7 @@ struct PortRows {
     /// chain goes on with it. Their conditions are numbers in the policy's table.
     var chains: [Chain] { chainTable.list }
     private(set) var chainTable: Chains
+    private var painter: Painter
 
     /// A prefix that bindings name.
     struct NamedPrefix {
@@ -39,27 +40,49 @@ struct PortRows {
         _ policy: PolicyRecords, _ chains: Chains, mayConflict: Bool = false, condition: (UInt32) -> UInt32,
         cell: (UInt32) -> UInt32
     ) throws(SteeringError) {
-        prefixes.reserveCapacity(policy.records.count)
-        var painter = Painter(policy, chains, mayConflict)
-        var containers: [NamedPrefix] = []
+        painter = Painter(chains, mayConflict)
         chainTable = chains
-        try policy.forEachPrefix { group throws(SteeringError) in
+        prefixes = try paint(policy.records.indices, of: policy, in: [], condition: condition, cell: cell)
+        rows = painter.rows
+        chainTable = painter.chains
+    }
+
+    /// Paints the rows of the prefixes again that begin in an entry of a root: of a policy that has the same tables of
+    /// port sets and labels, and no conditions. Rows may be added; the others stay.
+    ///
+    /// - Throws: `conflictingBindings`. Then this is spoilt.
+    mutating func repaint(
+        _ slot: RootSlot, _ policy: PolicyRecords, cell: (UInt32) -> UInt32
+    ) throws(SteeringError) {
+        let containers = prefixes.containers(of: slot).filter { $0.slot != slot }
+        let repainted = try paint(
+            policy.records.items(in: slot), of: policy, in: containers, condition: { $0 }, cell: cell)
+        prefixes.replaceSubrange(prefixes.items(in: slot), with: repainted)
+        rows += painter.rows[rows.count...]
+    }
+
+    /// Paints the rows of some records' prefixes, which other prefixes may contain.
+    private mutating func paint(
+        _ records: Range<Int>, of policy: PolicyRecords, in containers: [NamedPrefix], condition: (UInt32) -> UInt32,
+        cell: (UInt32) -> UInt32
+    ) throws(SteeringError) -> [NamedPrefix] {
+        var containers = containers, painted: [NamedPrefix] = []
+        painted.reserveCapacity(records.count)
+        try policy.forEachPrefix(of: records) { group throws(SteeringError) in
             let first = policy.records[group.lowerBound]
             var named = NamedPrefix(key: first.key, family: first.family, length: UInt8(first.length), row: 0)
             while let last = containers.last, !last.contains(named) { containers.removeLast() }
             named.row = try painter.row(
-                of: group, over: containers.last?.row ?? 0, condition: condition, cell: cell)
-            prefixes.append(named)
+                of: policy, group, over: containers.last?.row ?? 0, condition: condition, cell: cell)
+            painted.append(named)
             containers.append(named)
         }
-        rows = painter.rows
-        chainTable = painter.chains
+        return painted
     }
 }
 
 /// Paints bindings over rows: thousands of prefixes often have the same few, so each only once.
 private struct Painter {
-    private let policy: PolicyRecords
     private let mayConflict: Bool
     private(set) var rows: [PortRow] = [.empty]
     private(set) var chains: Chains
@@ -95,15 +118,15 @@ private struct Painter {
         }
     }
 
-    init(_ policy: PolicyRecords, _ chains: Chains, _ mayConflict: Bool) {
-        self.policy = policy
+    init(_ chains: Chains, _ mayConflict: Bool) {
         self.mayConflict = mayConflict
         self.chains = chains
         _ = rowIndex.place(hash: PortRow.empty.hash, next: 0) { _ in false }
     }
 
     mutating func row(
-        of group: Range<Int>, over under: UInt32, condition: (UInt32) -> UInt32, cell: (UInt32) -> UInt32
+        of policy: PolicyRecords, _ group: Range<Int>, over under: UInt32, condition: (UInt32) -> UInt32,
+        cell: (UInt32) -> UInt32
     ) throws(SteeringError) -> UInt32 {
         let work: Work
         if group.count == 1, !policy.records[group.lowerBound].isConditional {
@@ -118,14 +141,15 @@ private struct Painter {
         let hash = UInt64(0).mixed(with: work.match).mixed(with: work.outcomeAndRow)
         let place = workIndex.place(hash: hash, next: works.count) { works[$0].work == work }
         if place == works.count {
-            works.append((work, paint(group, over: under, condition: condition, cell: cell)))
+            works.append((work, paint(policy, group, over: under, condition: condition, cell: cell)))
             if chains.isFull { throw .tablesTooLarge(TableSize.allCases.last!.bytes) }
         }
         return works[place].row
     }
 
     private mutating func paint(
-        _ group: Range<Int>, over under: UInt32, condition: (UInt32) -> UInt32, cell: (UInt32) -> UInt32
+        _ policy: PolicyRecords, _ group: Range<Int>, over under: UInt32, condition: (UInt32) -> UInt32,
+        cell: (UInt32) -> UInt32
     ) -> UInt32 {
         func paint(_ record: PolicyRecord) -> PortRow.Paint {
             PortRow.Paint(

@@ -37,6 +37,7 @@ struct SecondStage {
 
     /// Compiles the chains of a row.
     mutating func compile(_ row: PortRow, _ writer: inout TableWriter) {
+        guard !chains.list.isEmpty else { return }
         for transport in TransportProtocol.allCases {
             for span in row.spans(transport) where Chain.number(of: span.cell) != nil && leaves[span.cell] == nil {
                 leaves[span.cell] = compile(span.cell, &writer)
@@ -70,8 +71,8 @@ struct SecondStage {
             containers.append((source, all))
             prefixes.append(
                 Trie.NamedPrefix(
-                    key: source.address.bits << UInt128(128 - family.bitWidth), family: family,
-                    length: UInt8(source.length), row: UInt32(leaves.count)))
+                    key: source.address.leadingBits, family: family, length: UInt8(source.length),
+                    row: UInt32(leaves.count)))
             leaves.append(leaf(for: all, &writer))
         }
         let trie = Trie(prefixes: prefixes, leaves: leaves)

@@ -110,8 +110,11 @@ struct TableWriter {
     }
 
     mutating func set(_ value: UInt32, at byte: Int) {
-        words[byte / 8] |= UInt64(value) << UInt64(byte % 8 * 8)
+        let shift = UInt64(byte % 8 * 8)
+        words[byte / 8] = words[byte / 8] & ~(UInt64(UInt32.max) << shift) | UInt64(value) << shift
     }
+
+    func leaf(at byte: Int) -> UInt32 { UInt32(truncatingIfNeeded: words[byte / 8] >> UInt64(byte % 8 * 8)) }
 
     private mutating func hasRoom(_ end: Int) -> Bool {
         if end > Self.limit { isFull = true }
@@ -141,16 +144,4 @@ struct TrieEntry: Equatable {
 
 func cell(kind: Int, _ number: UInt32) -> UInt32 {
     UInt32(kind) << UInt32(STEERING_CELL_SHIFT) | number
-}
-
-/// How large a half of the tables is: the program comes in as many versions.
-package enum TableSize: Int, Sendable, CaseIterable, Comparable {
-    case smallest, small, large, largest
-
-    package var bytes: Int { Int(STEERING_SMALLEST_TABLES) << (2 * rawValue) }
-
-    /// As the object names it.
-    var name: String { "\(bytes >> 20)m" }
-
-    package static func < (left: TableSize, right: TableSize) -> Bool { left.rawValue < right.rawValue }
 }

@@ -16,19 +16,30 @@ struct Trie {
     typealias NamedPrefix = PortRows.NamedPrefix
 
     private static let half = 64
+    /// With more prefixes than this, nodes outgrow the nearer caches.
+    private static let large = 4096
 
     // MARK: - From a root
 
-    /// Fills a root: an entry for each value of the first 16 bits, in network order, and the nodes below.
+    /// Fills a root: an entry for each value of the first 16 bits, and the nodes below.
     ///
     /// Returns the leaf for addresses that their entry does not fit.
-    func writeRoot(_ items: Range<Int>, at byte: Int, depth: Int, _ writer: inout TableWriter) -> UInt32 {
+    func writeRoot(_ items: Range<Int>, _ root: Root, _ writer: inout TableWriter) -> UInt32 {
         let everywhere = items.first.flatMap { prefixes[$0].length == 0 ? leaf($0) : nil } ?? 0
         let fresh = TrieEntry(everywhere).bits
-        for place in 0..<1 << Int(STEERING_ROOT_BITS) { writer.words[byte / 8 + place] = fresh }
-        let taking = Taking(bits: Int(STEERING_ROOT_BITS), after: 0, steps: depth, otherwise: everywhere)
-        fill(items, taking, &writer) { byte / 8 + Int(UInt16($0).byteSwapped) }
+        for slot in 0..<RootSlot.count { writer.words[root.word(of: slot)] = fresh }
+        fill(items, Taking(root, otherwise: everywhere), &writer, place: root.word)
         return everywhere
+    }
+
+    /// Fills an entry of a root again, with the items that begin there. Those shorter than it are as before.
+    func rewriteRoot(_ items: Range<Int>, _ slot: RootSlot, _ root: Root, _ writer: inout TableWriter) {
+        let container = prefixes.containers(of: slot).last
+        writer.words[root.word(of: slot.number)] = TrieEntry(container.map { leaves[Int($0.row)] } ?? 0).bits
+        let own = items.drop { prefixes[$0].length < RootSlot.bits }
+        fill(
+            own.startIndex..<own.endIndex, Taking(root, otherwise: writer.leaf(at: root.otherwise)), &writer,
+            place: root.word)
     }
 
     /// Writes a trie without a root; returns its number.
@@ -60,6 +71,14 @@ struct Trie {
         let otherwise: UInt32
 
         var end: Int { after + bits }
+
+        init(bits: Int, after: Int, steps: Int, otherwise: UInt32) {
+            (self.bits, self.after, self.steps, self.otherwise) = (bits, after, steps, otherwise)
+        }
+
+        init(_ root: Root, otherwise: UInt32) {
+            self.init(bits: RootSlot.bits, after: 0, steps: root.depth, otherwise: otherwise)
+        }
     }
 
     private func leaf(_ item: Int) -> UInt32 { leaves[Int(prefixes[item].row)] }
@@ -125,12 +144,14 @@ struct Trie {
 
     private func bits(_ items: Range<Int>, after taken: Int, longest: Int, steps: Int) -> Int {
         if let stride { return stride - taken % stride }
-        // No fewer than the steps that are left require.
-        let needed = (longest + steps - 1) / steps
+        // No fewer than what later nodes cannot take, of which each is counted on for 8 bits: 2 KiB.
+        let needed = max(1, longest - 8 * (steps - 1))
         // What all share is skipped by an entry: one bit is enough for it to be in a node of its own.
         if common(items, after: taken) >= max(3, needed) { return 1 }
-        // Some entries an item: the fewer items share an entry, the fewer nodes follow.
-        let wanted = Int.bitWidth - (items.count - 1).leadingZeroBitCount + (items.count > 4 ? 1 : 2)
+        // Some entries an item, so that few share one and lead to further nodes. In large tries one will do: what is
+        // saved in nodes is less than what caches lose.
+        let spare = prefixes.count > Self.large ? 0 : items.count > 4 ? 1 : 2
+        let wanted = Int.bitWidth - (items.count - 1).leadingZeroBitCount + spare
         return min(longest, max(needed, min(wanted, 12)))
     }
 

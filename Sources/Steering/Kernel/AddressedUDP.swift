@@ -116,8 +116,7 @@ public struct AddressedUDPSocket: ~Copyable {
             return (receiver.rawValue, isIPv6)
         }
         // One per port and family: bound to the first address that needs it, told the source each time.
-        let unspecified = source.address.family == .ipv4 ? IPAddress(ipv4: 0) : IPAddress(ipv6: 0)
-        let key = SocketAddress(unspecified, port: source.port)
+        let key = SocketAddress(.unspecified(source.address.family), port: source.port)
         clock += 1
         if let sender = senders[key] {
             sender.lastUse = clock

@@ -39,14 +39,11 @@ struct CountingProgram: Sendable {
 
     /// How many packets each binding has decided about, in their order.
     func packets() throws(SteeringError) -> [UInt64] {
-        let cpus = Int(try call("libbpf_num_possible_cpus", libbpf_num_possible_cpus()))
-        var values = [UInt64](repeating: 0, count: cpus)
+        let counters = try PerCPUMap<UInt64>("counts", counts.rawValue, zero: 0)
         var packets: [UInt64] = []
         packets.reserveCapacity(bindings)
         for number in 0..<bindings {
-            var key = UInt32(number)
-            try call("bpf_map_lookup_elem(counts)", bpf_map_lookup_elem(counts.rawValue, &key, &values))
-            packets.append(values.reduce(0, &+))
+            packets.append(try counters.values(UInt32(number)).reduce(0, &+))
         }
         return packets
     }

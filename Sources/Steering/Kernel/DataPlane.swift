@@ -48,7 +48,7 @@ struct DataPlane: Sendable {
         hasIngressInterface = loaded.hasIngressInterface
     }
 
-    /// A map's descriptor, lent.
+    /// A map's descriptor, lent: as long as someone else has the data plane, too.
     subscript(name: MapName) -> CInt { maps[name]!.rawValue }
 
     /// Some of the maps, shared.
@@ -66,7 +66,7 @@ struct DataPlane: Sendable {
     /// between fork and exec.
     static func detach(_ link: SharedDescriptor) {
         // Fails when the namespace has ended: then it is detached already.
-        _ = bpf_link_detach(link.rawValue)
+        _ = link.lend { bpf_link_detach($0) }
     }
 
     /// Waits until every run of the program that began before has ended.
@@ -81,20 +81,20 @@ struct DataPlane: Sendable {
         context.protocol = UInt32(transport == .tcp ? IPPROTO_TCP : IPPROTO_UDP)
         context.local_port = UInt32(destination.port)
         context.remote_port = (source?.port ?? 1).bigEndian
-        let unspecified = destination.address.family == .ipv4 ? IPAddress(ipv4: 0) : IPAddress(ipv6: 0)
         func words(_ address: IPAddress) -> (UInt32, UInt32, UInt32, UInt32) {
             func word(_ shift: UInt128) -> UInt32 { UInt32(truncatingIfNeeded: address.bits >> shift).bigEndian }
             return (word(96), word(64), word(32), word(0))
         }
+        let remote = source?.address ?? .unspecified(destination.address.family)
         if destination.address.family == .ipv4 {
             context.local_ip4 = words(destination.address).3
-            context.remote_ip4 = words(source?.address ?? unspecified).3
+            context.remote_ip4 = words(remote).3
         } else {
             context.local_ip6 = words(destination.address)
-            context.remote_ip6 = words(source?.address ?? unspecified)
+            context.remote_ip6 = words(remote)
         }
         var verdict: UInt32 = 0
-        try call("BPF_PROG_TEST_RUN", csteering_test_run(program!.rawValue, &context, &verdict))
+        try call("BPF_PROG_TEST_RUN", program!.lend { csteering_test_run($0, &context, &verdict) })
         return (verdict, context.cookie == 0 ? nil : SocketCookie(context.cookie))
     }
 }

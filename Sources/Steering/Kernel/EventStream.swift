@@ -60,7 +60,7 @@ final class EventStream {
         _ policy: SharedDescriptor, _ filter: PacketFilter, _ events: SharedDescriptor? = nil,
         _ observed: SharedDescriptor? = nil
     ) throws(SteeringError) -> LoadedProgram {
-        guard let size = MapShape(policy.rawValue)?.tableSize else { throw .damaged("the tables are no tables") }
+        let size = try TableSize(ofTablesIn: policy.rawValue)
         return try LoadedProgram.observing(
             "observe", size,
             maps: [
@@ -90,11 +90,8 @@ final class EventStream {
 
     /// Packets that the filter let through, before sampling; events that found no room.
     func counts() throws(SteeringError) -> (seen: UInt64, lost: UInt64) {
-        let cpus = Int(try call("libbpf_num_possible_cpus", libbpf_num_possible_cpus()))
-        var values = [steering_observed](repeating: steering_observed(), count: cpus)
-        var key: UInt32 = 0
-        try call("bpf_map_lookup_elem(observed)", bpf_map_lookup_elem(observed.rawValue, &key, &values))
-        return values.reduce(into: (0, 0)) { sum, value in
+        let counters = try PerCPUMap("observed", observed.rawValue, zero: steering_observed())
+        return try counters.values(0).reduce(into: (0, 0)) { sum, value in
             sum.0 &+= value.seen
             sum.1 &+= value.lost
         }
@@ -147,17 +144,11 @@ struct PacketEvent {
         nanoseconds = event.time
         generation = event.generation
         transport = Int32(event.protocol) == IPPROTO_TCP ? .tcp : .udp
-        func address(_ words: (UInt32, UInt32, UInt32, UInt32), _ port: UInt16) -> SocketAddress {
-            if Int32(event.family) == AF_INET {
-                return SocketAddress(IPAddress(ipv4: UInt32(bigEndian: words.0)), port: port)
-            }
-            let bits = [words.0, words.1, words.2, words.3].reduce(UInt128(0)) {
-                $0 << 32 | UInt128(UInt32(bigEndian: $1))
-            }
-            return SocketAddress(IPAddress(ipv6: bits), port: port)
+        func address<Words: BitwiseCopyable>(_ words: Words) -> IPAddress {
+            IPAddress(networkOrder: words, CInt(event.family))
         }
-        source = address(event.source, event.source_port)
-        destination = address(event.destination, event.destination_port)
+        source = SocketAddress(address(event.source), port: event.source_port)
+        destination = SocketAddress(address(event.destination), port: event.destination_port)
         interface = event.interface
         let number = event.cell & UInt32(STEERING_CELL_MASK)
         verdict =

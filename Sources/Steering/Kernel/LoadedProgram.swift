@@ -77,6 +77,7 @@ struct LoadedProgram {
         let wanted = zip(names.dropFirst(), maps).map { name, map in
             csteering_map(name: name, reused: map.reused?.rawValue ?? -1, entries: UInt32(map.entries))
         }
+        defer { withExtendedLifetime(maps) {} }
         let error = wanted.withUnsafeBufferPointer { wanted in
             var build = csteering_build(
                 program: names[0], has_ingress_interface: hasIngressInterface, observation: observation,
@@ -94,38 +95,31 @@ struct LoadedProgram {
     }
 }
 
-/// A descriptor that collections can hold; closed with the last reference.
-final class SharedDescriptor: Sendable {
-    private let owned: OwnedDescriptor
-    var rawValue: CInt { owned.rawValue }
-    init(_ owned: consuming OwnedDescriptor) { self.owned = owned }
-}
-
 extension SharedDescriptor {
     /// Of a program: the kernel's number for it; 0 for anything else.
     var programID: UInt32 {
         var info = bpf_prog_info()
         var size = UInt32(MemoryLayout<bpf_prog_info>.size)
-        return bpf_obj_get_info_by_fd(rawValue, &info, &size) == 0 ? info.id : 0
+        return lend { bpf_obj_get_info_by_fd($0, &info, &size) } == 0 ? info.id : 0
     }
 
     /// Of a map: the kernel's number for it; 0 for anything else.
     var mapID: UInt32 {
         var info = bpf_map_info()
         var size = UInt32(MemoryLayout<bpf_map_info>.size)
-        return bpf_obj_get_info_by_fd(rawValue, &info, &size) == 0 ? info.id : 0
+        return lend { bpf_obj_get_info_by_fd($0, &info, &size) } == 0 ? info.id : 0
     }
 
     /// Of a program: links it to a namespace's hook; the link ends with the descriptor.
     func attach(to namespace: borrowing NetworkNamespace) throws(SteeringError) -> SharedDescriptor {
-        let link = bpf_link_create(rawValue, namespace.descriptor.rawValue, BPF_SK_LOOKUP, nil)
+        let link = lend { bpf_link_create($0, namespace.descriptor.rawValue, BPF_SK_LOOKUP, nil) }
         guard link >= 0 else { throw .notAttached(-link) }
         return SharedDescriptor(OwnedDescriptor(owning: link))
     }
 
     /// Of a program: makes an attached link run it instead of its former one, in one step.
     func replace(in link: SharedDescriptor) throws(SteeringError) {
-        try call("BPF_LINK_UPDATE", bpf_link_update(link.rawValue, rawValue, nil))
+        try call("BPF_LINK_UPDATE", lend { program in link.lend { bpf_link_update($0, program, nil) } })
     }
 
     /// Waits until every run of any program that began before has ended: a write to a map of maps does.
@@ -146,7 +140,7 @@ struct LinkInfo {
     init(_ link: SharedDescriptor) throws(SteeringError) {
         var info = bpf_link_info()
         var size = UInt32(MemoryLayout<bpf_link_info>.size)
-        try call("bpf_obj_get_info_by_fd", bpf_obj_get_info_by_fd(link.rawValue, &info, &size))
+        try call("bpf_obj_get_info_by_fd", link.lend { bpf_obj_get_info_by_fd($0, &info, &size) })
         namespaceInode = info.netns.netns_ino
         programID = info.prog_id
     }

@@ -24,7 +24,7 @@ struct MapShape: Equatable {
     }
 
     /// Of the tables: how large a half is; nil for other maps.
-    var tableSize: TableSize? {
+    fileprivate var tableSize: TableSize? {
         TableSize.allCases.first { self == MapShape(BPF_MAP_TYPE_ARRAY, 4, 2 * $0.bytes, 1) }
     }
 
@@ -50,4 +50,18 @@ struct MapShape: Equatable {
         case .grace: return MapShape(BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, 1)
         }
     }
+}
+
+extension TableSize {
+    /// How large a half is of the tables in a map.
+    ///
+    /// - Throws: `damagedState` for another map.
+    init(ofTablesIn map: CInt) throws(SteeringError) {
+        guard let size = MapShape(map)?.tableSize else { throw .noTables }
+        self = size
+    }
+}
+
+extension SteeringError {
+    static let noTables = SteeringError.damaged("the tables are no tables")
 }

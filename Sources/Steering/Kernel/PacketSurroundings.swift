@@ -17,11 +17,10 @@ struct PacketSurroundings: Sendable {
             index = if_nametoindex(name.name)
             guard index != 0 else { throw .unknownInterface(name) }
         }
-        let unspecified = packet.destination.address.family == .ipv4 ? IPAddress(ipv4: 0) : IPAddress(ipv6: 0)
         let diagnostics = try SocketDiagnostics()
         receiver = try diagnostics.socket(
             receiving: packet.transport, to: packet.destination,
-            from: packet.source ?? SocketAddress(unspecified, port: 0), on: index)
+            from: packet.source ?? SocketAddress(.unspecified(packet.destination.address.family), port: 0), on: index)
         sockets = try diagnostics.sockets()
         isDelivered = try LocalRoutes().deliver(packet.destination.address)
     }

@@ -11,8 +11,8 @@ final class PolicyMemory {
     private let memory: UnsafeMutableRawPointer
 
     init(_ plane: DataPlane) throws(SteeringError) {
-        guard let size = MapShape(plane[.policy])?.tableSize else { throw .damaged("the tables are no tables") }
-        self.size = size
+        defer { withExtendedLifetime(plane) {} }
+        size = try TableSize(ofTablesIn: plane[.policy])
         guard let mapped = mmap(nil, 2 * size.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, plane[.policy], 0),
             mapped != MAP_FAILED
         else { throw .failed("mmap", Glibc.errno) }
@@ -57,14 +57,15 @@ final class PolicyMemory {
         let copy = try copy(plane)
         let half = Self.half(value(UInt64.self, in: copy[...])!)
         guard half < copy.count, let header = value(steering_header.self, in: copy[half...]) else {
-            throw .damaged("the tables are no tables")
+            throw .noTables
         }
         return TablesStatus(header, memory: copy.count)
     }
 
     private static func copy(_ plane: DataPlane) throws(SteeringError) -> [UInt8] {
+        defer { withExtendedLifetime(plane) {} }
         guard let shape = MapShape(plane[.policy]), shape.valueSize >= MemoryLayout<steering_header>.size else {
-            throw .damaged("the tables are no tables")
+            throw .noTables
         }
         var key: UInt32 = 0
         var bytes = [UInt8](repeating: 0, count: shape.valueSize)
@@ -103,8 +104,8 @@ final class PolicyMemory {
     /// Writes tables into fresh memory, of a program that is not attached yet.
     static func write(_ tables: Tables, to map: SharedDescriptor) throws(SteeringError) {
         let size = tables.size.bytes
-        guard let mapped = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, map.rawValue, 0), mapped != MAP_FAILED
-        else { throw .failed("mmap", Glibc.errno) }
+        let mapped = map.lend { mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, $0, 0) }
+        guard let mapped, mapped != MAP_FAILED else { throw .failed("mmap", Glibc.errno) }
         tables.words.withUnsafeBytes { mapped.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
         munmap(mapped, size)
     }

@@ -84,3 +84,10 @@ extension SocketAddress {
         return address
     }
 }
+
+extension IPAddress {
+    /// The address in the kernel's words, in network order: all of them, or the first for IPv4.
+    init<Words: BitwiseCopyable>(networkOrder words: Words, _ family: CInt) {
+        self.init(bytes: Steering.bytes(of: words).prefix(family == AF_INET ? 4 : 16))!
+    }
+}

@@ -120,8 +120,8 @@ extension DiagnosedSocket {
     fileprivate init?(_ payload: ArraySlice<UInt8>, _ transport: TransportProtocol) {
         guard let message = value(inet_diag_msg.self, in: payload) else { return nil }
         func address<Words: BitwiseCopyable>(_ words: Words, _ port: UInt16) -> SocketAddress {
-            let bytes = bytes(of: words).prefix(CInt(message.idiag_family) == AF_INET ? 4 : 16)
-            return SocketAddress(IPAddress(bytes: bytes)!, port: UInt16(bigEndian: port))
+            SocketAddress(
+                IPAddress(networkOrder: words, CInt(message.idiag_family)), port: UInt16(bigEndian: port))
         }
         let id = message.id
         cookie = SocketCookie(UInt64(id.idiag_cookie.0) | UInt64(id.idiag_cookie.1) << 32)

@@ -1,0 +1,28 @@
+import CLibBPF
+
+/// An array map with a value for each CPU, read without locks; whoever reads adds them up.
+struct PerCPUMap<Value: BitwiseCopyable & Sendable>: Sendable {
+    private let name: String
+    private let map: CInt
+    private let zeros: [Value]
+
+    /// - Parameter map: Lent.
+    init(_ name: String, _ map: CInt, zero: Value) throws(SteeringError) {
+        let cpus = try call("libbpf_num_possible_cpus", libbpf_num_possible_cpus())
+        self.name = name
+        self.map = map
+        zeros = [Value](repeating: zero, count: Int(cpus))
+    }
+
+    /// The values of an entry, one for each CPU.
+    func values(_ key: UInt32) throws(SteeringError) -> [Value] {
+        var key = key, values = zeros
+        try call("bpf_map_lookup_elem(\(name))", bpf_map_lookup_elem(map, &key, &values))
+        return values
+    }
+
+    func reset(_ key: UInt32) throws(SteeringError) {
+        var key = key, zeros = zeros
+        try call("bpf_map_update_elem(\(name))", bpf_map_update_elem(map, &key, &zeros, UInt64(BPF_ANY)))
+    }
+}
