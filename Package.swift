@@ -19,6 +19,9 @@ let package = Package(
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
         // Only the command uses it, to serve its counters.
         .package(url: "https://github.com/apple/swift-nio", from: "2.81.0"),
+        // Only steerd uses them.
+        .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.6.0"),
     ],
     targets: [
         // Values: addresses, prefixes, ports, pools.
@@ -47,6 +50,16 @@ let package = Package(
                 .product(name: "NIOHTTP1", package: "swift-nio"),
             ]),
 
+        // The socket activation service.
+        .executableTarget(
+            name: "steerd",
+            dependencies: [
+                "Steering", "PolicyFiles", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ]),
+
         .executableTarget(
             name: "echo-server",
             dependencies: ["Steering", .product(name: "ArgumentParser", package: "swift-argument-parser")],
@@ -68,7 +81,8 @@ let package = Package(
         .testTarget(name: "AddressPoolsTests", dependencies: ["AddressPools"]),
         .testTarget(name: "PolicyFilesTests", dependencies: ["PolicyFiles"]),
         .testTarget(
-            name: "SteerCommandTests", dependencies: ["Steering", "KernelTestSupport", "steer", "steering-probe"]),
+            name: "SteerCommandTests",
+            dependencies: ["Steering", "KernelTestSupport", "steer", "steerd", "steering-probe"]),
         .testTarget(
             name: "SteeringTests", dependencies: ["Steering", "KernelTestSupport", "CSteering", "steering-probe"]),
     ],

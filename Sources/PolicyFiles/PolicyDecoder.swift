@@ -8,13 +8,19 @@ struct PolicyDecoder {
     /// The last text of ports and its set: files of many bindings repeat a few of them.
     private var lastPorts = (text: "all", set: PortSet.all)
 
-    static func policy(of root: Node, _ source: Source, _ directory: String?) throws(SteeringError) -> Policy {
+    static func policy(
+        of root: Node, _ source: Source, _ directory: String?, findsAccounts: Bool
+    ) throws(SteeringError) -> ServicePolicy {
         var decoder = PolicyDecoder(source: source, directory: directory)
         let file = try Mapping(root, "a policy", keys: ["labels", "bindings"], in: source)
-        let options = try file["labels"].map(decoder.options) ?? [:]
+        let accounts = AllowanceDecoder(source: source, findsAccounts: findsAccounts)
+        let (options, allowances) =
+            try file["labels"].map { node throws(SteeringError) in
+                try decoder.options(node, accounts)
+            } ?? ([:], [:])
         let bindings = try file.required("bindings", "write bindings: [] for a policy without bindings")
         for node in try source.bindings(bindings) { try decoder.readBindings(of: node) }
-        return try decoder.bindings.policy(options: options)
+        return ServicePolicy(policy: try decoder.bindings.policy(options: options), allowances: allowances)
     }
 
     private init(source: Source, directory: String?) {
@@ -22,17 +28,22 @@ struct PolicyDecoder {
         self.directory = directory
     }
 
-    private func options(_ node: Node) throws(SteeringError) -> [Label: LabelOptions] {
+    private func options(
+        _ node: Node, _ accounts: AllowanceDecoder
+    ) throws(SteeringError) -> ([Label: LabelOptions], [Label: Allowance]) {
         var options: [Label: LabelOptions] = [:]
+        var allowances: [Label: Allowance] = [:]
         for entry in try Mapping(node, "labels", keys: nil, in: source).entries {
             let label = try source.label(entry.key, at: entry.position)
-            let fields = try Mapping(entry.value, "a label's options", keys: ["without-socket"], in: source)
+            let fields = try Mapping(entry.value, "a label's options", keys: ["without-socket", "allow"], in: source)
+            if let node = fields["allow"] { allowances[label] = try accounts.allowance(node) }
+            if allowances[label] != nil, fields["without-socket"] == nil { continue }
             let choice = try source.choice(
                 try fields.required("without-socket", "write refuse or pass"), of: "without-socket",
                 among: WithoutSocket.allCases)
             options[label] = LabelOptions(withoutSocket: choice)
         }
-        return options
+        return (options, allowances)
     }
 
     private static let keys = ["label", "outcome", "protocols", "prefixes", "prefixes-from", "ports", "from", "on"]

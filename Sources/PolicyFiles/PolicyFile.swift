@@ -19,7 +19,7 @@ public enum PolicyFormat: String, Sendable, Hashable, CaseIterable, CustomString
 ///
 /// ```yaml
 /// labels:                      # optional: labels with options other than the default ones
-///   web: { without-socket: pass }
+///   web: { without-socket: pass, allow: { users: [www-data], groups: [web] } }   # allow: for steerd
 /// bindings:
 ///   - label: web               # or outcome: refuse | pass
 ///     protocols: tcp           # tcp | udp | tcp+udp, or a list
@@ -53,7 +53,7 @@ public enum PolicyFile {
     ///   - format: how it is written; without it, JSON if the name ends in `.json`, otherwise YAML.
     /// - Throws: `invalidPolicyFile` when the file cannot be read, is too large, or is not a policy.
     public static func read(contentsOf path: String, format: PolicyFormat? = nil) throws(SteeringError) -> Policy {
-        let format = format ?? (path.hasSuffix(".json") ? .json : .yaml)
+        let format = format ?? self.format(of: path)
         if path == "-" {
             let name = "standard input"
             return try parse(try InputFile.standardInput(name), name: name, format: format, directory: ".")
@@ -61,6 +61,17 @@ public enum PolicyFile {
         let bytes = try InputFile.contents(of: path)
         return try parse(bytes, name: path, format: format, directory: InputFile.directory(of: path))
     }
+
+    /// Reads a policy and who may register sockets as its labels from a file, YAML or JSON by its name.
+    ///
+    /// - Throws: As ``read(contentsOf:format:)``; also when a user or group is not one of this machine.
+    public static func readForService(contentsOf path: String) throws(SteeringError) -> ServicePolicy {
+        try parse(
+            try InputFile.contents(of: path), name: path, format: format(of: path),
+            directory: InputFile.directory(of: path), findsAccounts: true)
+    }
+
+    private static func format(of path: String) -> PolicyFormat { path.hasSuffix(".json") ? .json : .yaml }
 
     /// Reads a policy from text.
     ///
@@ -87,13 +98,20 @@ public enum PolicyFile {
     public static func parse(
         _ bytes: [UInt8], name: String, format: PolicyFormat, directory: String? = nil
     ) throws(SteeringError) -> Policy {
+        try parse(bytes, name: name, format: format, directory: directory, findsAccounts: false).policy
+    }
+
+    static func parse(
+        _ bytes: [UInt8], name: String, format: PolicyFormat, directory: String?, findsAccounts: Bool
+    ) throws(SteeringError) -> ServicePolicy {
         let source = Source(name: name)
         let text = try source.text(of: bytes)
-        switch format {
-        case .yaml:
-            return try PolicyDecoder.policy(of: try YAMLReader.node(of: bytes, text, in: source), source, directory)
-        case .json: return try PolicyDecoder.policy(of: try JSONReader.node(of: bytes, in: source), source, directory)
-        case .tubular: return try TubularDecoder.policy(of: try JSONReader.node(of: bytes, in: source), source)
+        let root =
+            format == .yaml
+            ? try YAMLReader.node(of: bytes, text, in: source) : try JSONReader.node(of: bytes, in: source)
+        if format == .tubular {
+            return ServicePolicy(policy: try TubularDecoder.policy(of: root, source), allowances: [:])
         }
+        return try PolicyDecoder.policy(of: root, source, directory, findsAccounts: findsAccounts)
     }
 }

@@ -209,6 +209,24 @@ public struct SockMap: Sendable {
 }
 
 extension SockMap {
+    /// Registers sockets of another process as a label, all of them or none.
+    ///
+    /// - Parameters:
+    ///   - sockets: The sockets; they may be let go of afterwards.
+    ///   - label: The label.
+    ///   - replacing: Whether they take the place of those that the label has.
+    /// - Returns: What is registered of them now, once for each destination.
+    /// - Throws: As ``register(_:replacing:)``.
+    @discardableResult
+    public func register(
+        _ sockets: [ProcessSocket], as label: Label, replacing: Bool = false
+    ) throws(SteeringError) -> [RegisteredSocket] {
+        // Optimised code may let go of them, which closes the duplicates, as soon as the descriptors are known.
+        try withExtendedLifetime(sockets) { () throws(SteeringError) in
+            try register(sockets.map { ($0.socket.rawValue, label) }, replacing: replacing)
+        }
+    }
+
     /// Registers a socket that is owned here.
     public func register(_ socket: borrowing OwnedDescriptor, as label: Label) throws(SteeringError) {
         try register(socket.rawValue, as: label)
@@ -228,7 +246,7 @@ extension SteeringError {
         )
     }
 
-    static func notRegistered(_ label: Label) -> SteeringError {
+    package static func notRegistered(_ label: Label) -> SteeringError {
         SteeringError(
             .socketNotRegistered, "no such socket is registered as \(label): list the sockets for those that are")
     }

@@ -16,8 +16,17 @@ public struct SteeringError: Error, Sendable, CustomStringConvertible {
             case notLoaded, alreadyLoaded, storageUnavailable, damagedState, olderLayout, newerLayout, busy
             case processUnavailable, socketNotFound, ambiguousSocket, invalidEnvironment
             case invalidAddress, addressUnavailable, systemCall
+            case serviceUnavailable, invalidMessage, unsupportedVersion, notAllowed, tooManySockets
         }
         let value: Value
+
+        init(value: Value) { self.value = value }
+
+        /// The code of a name; nil for one that this version does not know.
+        init?(_ name: some StringProtocol) {
+            guard let value = Value(rawValue: String(name)) else { return nil }
+            self.value = value
+        }
 
         /// The code's name, stable.
         public var description: String { value.rawValue }
@@ -96,7 +105,7 @@ public struct SteeringError: Error, Sendable, CustomStringConvertible {
         public static let olderLayout = Code(value: .olderLayout)
         /// State that a newer version pinned.
         public static let newerLayout = Code(value: .newerLayout)
-        /// Another process is changing the steering, and did not end in time.
+        /// Another process is changing the steering and did not end in time; or steerd has as many clients as it serves.
         public static let busy = Code(value: .busy)
         /// A process that is gone, or whose descriptors this one may not take.
         public static let processUnavailable = Code(value: .processUnavailable)
@@ -110,6 +119,16 @@ public struct SteeringError: Error, Sendable, CustomStringConvertible {
         public static let invalidAddress = Code(value: .invalidAddress)
         /// An address that cannot be bound or routed here.
         public static let addressUnavailable = Code(value: .addressUnavailable)
+        /// No steerd answers.
+        public static let serviceUnavailable = Code(value: .serviceUnavailable)
+        /// A message that is not one of the protocol of steerd.
+        public static let invalidMessage = Code(value: .invalidMessage)
+        /// A message of another version of the protocol of steerd.
+        public static let unsupportedVersion = Code(value: .unsupportedVersion)
+        /// A label that this user may not use at steerd.
+        public static let notAllowed = Code(value: .notAllowed)
+        /// More sockets than steerd holds.
+        public static let tooManySockets = Code(value: .tooManySockets)
         /// A system call failed in a way that has no code of its own; ``SteeringError/cause`` names it.
         public static let systemCall = Code(value: .systemCall)
     }

@@ -60,14 +60,14 @@ struct Register: ParsableCommand {
             let sockets = try target.namespace().run { () throws(SteeringError) in
                 try ProcessSocket.theOne(of: pid, matching: selector)
             }
-            try register(sockets.map { ($0.socket.rawValue, label) }, at: steering)
+            show(try steering.sockets.register(sockets, as: label, replacing: replace))
         } else {
-            try register(try activated(), at: try target.open(for: .changing))
+            let sockets = try activated()
+            show(try target.open(for: .changing).sockets.register(sockets, replacing: replace))
         }
     }
 
-    private func register(_ sockets: [(descriptor: CInt, label: Label)], at steering: SocketSteering) throws {
-        let registered = try steering.sockets.register(sockets, replacing: replace)
+    private func show(_ registered: [RegisteredSocket]) {
         if target.json {
             let report = registered.map {
                 Report.Socket(

@@ -44,6 +44,11 @@ private func entry(
                 "\"without\" is not a key of a label's options"
             ),
             ("labels: {web: {without-socket: drop}}\nbindings: []", "f:1:32:", "write refuse or pass"),
+            ("labels: {web: {allow: root}}\nbindings: []", "f:1:23:", "allow is a text here"),
+            ("labels: {web: {allow: {}}}\nbindings: []", "f:1:23:", "allow names nobody"),
+            ("labels: {web: {allow: {user: root}}}\nbindings: []", "f:1:24:", "did you mean users?"),
+            ("labels: {web: {allow: {users: []}}}\nbindings: []", "f:1:31:", "users is an empty list"),
+            ("labels: {web: {allow: {groups: [a, [b]]}}}\nbindings: []", "f:1:36:", "groups is a list"),
             (
                 "labels:\n  web: {without-socket: pass}\n  \"web\": {without-socket: pass}\nbindings: []", "f:2:3:",
                 "written again"

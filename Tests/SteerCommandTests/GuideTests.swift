@@ -5,21 +5,9 @@ import Testing
 /// docs/steer.md does what it says; the units are sound.
 @Suite(.kernel)
 struct GuideTests {
-    private static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-        .deletingLastPathComponent()
-
-    /// The fenced blocks of a page: language and text.
-    private func blocks(of page: String) throws -> [(language: String, text: String)] {
-        let text = try String(contentsOf: Self.root.appending(path: page), encoding: .utf8)
-        return text.components(separatedBy: "```").enumerated().filter { $0.offset % 2 == 1 }.map { _, block in
-            let lines = block.split(separator: "\n", maxSplits: 1, omittingEmptySubsequences: false)
-            return (String(lines[0]), String(lines[1]))
-        }
-    }
-
     @Test("The commands of docs/steer.md run in their order, and print what stands there")
     func commands() async throws {
-        let blocks = try blocks(of: "docs/steer.md")
+        let blocks = try Guide.blocks(of: "docs/steer.md")
         #expect(blocks.filter { $0.language == "sh" }.count >= 8)
         #expect(Set(blocks.map(\.language)) == ["sh", "output"])
         try await withBed(loaded: false) { bed in
@@ -50,18 +38,21 @@ struct GuideTests {
     @Test("systemd finds the units sound, and their exposure OK")
     func units() async throws {
         try await withBed(loaded: false) { bed in
-            let units = ["steer.service", "steer-metrics.service"]
+            let units = ["steer.service", "steer-metrics.service", "steerd.service", "steerd.socket"]
             for unit in units {
                 // The command is where it will be installed; here it is somewhere else.
                 try shell(
-                    "sed 's#/usr/bin/steer#\(bed.steer)#; /^Documentation/d' \(Self.root.path)/docs/systemd/\(unit) >\(bed.folder)/\(unit)"
+                    "sed 's#/usr/bin/steer#\(bed.steer)#; /^Documentation/d' \(Guide.root.path)/docs/systemd/\(unit) >\(bed.folder)/\(unit)"
                 )
             }
             let paths = units.map { "\(bed.folder)/\($0)" }.joined(separator: " ")
             let verified = try bed.sh("systemd-analyze verify --recursive-errors=no \(paths)")
             try verify(verified.exitCode == 0 && verified.error.isEmpty, "\(verified)")
             // Tenths: 2.5 and no more.
-            let security = try bed.sh("systemd-analyze security --offline=true --no-pager --threshold=25 \(paths)")
+            let services = units.filter { $0.hasSuffix(".service") }.map { "\(bed.folder)/\($0)" }.joined(
+                separator: " ")
+            let security = try bed.sh(
+                "systemd-analyze security --offline=true --no-pager --threshold=25 \(services)")
             try verify(security.exitCode == 0, "\(security)")
         }
     }
@@ -70,7 +61,7 @@ struct GuideTests {
     func capabilities() async throws {
         try await withBed(loaded: false) { bed in
             let unit = try String(
-                contentsOf: Self.root.appending(path: "docs/systemd/steer.service"), encoding: .utf8)
+                contentsOf: Guide.root.appending(path: "docs/systemd/steer.service"), encoding: .utf8)
             let line = unit.split(separator: "\n").first { $0.hasPrefix("CapabilityBoundingSet=") }!
             let names = line.split(separator: "=")[1].split(separator: " ").map { "+" + $0.dropFirst(4).lowercased() }
             let under = "setpriv --no-new-privs --bounding-set -all,\(names.joined(separator: ","))"

@@ -2,6 +2,7 @@
 stops a command at any system call."""
 import contextlib
 import ctypes
+import ipaddress
 import json
 import multiprocessing
 import os
@@ -17,7 +18,7 @@ import tempfile
 import time
 
 fork = multiprocessing.get_context("fork")
-PREFIXES = {4: "192.0.2.0/24", 6: "2001:db8:7::/64"}
+PREFIXES = {4: "192.0.2.0/24", 6: "2001:db8:7::/48"}
 TCP_PORT, UDP_PORT = 80, 5300
 
 
@@ -239,8 +240,8 @@ class Traffic:
         family = socket.AF_INET if version == 4 else socket.AF_INET6
         random.seed(number)
         while not self.stopping.value:
-            host = random.randrange(1, 255)
-            address = f"192.0.2.{host}" if version == 4 else f"2001:db8:7::{host:x}"
+            prefix = ipaddress.ip_network(PREFIXES[version])
+            address = str(prefix[random.randrange(1, prefix.num_addresses)])
             try:
                 ask(family, address)
                 self.counts[number] += 1

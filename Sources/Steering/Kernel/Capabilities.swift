@@ -1,3 +1,4 @@
+import CSteering
 import Glibc
 
 /// Capabilities that matter here. See capabilities(7).
@@ -22,6 +23,11 @@ public struct Capabilities: OptionSet, Sendable, Hashable, CustomStringConvertib
 
     /// What the calling thread may use now; nil where /proc is not mounted.
     public static func effective() -> Capabilities? { read("CapEff", of: "thread-self") }
+
+    /// Gives up every capability of the calling thread, for good. Threads that it starts later have none either.
+    package static func dropAll() throws(SteeringError) {
+        try call("capset", csteering_drop_capabilities())
+    }
 
     /// What a process may make effective; nil where /proc does not show it.
     static func permitted(to pid: pid_t) -> Capabilities? { read("CapPrm", of: "\(pid)") }

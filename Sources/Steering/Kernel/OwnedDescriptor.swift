@@ -29,3 +29,17 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
         OwnedDescriptor(owning: try systemCall("fcntl") { fcntl(descriptor, F_DUPFD_CLOEXEC, 3) })
     }
 }
+
+/// A descriptor that collections can hold; closed with the last reference.
+package final class SharedDescriptor: Sendable {
+    private let owned: OwnedDescriptor
+    /// Lent. Optimised code may let go of an object after its last use, and not only at the end of its scope: who
+    /// uses this for a call, and may have the last reference, lends by ``lend(_:)``.
+    package var rawValue: CInt { owned.rawValue }
+    package init(_ owned: consuming OwnedDescriptor) { self.owned = owned }
+
+    /// The descriptor, open until the closure returns.
+    package func lend<Result, Failure>(_ body: (CInt) throws(Failure) -> Result) throws(Failure) -> Result {
+        try withExtendedLifetime(self) { () throws(Failure) in try body(owned.rawValue) }
+    }
+}

@@ -8,6 +8,12 @@ public struct SocketCookie: Sendable, Hashable, Comparable, CustomStringConverti
 
     init(_ rawValue: UInt64) { self.rawValue = rawValue }
 
+    /// Reads what `description` is.
+    init?(_ text: some StringProtocol) {
+        guard let number = UInt64(text, radix: 16) else { return nil }
+        rawValue = number
+    }
+
     /// Orders by number: sockets made later are greater, on one CPU.
     public static func < (left: SocketCookie, right: SocketCookie) -> Bool { left.rawValue < right.rawValue }
 
@@ -16,16 +22,16 @@ public struct SocketCookie: Sendable, Hashable, Comparable, CustomStringConverti
 }
 
 /// What a descriptor says about its socket, if the kernel can steer to it.
-struct SteerableSocket: Sendable {
-    let cookie: SocketCookie
-    let transport: TransportProtocol
+package struct SteerableSocket: Sendable {
+    package let cookie: SocketCookie
+    package let transport: TransportProtocol
     /// The families of the packets that it can receive: both, for a dual-stack socket.
-    let families: [IPFamily]
-    let localAddress: SocketAddress
-    let isReuseport: Bool
+    package let families: [IPFamily]
+    package let localAddress: SocketAddress
+    package let isReuseport: Bool
 
     /// - Throws: the reason why it cannot be steered to, one code each.
-    init(_ descriptor: CInt) throws(SteeringError) {
+    package init(_ descriptor: CInt) throws(SteeringError) {
         let domain = try Self.option(descriptor, SO_DOMAIN)
         guard domain != AF_UNIX else { throw .notSteerable(.unixSocket, "a Unix domain socket", "TCP or UDP socket") }
         let kind = try Self.option(descriptor, CInt(SO_TYPE))

@@ -1,0 +1,107 @@
+/// What a client asks of steerd: one message. `docs/protocol.md` tells how it is written.
+package enum ActivationRequest: Sendable, Hashable {
+    /// The sockets that come with it are the label's: beside those of their SO_REUSEPORT group, or in place of all.
+    case register(Label, replacing: Bool)
+    /// The sockets that come with it are the label's no more; none: all of the label.
+    case unregister(Label)
+    /// The label's sockets, please.
+    case claim(Label)
+    /// Which sockets are held for the label?
+    case list(Label)
+    /// How are the labels that this client may use?
+    case status
+    /// What udpgrm sends to tubular: the sockets that come with it take the label's place.
+    case tubular(Label)
+
+    /// What every message begins with.
+    static let version = "steering/1"
+    /// The longest message, in bytes.
+    package static let maximumSize = 256
+
+    /// Reads a message.
+    ///
+    /// - Parameter count: How many descriptors came with it.
+    /// - Throws: `invalidMessage`, `unsupportedVersion`, `invalidLabel`.
+    package init(_ bytes: [UInt8], descriptors count: Int) throws(SteeringError) {
+        guard bytes.count <= Self.maximumSize else { throw .invalid("is longer than \(Self.maximumSize) bytes") }
+        guard bytes.allSatisfy({ (0x20...0x7e).contains($0) }) else {
+            throw .invalid("has bytes that are not visible ASCII")
+        }
+        let text = String(decoding: bytes, as: UTF8.self)
+        if text.last == "#", !text.contains(" ") {
+            self = .tubular(try Label(text.dropLast()))
+            guard count > 0 else { throw .invalid("brings no socket") }
+            return
+        }
+        let words = text.split(separator: " ", omittingEmptySubsequences: false)
+        guard words[0] == Self.version else { throw .version(words[0]) }
+        let verb = words.count > 1 ? String(words[1]) : ""
+        let arguments = words.dropFirst(2)
+        guard let known = Self.arguments[verb] else { throw .invalid("has no verb that is known") }
+        guard arguments.count >= known.lowerBound else { throw .invalid("names no label") }
+        guard arguments.count <= known.upperBound else { throw .invalid("has more words than \(verb) takes") }
+        if verb == "register", count == 0 { throw .invalid("brings no socket") }
+        if count > 0, !["register", "unregister"].contains(verb) {
+            throw .invalid("brings descriptors, which \(verb) does not take")
+        }
+
+        guard let name = arguments.first else {
+            self = .status
+            return
+        }
+        let label = try Label(name)
+        switch verb {
+        case "register":
+            guard arguments.count == 1 || arguments.last == "replacing" else {
+                throw .invalid("has a word in the place of replacing")
+            }
+            self = .register(label, replacing: arguments.count > 1)
+        case "unregister": self = .unregister(label)
+        case "claim": self = .claim(label)
+        default: self = .list(label)
+        }
+    }
+
+    /// How many words follow each verb.
+    private static let arguments = [
+        "register": 1...2, "unregister": 1...1, "claim": 1...1, "list": 1...1, "status": 0...0,
+    ]
+
+    /// The label that it is about.
+    package var label: Label? {
+        switch self {
+        case .register(let label, _), .unregister(let label), .claim(let label), .list(let label), .tubular(let label):
+            label
+        case .status: nil
+        }
+    }
+
+    /// The message.
+    package var bytes: [UInt8] {
+        let text =
+            switch self {
+            case .register(let label, false): "\(Self.version) register \(label)"
+            case .register(let label, true): "\(Self.version) register \(label) replacing"
+            case .unregister(let label): "\(Self.version) unregister \(label)"
+            case .claim(let label): "\(Self.version) claim \(label)"
+            case .list(let label): "\(Self.version) list \(label)"
+            case .status: "\(Self.version) status"
+            case .tubular(let label): "\(label)#"
+            }
+        return Array(text.utf8)
+    }
+}
+
+extension SteeringError {
+    fileprivate static func invalid(_ problem: String) -> SteeringError {
+        SteeringError(.invalidMessage, "the message \(problem): docs/protocol.md tells what steerd understands")
+    }
+
+    fileprivate static func version(_ word: Substring) -> SteeringError {
+        // Only what begins like a version is one.
+        guard word.hasPrefix("steering/") else { return .invalid("does not begin with \(ActivationRequest.version)") }
+        return SteeringError(
+            .unsupportedVersion,
+            "this steerd speaks \(ActivationRequest.version), not \(word.prefix(20)): send that, or upgrade steerd")
+    }
+}

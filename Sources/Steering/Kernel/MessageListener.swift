@@ -1,0 +1,123 @@
+import CSteering
+import Glibc
+
+/// A Unix socket at which clients connect to exchange messages.
+package final class MessageListener: Sendable {
+    /// The descriptor, non-blocking.
+    package let socket: OwnedDescriptor
+
+    /// Takes a socket that listens already, as a service manager passes it.
+    ///
+    /// - Throws: `invalidEnvironment` for another kind of socket.
+    package init(_ socket: consuming OwnedDescriptor) throws(SteeringError) {
+        self.socket = socket
+        let descriptor = self.socket.rawValue
+        func option(_ name: CInt) -> CInt {
+            var value: CInt = -1
+            var size = socklen_t(MemoryLayout<CInt>.size)
+            return getsockopt(descriptor, SOL_SOCKET, name, &value, &size) == 0 ? value : -1
+        }
+        guard option(SO_DOMAIN) == AF_UNIX, option(CInt(SO_TYPE)) == CInt(SOCK_SEQPACKET.rawValue),
+            option(SO_ACCEPTCONN) == 1
+        else {
+            throw SteeringError(
+                .invalidEnvironment,
+                "the socket that was passed is not a Unix socket of messages that listens: use ListenSequentialPacket=")
+        }
+        try setNonblocking(descriptor)
+    }
+
+    /// Listens at a path, to which every user may connect: who may do what is found out by asking who it is.
+    ///
+    /// - Throws: `addressUnavailable`, also where somebody listens already.
+    package init(at path: String) throws(SteeringError) {
+        let made = try MessageSocket.make()
+        let descriptor = made.rawValue
+        let address = try UnixPath(path)
+        // What a killed process left at the path is in the way of bind; whoever still listens there is not removed.
+        if (try? MessageSocket(connectedTo: path, timeout: .seconds(1))) != nil {
+            throw SteeringError(
+                .addressUnavailable, "somebody listens at \(path) already: end it first, or choose another path")
+        }
+        var status = stat()
+        if lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK { unlink(path) }
+        do throws(SteeringError) {
+            try address.pass(to: "bind") { bind(descriptor, $0, $1) }
+            try systemCall("chmod") { chmod(path, 0o666) }
+            try systemCall("listen") { listen(descriptor, 1024) }
+            try setNonblocking(descriptor)
+        } catch {
+            throw SteeringError(
+                .addressUnavailable, "cannot listen at \(path) (\(describe(errno: error.errno))): choose another path",
+                cause: error.cause)
+        }
+        socket = made
+    }
+
+    /// The next client; nil when none waits.
+    ///
+    /// - Throws: `systemCall` when there is no room for another descriptor.
+    package func accept() throws(SteeringError) -> MessageSocket? {
+        while true {
+            let accepted = csteering_accept(socket.rawValue)
+            if accepted >= 0 { return MessageSocket(OwnedDescriptor(owning: accepted)) }
+            switch -accepted {
+            case EAGAIN: return nil
+            case EINTR, ECONNABORTED: continue
+            default: throw .failed("accept4", -accepted)
+            }
+        }
+    }
+}
+
+/// Who is at the other end of a connection, as the kernel knew it when they connected.
+package struct Peer: Sendable, Hashable, CustomStringConvertible {
+    package let user: uid_t
+    package let groups: Set<gid_t>
+    package let pid: pid_t
+
+    package init(user: uid_t, groups: Set<gid_t>, pid: pid_t) {
+        self.user = user
+        self.groups = groups
+        self.pid = pid
+    }
+
+    package var description: String { "user \(user), process \(pid)" }
+}
+
+extension MessageSocket {
+    /// The user who connected.
+    package func user() throws(SteeringError) -> uid_t { try credentials().user }
+
+    /// Who connected.
+    package func peer() throws(SteeringError) -> Peer {
+        let credentials = try credentials()
+        return Peer(
+            user: credentials.user, groups: supplementaryGroups().union([credentials.group]), pid: credentials.pid)
+    }
+
+    private func credentials() throws(SteeringError) -> (user: uid_t, group: gid_t, pid: pid_t) {
+        var (user, group, pid) = (uid_t(0), gid_t(0), pid_t(0))
+        try call("getsockopt(SO_PEERCRED)", csteering_peer(socket.rawValue, &user, &group, &pid))
+        return (user, group, pid)
+    }
+
+    private func supplementaryGroups() -> Set<gid_t> {
+        let option: CInt = 59  // SO_PEERGROUPS, Linux 4.13, which older C libraries do not name.
+        var groups = [gid_t](repeating: 0, count: 64)
+        while true {
+            var size = socklen_t(groups.count * MemoryLayout<gid_t>.size)
+            if getsockopt(socket.rawValue, SOL_SOCKET, option, &groups, &size) == 0 {
+                return Set(groups.prefix(Int(size) / MemoryLayout<gid_t>.size))
+            }
+            // 65,536 groups at most.
+            guard errno == ERANGE, groups.count <= 65_536 else { return [] }
+            groups = [gid_t](repeating: 0, count: Int(size) / MemoryLayout<gid_t>.size)
+        }
+    }
+}
+
+private func setNonblocking(_ descriptor: CInt) throws(SteeringError) {
+    let flags = try systemCall("fcntl") { fcntl(descriptor, F_GETFL) }
+    try systemCall("fcntl") { fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) }
+}

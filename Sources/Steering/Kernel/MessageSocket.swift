@@ -1,0 +1,148 @@
+import CSteering
+import Glibc
+
+/// A Unix socket of messages (SOCK_SEQPACKET), which carry descriptors (SCM_RIGHTS): one end of a connection,
+/// closed with the last reference.
+package final class MessageSocket: Sendable {
+    /// How many descriptors the kernel takes in one message.
+    package static let maximumDescriptors = Int(CSTEERING_MAX_DESCRIPTORS)
+
+    /// The descriptor.
+    package let socket: OwnedDescriptor
+
+    /// Takes one end of a connection.
+    package init(_ socket: consuming OwnedDescriptor) { self.socket = socket }
+
+    /// Connects to whoever listens at a path. Calls fail with EAGAIN after the timeout.
+    package convenience init(connectedTo path: String, timeout: Duration) throws(SteeringError) {
+        let made = try Self.make()
+        let descriptor = made.rawValue
+        for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
+            var limit = timeval(timeout)
+            try systemCall("setsockopt") {
+                setsockopt(descriptor, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size))
+            }
+        }
+        try UnixPath(path).pass(to: "connect") { connect(descriptor, $0, $1) }
+        self.init(made)
+    }
+
+    /// Sends a message. The descriptors stay open here.
+    package func send(_ bytes: [UInt8], _ descriptors: [CInt] = []) throws(SteeringError) {
+        while true {
+            let sent = csteering_send_message(socket.rawValue, bytes, bytes.count, descriptors, descriptors.count)
+            if sent == -Int(EINTR) { continue }
+            if sent < 0 { throw .failed("sendmsg", CInt(-sent)) }
+            return
+        }
+    }
+
+    /// A message as it came.
+    package struct Message: Sendable {
+        package let bytes: [UInt8]
+        /// What came with it, close-on-exec.
+        package let descriptors: [SharedDescriptor]
+        /// Whether the message was longer than was asked for.
+        package let isCut: Bool
+        /// Whether descriptors came that were not taken: there was no room for them, or they were not asked for.
+        package let lacksDescriptors: Bool
+    }
+
+    /// Receives a message.
+    ///
+    /// - Parameters:
+    ///   - limit: How many bytes it has at most.
+    ///   - takingDescriptors: Whether descriptors are wanted. If not, the kernel drops them.
+    /// - Returns: Nil when the other end is closed, or sends an empty message.
+    package func receive(limit: Int, takingDescriptors: Bool = true) throws(SteeringError) -> Message? {
+        var bytes = [UInt8](repeating: 0, count: limit)
+        var numbers = [CInt](repeating: -1, count: takingDescriptors ? Self.maximumDescriptors : 0)
+        var facts = csteering_message()
+        while true {
+            let count = numbers.withUnsafeMutableBufferPointer { numbers in
+                csteering_receive_message(
+                    socket.rawValue, &bytes, limit, takingDescriptors ? numbers.baseAddress : nil, &facts)
+            }
+            if count == -Int(EINTR) { continue }
+            if count < 0 { throw .failed("recvmsg", CInt(-count)) }
+            // Owned before anything else happens, or they would stay open.
+            let descriptors = numbers.prefix(facts.descriptor_count).map {
+                SharedDescriptor(OwnedDescriptor(owning: $0))
+            }
+            if count == 0 { return nil }
+            bytes.removeLast(limit - count)
+            return Message(
+                bytes: bytes, descriptors: descriptors, isCut: facts.is_cut, lacksDescriptors: facts.lacks_descriptors)
+        }
+    }
+
+    /// Whether the other end has not received all that was sent.
+    package var hasUnread: Bool {
+        var count: CInt = 0
+        return ioctl(socket.rawValue, UInt(TIOCOUTQ), &count) == 0 && count > 0
+    }
+
+    static func make() throws(SteeringError) -> OwnedDescriptor {
+        OwnedDescriptor(
+            owning: try systemCall("socket") {
+                Glibc.socket(AF_UNIX, CInt(SOCK_SEQPACKET.rawValue | SOCK_CLOEXEC.rawValue), 0)
+            })
+    }
+}
+
+/// A path as Unix sockets take it.
+struct UnixPath {
+    private let address: sockaddr_un
+    private let size: socklen_t
+
+    /// - Throws: `invalidAddress` when it is empty or too long.
+    init(_ path: String) throws(SteeringError) {
+        guard !path.isEmpty, !path.utf8.contains(0), let address = Self.address(Array(path.utf8)) else {
+            throw SteeringError(
+                .invalidAddress,
+                "\(path.debugDescription) cannot be the path of a Unix socket: give 1 to 107 bytes without a NUL")
+        }
+        self.address = address
+        size = socklen_t(MemoryLayout<sockaddr_un>.size)
+    }
+
+    /// A path, or an abstract name with `@` in the place of the NUL that it begins with; nil when it is neither.
+    init?(named text: String) {
+        var name = Array(text.utf8)
+        guard let first = name.first, [UInt8(ascii: "/"), UInt8(ascii: "@")].contains(first) else { return nil }
+        if first == UInt8(ascii: "@") { name[0] = 0 }
+        guard let address = Self.address(name) else { return nil }
+        self.address = address
+        // All bytes of an abstract name count.
+        size = socklen_t(MemoryLayout<sockaddr_un>.offset(of: \.sun_path)! + name.count)
+    }
+
+    private static func address(_ path: [UInt8]) -> sockaddr_un? {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        let fits = withUnsafeMutableBytes(of: &address.sun_path) { room in
+            // One byte stays 0: some read to there.
+            guard path.count < room.count else { return false }
+            room.copyBytes(from: path)
+            return true
+        }
+        return fits ? address : nil
+    }
+
+    func pass(
+        to name: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> CInt
+    ) throws(SteeringError) {
+        try systemCall(name) {
+            withUnsafePointer(to: address) { pointer in
+                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, size) }
+            }
+        }
+    }
+}
+
+extension timeval {
+    fileprivate init(_ duration: Duration) {
+        let (seconds, attoseconds) = duration.components
+        self.init(tv_sec: Int(seconds), tv_usec: Int(attoseconds / 1_000_000_000_000))
+    }
+}

@@ -1,0 +1,29 @@
+import Glibc
+import PolicyFiles
+import Steering
+
+/// Who may use which label: root, steerd's own user, and whom the policy file allows.
+struct Authority: Sendable {
+    var allowances: [Label: Allowance]
+
+    private let ownUser = geteuid()
+
+    init(_ allowances: [Label: Allowance]) { self.allowances = allowances }
+
+    func allows(_ peer: Peer, _ label: Label) -> Bool {
+        isPrivileged(peer) || allowances[label].map { $0.includes(peer) } == true
+    }
+
+    /// Whether there is any label that a client may use.
+    func allowsAnything(_ peer: Peer) -> Bool {
+        isPrivileged(peer) || allowances.values.contains { $0.includes(peer) }
+    }
+
+    private func isPrivileged(_ peer: Peer) -> Bool { peer.user == 0 || peer.user == ownUser }
+}
+
+extension Allowance {
+    fileprivate func includes(_ peer: Peer) -> Bool {
+        users.contains(peer.user) || !groups.isDisjoint(with: peer.groups)
+    }
+}

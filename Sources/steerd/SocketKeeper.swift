@@ -1,0 +1,279 @@
+import Glibc
+import Logging
+import PolicyFiles
+import Steering
+
+/// What clients ask for: holds sockets, and keeps the steering's map of them true. One thread uses it.
+final class SocketKeeper {
+    private let steering: SocketSteering
+    private let policyFile: String
+    private let limits: Limits
+    private let manager: ServiceManager?
+    private let logger: Logger
+    private var refusals: RefusalLog
+    private var authority: Authority
+    private var holdings = Holdings()
+
+    init(
+        _ steering: SocketSteering, _ authority: Authority, policyFile: String, _ limits: Limits,
+        _ manager: ServiceManager?, _ logger: Logger
+    ) {
+        self.steering = steering
+        self.policyFile = policyFile
+        self.authority = authority
+        self.limits = limits
+        self.manager = manager
+        self.logger = logger
+        refusals = RefusalLog(logger)
+    }
+
+    /// How many sockets are held.
+    var count: Int { holdings.count }
+
+    /// Whether a client may use any label: what others send is not even received.
+    func knows(_ peer: Peer) -> Bool { authority.allowsAnything(peer) }
+
+    /// Does what a message asks for: the answer, and the descriptors that go with it.
+    func answer(_ message: MessageSocket.Message, from peer: Peer) -> (reply: ActivationReply, descriptors: [CInt]) {
+        var label: Label?
+        do throws(SteeringError) {
+            guard authority.allowsAnything(peer) else { throw .notAllowed(peer, nil) }
+            guard !message.isCut else { throw .messageTooLong }
+            let request = try ActivationRequest(message.bytes, descriptors: message.descriptors.count)
+            label = request.label
+            guard !message.lacksDescriptors else { throw .noRoom }
+            return try answer(request, message.descriptors, peer)
+        } catch {
+            refusals.add(error, peer, label)
+            return (ActivationReply(error), [])
+        }
+    }
+
+    private func answer(
+        _ request: ActivationRequest, _ descriptors: [SharedDescriptor], _ peer: Peer
+    ) throws(SteeringError) -> (ActivationReply, [CInt]) {
+        if let label = request.label {
+            guard authority.allows(peer, label) else { throw .notAllowed(peer, label) }
+            prune(label)
+        }
+        switch request {
+        case .register(let label, let replacing):
+            let sockets = try register(descriptors, label, replacing: replacing, peer)
+            return (.done(try lines(sockets, label)), [])
+        case .tubular(let label):
+            _ = try register(descriptors, label, replacing: true, peer)
+            return (.tubular, [])
+        case .unregister(let label):
+            try unregister(descriptors, label, peer)
+            return (.done([]), [])
+        case .claim(let label):
+            let sockets = holdings[label]
+            guard !sockets.isEmpty else { throw .nothingHeld(label) }
+            log("claimed", label, sockets, peer)
+            return (.done(try lines(sockets, label)), sockets.map(\.descriptor.rawValue))
+        case .list(let label):
+            return (.done(try lines(holdings[label], label)), [])
+        case .status:
+            return (.done(try status(for: peer).map(\.line)), [])
+        }
+    }
+
+    // MARK: - Registering
+
+    private func register(
+        _ descriptors: [SharedDescriptor], _ label: Label, replacing: Bool, _ peer: Peer
+    ) throws(SteeringError) -> [Holding] {
+        // Another label would need a number, which takes a capability; and a client could fill the map with them.
+        guard try steering.policy.labels.contains(label) else { throw .labelUnknown(label) }
+        var sockets: [Holding] = []
+        for descriptor in descriptors {
+            let socket = try Holding(descriptor)
+            if !sockets.contains(where: { $0.facts.cookie == socket.facts.cookie }) { sockets.append(socket) }
+        }
+        let former = holdings[label]
+        let places = Set(sockets.flatMap { $0.destinations(label) })
+        /// Those of the former that stay; before it is done, those that may.
+        func staying(_ isRegistered: (Holding) -> Bool) -> [Holding] {
+            former.filter { socket in
+                sockets.contains { $0.facts.cookie == socket.facts.cookie } || !replacing
+                    || places.isDisjoint(with: socket.destinations(label)) || isRegistered(socket)
+            }
+        }
+        let most = staying { !places.isSuperset(of: $0.destinations(label)) }
+        let fresh = sockets.filter { socket in !former.contains { $0.facts.cookie == socket.facts.cookie } }
+        guard most.count + fresh.count <= limits.socketsPerLabel else {
+            throw .full("label \(label)", limits.socketsPerLabel)
+        }
+        guard holdings.count - former.count + most.count + fresh.count <= limits.sockets else {
+            throw .full("steerd", limits.sockets)
+        }
+        do throws(SteeringError) {
+            try steering.sockets.register(
+                sockets.map { ($0.descriptor.rawValue, label) }, replacing: replacing)
+        } catch {
+            // Those that were replaced until then do not come back by themselves.
+            if replacing { reinstate(label) }
+            throw error
+        }
+        // From here on packets go to the new ones; only now the former ones are closed.
+        let registered = Set(
+            try steering.sockets.list().filter { $0.destination.label == label }.map(\.cookie))
+        hold(staying { registered.contains($0.facts.cookie) } + fresh, label)
+        log(replacing ? "registered in place of others" : "registered", label, sockets, peer)
+        return sockets
+    }
+
+    private func unregister(_ descriptors: [SharedDescriptor], _ label: Label, _ peer: Peer) throws(SteeringError) {
+        let registered = try steering.sockets.list().filter { $0.destination.label == label }
+        var cookies = Set(registered.map(\.cookie)).union(holdings[label].map(\.facts.cookie))
+        if !descriptors.isEmpty {
+            var meant: Set<SocketCookie> = []
+            for descriptor in descriptors { meant.insert(try SteerableSocket(descriptor.rawValue).cookie) }
+            guard meant.isSubset(of: cookies) else { throw .notRegistered(label) }
+            cookies = meant
+        }
+        guard !cookies.isEmpty else { throw .notRegistered(label) }
+        for cookie in cookies where registered.contains(where: { $0.cookie == cookie }) {
+            try steering.sockets.unregister(cookie, from: label)
+        }
+        let gone = holdings[label].filter { cookies.contains($0.facts.cookie) }
+        hold(holdings[label].filter { !cookies.contains($0.facts.cookie) }, label)
+        log("unregistered", label, gone, peer)
+    }
+
+    /// Holds these sockets for a label and no others, and has the service manager store them.
+    private func hold(_ sockets: [Holding], _ label: Label) {
+        let before = Dictionary(uniqueKeysWithValues: holdings[label].map { ($0.facts.cookie, $0) })
+        let after = Set(sockets.map(\.facts.cookie))
+        for socket in sockets where before[socket.facts.cookie] == nil {
+            // A UDP socket with an error to tell is none that should be forgotten: FDPOLL.
+            manager?.notify(
+                "FDSTORE=1\nFDPOLL=0\nFDNAME=\(socket.storedName(label))", [socket.descriptor.rawValue])
+        }
+        for (cookie, socket) in before where !after.contains(cookie) {
+            manager?.notify("FDSTOREREMOVE=1\nFDNAME=\(socket.storedName(label))")
+        }
+        holdings[label] = sockets
+    }
+
+    /// Lets go of sockets that do not listen any more: whoever has one can shut it down for all. The kernel's map
+    /// keeps such a one until it is closed everywhere.
+    private func prune(_ label: Label) {
+        let dead = holdings[label].filter { (try? Holding($0.descriptor)) == nil }
+        guard !dead.isEmpty else { return }
+        for socket in dead { try? steering.sockets.unregister(socket.facts.cookie, from: label) }
+        hold(holdings[label].filter { socket in !dead.contains { $0.facts.cookie == socket.facts.cookie } }, label)
+    }
+
+    // MARK: - Keeping the map true
+
+    /// Registers what is held for a label and is not registered, where nothing else is.
+    private func reinstate(_ label: Label) {
+        for socket in holdings[label] {
+            do throws(SteeringError) {
+                try steering.sockets.register(socket.descriptor.rawValue, as: label)
+            } catch {
+                logger.warning(
+                    "not registered",
+                    metadata: [
+                        "label": "\(label)", "socket": "\(socket)", "message": "\(error.message)",
+                    ])
+            }
+        }
+    }
+
+    /// Reads the policy file anew: who may do what, and the bindings. A file that cannot be applied changes nothing.
+    func reload() {
+        do throws(SteeringError) {
+            let service = try PolicyFile.readForService(contentsOf: policyFile)
+            try apply(service.policy)
+            authority.allowances = service.allowances
+            for label in holdings.labels { reinstate(label) }
+            logger.info("policy reloaded", metadata: ["bindings": "\(service.policy.count)"])
+        } catch {
+            logger.error(
+                "policy not reloaded", metadata: ["code": "\(error.code)", "message": "\(error.message)"])
+        }
+    }
+
+    /// The policy in force can be applied without a capability; another takes CAP_BPF.
+    private func apply(_ policy: Policy) throws(SteeringError) {
+        do throws(SteeringError) { try steering.apply(policy) } catch {
+            throw error.code == .missingCapability || error.errno == EPERM ? .cannotApply(policyFile) : error
+        }
+    }
+
+    /// Takes sockets that the service manager stored for an earlier process.
+    func restore(_ sockets: [(label: Label, descriptor: SharedDescriptor)]) {
+        for (label, descriptor) in sockets {
+            guard let socket = try? Holding(descriptor),
+                !holdings[label].contains(where: { $0.facts.cookie == socket.facts.cookie })
+            else { continue }
+            holdings[label].append(socket)
+        }
+        for label in holdings.labels { reinstate(label) }
+        if holdings.count > 0 { logger.info("took stored sockets back", metadata: ["sockets": "\(holdings.count)"]) }
+    }
+
+    // MARK: - Answers
+
+    private func lines(_ sockets: [Holding], _ label: Label) throws(SteeringError) -> [String] {
+        let registered = try steering.sockets.list().filter { $0.destination.label == label }
+        return sockets.map { $0.shown(among: registered).line }
+    }
+
+    private func status(for peer: Peer) throws(SteeringError) -> [LabelHoldings] {
+        let status = try steering.status()
+        return status.labels.filter { authority.allows(peer, $0.label) }.map {
+            LabelHoldings($0.label, sockets: holdings[$0.label].count, $0.metrics)
+        }
+    }
+
+    private func log(_ what: Logger.Message, _ label: Label, _ sockets: [Holding], _ peer: Peer) {
+        logger.info(
+            what,
+            metadata: [
+                "label": "\(label)", "user": "\(peer.user)", "process": "\(peer.pid)",
+                "sockets":
+                    "\(sockets.prefix(8).map { "\($0.facts.transport) \($0.facts.localAddress)" }.joined(separator: ", "))",
+                "count": "\(sockets.count)",
+            ])
+    }
+}
+
+extension SteeringError {
+    fileprivate static func notAllowed(_ peer: Peer, _ label: Label?) -> SteeringError {
+        let what = label.map { "the label \($0)" } ?? "any label"
+        return SteeringError(
+            .notAllowed, "user \(peer.user) may not use \(what): its allow in the policy file names who may")
+    }
+
+    fileprivate static func labelUnknown(_ label: Label) -> SteeringError {
+        SteeringError(
+            .unknownLabel, "no binding in force leads to \(label): add one to the policy file, and reload it first")
+    }
+
+    fileprivate static func cannotApply(_ path: String) -> SteeringError {
+        SteeringError(
+            .missingCapability,
+            "the bindings of \(path) are not those in force, and steerd has given up its capabilities: "
+                + "run steer apply \(path) first")
+    }
+
+    fileprivate static func nothingHeld(_ label: Label) -> SteeringError {
+        SteeringError(.socketNotFound, "no socket is held for \(label): register one")
+    }
+
+    fileprivate static func full(_ what: String, _ limit: Int) -> SteeringError {
+        SteeringError(
+            .tooManySockets, "\(what) would hold more than \(limit) sockets: unregister some, or replace them")
+    }
+
+    fileprivate static let messageTooLong = SteeringError(
+        .invalidMessage,
+        "the message is longer than \(ActivationRequest.maximumSize) bytes: docs/protocol.md tells what steerd understands"
+    )
+
+    fileprivate static let noRoom = SteeringError(
+        .busy, "not all descriptors of the message could be taken: send fewer at once, or try again")
+}

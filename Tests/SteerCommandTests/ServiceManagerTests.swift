@@ -1,0 +1,151 @@
+import Foundation
+import KernelTestSupport
+import Steering
+import Testing
+
+/// steerd under a service manager, played by a Python program: what it is told, what it stores and passes.
+@Suite(.kernel)
+struct ServiceManagerTests {
+    /// Listens as systemd does, prints each message, and keeps stored descriptors. It starts steerd at SIGUSR1, with
+    /// its listening socket and what is stored.
+    private static let manager = """
+        import os, signal, socket, sys
+        steerd, folder, watchdog = sys.argv[1].split(), sys.argv[2], sys.argv[3]
+        told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); told.bind(folder + '/notify')
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        listener.bind(folder + '/passed.sock'); os.chmod(folder + '/passed.sock', 0o666); listener.listen(64)
+        stored = {}
+        def start(*_):
+            passed = [('steerd.socket', listener.fileno())] + sorted(stored.items())
+            if os.fork(): return
+            high = [os.dup2(d, 200 + i) for i, (_, d) in enumerate(passed)]
+            for i, d in enumerate(high): os.dup2(d, 3 + i)
+            os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(passed)),
+                LISTEN_FDNAMES=':'.join(name for name, _ in passed), NOTIFY_SOCKET=folder + '/notify')
+            if watchdog != '0': os.environ.update(WATCHDOG_USEC=watchdog, WATCHDOG_PID=str(os.getpid()))
+            open(folder + '/pid', 'w').write(str(os.getpid()) + '\\n')
+            os.closerange(3 + len(passed), 300)
+            os.execv(steerd[0], steerd)
+        signal.signal(signal.SIGUSR1, start)
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        start()
+        while True:
+            text, descriptors, *_ = socket.recv_fds(told, 4096, 253)
+            lines = dict(line.split('=', 1) for line in text.decode().split('\\n'))
+            if 'FDSTORE' in lines: stored[lines['FDNAME']] = descriptors[0]
+            if 'FDSTOREREMOVE' in lines: os.close(stored.pop(lines['FDNAME']))
+            print(text.decode().replace('\\n', ' '), len(descriptors), flush=True)
+
+        """
+
+    private final class Manager: Sendable {
+        let steerd: SteerdBed
+        let process: Background
+        let client: SteeringClient
+
+        init(_ steerd: SteerdBed, watchdog: String = "0") throws {
+            self.steerd = steerd
+            let path = try steerd.bed.write(ServiceManagerTests.manager, to: "manager.py")
+            process = try Background(
+                "\(Bed.python) \(path) \"\(try steerd.line())\" \(steerd.bed.folder) \(watchdog)", in: steerd.bed)
+            client = SteeringClient("\(steerd.bed.folder)/passed.sock")
+            try heard("READY=1 0")
+        }
+
+        deinit { _ = try? shell("kill -9 $(cat \(steerd.bed.folder)/pid) 2>/dev/null || true") }
+
+        func heard(_ line: String, times: Int = 1) throws {
+            try eventually("'\(line)', \(times) times") {
+                try process.output.split(separator: "\n").filter { $0.hasPrefix(line) }.count >= times
+            }
+        }
+
+        /// Sends steerd a signal; waits until it has ended, where it ends by that.
+        func signal(_ name: String) throws {
+            try shell("kill -\(name) $(cat \(steerd.bed.folder)/pid)")
+            guard name != "HUP" else { return }
+            try eventually("it ends") {
+                try shell("kill -0 $(cat \(steerd.bed.folder)/pid) 2>&1 || true").contains("No such")
+            }
+        }
+    }
+
+    @Test(
+        "Held sockets are stored, and those of services that are gone come back after a restart",
+        arguments: ["TERM", "KILL"])
+    func store(signal: String) async throws {
+        try await withSteerdBed { steerd in
+            let manager = try Manager(steerd)
+            let inside = try SocketAddress("192.0.2.9:80")
+            var cookie: SocketCookie?
+            do {
+                let own = try OwnedDescriptor.listener(on: SocketAddress("127.0.0.1:0"))
+                cookie = try manager.client.register([own.rawValue], as: "web")[0].cookie
+                try manager.heard("FDSTORE=1 FDPOLL=0 FDNAME=web@\(cookie!) 1")
+            }
+            try manager.signal(signal)
+            // Nobody is there but the service manager: its copy keeps the listener, and the map leads to it.
+            guard let waiting = try Traffic.connect(.tcp, to: inside) else { throw Unmet(description: "refused") }
+            try Traffic.send([7], on: waiting.rawValue)
+            // steerd's socket is the manager's, too: who asks now waits, and is answered when it is back.
+            try manager.process.signal("USR1")
+            let port: UInt16
+            do {
+                let claimed = try manager.client.claim("web")
+                port = claimed[0].held.boundAddress.port
+                try verify(claimed.map(\.held.cookie), is: [cookie])
+                try verify(claimed[0].held.isRegistered, "not registered after the restart")
+                guard let connection = Traffic.accept(on: claimed[0].rawValue),
+                    case .answered([7], _) = Traffic.receive(on: connection)
+                else { throw Unmet(description: "what waited is lost") }
+            }
+            try manager.client.unregister("web")
+            try manager.heard("FDSTOREREMOVE=1 FDNAME=web@\(cookie!) 0")
+            try eventually("it is closed") {
+                try !shell("ss -Hltn").contains(":\(port) ")
+            }
+            try manager.heard("READY=1 0", times: 2)
+            if signal == "TERM" { try manager.heard("STOPPING=1 0") }
+            try verify(try Traffic.connect(.tcp, to: inside) == nil, "not refused when unregistered")
+        }
+    }
+
+    @Test("It says when it reloads, and that it lives")
+    func notifications() async throws {
+        try await withSteerdBed { steerd in
+            let manager = try Manager(steerd, watchdog: "200000")
+            try manager.heard("WATCHDOG=1 0", times: 3)
+            try manager.signal("HUP")
+            try manager.heard("RELOADING=1 MONOTONIC_USEC=")
+            try manager.heard("READY=1 0", times: 2)
+        }
+    }
+
+    @Test("A socket of another kind to listen at is refused")
+    func wrongSocket() async throws {
+        try await withSteerdBed { steerd in
+            let run = try steerd.bed.sh(
+                "timeout 20 systemd-socket-activate -l \(steerd.bed.folder)/stream.sock \(try steerd.line()) & "
+                    + "sleep 1; socat -u OPEN:/dev/null UNIX-CONNECT:\(steerd.bed.folder)/stream.sock; wait $!")
+            try verify(run.exitCode == 1 && run.error.contains("ListenSequentialPacket="), "\(run)")
+        }
+    }
+
+    @Test("What steerd.service does works with the capabilities that it leaves, and where few files may be open")
+    func unit() async throws {
+        try await withSteerdBed { steerd in
+            let unit = try String(
+                contentsOf: Guide.root.appending(path: "docs/systemd/steerd.service"), encoding: .utf8)
+            let line = unit.split(separator: "\n").first { $0.hasPrefix("CapabilityBoundingSet=") }!
+            let names = line.split(separator: "=")[1].split(separator: " ").map { "+" + $0.dropFirst(4).lowercased() }
+            let process = try steerd.start(
+                under:
+                    "prlimit --nofile=1024:4096 setpriv --no-new-privs --bounding-set -all,\(names.joined(separator: ","))"
+            )
+            let listener = try OwnedDescriptor.listener(on: SocketAddress("127.0.0.1:0"))
+            try steerd.client.register(listener, as: "web")
+            let sets = try shell("grep -h '^Cap[IPEA]' /proc/\(process.pid)/task/*/status").split(separator: "\n")
+            try verify(sets.count >= 8 && sets.allSatisfy { $0.hasSuffix("\t0000000000000000") }, "\(sets)")
+        }
+    }
+}

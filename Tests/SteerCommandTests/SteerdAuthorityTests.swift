@@ -1,0 +1,119 @@
+import Foundation
+import KernelTestSupport
+import Steering
+import Testing
+
+/// Who may do what at steerd.
+@Suite(.kernel)
+struct SteerdAuthorityTests {
+    @Test("Users and members of groups may use their labels, and nothing else")
+    func allowed() async throws {
+        try await withSteerdBed { steerd in
+            let process = try steerd.start()
+            let web = try steerd.ask(
+                [
+                    ("steering/1 register web", "tcp()"), ("steering/1 claim web", ""), ("steering/1 status", ""),
+                    ("steering/1 register dns", "udp()"), ("steering/1 claim dns", ""), ("steering/1 list dns", ""),
+                    ("steering/1 unregister dns", ""), ("steering/1 claim nowhere", ""),
+                ], as: SteerdBed.webUser)
+            try verify(web[0].hasPrefix("ok\ntcp 127.0.0.1:") && web[0].hasSuffix(" registered"), web[0])
+            try verify(web[1].hasPrefix("ok\ntcp ") && web[1].hasSuffix(" +1"), web[1])
+            try verify(web[2], is: "ok\nweb 1 0 0 0")
+            for answer in web[3...] { try verify(answer.hasPrefix("error notAllowed user 65534 "), answer) }
+            let dns = try steerd.ask(
+                [("steering/1 register dns", "udp()"), ("steering/1 status", ""), ("steering/1 claim web", "")],
+                as: SteerdBed.dnsUser)
+            try verify(dns[0].hasSuffix(" registered"), dns[0])
+            try verify(dns[1], is: "ok\ndns 1 0 0 0")
+            try verify(dns[2].hasPrefix("error notAllowed user 65531 "), dns[2])
+
+            let before = try steerd.descriptors(of: process)
+            let refused = try steerd.ask(
+                [
+                    ("steering/1 register web", "tcp()"), ("steering/1 register web replacing", "tcp()"),
+                    ("web#", "tcp()"), ("steering/1 claim web", ""), ("steering/1 unregister web", ""),
+                    ("steering/1 list web", ""), ("steering/1 status", ""), ("nonsense", ""),
+                ], as: SteerdBed.stranger)
+            for answer in refused {
+                try verify(
+                    answer,
+                    is: "error notAllowed user 65532 may not use any label: its allow in the policy file names who may")
+            }
+            try verify(try steerd.descriptors(of: process), is: before, "open descriptors")
+            let log = try process.error
+            try verify(log.contains("code=notAllowed") && log.contains("user=65532") && log.contains("label=dns"), log)
+            try verify(steerd.client.status().map(\.sockets), is: [1, 1])
+        }
+    }
+
+    @Test("SIGHUP reads the file anew; what cannot be applied changes nothing, and is said")
+    func reload() async throws {
+        try await withSteerdBed { steerd in
+            let process = try steerd.start()
+            func reload(_ text: String, until line: String) throws {
+                _ = try steerd.bed.write(text, to: "policy.yaml")
+                let before = try process.error.utf8.count
+                try process.signal("HUP")
+                try eventually("'\(line)' is logged") { try process.error.dropFirst(before).contains(line) }
+            }
+            func isAllowed() throws -> Bool {
+                try steerd.ask([("steering/1 list web", "")], as: SteerdBed.stranger)[0] == "ok"
+            }
+            let wider = SteerdBed.policy.replacing("users: 65534", with: "users: [65534, 65532]")
+            try verify(!isAllowed(), "a stranger is allowed")
+            try reload(wider, until: "policy reloaded")
+            try verify(isAllowed(), "it is not allowed after the file changed")
+            try reload("labels: {", until: "code=invalidPolicyFile")
+            try verify(isAllowed(), "a broken file took something away")
+            // Other bindings take a capability, which steerd does not have any more.
+            let grown = wider + "  - { label: new, protocols: tcp, prefixes: 192.0.2.0/24, ports: 8080 }\n"
+            try reload(grown, until: "run steer apply")
+            let listener = try OwnedDescriptor.listener(on: SocketAddress("127.0.0.1:0"))
+            try verifyThrows(.unknownLabel) { try steerd.client.register(listener, as: "new") }
+            try steerd.bed.steer("apply \(steerd.policy)")
+            try process.signal("HUP")
+            try steerd.client.register(listener, as: "new")
+            try verify(try Traffic.connect(.tcp, to: SocketAddress("192.0.2.9:8080")) != nil, "it is not reached")
+            try reload(SteerdBed.policy, until: "run steer apply")
+            try verify(isAllowed(), "half of a file was applied")
+        }
+    }
+
+    @Test("After the start no thread has a capability, nor can get one; two suffice to start")
+    func capabilities() async throws {
+        try await withSteerdBed { steerd in
+            for wrapper in ["", "setpriv --no-new-privs --bounding-set -all,+bpf,+net_admin --inh-caps -all"] {
+                let process = try steerd.start(under: wrapper)
+                let listener = try OwnedDescriptor.listener(on: SocketAddress("127.0.0.1:0"))
+                try steerd.client.register(listener, as: "web", replacing: true)
+                let status = try shell("cat /proc/\(process.pid)/task/*/status")
+                let lines = status.split(separator: "\n")
+                for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
+                    let values = Set(lines.filter { $0.hasPrefix(set) })
+                    try verify(values, is: ["\(set):\t0000000000000000"])
+                }
+                try verify(Set(lines.filter { $0.hasPrefix("NoNewPrivs") }), is: ["NoNewPrivs:\t1"])
+                if wrapper.isEmpty {
+                    try verify(Set(lines.filter { $0.hasPrefix("CapBnd") }), is: ["CapBnd:\t0000000000000000"])
+                }
+                try process.signal("TERM")
+                try verify(process.exitCode(), is: 0)
+            }
+        }
+    }
+
+    @Test("What is wrong at the start is said in one sentence, and nothing is left behind")
+    func starts() async throws {
+        try await withSteerdBed { steerd in
+            _ = try steerd.bed.write(
+                "bindings: []\nlabels: { web: { allow: { users: no-such-user } } }\n", to: "policy.yaml")
+            let unknown = try steerd.bed.sh(try steerd.line())
+            try verify(unknown.exitCode == 1 && unknown.error.contains("policy.yaml:2:34: "), "\(unknown)")
+            _ = try steerd.bed.write(SteerdBed.policy, to: "policy.yaml")
+            let unprivileged = try steerd.bed.sh(try steerd.line(under: SteerdBed.stranger))
+            try verify(unprivileged.exitCode == 1 && unprivileged.error.hasPrefix("steerd: "), "\(unprivileged)")
+            let usage = try steerd.bed.sh("\(try Programs.path(of: "steerd"))")
+            try verify(usage.exitCode == 64 && usage.error.contains("--policy"), "\(usage)")
+        }
+    }
+}
