@@ -266,14 +266,27 @@ int csteering_peer(int socket, uid_t *user, gid_t *group, pid_t *process) {
     return 0;
 }
 
-int csteering_drop_capabilities(void) {
+int csteering_limit_capabilities(uint64_t kept) {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    const struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
+    struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
     /* Needs CAP_SETPCAP; without it, what follows keeps execve from giving any of them back. */
-    for (int capability = 0; prctl(PR_CAPBSET_DROP, capability) == 0; capability++)
-        ;
+    for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; capability++)
+        if (!(kept >> capability & 1))
+            prctl(PR_CAPBSET_DROP, capability);
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || syscall(SYS_capset, &header, none))
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || syscall(SYS_capget, &header, sets))
         return -errno;
-    return 0;
+    for (int word = 0; word < _LINUX_CAPABILITY_U32S_3; word++) {
+        sets[word].permitted &= kept >> 32 * word;
+        sets[word].effective = sets[word].permitted;
+        sets[word].inheritable = 0;
+    }
+    return syscall(SYS_capset, &header, sets) ? -errno : 0;
 }
+
+pid_t csteering_fork(void) {
+    pid_t process = fork();
+    return process < 0 ? -errno : process;
+}
+
+int csteering_close_from(int first) { return close_range(first, ~0U, 0) ? -errno : 0; }

@@ -13,14 +13,14 @@ struct PolicyDecoder {
     ) throws(SteeringError) -> ServicePolicy {
         var decoder = PolicyDecoder(source: source, directory: directory)
         let file = try Mapping(root, "a policy", keys: ["labels", "bindings"], in: source)
-        let accounts = AllowanceDecoder(source: source, findsAccounts: findsAccounts)
-        let (options, allowances) =
+        let serviceDecoder = ServiceDecoder(source: source, findsAccounts: findsAccounts)
+        let (options, services) =
             try file["labels"].map { node throws(SteeringError) in
-                try decoder.options(node, accounts)
+                try decoder.labels(node, serviceDecoder)
             } ?? ([:], [:])
         let bindings = try file.required("bindings", "write bindings: [] for a policy without bindings")
         for node in try source.bindings(bindings) { try decoder.readBindings(of: node) }
-        return ServicePolicy(policy: try decoder.bindings.policy(options: options), allowances: allowances)
+        return ServicePolicy(policy: try decoder.bindings.policy(options: options), services: services)
     }
 
     private init(source: Source, directory: String?) {
@@ -28,22 +28,23 @@ struct PolicyDecoder {
         self.directory = directory
     }
 
-    private func options(
-        _ node: Node, _ accounts: AllowanceDecoder
-    ) throws(SteeringError) -> ([Label: LabelOptions], [Label: Allowance]) {
+    private func labels(
+        _ node: Node, _ decoder: ServiceDecoder
+    ) throws(SteeringError) -> (options: [Label: LabelOptions], services: [Label: ServiceOptions]) {
         var options: [Label: LabelOptions] = [:]
-        var allowances: [Label: Allowance] = [:]
+        var services: [Label: ServiceOptions] = [:]
         for entry in try Mapping(node, "labels", keys: nil, in: source).entries {
             let label = try source.label(entry.key, at: entry.position)
-            let fields = try Mapping(entry.value, "a label's options", keys: ["without-socket", "allow"], in: source)
-            if let node = fields["allow"] { allowances[label] = try accounts.allowance(node) }
-            if allowances[label] != nil, fields["without-socket"] == nil { continue }
+            let fields = try Mapping(
+                entry.value, "a label's options", keys: ["without-socket"] + ServiceDecoder.keys, in: source)
+            services[label] = try decoder.options(fields)
+            if services[label] != nil, fields["without-socket"] == nil { continue }
             let choice = try source.choice(
                 try fields.required("without-socket", "write refuse or pass"), of: "without-socket",
                 among: WithoutSocket.allCases)
             options[label] = LabelOptions(withoutSocket: choice)
         }
-        return (options, allowances)
+        return (options, services)
     }
 
     private static let keys = ["label", "outcome", "protocols", "prefixes", "prefixes-from", "ports", "from", "on"]

@@ -19,7 +19,10 @@ public enum PolicyFormat: String, Sendable, Hashable, CaseIterable, CustomString
 ///
 /// ```yaml
 /// labels:                      # optional: labels with options other than the default ones
-///   web: { without-socket: pass, allow: { users: [www-data], groups: [web] } }   # allow: for steerd
+///   web:
+///     without-socket: pass
+///     allow: { users: [www-data], groups: [web] }   # this and start: for steerd
+///     start: { command: [/usr/bin/web, --quiet], user: www-data }
 /// bindings:
 ///   - label: web               # or outcome: refuse | pass
 ///     protocols: tcp           # tcp | udp | tcp+udp, or a list
@@ -62,7 +65,7 @@ public enum PolicyFile {
         return try parse(bytes, name: path, format: format, directory: InputFile.directory(of: path))
     }
 
-    /// Reads a policy and who may register sockets as its labels from a file, YAML or JSON by its name.
+    /// Reads a policy and what steerd does for its labels from a file, YAML or JSON by its name.
     ///
     /// - Throws: As ``read(contentsOf:format:)``; also when a user or group is not one of this machine.
     public static func readForService(contentsOf path: String) throws(SteeringError) -> ServicePolicy {
@@ -110,7 +113,7 @@ public enum PolicyFile {
             format == .yaml
             ? try YAMLReader.node(of: bytes, text, in: source) : try JSONReader.node(of: bytes, in: source)
         if format == .tubular {
-            return ServicePolicy(policy: try TubularDecoder.policy(of: root, source), allowances: [:])
+            return ServicePolicy(policy: try TubularDecoder.policy(of: root, source), services: [:])
         }
         return try PolicyDecoder.policy(of: root, source, directory, findsAccounts: findsAccounts)
     }

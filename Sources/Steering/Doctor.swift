@@ -30,7 +30,7 @@ public struct Finding: Sendable, Hashable {
 /// Looks for everything that keeps steering from working: the kernel, privileges, the BPF file system,
 /// other programs, dead state, labels without sockets, addresses without routes.
 public struct Doctor: ~Copyable, Sendable {
-    private let namespace: NetworkNamespace
+    let namespace: NetworkNamespace
     private let bpffs: String
 
     /// Examines a network namespace, and what is loaded there.
@@ -164,93 +164,6 @@ public struct Doctor: ~Copyable, Sendable {
         ]
     }
 
-    // MARK: - The steering
-
-    private static func unopened(_ error: SteeringError) -> [Finding] {
-        switch error.code {
-        case .notLoaded:
-            [Finding(.warning, "loaded", "no steering is loaded in this network namespace", remedy: "steer load")]
-        case .olderLayout: [Finding(.warning, "loaded", error.message, remedy: "steer upgrade")]
-        case .damagedState: [Finding(.broken, "loaded", error.message, remedy: "steer unload && steer load")]
-        // What is wrong with the file system is a finding already.
-        case .storageUnavailable where error.cause == nil: []
-        default: [Finding(.broken, "loaded", error.message)]
-        }
-    }
-
-    private func programs(_ steering: SocketSteering?) -> [Finding] {
-        guard let programs = try? namespace.attachedPrograms() else { return [] }
-        let own = steering?.programID
-        let place = programs.firstIndex { $0.programID == own }
-        return programs.enumerated().filter { $0.element.programID != own }.map { index, program in
-            let name = "sk_lookup program \(program.programID)" + (program.name.map { " (\($0))" } ?? "")
-            guard let place, index < place else {
-                return Finding(
-                    place == nil ? .note : .warning, "programs",
-                    place == nil
-                        ? "\(name) is attached to this network namespace"
-                        : "\(name) was attached after the steering, so it decides where both select a socket",
-                    remedy: program.linkID.map { "bpftool link detach id \($0)" })
-            }
-            return Finding(
-                .note, "programs", "\(name) was attached before the steering, which decides where both select a socket")
-        }
-    }
-
-    private func sockets(of steering: SocketSteering, _ policy: Policy) throws(SteeringError) -> [Finding] {
-        let registered = try steering.sockets.list()
-        let taken = Set(registered.map(\.destination))
-        var findings: [Finding] = policy.destinations.subtracting(taken).sorted().map { destination in
-            let outcome = policy[destination.label].withoutSocket
-            return Finding(
-                .warning, "sockets",
-                "\(destination) has bindings but no socket: its packets are \(outcome == .refuse ? "refused" : "left to the ordinary lookup")",
-                remedy: "steer register \(destination.label) --pid PID \(destination.transport) ADDRESS:PORT")
-        }
-        guard let known = try? namespace.run({ () throws(SteeringError) in try SocketDiagnostics().sockets() }) else {
-            return findings
-        }
-        let owners = try SocketOwners(of: registered.compactMap { known[$0.cookie]?.inode })
-        for socket in registered {
-            guard let inode = known[socket.cookie]?.inode else {
-                findings.append(
-                    Finding(
-                        .warning, "sockets",
-                        "the socket \(socket.cookie) of \(socket.destination) receives nothing any more: it no longer listens, or is connected",
-                        remedy: "steer unregister \(socket.destination.label) --cookie \(socket.cookie)"))
-                continue
-            }
-            if owners[inode].isEmpty, owners.isComplete {
-                findings.append(
-                    Finding(
-                        .warning, "sockets",
-                        "no process holds the socket \(socket.cookie) of \(socket.destination) that could accept from it",
-                        remedy: "steer unregister \(socket.destination.label) --cookie \(socket.cookie)"))
-            }
-        }
-        return findings
-    }
-
-    /// A name means the interface that had it when the policy was applied; the tables have its number.
-    private func interfaces(of steering: SocketSteering, _ policy: Policy) throws(SteeringError) -> [Finding] {
-        let names = policy.interfaces
-        let bound = try steering.reading { $0.interfaceIndices }
-        guard let now = try? InterfaceIndices(of: namespace).existing(names) else { return [] }
-        return names.compactMap { name in
-            guard let index = now[name] else {
-                return Finding(
-                    .warning, "interfaces",
-                    "bindings are on the interface \(name), which does not exist any more: they match nothing, and no policy that names it can be applied",
-                    remedy: "steer apply FILE")
-            }
-            if bound[name] == nil || bound[name] == index { return nil }
-            return Finding(
-                .warning, "interfaces",
-                "bindings are on the interface \(name), which is another one than when they were applied: they do not match what arrives there",
-                remedy: "steer upgrade")
-        }
-    }
-
     // MARK: - Routes
 
     private func routes(_ policy: Policy) throws(SteeringError) -> [Finding] {
@@ -297,19 +210,5 @@ public struct Doctor: ~Copyable, Sendable {
                 ))
         }
         return findings
-    }
-}
-
-extension Policy {
-    /// What packets of its bindings can need a socket for.
-    fileprivate var destinations: Set<Destination> {
-        var destinations: Set<Destination> = []
-        for binding in bindings {
-            guard case .label(let label) = binding.outcome else { continue }
-            for transport in TransportProtocol.allCases where binding.protocols.contains(transport) {
-                destinations.insert(Destination(label, binding.prefix.family, transport))
-            }
-        }
-        return destinations
     }
 }

@@ -16,7 +16,7 @@ public struct SteeringError: Error, Sendable, CustomStringConvertible {
             case notLoaded, alreadyLoaded, storageUnavailable, damagedState, olderLayout, newerLayout, busy
             case processUnavailable, socketNotFound, ambiguousSocket, invalidEnvironment
             case invalidAddress, addressUnavailable, systemCall
-            case serviceUnavailable, invalidMessage, unsupportedVersion, notAllowed, tooManySockets
+            case serviceUnavailable, invalidMessage, unsupportedVersion, notAllowed, tooManySockets, programUnavailable
         }
         let value: Value
 
@@ -129,6 +129,8 @@ public struct SteeringError: Error, Sendable, CustomStringConvertible {
         public static let notAllowed = Code(value: .notAllowed)
         /// More sockets than steerd holds.
         public static let tooManySockets = Code(value: .tooManySockets)
+        /// A program that cannot be run.
+        public static let programUnavailable = Code(value: .programUnavailable)
         /// A system call failed in a way that has no code of its own; ``SteeringError/cause`` names it.
         public static let systemCall = Code(value: .systemCall)
     }

@@ -4,11 +4,11 @@ import Steering
 
 /// Who may use which label: root, steerd's own user, and whom the policy file allows.
 struct Authority: Sendable {
-    var allowances: [Label: Allowance]
+    private let allowances: [Label: Allowance]
 
     private let ownUser = geteuid()
 
-    init(_ allowances: [Label: Allowance]) { self.allowances = allowances }
+    init(_ service: ServicePolicy) { allowances = service.services.mapValues(\.allowance) }
 
     func allows(_ peer: Peer, _ label: Label) -> Bool {
         isPrivileged(peer) || allowances[label].map { $0.includes(peer) } == true

@@ -11,6 +11,7 @@ final class ConnectionLoop {
     private let control: Control
     private let keeper: SocketKeeper
     private let manager: ServiceManager?
+    private let onDemand: OnDemand?
     private let logger: Logger
     private var poll: EventPoll
     private var connections: Connections
@@ -21,17 +22,19 @@ final class ConnectionLoop {
 
     init(
         _ listener: MessageListener, _ control: Control, _ keeper: SocketKeeper, _ manager: ServiceManager?,
-        _ limits: Limits, _ logger: Logger
+        _ onDemand: OnDemand?, _ limits: Limits, _ logger: Logger
     ) throws(SteeringError) {
         self.listener = listener
         self.control = control
         self.keeper = keeper
         self.manager = manager
+        self.onDemand = onDemand
         connections = Connections(limits)
         self.logger = logger
         poll = try EventPoll()
         try poll.watch(listener.socket.rawValue)
         try poll.watch(control.rawValue)
+        if let onDemand { try poll.watch(onDemand.rawValue) }
     }
 
     /// Returns when it is told to stop, and has answered what was asked until then.
@@ -39,15 +42,16 @@ final class ConnectionLoop {
         let watchdog = ServiceManager.watchdogInterval().map { $0 / 2 }
         manager?.notify("READY=1")
         while true {
-            // Silent connections and the watchdog are what it wakes up for by itself.
+            // Silent connections, the watchdog and services to be started again are what it wakes up for by itself.
             let sweep: Duration? = connections.isEmpty ? nil : .seconds(1)
-            let pause = [sweep, watchdog].compactMap { $0 }.min()
+            let pause = [sweep, watchdog, onDemand?.nextTurn].compactMap { $0 }.min()
             let ready = try poll.wait(end == nil ? pause : .zero)
             if let end, ready.isEmpty || end < .now { return }
             if watchdog != nil { manager?.notify("WATCHDOG=1") }
             turn += 1
             if ready.contains(control.rawValue) { obey(control.take()) }
             serve(ready.compactMap { connections[$0] })
+            onDemand?.turn()
             if end == nil, ready.contains(listener.socket.rawValue) { acceptSome() }
             if nextSweep < .now {
                 nextSweep = .now + .seconds(1)
@@ -94,7 +98,7 @@ final class ConnectionLoop {
                     limit: ActivationRequest.maximumSize, takingDescriptors: isKnown)
             else { return false }
             connection.lastActive = .now
-            let (reply, descriptors) = keeper.answer(message, from: peer)
+            let (reply, descriptors) = keeper.answer(message, from: peer, process: connection.socket.process)
             do throws(SteeringError) {
                 try connection.send(reply, descriptors)
             } catch {

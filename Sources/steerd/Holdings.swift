@@ -13,9 +13,6 @@ struct Holding: Sendable, CustomStringConvertible {
 
     var description: String { "\(facts.transport) \(facts.localAddress)" }
 
-    /// What the service manager stores it as: labels have no `@`, and cookies are never used again.
-    func storedName(_ label: Label) -> String { "\(label)@\(facts.cookie)" }
-
     /// The socket as answers show it.
     func shown(among registered: [RegisteredSocket]) -> HeldSocket {
         let isRegistered = registered.contains { other in

@@ -1,9 +1,11 @@
 import Logging
 import Steering
 
-/// Logs refusals, ten in a second: whoever is refused could fill the log otherwise.
+/// Counts refusals, and logs them, ten in a second: whoever is refused could fill the log otherwise.
 struct RefusalLog {
     private let logger: Logger
+    /// By code, since the start.
+    private(set) var counts = Counts<String>()
     private var windowEnd = ContinuousClock.now
     private var count = 0
 
@@ -12,6 +14,7 @@ struct RefusalLog {
     init(_ logger: Logger) { self.logger = logger }
 
     mutating func add(_ error: SteeringError, _ peer: Peer, _ label: Label?) {
+        counts.add(error.code.description)
         if windowEnd <= .now {
             let left = count - Self.limit
             if left > 0 { logger.warning("refused more", metadata: ["count": "\(left)"]) }

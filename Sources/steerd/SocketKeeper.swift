@@ -9,20 +9,23 @@ final class SocketKeeper {
     private let policyFile: String
     private let limits: Limits
     private let manager: ServiceManager?
+    private let onDemand: OnDemand?
     private let logger: Logger
     private var refusals: RefusalLog
     private var authority: Authority
     private var holdings = Holdings()
+    private var requests = Counts<String>()
 
     init(
         _ steering: SocketSteering, _ authority: Authority, policyFile: String, _ limits: Limits,
-        _ manager: ServiceManager?, _ logger: Logger
+        _ manager: ServiceManager?, _ onDemand: OnDemand?, _ logger: Logger
     ) {
         self.steering = steering
         self.policyFile = policyFile
         self.authority = authority
         self.limits = limits
         self.manager = manager
+        self.onDemand = onDemand
         self.logger = logger
         refusals = RefusalLog(logger)
     }
@@ -34,7 +37,11 @@ final class SocketKeeper {
     func knows(_ peer: Peer) -> Bool { authority.allowsAnything(peer) }
 
     /// Does what a message asks for: the answer, and the descriptors that go with it.
-    func answer(_ message: MessageSocket.Message, from peer: Peer) -> (reply: ActivationReply, descriptors: [CInt]) {
+    ///
+    /// - Parameter process: Asks the kernel for the process of the client.
+    func answer(
+        _ message: MessageSocket.Message, from peer: Peer, process: () throws(SteeringError) -> SharedDescriptor?
+    ) -> (reply: ActivationReply, descriptors: [CInt]) {
         var label: Label?
         do throws(SteeringError) {
             guard authority.allowsAnything(peer) else { throw .notAllowed(peer, nil) }
@@ -42,7 +49,12 @@ final class SocketKeeper {
             let request = try ActivationRequest(message.bytes, descriptors: message.descriptors.count)
             label = request.label
             guard !message.lacksDescriptors else { throw .noRoom }
-            return try answer(request, message.descriptors, peer)
+            let answer = try answer(request, message.descriptors, peer)
+            requests.add(request.verb)
+            if let label, request.givesSockets, let onDemand, let process = try process() {
+                onDemand.serves(label, peer.pid, process)
+            }
+            return answer
         } catch {
             refusals.add(error, peer, label)
             return (ActivationReply(error), [])
@@ -75,6 +87,8 @@ final class SocketKeeper {
             return (.done(try lines(holdings[label], label)), [])
         case .status:
             return (.done(try status(for: peer).map(\.line)), [])
+        case .metrics:
+            return (.done(try metrics(for: peer)), [])
         }
     }
 
@@ -146,14 +160,13 @@ final class SocketKeeper {
         let before = Dictionary(uniqueKeysWithValues: holdings[label].map { ($0.facts.cookie, $0) })
         let after = Set(sockets.map(\.facts.cookie))
         for socket in sockets where before[socket.facts.cookie] == nil {
-            // A UDP socket with an error to tell is none that should be forgotten: FDPOLL.
-            manager?.notify(
-                "FDSTORE=1\nFDPOLL=0\nFDNAME=\(socket.storedName(label))", [socket.descriptor.rawValue])
+            manager?.store(socket.descriptor, as: StoredName(label, .socket(socket.facts.cookie)))
         }
-        for (cookie, socket) in before where !after.contains(cookie) {
-            manager?.notify("FDSTOREREMOVE=1\nFDNAME=\(socket.storedName(label))")
+        for cookie in before.keys where !after.contains(cookie) {
+            manager?.forget(StoredName(label, .socket(cookie)))
         }
         holdings[label] = sockets
+        onDemand?.hold(sockets.map(\.descriptor), label)
     }
 
     /// Lets go of sockets that do not listen any more: whoever has one can shut it down for all. The kernel's map
@@ -187,7 +200,8 @@ final class SocketKeeper {
         do throws(SteeringError) {
             let service = try PolicyFile.readForService(contentsOf: policyFile)
             try apply(service.policy)
-            authority.allowances = service.allowances
+            authority = Authority(service)
+            onDemand?.reload()
             for label in holdings.labels { reinstate(label) }
             logger.info("policy reloaded", metadata: ["bindings": "\(service.policy.count)"])
         } catch {
@@ -203,15 +217,22 @@ final class SocketKeeper {
         }
     }
 
-    /// Takes sockets that the service manager stored for an earlier process.
-    func restore(_ sockets: [(label: Label, descriptor: SharedDescriptor)]) {
-        for (label, descriptor) in sockets {
-            guard let socket = try? Holding(descriptor),
+    /// Takes what the service manager stored for an earlier process.
+    func restore(_ stored: [StoredDescriptor]) {
+        for one in stored {
+            let label = one.name.label
+            if case .process(let pid) = one.name.kind {
+                onDemand?.serves(label, pid, one.descriptor)
+            } else if let socket = try? Holding(one.descriptor),
                 !holdings[label].contains(where: { $0.facts.cookie == socket.facts.cookie })
-            else { continue }
-            holdings[label].append(socket)
+            {
+                holdings[label].append(socket)
+            }
         }
-        for label in holdings.labels { reinstate(label) }
+        for label in holdings.labels {
+            reinstate(label)
+            onDemand?.hold(holdings[label].map(\.descriptor), label)
+        }
         if holdings.count > 0 { logger.info("took stored sockets back", metadata: ["sockets": "\(holdings.count)"]) }
     }
 
@@ -227,6 +248,22 @@ final class SocketKeeper {
         return status.labels.filter { authority.allows(peer, $0.label) }.map {
             LabelHoldings($0.label, sockets: holdings[$0.label].count, $0.metrics)
         }
+    }
+
+    /// What happened since this process was started, as Prometheus reads it; of labels, what the client may use.
+    private func metrics(for peer: Peer) throws(SteeringError) -> [String] {
+        let labels = try steering.policy.labels.filter { authority.allows(peer, $0) }.sorted()
+        var text = MetricsText()
+        text.add("requests_total", .counter, "Requests that were answered.", requests.sorted, as: "verb")
+        text.add("refusals_total", .counter, "Requests that were refused.", refusals.counts.sorted, as: "code")
+        text.add(
+            "held_sockets", .gauge, "Sockets that are held.", labels.map { ($0.name, UInt64(holdings[$0].count)) },
+            as: "label")
+        let starts = onDemand?.starts.sorted.filter { labels.contains($0.key) } ?? []
+        text.add(
+            "starts_total", .counter, "How often a service was started.", starts.map { ($0.key.name, $0.value) },
+            as: "label")
+        return text.lines
     }
 
     private func log(_ what: Logger.Message, _ label: Label, _ sockets: [Holding], _ peer: Peer) {

@@ -21,6 +21,11 @@ struct Steerd: ParsableCommand {
               labels:
                 web: { allow: { users: [www-data], groups: [web] } }
 
+            What starts a label's service when a connection waits in a held socket and nobody serves, its start says:
+
+              labels:
+                web: { allow: { users: www-data }, start: { command: /usr/bin/web --quiet, user: www-data } }
+
             SIGHUP reads the file again, SIGTERM and SIGINT end it. What it has registered stays registered as long as \
             its service lives: traffic does not need steerd. docs/protocol.md tells what it speaks.
             """)
@@ -52,7 +57,7 @@ struct Steerd: ParsableCommand {
         // Until it is waited for, SIGHUP would end the process; and so would a log that nobody reads any more.
         for number in [SIGHUP, SIGPIPE] { signal(number, SIG_IGN) }
         let start = try Start(policy: policy, socket: socket, bpffs: bpffs)
-        try Capabilities.dropAll()
+        try Capabilities.keep([])
 
         let logger = Logger(label: "steerd")
         let service = ActivationService(start: start, control: try Control(), logger: logger)
@@ -110,11 +115,14 @@ struct ActivationService: Service {
 
     private func serve() throws(SteeringError) {
         let manager = ServiceManager()
+        let onDemand = try start.starter.map { starter throws(SteeringError) in
+            try OnDemand(starter.connection, labels: starter.labels, manager, logger)
+        }
         let keeper = SocketKeeper(
-            start.steering, Authority(start.service.allowances), policyFile: start.policyFile, start.limits, manager,
+            start.steering, Authority(start.service), policyFile: start.policyFile, start.limits, manager, onDemand,
             logger)
         keeper.restore(start.stored.take())
-        let loop = try ConnectionLoop(start.listener, control, keeper, manager, start.limits, logger)
+        let loop = try ConnectionLoop(start.listener, control, keeper, manager, onDemand, start.limits, logger)
         logger.info("serving", metadata: ["bindings": "\(start.service.policy.count)"])
         try loop.run()
         logger.info("stopped", metadata: ["held": "\(keeper.count)"])

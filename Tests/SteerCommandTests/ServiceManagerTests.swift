@@ -42,6 +42,7 @@ struct ServiceManagerTests {
         let steerd: SteerdBed
         let process: Background
         let client: SteeringClient
+        var path: String { "\(steerd.bed.folder)/passed.sock" }
 
         init(_ steerd: SteerdBed, watchdog: String = "0") throws {
             self.steerd = steerd
@@ -67,6 +68,34 @@ struct ServiceManagerTests {
             try eventually("it ends") {
                 try shell("kill -0 $(cat \(steerd.bed.folder)/pid) 2>&1 || true").contains("No such")
             }
+        }
+    }
+
+    @Test("A steerd that comes after another knows what that one has started, and starts it no second time")
+    func startedBefore() async throws {
+        try await withSteerdBed { steerd in
+            let program = try steerd.bed.write(
+                "import os, socket\nlistener = socket.socket(fileno=3)\nwhile True:\n"
+                    + "    connection, _ = listener.accept(); connection.sendall(b'%d' % os.getpid()); connection.close()\n",
+                to: "service.py")
+            let start = "start: { command: [\(Bed.python), \(program)], user: nobody }"
+            _ = try steerd.bed.write(SteerdBed.policy.replacing("web: {", with: "web: { \(start),"), to: "policy.yaml")
+            let manager = try Manager(steerd)
+            func ask() throws -> String { try steerd.bed.ask("192.0.2.9", port: 80) }
+            // Whoever registers it ends, and nobody serves.
+            _ = try steerd.ask([("steering/1 register web", "tcp()")], as: SteerdBed.webUser, at: manager.path)
+            let first = try ask()
+            defer { _ = try? shell("kill \(first)") }
+            try manager.heard("FDSTORE=1 FDPOLL=0 FDNAME=web@process-\(first) 1")
+            for signal in ["TERM", "KILL"] {
+                try manager.signal(signal)
+                try verify(try ask(), is: first, "who serves without steerd")
+                try manager.process.signal("USR1")
+                try verify(try manager.client.claim("web").count, is: 1)
+                // Claimed by this process, too, which does not accept; a steerd that took nobody to serve would start one.
+                for _ in 0..<50 { try verify(try ask(), is: first, "who serves after \(signal)") }
+            }
+            try verify(try manager.client.metrics().contains("steerd_starts_total{"), is: false, "started again")
         }
     }
 

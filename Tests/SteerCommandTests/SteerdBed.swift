@@ -47,12 +47,14 @@ final class SteerdBed: Sendable {
     static let stranger = "setpriv --reuid 65532 --regid 65532 --clear-groups"
 
     /// What steerd answers another user: to messages in turn, each with the sockets that Python expressions make.
-    func ask(_ messages: [(text: String, sockets: String)], as user: String) throws -> [String] {
+    func ask(
+        _ messages: [(text: String, sockets: String)], as user: String, at path: String? = nil
+    ) throws -> [String] {
         let lines = messages.map { "ask(\(python($0.text)), [\($0.sockets)])" }
-        let path = try bed.write(
-            Self.helpers.replacing("PATH", with: socket) + lines.joined(separator: "\n"),
+        let program = try bed.write(
+            Self.helpers.replacing("PATH", with: path ?? socket) + lines.joined(separator: "\n"),
             to: "ask-\(UInt64.random(in: 0...UInt64.max)).py")
-        let run = try bed.sh("\(user) timeout 30 \(Bed.python) \(path)")
+        let run = try bed.sh("\(user) timeout 30 \(Bed.python) \(program)")
         try verify(run.exitCode == 0 && run.error.isEmpty, "\(messages) as \(user): \(run)")
         return run.output.components(separatedBy: "\u{1}\n").dropLast().map { String($0) }
     }

@@ -117,6 +117,38 @@ struct DoctorTests {
         }
     }
 
+    /// Closes the member of a group in which a connection waits; whether another one gets it.
+    private func migrates(_ steering: SocketSteering) throws -> Bool {
+        var members = [try TestSocket(.tcp, on: SocketAddress("127.0.0.1:0"), .reusePort)]
+        try steering.sockets.register([(members[0].descriptor, "web")], replacing: true)
+        guard let waiting = try Traffic.connect(.tcp, to: SocketAddress("192.0.2.7:7000")) else {
+            throw Unmet(description: "refused")
+        }
+        members.append(try TestSocket(.tcp, on: members[0].address, .reusePort))
+        try steering.sockets.register(members[1].socket, as: "web")
+        members.removeFirst()
+        guard let accepted = Traffic.accept(on: members[0].descriptor) else { return false }
+        try Traffic.send([7], on: accepted.rawValue)
+        guard case .answered([7], _) = Traffic.receive(on: waiting) else { return false }
+        return true
+    }
+
+    @Test("A group whose members take waiting connections along is named, and they do; with the remedy they do not")
+    func migration() async throws {
+        try await withHealthy { steering, _, bpffs in
+            try verify(try !migrates(steering), "what waited came to another member without the sysctl")
+            let members = try (0..<2).reduce(into: [TestSocket]()) { members, _ in
+                let address = try members.first?.address ?? SocketAddress("127.0.0.1:0")
+                members.append(try TestSocket(.tcp, on: address, .reusePort))
+            }
+            try steering.sockets.register(members.map { ($0.descriptor, "web") }, replacing: true)
+            let finding = try only(examined(bpffs), .note, "tcp_migrate_req")
+            try shell(finding.remedy!)
+            try verify(examined(bpffs).filter { $0.subject == "tcp_migrate_req" }, is: [])
+            try verify(try migrates(steering), "what waited is lost with the sysctl")
+        }
+    }
+
     @Test("Other programs are listed, and whether they decide")
     func programs() async throws {
         try await withHealthy { _, _, bpffs in

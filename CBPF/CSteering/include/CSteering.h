@@ -132,9 +132,16 @@ int csteering_accept(int listener);
 /// _GNU_SOURCE). Returns 0, or a negative errno.
 int csteering_peer(int socket, uid_t *user, gid_t *group, pid_t *process);
 
-/// Gives up every capability of the calling thread for good, also across execve. The bounding set is emptied where that
-/// is allowed. Returns 0, or a negative errno.
-int csteering_drop_capabilities(void);
+/// Gives up every capability of the calling thread but these, for good, also across execve. The bounding set shrinks
+/// where that is allowed. Returns 0, or a negative errno.
+int csteering_limit_capabilities(uint64_t kept);
+
+/// A copy of the calling process, which must have one thread only (Swift cannot say fork, since others would be lost).
+/// Returns its number, 0 in the copy, or a negative errno.
+pid_t csteering_fork(void);
+
+/// Closes all descriptors from this one on (close_range is behind _GNU_SOURCE). Returns 0, or a negative errno.
+int csteering_close_from(int first);
 
 #pragma clang assume_nonnull end
 

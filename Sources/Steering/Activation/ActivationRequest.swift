@@ -10,6 +10,8 @@ package enum ActivationRequest: Sendable, Hashable {
     case list(Label)
     /// How are the labels that this client may use?
     case status
+    /// What happened since steerd was started?
+    case metrics
     /// What udpgrm sends to tubular: the sockets that come with it take the label's place.
     case tubular(Label)
 
@@ -46,7 +48,7 @@ package enum ActivationRequest: Sendable, Hashable {
         }
 
         guard let name = arguments.first else {
-            self = .status
+            self = verb == "status" ? .status : .metrics
             return
         }
         let label = try Label(name)
@@ -65,6 +67,7 @@ package enum ActivationRequest: Sendable, Hashable {
     /// How many words follow each verb.
     private static let arguments = [
         "register": 1...2, "unregister": 1...1, "claim": 1...1, "list": 1...1, "status": 0...0,
+        "metrics": 0...0,
     ]
 
     /// The label that it is about.
@@ -72,21 +75,34 @@ package enum ActivationRequest: Sendable, Hashable {
         switch self {
         case .register(let label, _), .unregister(let label), .claim(let label), .list(let label), .tubular(let label):
             label
-        case .status: nil
+        case .status, .metrics: nil
         }
     }
+
+    /// What it asks for, in a word.
+    package var verb: String {
+        switch self {
+        case .register, .tubular: "register"
+        case .unregister: "unregister"
+        case .claim: "claim"
+        case .list: "list"
+        case .status: "status"
+        case .metrics: "metrics"
+        }
+    }
+
+    /// Whether the client has sockets of the label when it is done.
+    package var givesSockets: Bool { ["register", "claim"].contains(verb) }
 
     /// The message.
     package var bytes: [UInt8] {
         let text =
             switch self {
-            case .register(let label, false): "\(Self.version) register \(label)"
-            case .register(let label, true): "\(Self.version) register \(label) replacing"
-            case .unregister(let label): "\(Self.version) unregister \(label)"
-            case .claim(let label): "\(Self.version) claim \(label)"
-            case .list(let label): "\(Self.version) list \(label)"
-            case .status: "\(Self.version) status"
             case .tubular(let label): "\(label)#"
+            case .register(let label, true): "\(Self.version) \(verb) \(label) replacing"
+            case .register(let label, _), .unregister(let label), .claim(let label), .list(let label):
+                "\(Self.version) \(verb) \(label)"
+            case .status, .metrics: "\(Self.version) \(verb)"
             }
         return Array(text.utf8)
     }

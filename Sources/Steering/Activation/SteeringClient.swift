@@ -103,6 +103,13 @@ public final class SteeringClient: Sendable {
         return labels
     }
 
+    /// What happened since steerd was started, as Prometheus reads it; of labels, what this process may use.
+    ///
+    /// - Throws: `notAllowed`, `serviceUnavailable`, `busy`.
+    public func metrics() throws(SteeringError) -> String {
+        try exchange(.metrics).lines.map { $0 + "\n" }.joined()
+    }
+
     // MARK: - Messages
 
     private struct Answer {

@@ -10,6 +10,10 @@ public struct Capabilities: OptionSet, Sendable, Hashable, CustomStringConvertib
 
     /// CAP_DAC_READ_SEARCH: list other users' descriptors.
     public static let dacReadSearch = Capabilities(rawValue: 1 << 2)
+    /// CAP_SETGID: have other groups.
+    package static let setGroups = Capabilities(rawValue: 1 << 6)
+    /// CAP_SETUID: be another user.
+    package static let setUser = Capabilities(rawValue: 1 << 7)
     /// CAP_NET_ADMIN: create socket maps, attach programs.
     public static let netAdmin = Capabilities(rawValue: 1 << 12)
     /// CAP_SYS_PTRACE: take sockets of other users' processes, see their owners.
@@ -24,9 +28,10 @@ public struct Capabilities: OptionSet, Sendable, Hashable, CustomStringConvertib
     /// What the calling thread may use now; nil where /proc is not mounted.
     public static func effective() -> Capabilities? { read("CapEff", of: "thread-self") }
 
-    /// Gives up every capability of the calling thread, for good. Threads that it starts later have none either.
-    package static func dropAll() throws(SteeringError) {
-        try call("capset", csteering_drop_capabilities())
+    /// Gives up every capability of the calling thread but these, for good. Threads that it starts later, and programs
+    /// that it becomes, have no others either.
+    package static func keep(_ kept: Capabilities) throws(SteeringError) {
+        try call("capset", csteering_limit_capabilities(kept.rawValue))
     }
 
     /// What a process may make effective; nil where /proc does not show it.

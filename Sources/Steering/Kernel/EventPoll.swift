@@ -11,7 +11,10 @@ package struct EventPoll: ~Copyable {
             owning: try systemCall("epoll_create1") { epoll_create1(CInt(EPOLL_CLOEXEC)) })
     }
 
-    /// Watches a descriptor until it is closed.
+    /// The descriptor of all of it, which another can watch: readable when one of those watched is.
+    package var rawValue: CInt { descriptor.rawValue }
+
+    /// Watches a descriptor until it is closed, wherever it was duplicated to.
     package func watch(_ watched: CInt) throws(SteeringError) {
         var event = epoll_event(
             events: EPOLLIN.rawValue | EPOLLRDHUP.rawValue, data: epoll_data_t(fd: watched))
@@ -22,6 +25,11 @@ package struct EventPoll: ~Copyable {
     package func mute(_ watched: CInt) throws(SteeringError) {
         var event = epoll_event(events: 0, data: epoll_data_t(fd: watched))
         try systemCall("epoll_ctl") { epoll_ctl(descriptor.rawValue, EPOLL_CTL_MOD, watched, &event) }
+    }
+
+    /// Watches a descriptor no more.
+    package func forget(_ watched: CInt) {
+        epoll_ctl(descriptor.rawValue, EPOLL_CTL_DEL, watched, nil)
     }
 
     /// Some of the descriptors that can be read; none after the timeout, nil for no timeout.

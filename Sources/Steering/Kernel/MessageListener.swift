@@ -70,53 +70,6 @@ package final class MessageListener: Sendable {
     }
 }
 
-/// Who is at the other end of a connection, as the kernel knew it when they connected.
-package struct Peer: Sendable, Hashable, CustomStringConvertible {
-    package let user: uid_t
-    package let groups: Set<gid_t>
-    package let pid: pid_t
-
-    package init(user: uid_t, groups: Set<gid_t>, pid: pid_t) {
-        self.user = user
-        self.groups = groups
-        self.pid = pid
-    }
-
-    package var description: String { "user \(user), process \(pid)" }
-}
-
-extension MessageSocket {
-    /// The user who connected.
-    package func user() throws(SteeringError) -> uid_t { try credentials().user }
-
-    /// Who connected.
-    package func peer() throws(SteeringError) -> Peer {
-        let credentials = try credentials()
-        return Peer(
-            user: credentials.user, groups: supplementaryGroups().union([credentials.group]), pid: credentials.pid)
-    }
-
-    private func credentials() throws(SteeringError) -> (user: uid_t, group: gid_t, pid: pid_t) {
-        var (user, group, pid) = (uid_t(0), gid_t(0), pid_t(0))
-        try call("getsockopt(SO_PEERCRED)", csteering_peer(socket.rawValue, &user, &group, &pid))
-        return (user, group, pid)
-    }
-
-    private func supplementaryGroups() -> Set<gid_t> {
-        let option: CInt = 59  // SO_PEERGROUPS, Linux 4.13, which older C libraries do not name.
-        var groups = [gid_t](repeating: 0, count: 64)
-        while true {
-            var size = socklen_t(groups.count * MemoryLayout<gid_t>.size)
-            if getsockopt(socket.rawValue, SOL_SOCKET, option, &groups, &size) == 0 {
-                return Set(groups.prefix(Int(size) / MemoryLayout<gid_t>.size))
-            }
-            // 65,536 groups at most.
-            guard errno == ERANGE, groups.count <= 65_536 else { return [] }
-            groups = [gid_t](repeating: 0, count: Int(size) / MemoryLayout<gid_t>.size)
-        }
-    }
-}
-
 private func setNonblocking(_ descriptor: CInt) throws(SteeringError) {
     let flags = try systemCall("fcntl") { fcntl(descriptor, F_GETFL) }
     try systemCall("fcntl") { fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) }

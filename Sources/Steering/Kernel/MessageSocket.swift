@@ -27,6 +27,15 @@ package final class MessageSocket: Sendable {
         self.init(made)
     }
 
+    /// Two ends of a connection.
+    package static func pair() throws(SteeringError) -> (MessageSocket, MessageSocket) {
+        var ends: [CInt] = [-1, -1]
+        try systemCall("socketpair") {
+            socketpair(AF_UNIX, CInt(SOCK_SEQPACKET.rawValue | SOCK_CLOEXEC.rawValue), 0, &ends)
+        }
+        return (MessageSocket(OwnedDescriptor(owning: ends[0])), MessageSocket(OwnedDescriptor(owning: ends[1])))
+    }
+
     /// Sends a message. The descriptors stay open here.
     package func send(_ bytes: [UInt8], _ descriptors: [CInt] = []) throws(SteeringError) {
         while true {

@@ -9,7 +9,7 @@ public struct SocketCookie: Sendable, Hashable, Comparable, CustomStringConverti
     init(_ rawValue: UInt64) { self.rawValue = rawValue }
 
     /// Reads what `description` is.
-    init?(_ text: some StringProtocol) {
+    package init?(_ text: some StringProtocol) {
         guard let number = UInt64(text, radix: 16) else { return nil }
         rawValue = number
     }

@@ -1,0 +1,93 @@
+import Glibc
+import Steering
+
+/// Reads what a label's options say to steerd alone: `allow` and `start`.
+struct ServiceDecoder {
+    let source: Source
+    /// Whether names must be those of this machine's users and groups. A file can be checked elsewhere, too.
+    let findsAccounts: Bool
+
+    static let keys = ["allow", "start"]
+
+    /// - Returns: Nil where they say nothing of it.
+    func options(_ fields: Mapping) throws(SteeringError) -> ServiceOptions? {
+        let allowance = try fields["allow"].map(allowance), start = try fields["start"].map(start)
+        guard allowance != nil || start != nil else { return nil }
+        return ServiceOptions(allowance: allowance ?? Allowance(), start: start)
+    }
+
+    /// `allow: { users: [www-data, 1000], groups: web }`.
+    private func allowance(_ node: Node) throws(SteeringError) -> Allowance {
+        let fields = try Mapping(node, "allow", keys: ["users", "groups"], in: source)
+        guard !fields.entries.isEmpty else {
+            throw source.error(at: node.position, "allow names nobody: write users or groups, or leave it out")
+        }
+        return Allowance(
+            users: try fields["users"].map(users) ?? [], groups: try fields["groups"].map(groups) ?? [])
+    }
+
+    /// `start: /usr/bin/web --quiet`, or `start: { command: [/usr/bin/web, --quiet], user: www-data }`.
+    private func start(_ node: Node) throws(SteeringError) -> StartCommand {
+        guard case .mapping = node.content else { return StartCommand(try words(of: node)) }
+        let fields = try Mapping(node, "start", keys: ["command", "user"], in: source)
+        let command = try fields.required("command", Self.commandHint)
+        return StartCommand(
+            try words(of: command),
+            user: try fields["user"].map { node throws(SteeringError) in
+                try account(node, "user", "user", "write the name or the number of a user", Self.findUser)
+            })
+    }
+
+    private static let commandHint = "write a program by its absolute path, and its arguments"
+
+    /// The words of a text, which spaces part, or of a list.
+    private func words(of node: Node) throws(SteeringError) -> [String] {
+        var words: [String] = []
+        if case .text(let text) = node.content {
+            words = text.split(separator: " ").map(String.init)
+        } else {
+            for element in try source.elements(of: node, "command", Self.commandHint) {
+                words.append(try source.text(element, of: "a word of a command", Self.commandHint))
+            }
+        }
+        guard words.first?.hasPrefix("/") == true else {
+            throw source.error(
+                at: node.position, "the command begins with no absolute path: \(Self.commandHint)")
+        }
+        return words
+    }
+
+    // MARK: - Accounts
+
+    private func users(_ node: Node) throws(SteeringError) -> Set<UInt32> {
+        try numbers(of: node, "users", "user", Self.findUser)
+    }
+
+    private func groups(_ node: Node) throws(SteeringError) -> Set<UInt32> {
+        try numbers(of: node, "groups", "group") { getgrnam($0)?.pointee.gr_gid }
+    }
+
+    private static func findUser(_ name: String) -> UInt32? { getpwnam(name)?.pointee.pw_uid }
+
+    private func numbers(
+        of node: Node, _ subject: String, _ kind: String, _ find: (String) -> UInt32?
+    ) throws(SteeringError) -> Set<UInt32> {
+        let hint = "write the name or the number of a \(kind), or a list of them"
+        var numbers: Set<UInt32> = []
+        for element in try source.elements(of: node, subject, hint) {
+            numbers.insert(try account(element, subject, kind, hint, find))
+        }
+        return numbers
+    }
+
+    private func account(
+        _ node: Node, _ subject: String, _ kind: String, _ hint: String, _ find: (String) -> UInt32?
+    ) throws(SteeringError) -> UInt32 {
+        let text = try source.text(node, of: subject, hint)
+        // The greatest number means nobody to the kernel.
+        if let number = UInt32(text), String(number) == text, number < .max { return number }
+        if let number = findsAccounts ? find(text) : 0 { return number }
+        throw source.error(
+            at: node.position, "this machine has no \(kind) \(quoted(text)): make it first, or \(hint)")
+    }
+}

@@ -1,0 +1,64 @@
+import CSteering
+import Glibc
+
+/// Who is at the other end of a connection, as the kernel knew it when they connected.
+package struct Peer: Sendable, Hashable, CustomStringConvertible {
+    package let user: uid_t
+    package let groups: Set<gid_t>
+    package let pid: pid_t
+
+    package init(user: uid_t, groups: Set<gid_t>, pid: pid_t) {
+        self.user = user
+        self.groups = groups
+        self.pid = pid
+    }
+
+    package var description: String { "user \(user), process \(pid)" }
+}
+
+extension MessageSocket {
+    /// The user who connected.
+    package func user() throws(SteeringError) -> uid_t { try credentials().user }
+
+    /// Who connected.
+    package func peer() throws(SteeringError) -> Peer {
+        let credentials = try credentials()
+        return Peer(
+            user: credentials.user, groups: supplementaryGroups().union([credentials.group]), pid: credentials.pid)
+    }
+
+    /// The process that connected (pidfd), readable when it ends; nil when it has ended already.
+    package func process() throws(SteeringError) -> SharedDescriptor? {
+        let option: CInt = 77  // SO_PEERPIDFD, Linux 6.5.
+        var descriptor: CInt = -1
+        var size = socklen_t(MemoryLayout<CInt>.size)
+        if getsockopt(socket.rawValue, SOL_SOCKET, option, &descriptor, &size) == 0 {
+            return SharedDescriptor(OwnedDescriptor(owning: descriptor))
+        }
+        guard errno == ENOPROTOOPT else { return nil }
+        // Before that its number: 0 for a process that this one's PID namespace does not have.
+        let pid = try credentials().pid
+        let opened = pid > 0 ? csteering_pidfd_open(pid) : -ESRCH
+        return opened < 0 ? nil : SharedDescriptor(OwnedDescriptor(owning: opened))
+    }
+
+    private func credentials() throws(SteeringError) -> (user: uid_t, group: gid_t, pid: pid_t) {
+        var (user, group, pid) = (uid_t(0), gid_t(0), pid_t(0))
+        try call("getsockopt(SO_PEERCRED)", csteering_peer(socket.rawValue, &user, &group, &pid))
+        return (user, group, pid)
+    }
+
+    private func supplementaryGroups() -> Set<gid_t> {
+        let option: CInt = 59  // SO_PEERGROUPS, Linux 4.13, which older C libraries do not name.
+        var groups = [gid_t](repeating: 0, count: 64)
+        while true {
+            var size = socklen_t(groups.count * MemoryLayout<gid_t>.size)
+            if getsockopt(socket.rawValue, SOL_SOCKET, option, &groups, &size) == 0 {
+                return Set(groups.prefix(Int(size) / MemoryLayout<gid_t>.size))
+            }
+            // 65,536 groups at most.
+            guard errno == ERANGE, groups.count <= 65_536 else { return [] }
+            groups = [gid_t](repeating: 0, count: Int(size) / MemoryLayout<gid_t>.size)
+        }
+    }
+}

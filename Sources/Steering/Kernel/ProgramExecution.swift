@@ -1,0 +1,94 @@
+import Glibc
+
+/// Another program in the place of this one, with sockets as a service manager passes them: sd_listen_fds(3).
+package struct ProgramExecution: Sendable {
+    /// The program, by its path or where $PATH has it, and its arguments.
+    package let words: [String]
+    /// Variables beside those that this process has; nil takes one away.
+    package let environment: [String: String?]
+    /// As whom it runs, without any capability; nil for who this process is, with those that it has.
+    package let account: Account?
+
+    package init(_ words: [String], environment: [String: String?] = [:], as account: Account? = nil) {
+        self.words = words
+        self.environment = environment
+        self.account = account
+    }
+
+    /// Runs it, with descriptors as its own 3, 4 and so on. What else is open here, and not close-on-exec, stays open.
+    ///
+    /// - Parameter name: What all of them are called ($LISTEN_FDNAMES).
+    /// - Returns: Only where it cannot be run. This process may then lack descriptors and privileges: it should end.
+    package func run(passing descriptors: [CInt], as name: String) -> SteeringError {
+        do throws(SteeringError) {
+            try pass(descriptors)
+            let count = descriptors.count
+            let passed = [
+                "LISTEN_PID": "\(getpid())", "LISTEN_FDS": "\(count)",
+                "LISTEN_FDNAMES": [String](repeating: name, count: count).joined(separator: ":"),
+            ]
+            for (name, value) in passed.mapValues(Optional.some).merging(environment, uniquingKeysWith: { $1 }) {
+                if let value { setenv(name, value, 1) } else { unsetenv(name) }
+            }
+            // Ignored signals would stay ignored.
+            for number in [SIGHUP, SIGPIPE] { signal(number, SIG_DFL) }
+            if let account {
+                try account.assume()
+                try Capabilities.keep([])
+            }
+            var arguments = words.map { strdup($0) } + [nil]
+            try systemCall("execvp") { execvp(words[0], &arguments) }
+            return .failed("execvp", 0)
+        } catch {
+            let reason = describe(errno: error.errno)
+            return SteeringError(
+                .programUnavailable, "cannot run \(words[0]) (\(reason)): give a program that \(whose) may run",
+                cause: error.cause)
+        }
+    }
+
+    private var whose: String { account.map { "user \($0.user)" } ?? "this user" }
+
+    private func pass(_ descriptors: [CInt]) throws(SteeringError) {
+        let first: CInt = 3  // SD_LISTEN_FDS_START
+        let end = first + CInt(descriptors.count)
+        // Out of the way first: one of them may have the number that another is to get.
+        var duplicates: [CInt] = []
+        for descriptor in descriptors {
+            duplicates.append(try systemCall("fcntl") { fcntl(descriptor, F_DUPFD_CLOEXEC, end) })
+        }
+        for (number, duplicate) in zip(first..., duplicates) { try systemCall("dup2") { dup2(duplicate, number) } }
+    }
+}
+
+/// Who a process can be: a user, with the groups that the machine knows it to have.
+package struct Account: Sendable, Hashable {
+    package let user: uid_t
+    private let group: gid_t
+    private let groups: [gid_t]
+
+    /// - Returns: Nil where the machine has no such user.
+    package init?(user: uid_t) {
+        guard let entry = getpwuid(user)?.pointee else { return nil }
+        self.user = user
+        group = entry.pw_gid
+        var count: CInt = 64
+        while true {
+            let room = count
+            var found = [gid_t](repeating: 0, count: Int(room))
+            if getgrouplist(entry.pw_name, entry.pw_gid, &found, &count) >= 0 {
+                groups = Array(found.prefix(Int(count)))
+                return
+            }
+            guard count > room else { return nil }
+        }
+    }
+
+    /// Makes the calling process this one's, for good. Another user's needs CAP_SETUID and CAP_SETGID.
+    func assume() throws(SteeringError) {
+        guard user != geteuid() else { return }
+        try systemCall("setgroups") { setgroups(groups.count, groups) }
+        try systemCall("setgid") { setgid(group) }
+        try systemCall("setuid") { setuid(user) }
+    }
+}

@@ -1,0 +1,136 @@
+import Glibc
+import PolicyFiles
+import Steering
+
+/// The process that starts services: a copy of steerd from before it gave up its capabilities, with the two that it takes
+/// to be another user. It starts what the policy file says, which it reads itself, and nothing else: whoever gets hold
+/// of steerd can choose when, but not what.
+final class Starter {
+    private let steerd: MessageSocket
+    private let policyFile: String
+    private var commands: [Label: StartCommand]
+    private var children: [CInt: (label: Label, process: ChildProcess)] = [:]
+    private var poll: EventPoll
+
+    /// Makes that process, where the policy file has something to start.
+    ///
+    /// - Returns: The connection to it, and the labels that it can start; nil where there is nothing.
+    static func make(
+        _ service: ServicePolicy, policyFile: String
+    ) throws(SteeringError) -> (connection: MessageSocket, labels: Set<Label>)? {
+        let commands = service.commands
+        guard !commands.isEmpty else { return nil }
+        for (label, command) in commands where command.account == nil {
+            throw .noAccount(label, command.userNumber)
+        }
+        let (here, there) = try MessageSocket.pair()
+        _ = try ChildProcess.copy { Starter.run(over: there, commands, policyFile) }
+        return (here, Set(commands.keys))
+    }
+
+    private static func run(
+        over connection: MessageSocket, _ commands: [Label: StartCommand], _ policyFile: String
+    ) -> Never {
+        do throws(SteeringError) {
+            // What steerd was passed is not to be kept open here.
+            try ChildProcess.keepOpen(connection.socket.rawValue)
+            let isRoot = geteuid() == 0
+            try Capabilities.keep(isRoot ? [.setUser, .setGroups] : [])
+            let starter = try Starter(MessageSocket(OwnedDescriptor(owning: 3)), commands, policyFile)
+            try starter.serve()
+        } catch {
+            complain(error)
+        }
+        _exit(0)
+    }
+
+    private init(
+        _ steerd: MessageSocket, _ commands: [Label: StartCommand], _ policyFile: String
+    ) throws(SteeringError) {
+        self.steerd = steerd
+        self.commands = commands
+        self.policyFile = policyFile
+        poll = try EventPoll()
+        try poll.watch(steerd.socket.rawValue)
+    }
+
+    /// Returns when steerd has ended. What was started goes on.
+    private func serve() throws(SteeringError) {
+        while true {
+            for descriptor in try poll.wait(nil) {
+                if let child = children.removeValue(forKey: descriptor) {
+                    try steerd.send(Array("ended \(child.label) \(child.process.outcome())".utf8))
+                } else if descriptor == steerd.socket.rawValue {
+                    guard let message = try steerd.receive(limit: 256) else { return }
+                    let words = String(decoding: message.bytes, as: UTF8.self).split(separator: " ")
+                    if words.count == 2, let label = try? Label(words[1]) {
+                        try start(label, message.descriptors)
+                    } else {
+                        reload()
+                    }
+                }
+            }
+        }
+    }
+
+    private func start(_ label: Label, _ descriptors: [SharedDescriptor]) throws(SteeringError) {
+        do throws(SteeringError) {
+            guard let command = commands[label], let account = command.account else { throw .nothingToStart(label) }
+            let child = try ChildProcess.copy {
+                Self.execute(command, as: account, descriptors.map(\.rawValue), label)
+            }
+            withExtendedLifetime(descriptors) {}
+            let descriptor = child.descriptor.rawValue
+            children[descriptor] = (label, child)
+            try poll.watch(descriptor)
+            try steerd.send(Array("started \(label) \(child.pid)".utf8), [descriptor])
+        } catch {
+            try steerd.send(Array("failed \(label) \(error.message)".utf8))
+        }
+    }
+
+    /// In the child.
+    private static func execute(
+        _ command: StartCommand, as account: Account, _ descriptors: [CInt], _ label: Label
+    ) -> Never {
+        // What the service manager says to steerd is not meant for it.
+        let environment: [String: String?] = ["NOTIFY_SOCKET": nil, "WATCHDOG_USEC": nil, "WATCHDOG_PID": nil]
+        let program = ProgramExecution(command.words, environment: environment, as: account)
+        complain(program.run(passing: descriptors, as: label.name))
+        _exit(127)
+    }
+
+    /// steerd has found the file to be in order; if it is not any more, the former commands stay.
+    private func reload() {
+        if let service = try? PolicyFile.readForService(contentsOf: policyFile) { commands = service.commands }
+    }
+}
+
+private func complain(_ error: SteeringError) {
+    let text = Array("steerd: \(error.message)\n".utf8)
+    _ = write(STDERR_FILENO, text, text.count)
+}
+
+extension ServicePolicy {
+    fileprivate var commands: [Label: StartCommand] { services.compactMapValues(\.start) }
+}
+
+extension StartCommand {
+    fileprivate var userNumber: UInt32 { user ?? geteuid() }
+
+    /// As whom it runs; nil where the machine has no such user.
+    fileprivate var account: Account? { Account(user: userNumber) }
+}
+
+extension SteeringError {
+    fileprivate static func noAccount(_ label: Label, _ user: UInt32) -> SteeringError {
+        SteeringError(
+            .invalidPolicyFile,
+            "what starts \(label) is to run as user \(user), whom this machine does not have: make it first")
+    }
+
+    fileprivate static func nothingToStart(_ label: Label) -> SteeringError {
+        SteeringError(
+            .programUnavailable, "the policy file has nothing to start for \(label): add it, and restart steerd")
+    }
+}
