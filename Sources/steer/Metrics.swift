@@ -18,6 +18,7 @@ struct Metrics: ParsableCommand {
               steer metrics
               steer metrics --listen 127.0.0.1:9110
               steer metrics --per-binding --for 10
+              steer metrics --listen 127.0.0.1:9110 --steerd /run/steerd.sock
             """)
 
     @Option(help: ArgumentHelp("Serve them here.", valueName: "address:port"))
@@ -31,6 +32,9 @@ struct Metrics: ParsableCommand {
         help: ArgumentHelp("Count so long with --per-binding, 5 by default.", valueName: "seconds"))
     var duration: Double?
 
+    @Option(help: ArgumentHelp("Add the counters of the steerd that listens here.", valueName: "path"))
+    var steerd: String?
+
     @OptionGroup var target: Target
 
     /// More would be too many time series for those who scrape them.
@@ -40,6 +44,9 @@ struct Metrics: ParsableCommand {
         if duration != nil, !perBinding || listen != nil {
             throw misuse("--for goes with --per-binding, without --listen")
         }
+        if steerd != nil, perBinding, listen == nil {
+            throw misuse("--steerd goes without --per-binding, or with --listen")
+        }
         if let duration, !(0.1...86_400).contains(duration) { throw misuse("--for is 0.1 to 86,400 seconds") }
     }
 
@@ -47,14 +54,17 @@ struct Metrics: ParsableCommand {
         let steering = try target.open(for: .reading)
         guard let listen else {
             if perBinding { return try count(steering) }
-            return print(try MetricsText.text(of: steering), terminator: "")
+            return print(try MetricsText(steering, steerd: client).text(), terminator: "")
         }
         let address = try parsed { () throws(AddressError) in try SocketAddress(listen) }
         let counter =
             perBinding
             ? try steering.countBindings(in: try target.namespace(), atMost: Self.scrapedBindings) : nil
-        try MetricsServer(steering, counter).serve(on: address)
+        try MetricsServer(MetricsText(steering, counter, steerd: client)).serve(on: address)
     }
+
+    /// Who reads counters is not kept waiting: a steerd that does not answer at once is one that is not there.
+    private var client: SteeringClient? { steerd.map { SteeringClient($0, patience: .seconds(1)) } }
 
     private func count(_ steering: SocketSteering) throws {
         let interruption = Interruption()
@@ -108,8 +118,19 @@ struct BindingCounts: Encodable {
 }
 
 /// Prometheus' text exposition format, version 0.0.4.
-enum MetricsText {
-    static func text(of steering: SocketSteering, _ counter: BindingCounter? = nil) throws(SteeringError) -> String {
+struct MetricsText {
+    private let steering: SocketSteering
+    private let steerd: SteeringClient?
+    /// Whose counts are told, too.
+    let counter: BindingCounter?
+
+    init(_ steering: SocketSteering, _ counter: BindingCounter? = nil, steerd: SteeringClient? = nil) {
+        self.steering = steering
+        self.counter = counter
+        self.steerd = steerd
+    }
+
+    func text() throws(SteeringError) -> String {
         let status = try steering.status()
         let destinations = status.metrics.destinations.sorted { $0.key < $1.key }
         let sockets = Dictionary(grouping: status.labels.flatMap(\.sockets), by: \.destination)
@@ -147,8 +168,17 @@ enum MetricsText {
             text += "# HELP \(name) Packets that the binding decides about, since this process counts.\n"
             text += "# TYPE \(name) counter\n"
             for count in try counter.counts() {
-                text += "\(name){binding=\"\(escaped(count.binding.description))\"} \(count.packets)\n"
+                text += "\(name){binding=\"\(Self.escaped(count.binding.description))\"} \(count.packets)\n"
             }
+        }
+        if let steerd {
+            var (own, answers) = ("", UInt64(1))
+            do throws(SteeringError) { own = try steerd.metrics() } catch {
+                // Who may use no label is told nothing, by one that lives.
+                answers = error.code == .notAllowed ? 1 : 0
+            }
+            single("steerd_up", "gauge", "Whether steerd answers.", answers)
+            text += own
         }
         return text
     }

@@ -8,14 +8,9 @@ import Synchronization
 
 /// Serves the counters over HTTP: GET and HEAD of /metrics, nothing else.
 struct MetricsServer {
-    private let steering: SocketSteering
-    private let counter: BindingCounter?
+    private let metrics: MetricsText
 
-    /// - Parameter counter: Whose counts are served, too.
-    init(_ steering: SocketSteering, _ counter: BindingCounter? = nil) {
-        self.steering = steering
-        self.counter = counter
-    }
+    init(_ metrics: MetricsText) { self.metrics = metrics }
 
     /// Returns when the process is interrupted or terminated.
     func serve(on address: Steering.SocketAddress) throws {
@@ -29,7 +24,7 @@ struct MetricsServer {
                 return channel.eventLoop.makeCompletedFuture {
                     let pipeline = channel.pipeline.syncOperations
                     try pipeline.configureHTTPServerPipeline()
-                    try pipeline.addHandler(MetricsHandler(steering, counter))
+                    try pipeline.addHandler(MetricsHandler(metrics))
                 }
             }
         let channel: any Channel
@@ -54,7 +49,7 @@ struct MetricsServer {
         fflush(nil)
         // Changes of the policy, also while nobody asks. What fails is told to those who do.
         let following = group.next().scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { _ in
-            try? counter?.keepUp()
+            try? metrics.counter?.keepUp()
         }
         try channel.closeFuture.wait()
         following.cancel()
@@ -83,8 +78,7 @@ private final class MetricsHandler: ChannelInboundHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundOut = HTTPServerResponsePart
 
-    private let steering: SocketSteering
-    private let counter: BindingCounter?
+    private let metrics: MetricsText
     private var head: HTTPRequestHead?
     private var deadline: Scheduled<Void>?
 
@@ -92,10 +86,7 @@ private final class MetricsHandler: ChannelInboundHandler {
     /// sends a byte now and then keep its place for ever.
     private static let limit = TimeAmount.seconds(30)
 
-    init(_ steering: SocketSteering, _ counter: BindingCounter?) {
-        self.steering = steering
-        self.counter = counter
-    }
+    init(_ metrics: MetricsText) { self.metrics = metrics }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch unwrapInboundIn(data) {
@@ -126,7 +117,7 @@ private final class MetricsHandler: ChannelInboundHandler {
             (status, body) = (.notFound, "the counters are at /metrics\n")
         } else {
             do throws(SteeringError) {
-                body = try MetricsText.text(of: steering, counter)
+                body = try metrics.text()
                 type = "text/plain; version=0.0.4; charset=utf-8"
             } catch {
                 (status, body) = (.serviceUnavailable, "\(error.message)\n")

@@ -45,6 +45,9 @@ struct GuideTests {
                     "sed 's#/usr/bin/steer#\(bed.steer)#; /^Documentation/d' \(Guide.root.path)/docs/systemd/\(unit) >\(bed.folder)/\(unit)"
                 )
             }
+            try shell(
+                "mkdir \(bed.folder)/steerd.service.d; cp \(Guide.root.path)/docs/systemd/steerd-start.conf \(bed.folder)/steerd.service.d/start.conf"
+            )
             let paths = units.map { "\(bed.folder)/\($0)" }.joined(separator: " ")
             let verified = try bed.sh("systemd-analyze verify --recursive-errors=no \(paths)")
             try verify(verified.exitCode == 0 && verified.error.isEmpty, "\(verified)")

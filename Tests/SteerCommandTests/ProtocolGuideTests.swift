@@ -12,7 +12,7 @@ struct ProtocolGuideTests {
         let python = blocks.filter { $0.language == "python" }.map(\.text)
         let c = blocks.filter { $0.language == "c" }.map(\.text)
         let policy = blocks.filter { $0.language == "yaml" }.map(\.text)
-        #expect(python.count == 2 && c.count == 1 && policy.count == 1)
+        #expect(python.count == 2 && c.count == 1 && policy.count == 2)
         #expect(Set(blocks.map(\.language)) == ["python", "c", "text", "yaml", "console"])
         // What is called so there.
         #expect(python[0].split(separator: "\n").count == 10)
@@ -37,6 +37,11 @@ struct ProtocolGuideTests {
             let third = try Background(program, in: steerd.bed)
             try answers("from C")
             for process in [second, third] { try verify(process.error, is: "") }
+            // With something to start.
+            _ = try steerd.bed.write(policy[1], to: "policy.yaml")
+            try process.signal("TERM")
+            _ = try process.exitCode()
+            withExtendedLifetime(try steerd.start()) {}
         }
     }
 

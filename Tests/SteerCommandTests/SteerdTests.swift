@@ -201,6 +201,37 @@ struct SteerdTests {
         }
     }
 
+    @Test("Its counters are told: of labels, to who may use them; by steer metrics, too, which says when it is gone")
+    func metrics() async throws {
+        try await withSteerdBed { steerd in
+            let process = try steerd.start()
+            try steerd.client.register(try OwnedDescriptor.listener(on: Self.loopback), as: "web")
+            _ = try? steerd.client.claim("dns")
+            let answers = try steerd.ask(
+                [("steering/1 metrics", ""), ("steering/1 claim web", ""), ("steering/1 metrics", "")],
+                as: SteerdBed.dnsUser)
+            try verify(
+                !answers[0].contains("web") && answers[0].contains("steerd_held_sockets{label=\"dns\"} 0"), answers[0])
+            try verify(answers[2].contains("\nsteerd_refusals_total{code=\"notAllowed\"} 1\n"), answers[2])
+            let refused = try steerd.ask([("steering/1 metrics", "")], as: SteerdBed.stranger)
+            try verify(refused[0].hasPrefix("error notAllowed"), refused[0])
+
+            let text = try steerd.bed.steer("metrics --steerd \(steerd.socket)")
+            for line in [
+                "steerd_up 1", "steerd_refusals_total{code=\"notAllowed\"} 2",
+                "steerd_refusals_total{code=\"socketNotFound\"} 1", "steerd_held_sockets{label=\"web\"} 1",
+                "steerd_requests_total{verb=\"register\"} 1", "steerd_requests_total{verb=\"metrics\"} 2",
+            ] {
+                try verify(text.split(separator: "\n").contains { $0 == line }, "\(line) in \(text)")
+            }
+            try verify(text.hasPrefix(try steerd.bed.steer("metrics")), "what stands before it")
+            try process.signal("TERM")
+            _ = try process.exitCode()
+            let gone = try steerd.bed.steer("metrics --steerd \(steerd.socket)")
+            try verify(gone.hasSuffix("\nsteerd_up 0\n"), gone)
+        }
+    }
+
     @Test("steerd goes and comes: traffic does not notice, and clients connect anew", arguments: ["TERM", "KILL"])
     func restarts(signal: String) async throws {
         try await withSteerdBed { steerd in
