@@ -60,6 +60,11 @@ let package = Package(
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ]),
 
+        // Runs programs that know nothing of it, and hands their sockets to steerd.
+        .executableTarget(
+            name: "steerd-run",
+            dependencies: ["Steering", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+
         .executableTarget(
             name: "echo-server",
             dependencies: ["Steering", .product(name: "ArgumentParser", package: "swift-argument-parser")],
@@ -82,7 +87,7 @@ let package = Package(
         .testTarget(name: "PolicyFilesTests", dependencies: ["PolicyFiles"]),
         .testTarget(
             name: "SteerCommandTests",
-            dependencies: ["Steering", "KernelTestSupport", "steer", "steerd", "steering-probe"]),
+            dependencies: ["Steering", "KernelTestSupport", "steer", "steerd", "steerd-run", "steering-probe"]),
         .testTarget(
             name: "SteeringTests", dependencies: ["Steering", "KernelTestSupport", "CSteering", "steering-probe"]),
     ],

@@ -91,6 +91,37 @@ extension ProcessSocket {
         throw try process.nothing(matching: selector, candidates: sockets)
     }
 
+    /// The sockets of a process and of those that descend from it, each once: at most one, or one SO_REUSEPORT group, for
+    /// each protocol and family.
+    ///
+    /// - Returns: None where they have none yet.
+    /// - Throws: `processUnavailable`, `ambiguousSocket`.
+    package static func socketsOfAll(
+        from pid: pid_t, matching selector: SocketSelector?
+    ) throws(SteeringError) -> [ProcessSocket] {
+        var found: [ProcessSocket] = [], open = [pid]
+        while let process = open.popLast() {
+            open += ProcFS.children(of: process)
+            do throws(SteeringError) {
+                for socket in try sockets(of: process, matching: selector)
+                where !found.contains(where: { $0.cookie == socket.cookie }) { found.append(socket) }
+            } catch {
+                // One that has ended meanwhile, or has none, says nothing of the others.
+                let isMissing = error.code == .socketNotFound || error.code == .foreignNetworkNamespace
+                guard isMissing || process != pid else { throw error }
+            }
+        }
+        for transport in TransportProtocol.allCases {
+            for family in IPFamily.allCases {
+                let candidates = found.filter {
+                    $0.transport == transport && $0.steerable.families.contains(family)
+                }.candidates
+                guard candidates.count <= 1 else { throw .ambiguous(pid, candidates) }
+            }
+        }
+        return found
+    }
+
     /// The socket of a process that must be meant: its only one, or its SO_REUSEPORT group, whole.
     ///
     /// - Throws: As ``sockets(of:matching:)``; `ambiguousSocket`, which lists what there is to choose from.
@@ -129,7 +160,7 @@ extension [ProcessSocket] {
 }
 
 extension SteeringError {
-    fileprivate static func ambiguous(_ pid: pid_t, _ candidates: [[ProcessSocket]]) -> SteeringError {
+    static func ambiguous(_ pid: pid_t, _ candidates: [[ProcessSocket]]) -> SteeringError {
         let addresses = Set(candidates.map { SocketSelector($0[0].transport, $0[0].boundAddress) })
         let remedy =
             addresses.count > 1

@@ -24,7 +24,10 @@ final class Starter {
             throw .noAccount(label, command.userNumber)
         }
         let (here, there) = try MessageSocket.pair()
-        _ = try ChildProcess.copy { Starter.run(over: there, commands, policyFile) }
+        _ = try ChildProcess.copy {
+            setsid()
+            Starter.run(over: there, commands, policyFile)
+        }
         return (here, Set(commands.keys))
     }
 
@@ -77,6 +80,7 @@ final class Starter {
         do throws(SteeringError) {
             guard let command = commands[label], let account = command.account else { throw .nothingToStart(label) }
             let child = try ChildProcess.copy {
+                setsid()
                 Self.execute(command, as: account, descriptors.map(\.rawValue), label)
             }
             withExtendedLifetime(descriptors) {}

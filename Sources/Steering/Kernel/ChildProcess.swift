@@ -13,24 +13,49 @@ package final class ChildProcess: Sendable {
         self.descriptor = descriptor
     }
 
-    /// Makes a copy of this process, which must have one thread: in a session of its own, it does what the closure says.
+    /// Makes a copy of this process, which must have one thread; it does what the closure says.
     package static func copy(_ body: () -> Never) throws(SteeringError) -> ChildProcess {
         let pid = try call("fork", csteering_fork())
-        if pid == 0 {
-            setsid()
-            body()
-        }
+        if pid == 0 { body() }
         let descriptor = OwnedDescriptor(owning: try call("pidfd_open", csteering_pidfd_open(pid)))
         return ChildProcess(pid, SharedDescriptor(descriptor))
     }
 
-    /// Waits until it has ended; how, in words.
-    package func outcome() -> String {
+    /// Whether it has ended.
+    package var hasEnded: Bool {
+        descriptor.lend { number in
+            var state = pollfd(fd: number, events: Int16(POLLIN), revents: 0)
+            return poll(&state, 1, 0) > 0
+        }
+    }
+
+    /// How it ended. Waits until it has.
+    package func outcome() -> Outcome {
         var status: CInt = 0
-        guard waitpid(pid, &status, 0) == pid else { return "unknown" }
+        while waitpid(pid, &status, 0) < 0, errno == EINTR {}
         // WIFEXITED and the like are macros.
-        let signal = status & 0x7f
-        return signal == 0 ? "exit code \(status >> 8 & 0xff)" : "signal \(signal)"
+        return status & 0x7f == 0 ? .exited(status >> 8 & 0xff) : .killed(status & 0x7f)
+    }
+
+    /// How a process ended: by itself, or by a signal.
+    package enum Outcome: Sendable, Hashable, CustomStringConvertible {
+        case exited(CInt)
+        case killed(CInt)
+
+        package var description: String {
+            switch self {
+            case .exited(let code): "exit code \(code)"
+            case .killed(let signal): "signal \(signal)"
+            }
+        }
+
+        /// What a shell's $? is.
+        package var exitCode: CInt {
+            switch self {
+            case .exited(let code): code
+            case .killed(let signal): 128 + signal
+            }
+        }
     }
 
     /// Closes everything but standard input, output and error, and this one, which becomes the descriptor 3.

@@ -24,7 +24,7 @@ package final class MessageListener: Sendable {
                 .invalidEnvironment,
                 "the socket that was passed is not a Unix socket of messages that listens: use ListenSequentialPacket=")
         }
-        try setNonblocking(descriptor)
+        try OwnedDescriptor.setNonblocking(descriptor)
     }
 
     /// Listens at a path, to which every user may connect: who may do what is found out by asking who it is.
@@ -45,7 +45,7 @@ package final class MessageListener: Sendable {
             try address.pass(to: "bind") { bind(descriptor, $0, $1) }
             try systemCall("chmod") { chmod(path, 0o666) }
             try systemCall("listen") { listen(descriptor, 1024) }
-            try setNonblocking(descriptor)
+            try OwnedDescriptor.setNonblocking(descriptor)
         } catch {
             throw SteeringError(
                 .addressUnavailable, "cannot listen at \(path) (\(describe(errno: error.errno))): choose another path",
@@ -68,9 +68,4 @@ package final class MessageListener: Sendable {
             }
         }
     }
-}
-
-private func setNonblocking(_ descriptor: CInt) throws(SteeringError) {
-    let flags = try systemCall("fcntl") { fcntl(descriptor, F_GETFL) }
-    try systemCall("fcntl") { fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) }
 }

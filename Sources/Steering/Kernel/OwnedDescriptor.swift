@@ -25,6 +25,12 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
         try OwnedDescriptor.duplicate(rawValue)
     }
 
+    /// Sets O_NONBLOCK, for all who have the same file open.
+    package static func setNonblocking(_ descriptor: CInt) throws(SteeringError) {
+        let flags = try systemCall("fcntl") { fcntl(descriptor, F_GETFL) }
+        try systemCall("fcntl") { fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) }
+    }
+
     static func duplicate(_ descriptor: CInt) throws(SteeringError) -> OwnedDescriptor {
         OwnedDescriptor(owning: try systemCall("fcntl") { fcntl(descriptor, F_DUPFD_CLOEXEC, 3) })
     }

@@ -30,6 +30,17 @@ enum ProcFS {
         status("Tgid", of: "\(thread)").first.flatMap { pid_t($0) }
     }
 
+    /// The processes that a process has started and that live.
+    static func children(of process: pid_t) -> [pid_t] {
+        var children: [pid_t] = []
+        _ = forEachNumber(in: "/proc/\(process)/task") { _, _, thread in
+            let text = text("/proc/\(process)/task/\(thread)/children", limit: 1 << 16) ?? ""
+            children += text.split(separator: " ").compactMap { pid_t($0) }
+            return true
+        }
+        return children
+    }
+
     /// Calls a closure for every process that is to be seen, in the order of their numbers, until it
     /// returns false.
     static func forEachProcess(_ body: (pid_t) -> Bool) throws(SteeringError) {

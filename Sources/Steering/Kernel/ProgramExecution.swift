@@ -19,19 +19,23 @@ package struct ProgramExecution: Sendable {
     ///
     /// - Parameter name: What all of them are called ($LISTEN_FDNAMES).
     /// - Returns: Only where it cannot be run. This process may then lack descriptors and privileges: it should end.
-    package func run(passing descriptors: [CInt], as name: String) -> SteeringError {
+    package func run(passing descriptors: [CInt] = [], as name: String = "") -> SteeringError {
         do throws(SteeringError) {
             try pass(descriptors)
             let count = descriptors.count
+            let names = [String](repeating: name, count: count).joined(separator: ":")
+            // Of nothing that is passed there is nothing to tell: what this process was told is not meant for it.
             let passed = [
-                "LISTEN_PID": "\(getpid())", "LISTEN_FDS": "\(count)",
-                "LISTEN_FDNAMES": [String](repeating: name, count: count).joined(separator: ":"),
-            ]
-            for (name, value) in passed.mapValues(Optional.some).merging(environment, uniquingKeysWith: { $1 }) {
+                "LISTEN_PID": "\(getpid())", "LISTEN_FDS": "\(count)", "LISTEN_FDNAMES": names,
+            ].mapValues { count > 0 ? $0 : nil }
+            for (name, value) in passed.merging(environment, uniquingKeysWith: { $1 }) {
                 if let value { setenv(name, value, 1) } else { unsetenv(name) }
             }
-            // Ignored signals would stay ignored.
+            // What is ignored or blocked here would be so there.
             for number in [SIGHUP, SIGPIPE] { signal(number, SIG_DFL) }
+            var none = sigset_t()
+            sigemptyset(&none)
+            sigprocmask(SIG_SETMASK, &none, nil)
             if let account {
                 try account.assume()
                 try Capabilities.keep([])

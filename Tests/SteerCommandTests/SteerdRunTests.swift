@@ -1,0 +1,274 @@
+import KernelTestSupport
+import Steering
+import Testing
+
+/// steerd-run: real servers that know nothing of steerd, as an unprivileged user.
+@Suite(.kernel, .serialized)
+struct SteerdRunTests {
+    /// A server as its users start it, on 127.0.0.1:8080, and how a client asks it at an address.
+    enum Server: String, CaseIterable, CustomTestStringConvertible {
+        case nginx, nginxReuseport, redis, asyncio
+
+        var testDescription: String { rawValue }
+
+        func command(_ folder: String) throws -> String {
+            switch self {
+            case .nginx, .nginxReuseport:
+                try shell("cat >\(folder)/nginx.conf <<'END'\n\(configuration(folder))\nEND")
+                return "/usr/sbin/nginx -e stderr -c \(folder)/nginx.conf"
+            case .redis:
+                return
+                    "redis-server --port 8080 --bind 127.0.0.1 --save \"\" --appendonly no --protected-mode no --dir \(folder)"
+            case .asyncio:
+                try shell("cat >\(folder)/server.py <<'END'\n\(Self.program)\nEND")
+                return "\(Bed.python) \(folder)/server.py"
+            }
+        }
+
+        func ask(_ host: String) throws -> String {
+            let client = self == .redis ? "redis-cli -h \(host) -p 80 PING" : "curl -sS --max-time 10 http://\(host)/"
+            return try shell("timeout 20 \(client) 2>&1 || true").trimmingCharacters(in: .whitespacesAndNewlines)
+        }
+
+        var answer: String { self == .redis ? "PONG" : "it is \(self == .asyncio ? "asyncio" : "nginx")" }
+        var exitCode: Int32 { self == .asyncio ? 143 : 0 }
+
+        private func configuration(_ folder: String) -> String {
+            let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map { "\($0)_temp_path \(folder)/\($0);" }
+            return """
+                daemon off; worker_processes 2; pid \(folder)/nginx.pid; error_log stderr;
+                events { worker_connections 128; }
+                http {
+                    access_log off; keepalive_timeout 0; \(paths.joined(separator: " "))
+                    server {
+                        listen 127.0.0.1:8080\(self == .nginxReuseport ? " reuseport" : "");
+                        location / { return 200 "it is nginx"; }
+                    }
+                }
+                """
+        }
+
+        private static let program = """
+            import asyncio
+            async def serve(reader, writer):
+                await reader.readuntil(b'\\r\\n\\r\\n')
+                writer.write(b'HTTP/1.0 200 OK\\r\\n\\r\\nit is asyncio')
+                await writer.drain(); writer.close()
+            async def main():
+                async with await asyncio.start_server(serve, '127.0.0.1', 8080) as server: await server.serve_forever()
+            asyncio.run(main())
+            """
+    }
+
+    /// steerd, and a folder that its unprivileged user may write to.
+    private struct Place: Sendable {
+        let steerd: SteerdBed
+        let folder: String
+        let program: String
+
+        init(_ steerd: SteerdBed) throws {
+            self.steerd = steerd
+            program = try Programs.path(of: "steerd-run")
+            folder = "\(steerd.bed.folder)/service"
+            try shell("mkdir -m 777 \(folder)")
+        }
+
+        func line(_ options: String, _ command: String, as user: String = SteerdBed.webUser) -> String {
+            "\(user) \(program) \(options) --steerd \(steerd.socket) -- \(command)"
+        }
+
+        func run(_ options: String, _ command: String) throws -> Background {
+            try Background(line(options, command), in: steerd.bed)
+        }
+
+        func isServed(_ server: Server) throws {
+            try eventually("\(server) is reached") { try server.ask("192.0.2.9") == server.answer }
+            for _ in 0..<20 {
+                let host = "192.0.2.\(Int.random(in: 1...254))"
+                try verify(try server.ask(host), is: server.answer, "\(server) at \(host)")
+            }
+        }
+
+        /// Kills a process and all that it has started.
+        func kill(_ process: Background) throws {
+            try shell(
+                "tree() { echo $1; for c in $(cat /proc/$1/task/*/children); do tree $c; done; }; kill -9 $(tree \(process.pid))"
+            )
+        }
+    }
+
+    private func withPlace(_ body: @escaping @Sendable (Place) throws -> Void) async throws {
+        try await withSteerdBed { steerd in
+            let process = try steerd.start()
+            defer { withExtendedLifetime(process) {} }
+            try body(try Place(steerd))
+        }
+    }
+
+    @Test(
+        "A server that knows nothing of it is steered to; it can be started again when it ended, and when it was killed",
+        arguments: Server.allCases)
+    func wrapped(server: Server) async throws {
+        try await withPlace { place in
+            let command = try server.command(place.folder)
+            let first = try place.run("web", command)
+            try place.isServed(server)
+            let held = try place.steerd.client.sockets(of: "web")
+            try verify(held.count, is: server == .nginxReuseport ? 2 : 1, "sockets")
+            try verify(held.allSatisfy(\.isRegistered), "\(held)")
+            try first.signal("TERM")
+            try verify(try first.exitCode(), is: server.exitCode, "exit code")
+            try verify(try place.steerd.client.sockets(of: "web"), is: [], "what is held when it has ended")
+            try verify(try Traffic.connect(.tcp, to: SocketAddress("192.0.2.9:80")) == nil, "not refused")
+
+            let second = try place.run("web", command)
+            try place.isServed(server)
+            try place.kill(second)
+            // It is held, and in the way of whoever binds there.
+            try verify(try place.steerd.client.sockets(of: "web").count, is: held.count)
+            let third = try place.run("web", command)
+            try place.isServed(server)
+            let now = try place.steerd.client.sockets(of: "web")
+            try verify(now.count == held.count && now != held, "\(now)")
+            try third.signal("TERM")
+            try verify(try third.exitCode(), is: server.exitCode, "exit code")
+        }
+    }
+
+    @Test("By pid, too, beside steerd; and one that is wrapped takes its place", arguments: Server.allCases)
+    func byPid(server: Server) async throws {
+        try await withPlace { place in
+            let plain = try Background(
+                "\(SteerdBed.webUser) \(try server.command(place.folder))", in: place.steerd.bed)
+            try place.steerd.bed.listens("127.0.0.1:8080", server == .nginxReuseport ? 2 : 1)
+            try place.steerd.bed.steer("register web --pid \(plain.pid) tcp 127.0.0.1:8080")
+            try place.isServed(server)
+            try verify(try place.steerd.client.sockets(of: "web"), is: [], "what steerd holds")
+            try plain.signal("TERM")
+            try verify(try plain.exitCode(), is: server.exitCode)
+            let wrapped = try place.run("web --only tcp:127.0.0.1:8080", try server.command(place.folder))
+            try place.isServed(server)
+            try wrapped.signal("TERM")
+            _ = try wrapped.exitCode()
+        }
+    }
+
+    /// Asks without a pause, until a file is there; prints how many were answered, and what became of the others.
+    private static let client = """
+        import collections, os, random, socket, sys
+        results = collections.Counter()
+        while not os.path.exists(sys.argv[1]):
+            try:
+                with socket.create_connection(('192.0.2.%d' % random.randint(1, 254), 80), 20) as connection:
+                    connection.sendall(b'GET / HTTP/1.0\\r\\n\\r\\n')
+                    answer = b''.join(iter(lambda: connection.recv(4096), b''))
+                results['answered' if answer.endswith(b'it is nginx') else 'cut'] += 1
+            except OSError as error: results[type(error).__name__] += 1
+        print(dict(results), flush=True)
+        """
+
+    @Test(
+        "nginx with sockets that are passed is restarted while clients ask: none is refused",
+        arguments: ["QUIT", "KILL"])
+    func passed(signal: String) async throws {
+        try await withPlace { place in
+            let command = try Server.nginx.command(place.folder)
+            let options = "web --nginx --listen tcp:127.0.0.1:8080"
+            var nginx = try place.run(options, command)
+            try place.isServed(.nginx)
+            // No process of ours is left beside it.
+            try verify(try shell("cat /proc/\(nginx.pid)/comm"), is: "nginx\n")
+            let cookies = try place.steerd.client.sockets(of: "web").map(\.cookie)
+            let file = try place.steerd.bed.write(Self.client, to: "client.py")
+            let client = try Background("\(Bed.python) \(file) \(place.folder)/enough", in: place.steerd.bed)
+            for _ in 0..<5 {
+                if signal == "QUIT" { try nginx.signal("QUIT") } else { try place.kill(nginx) }
+                _ = try nginx.exitCode()
+                nginx = try place.run(options, command)
+                try place.isServed(.nginx)
+            }
+            try shell("touch \(place.folder)/enough")
+            try verify(try client.exitCode(), is: 0)
+            let result = try client.output
+            try verify(result.contains("'answered': "), result)
+            try verify(!result.contains("Refused"), result)
+            if signal == "QUIT" { try verify(!result.contains(","), result) }
+            try verify(try place.steerd.client.sockets(of: "web").map(\.cookie), is: cookies)
+            try nginx.signal("QUIT")
+            try verify(try nginx.exitCode(), is: 0)
+        }
+    }
+
+    @Test("The exit code is the command's; signals reach it")
+    func exitCodes() async throws {
+        try await withPlace { place in
+            for (command, code) in [("sh -c \"exit 7\"", 7), ("sh -c \"kill -9 \\$\\$\"", 137), ("/nowhere/web", 127)] {
+                let run = try place.steerd.bed.sh(place.line("web", command))
+                try verify(run.exitCode, is: Int32(code), command)
+                try verify(
+                    run.error.isEmpty != (code == 127)
+                        && (code != 127 || run.error.contains("cannot run /nowhere/web")),
+                    "\(run)")
+            }
+            let file = try place.steerd.bed.write(
+                """
+                import signal, socket, sys
+                def said(number, frame):
+                    print(signal.Signals(number).name, flush=True)
+                    if number == signal.SIGINT: sys.exit(9)
+                for name in 'HUP', 'USR1', 'USR2', 'INT': signal.signal(getattr(signal, 'SIG' + name), said)
+                server = socket.create_server(('127.0.0.1', 0))
+                print('listens', flush=True)
+                while True: signal.pause()
+                """, to: "signals.py")
+            let wrapped = try place.run("web", "\(Bed.python) \(file)")
+            try eventually("it is registered") { try place.steerd.client.sockets(of: "web").count == 1 }
+            for name in ["HUP", "USR1", "USR2"] {
+                try wrapped.signal(name)
+                try eventually("SIG\(name) reaches it") { try wrapped.output.hasSuffix("SIG\(name)\n") }
+            }
+            try wrapped.signal("INT")
+            try verify(try wrapped.exitCode(), is: 9)
+        }
+    }
+
+    @Test("What cannot be handed over is one sentence, and ends the command")
+    func refusals() async throws {
+        try await withPlace { place in
+            let two = "import socket; a = [socket.create_server((\\\"127.0.0.1\\\", p)) for p in (7001, 7002)]; input()"
+            let waiting = "sleep 4711"
+            for (options, command, hint) in [
+                ("web --wait 0.5", waiting, "does not listen on anything that can be steered to within 0.5 seconds"),
+                ("web --wait 0.5 --only tcp:127.0.0.1:1", waiting, "does not listen on tcp 127.0.0.1:1"),
+                ("web", "true", "has ended before it listened: keep it in the foreground"),
+                ("dns", waiting, "user 65534 may not use the label dns"),
+                ("web --steerd /nowhere", waiting, "/nowhere"),
+                ("web", "\(Bed.python) -c \"\(two)\" < /dev/zero", "2 sockets that could be meant"),
+                ("web --listen tcp:203.0.113.1:80", waiting, "cannot be bound to 203.0.113.1:80"),
+            ] {
+                let line =
+                    options.contains("/nowhere")
+                    ? "\(SteerdBed.webUser) timeout 20 \(place.program) \(options) -- \(command)"
+                    : place.line(options, command)
+                let run = try place.steerd.bed.sh(line)
+                try verify(run.exitCode == 1 && run.error.contains(hint), "\(options) -- \(command): \(run)")
+                try verify(
+                    run.error.hasPrefix("steerd-run: ") && run.error.split(separator: "\n").count == 1, run.error)
+                try verify(try shell("pgrep -fx '\(waiting)' || true"), is: "", "what is left of the command")
+            }
+            for (options, hint) in [
+                ("web --", "which command?"), ("web --listen tcp -- true", "give one such as"),
+                ("web --listen tcp:1.2.3:4 -- true", "1.2.3"), ("we#b -- true", "label"),
+                ("web --only tcp:127.0.0.1:1 --listen tcp:127.0.0.1:1 -- true", "--only chooses"),
+                ("web --wait 0 -- true", "--wait"), ("web --nginx -- true", "--nginx"),
+            ] {
+                let run = try place.steerd.bed.sh("\(place.program) \(options)")
+                try verify(run.exitCode == 64 && run.error.contains(hint), "\(options): \(run)")
+            }
+            // A label that no binding leads to, which only root may ask for.
+            let run = try place.steerd.bed.sh(
+                place.line("nowhere", "\(Bed.python) -c \"\(two.replacing("7002", with: "0"))\" < /dev/zero", as: ""))
+            try verify(run.exitCode == 1, "\(run)")
+        }
+    }
+}
