@@ -25,8 +25,6 @@ final class OnDemand {
         var earliest = ContinuousClock.now
         var lastStart = ContinuousClock.now
 
-        /// The kernel tells of each of them; a service with more workers that claim is served by those.
-        static let mostProcesses = 32
         /// Who ends sooner has failed.
         static let shortestRun = Duration.seconds(10)
         static let longestPause = Duration.seconds(60)
@@ -51,6 +49,7 @@ final class OnDemand {
         self.starter = starter
         self.manager = manager
         self.logger = logger
+        try OwnedDescriptor.setNonblocking(starter.socket.rawValue)
         poll = try EventPoll()
         try poll.watch(starter.socket.rawValue)
         for label in labels { standbys[label] = Standby() }
@@ -76,7 +75,7 @@ final class OnDemand {
     func serves(_ label: Label, _ pid: Int32, _ process: SharedDescriptor) {
         guard let standby = standbys[label] else { return }
         standbys[label]!.failures = 0
-        guard standby.processes[pid] == nil, standby.processes.count < Standby.mostProcesses else { return }
+        guard standby.processes[pid] == nil, standby.processes.count < Limits.processesPerLabel else { return }
         add(process, pid, to: label)
     }
 
@@ -91,6 +90,7 @@ final class OnDemand {
             if descriptor == starter.socket.rawValue {
                 listen()
             } else if let (label, pid) = process(descriptor) {
+                poll.forget(descriptor)
                 standbys[label]!.processes[pid] = nil
                 standbys[label]!.ends()
                 manager?.forget(StoredName(label, .process(pid)))

@@ -51,7 +51,7 @@ final class SocketKeeper {
             guard !message.lacksDescriptors else { throw .noRoom }
             let answer = try answer(request, message.descriptors, peer)
             requests.add(request.verb)
-            if let label, request.givesSockets, let onDemand, let process = try process() {
+            if let label, request.givesSockets, let onDemand, let process = (try? process()) ?? nil {
                 onDemand.serves(label, peer.pid, process)
             }
             return answer

@@ -14,10 +14,10 @@ struct Start: Sendable {
 
     init(policy file: String, socket path: String, bpffs: String) throws(SteeringError) {
         policyFile = file
-        limits = try Limits()
         service = try PolicyFile.readForService(contentsOf: file)
         // A copy of this process: while there is nothing else in it yet.
         starter = try Starter.make(service, policyFile: file)
+        limits = try Limits(startable: starter?.labels.count ?? 0)
         let passed = try PassedDescriptors()
         if let listener = passed.listener { self.listener = listener } else { listener = try MessageListener(at: path) }
         stored = StoredDescriptors(passed.stored)

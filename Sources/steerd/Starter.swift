@@ -62,6 +62,7 @@ final class Starter {
         while true {
             for descriptor in try poll.wait(nil) {
                 if let child = children.removeValue(forKey: descriptor) {
+                    poll.forget(descriptor)
                     try steerd.send(Array("ended \(child.label) \(child.process.outcome())".utf8))
                 } else if descriptor == steerd.socket.rawValue {
                     guard let message = try steerd.receive(limit: 256) else { return }

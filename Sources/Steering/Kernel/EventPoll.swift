@@ -27,14 +27,14 @@ package struct EventPoll: ~Copyable {
         try systemCall("epoll_ctl") { epoll_ctl(descriptor.rawValue, EPOLL_CTL_MOD, watched, &event) }
     }
 
-    /// Watches a descriptor no more.
+    /// Watches a descriptor no more. To close it does the same only where nobody else has the same file open.
     package func forget(_ watched: CInt) {
         epoll_ctl(descriptor.rawValue, EPOLL_CTL_DEL, watched, nil)
     }
 
     /// Some of the descriptors that can be read; none after the timeout, nil for no timeout.
     package mutating func wait(_ timeout: Duration?) throws(SteeringError) -> [CInt] {
-        let milliseconds = timeout.map { CInt(clamping: Int($0 / .milliseconds(1)) + 1) } ?? -1
+        let milliseconds = timeout.map { CInt(clamping: Int(($0 / .milliseconds(1)).rounded(.up))) } ?? -1
         let count = try systemCall("epoll_wait") {
             epoll_wait(descriptor.rawValue, &events, CInt(events.count), milliseconds)
         }
