@@ -21,7 +21,7 @@ struct GrowthTests {
                 try steering.apply(policy)
                 try verify(steering.tables().memory, is: 2 * TableSize.small.bytes)
             }
-            try verify(steering.metrics().destinations[flow.destination("web")]?.lookups, is: count)
+            try verifyCounted(count, flow, steering)
             try verify(steering.metrics().destinations[flow.destination("web")]?.misses, is: 0)
             steering.detach()
             let delivery = try Traffic.deliver(flow.transport, to: flow.host(1, port: 7000), among: [socket])
@@ -60,10 +60,17 @@ struct GrowthTests {
                     try verifyAll(have: policy, .smallest)
                 }
             }
-            try verify(reader.metrics().destinations[flow.destination("web")]?.lookups, is: count)
+            try verifyCounted(count, flow, reader)
             try SocketSteering.unload(from: try .current(), bpffs: bpffs.path)
             try verify(bpffs.listing(), is: ["steering/"])
         }
+    }
+
+    /// Each datagram is one lookup. Of a connection also what comes late, for a socket that is closed already, is one.
+    private func verifyCounted(_ count: UInt64, _ flow: Flow, _ steering: SocketSteering) throws {
+        let lookups = try steering.metrics().destinations[flow.destination("web")]?.lookups ?? 0
+        let late = lookups >= count ? lookups - count : .max
+        try verify(flow.transport == .udp ? late == 0 : late <= count / 100, "\(lookups) lookups for \(count)")
     }
 
     @Test("What is too large for the largest tables is refused, and nothing changes")
