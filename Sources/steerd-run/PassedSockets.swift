@@ -19,6 +19,7 @@ struct PassedSockets {
     /// - Returns: Why that cannot be.
     func become(_ command: [String]) -> SteeringError {
         do throws(SteeringError) {
+            try ProgramExecution(command).check()
             let sockets = try sockets()
             var environment: [String: String?] = [:]
             if isForNginx {

@@ -69,7 +69,7 @@ struct SteerdRun: ParsableCommand {
             try command.run()
         } catch let error as SteeringError {
             complain(error.message)
-            Glibc.exit(1)
+            Glibc.exit(error.code == .programUnavailable ? 127 : 1)
         } catch  where exitCode(for: error) == .validationFailure {
             complain(message(for: error))
             Glibc.exit(64)

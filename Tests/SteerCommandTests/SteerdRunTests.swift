@@ -210,6 +210,11 @@ struct SteerdRunTests {
                         && (code != 127 || run.error.contains("cannot run /nowhere/web")),
                     "\(run)")
             }
+            for program in ["/nowhere/web", "no-such-web", "/etc/passwd"] {
+                let run = try place.steerd.bed.sh(place.line("web --listen tcp:127.0.0.1:0", program))
+                try verify(run.exitCode == 127 && run.error.contains("cannot run \(program) "), "\(run)")
+                try verify(try place.steerd.client.sockets(of: "web"), is: [], "what is held for \(program)")
+            }
             let file = try place.steerd.bed.write(
                 """
                 import signal, socket, sys

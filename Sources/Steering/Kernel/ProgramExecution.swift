@@ -44,11 +44,25 @@ package struct ProgramExecution: Sendable {
             try systemCall("execvp") { execvp(words[0], &arguments) }
             return .failed("execvp", 0)
         } catch {
-            let reason = describe(errno: error.errno)
-            return SteeringError(
-                .programUnavailable, "cannot run \(words[0]) (\(reason)): give a program that \(whose) may run",
-                cause: error.cause)
+            return cannotRun(error.errno)
         }
+    }
+
+    /// Looks whether there is such a program, before anything is done for it.
+    ///
+    /// - Throws: `programUnavailable`.
+    package func check() throws(SteeringError) {
+        let folders = (environmentVariables(["PATH"])["PATH"] ?? "/bin:/usr/bin").split(separator: ":")
+        let paths = words[0].contains("/") ? [words[0]] : folders.map { "\($0)/\(words[0])" }
+        guard !paths.contains(where: { access($0, X_OK) == 0 }) else { return }
+        throw cannotRun(paths.contains { access($0, F_OK) == 0 } ? EACCES : ENOENT)
+    }
+
+    private func cannotRun(_ error: CInt) -> SteeringError {
+        SteeringError(
+            .programUnavailable,
+            "cannot run \(words[0]) (\(describe(errno: error))): give a program that \(whose) may run",
+            cause: .systemCall("execvp", errno: error))
     }
 
     private var whose: String { account.map { "user \($0.user)" } ?? "this user" }
