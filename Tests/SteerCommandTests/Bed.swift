@@ -151,6 +151,9 @@ final class Background: Sendable {
 
     deinit { _ = try? shell("kill -9 \(pid) 2>/dev/null || true") }
 
+    /// What /proc says of each of its threads. One may end while it is read.
+    func threads(_ file: String) throws -> String { try shell("cat /proc/\(pid)/task/*/\(file) 2>/dev/null || true") }
+
     var output: String { get throws { try shell("cat \(base).out") } }
     var error: String { get throws { try shell("cat \(base).err") } }
 

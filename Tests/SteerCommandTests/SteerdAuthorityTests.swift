@@ -86,7 +86,7 @@ struct SteerdAuthorityTests {
                 let process = try steerd.start(under: wrapper)
                 let listener = try OwnedDescriptor.listener(on: SocketAddress("127.0.0.1:0"))
                 try steerd.client.register(listener, as: "web", replacing: true)
-                let status = try shell("cat /proc/\(process.pid)/task/*/status")
+                let status = try process.threads("status")
                 let lines = status.split(separator: "\n")
                 for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
                     let values = Set(lines.filter { $0.hasPrefix(set) })

@@ -177,7 +177,7 @@ struct SteerdStartTests {
     @Test("What starts has two capabilities and no descriptor of steerd's; without a start there is no such process")
     func privileges() async throws {
         @Sendable func children(of process: Background) throws -> [Substring] {
-            try shell("cat /proc/\(process.pid)/task/*/children").split(separator: " ")
+            try process.threads("children").split(separator: " ")
         }
         try await withStart({ "{ command: \($0) \($1), user: nobody }" }) { steerd, process, _ in
             let children = try children(of: process)
