@@ -289,4 +289,6 @@ pid_t csteering_fork(void) {
     return process < 0 ? -errno : process;
 }
 
+int csteering_adopt_descendants(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) ? -errno : 0; }
+
 int csteering_close_from(int first) { return close_range(first, ~0U, 0) ? -errno : 0; }

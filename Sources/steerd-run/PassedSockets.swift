@@ -37,16 +37,16 @@ struct PassedSockets {
 
     /// Those that are held, and new ones where none is.
     private func sockets() throws(SteeringError) -> [SharedDescriptor] {
-        var held = try claimed()
+        let held = try claimed()
         var sockets: [SharedDescriptor] = []
         for place in places {
-            if let index = held.firstIndex(where: { place.isOf($0.held) }) {
-                sockets.append(SharedDescriptor(try held.remove(at: index).duplicate()))
-            } else {
-                let made = try place.open()
-                try client.register(made, as: label, replacing: true)
-                sockets.append(SharedDescriptor(made))
-            }
+            // All members of a SO_REUSEPORT group: each has its share of the connections.
+            let own = held.filter { place.isOf($0.held) }
+            for socket in own { sockets.append(SharedDescriptor(try socket.duplicate())) }
+            guard own.isEmpty else { continue }
+            let made = try place.open()
+            try client.register(made, as: label, replacing: true)
+            sockets.append(SharedDescriptor(made))
         }
         return sockets
     }

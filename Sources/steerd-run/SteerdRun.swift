@@ -43,6 +43,12 @@ struct SteerdRun: ParsableCommand {
     @Option(help: ArgumentHelp("Of the command's sockets take only the one that is bound here.", valueName: "socket"))
     var only: String?
 
+    @Flag(
+        help:
+            "Give up first what steerd holds for the label, as a killed command has left it: it is in the way of binding."
+    )
+    var fresh = false
+
     @Option(help: ArgumentHelp("How long the command may take to listen.", valueName: "seconds"))
     var wait = 30.0
 
@@ -54,8 +60,9 @@ struct SteerdRun: ParsableCommand {
 
     func validate() throws {
         guard !command.isEmpty else { throw ValidationError("which command? steerd-run LABEL -- COMMAND ...") }
-        guard listen.isEmpty || only == nil else {
-            throw ValidationError("--only chooses among the command's own sockets, and --listen passes it others")
+        guard listen.isEmpty || only == nil && !fresh else {
+            throw ValidationError(
+                "--only and --fresh are about the command's own sockets, and --listen passes it others")
         }
         guard !nginx || !listen.isEmpty else {
             throw ValidationError("--nginx passes nginx what --listen names: give that, or leave it out")
@@ -84,7 +91,7 @@ struct SteerdRun: ParsableCommand {
         let client = SteeringClient(steerd)
         if listen.isEmpty {
             let selector = try only.map { try Place($0) }.map { SocketSelector($0.transport, $0.address) }
-            let service = WrappedService(label, client, command, selector, patience: .seconds(wait))
+            let service = WrappedService(label, client, command, selector, patience: .seconds(wait), isFresh: fresh)
             Glibc.exit(try service.run())
         }
         throw PassedSockets(label, client, try listen.map { try Place($0) }, isForNginx: nginx).become(command)

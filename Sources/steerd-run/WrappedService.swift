@@ -8,46 +8,81 @@ struct WrappedService {
     private let command: [String]
     private let selector: SocketSelector?
     private let patience: Duration
+    private let isFresh: Bool
 
     init(
-        _ label: Label, _ client: SteeringClient, _ command: [String], _ selector: SocketSelector?, patience: Duration
+        _ label: Label, _ client: SteeringClient, _ command: [String], _ selector: SocketSelector?, patience: Duration,
+        isFresh: Bool
     ) {
         self.label = label
         self.client = client
         self.command = command
         self.selector = selector
         self.patience = patience
+        self.isFresh = isFresh
     }
 
     /// Runs the command to its end.
     ///
     /// - Returns: Its exit code.
     func run() throws(SteeringError) -> CInt {
-        try client.abandon(label)
-        let signals = Signals()
+        let held = try client.sockets(of: label)
+        if isFresh { try giveUp(held) }
+        var signals = Signals()
+        try ChildProcess.adoptDescendants()
         let program = ProgramExecution(command)
         let child = try ChildProcess.copy {
             complain(program.run().message)
             _exit(127)
         }
-        let sockets: [ProcessSocket]
         do throws(SteeringError) {
-            sockets = try listening(child, signals)
-            if !sockets.isEmpty { try client.register(sockets.map { $0.socket.rawValue }, as: label, replacing: true) }
+            let sockets = try listening(child, &signals)
+            if !sockets.isEmpty { try serve(sockets, child, &signals) }
+            let outcome = child.outcome()
+            // Whatever it leaves behind would serve on, or not, and nobody would know.
+            if ChildProcess.endAll(), outcome == .exited(0), !signals.toldToEnd { throw .wentAway(command[0]) }
+            if sockets.isEmpty, outcome == .exited(0) { throw .ended(command[0]) }
+            if sockets.isEmpty, !held.isEmpty, !isFresh { complain(hint(held)) }
+            return outcome.exitCode
         } catch {
-            child.end()
+            ChildProcess.endAll()
             throw error
         }
+    }
+
+    /// Registers the sockets for as long as the command runs.
+    private func serve(
+        _ sockets: [ProcessSocket], _ child: ChildProcess, _ signals: inout Signals
+    ) throws(SteeringError) {
+        let descriptors = sockets.map { $0.socket.rawValue }
+        try client.register(descriptors, as: label, replacing: true)
         while !child.hasEnded { signals.pass(to: child) }
         // steerd would keep the next one from binding where this one was. Another may have taken the place.
-        if !sockets.isEmpty { try? client.unregister(label, sockets.map { $0.socket.rawValue }) }
-        let outcome = child.outcome()
-        if sockets.isEmpty, outcome == .exited(0) { throw .ended(command[0]) }
-        return outcome.exitCode
+        try? client.unregister(label, descriptors)
+        withExtendedLifetime(sockets) {}
+    }
+
+    /// Has steerd close what it holds for the label, and waits until it is closed everywhere.
+    private func giveUp(_ held: [HeldSocket]) throws(SteeringError) {
+        guard !held.isEmpty else { return }
+        try client.unregister(label)
+        // A service manager closes its own copies when it gets to it.
+        for _ in 0..<100 {
+            let open = try SocketDiagnostics().sockets()
+            if !held.contains(where: { open[$0.cookie] != nil }) { return }
+            usleep(20_000)
+        }
+    }
+
+    private func hint(_ held: [HeldSocket]) -> String {
+        let places = held.prefix(4).map { "\($0.transport) \($0.boundAddress)" }.joined(separator: ", ")
+        return
+            "\(command[0]) has ended before it listened, and steerd holds \(places), which keeps others from binding there: "
+            + "where nobody serves it any more, --fresh gives it up"
     }
 
     /// What the command listens on, once it does; nothing when it ends before.
-    private func listening(_ child: ChildProcess, _ signals: Signals) throws(SteeringError) -> [ProcessSocket] {
+    private func listening(_ child: ChildProcess, _ signals: inout Signals) throws(SteeringError) -> [ProcessSocket] {
         let begin = ContinuousClock.now
         var (known, isTold): ([ProcessSocket], Bool) = ([], false)
         while true {
@@ -72,20 +107,11 @@ struct WrappedService {
     }
 }
 
-extension ChildProcess {
-    /// Ends it, kindly at first.
-    fileprivate func end() {
-        for (signal, tries) in [(SIGTERM, 100), (SIGKILL, 1000)] {
-            kill(pid, signal)
-            for _ in 0..<tries where !hasEnded { usleep(50_000) }
-        }
-        _ = outcome()
-    }
-}
-
 /// The signals that a command is to get, which this process would die of otherwise; and the one of its end.
 private struct Signals {
     private var set = sigset_t()
+    /// Whether the command was told to end.
+    private(set) var toldToEnd = false
 
     private static let passed = [SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2]
 
@@ -96,11 +122,12 @@ private struct Signals {
     }
 
     /// Waits for one, and passes it on. A terminal's go to the whole group, the command included.
-    func pass(to child: ChildProcess, within limit: Duration = .seconds(3600)) {
+    mutating func pass(to child: ChildProcess, within limit: Duration = .seconds(3600)) {
         let (seconds, attoseconds) = limit.components
         var (set, information) = (set, siginfo_t())
         var time = timespec(tv_sec: Int(seconds), tv_nsec: Int(attoseconds / 1_000_000_000))
         let number = sigtimedwait(&set, &information, &time)
+        if [SIGTERM, SIGINT, SIGQUIT].contains(number) { toldToEnd = true }
         let isOfTerminal = information.si_code > 0
         if Self.passed.contains(number), !isOfTerminal { kill(child.pid, number) }
     }
@@ -111,6 +138,13 @@ extension SteeringError {
         SteeringError(
             .socketNotFound,
             "\(command) has ended before it listened: keep it in the foreground, as with nginx -g 'daemon off;'")
+    }
+
+    fileprivate static func wentAway(_ command: String) -> SteeringError {
+        SteeringError(
+            .socketNotFound,
+            "\(command) went to the background, where nobody would know of its end, and was ended: keep it in the foreground, as with nginx -g 'daemon off;'"
+        )
     }
 
     fileprivate static func doesNotListen(

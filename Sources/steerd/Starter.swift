@@ -98,7 +98,8 @@ final class Starter {
     private static func execute(
         _ command: StartCommand, as account: Account, _ descriptors: [CInt], _ label: Label
     ) -> Never {
-        // What the service manager says to steerd is not meant for it.
+        // What steerd ignores, and what the service manager says to it, is not meant for the service.
+        for number in [SIGHUP, SIGPIPE] { signal(number, SIG_DFL) }
         let environment: [String: String?] = ["NOTIFY_SOCKET": nil, "WATCHDOG_USEC": nil, "WATCHDOG_PID": nil]
         let program = ProgramExecution(command.words, environment: environment, as: account)
         complain(program.run(passing: descriptors, as: label.name))

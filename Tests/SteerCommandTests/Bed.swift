@@ -132,7 +132,7 @@ func eventually(
     throw Unmet(description: "\(what), not within half a minute (\(file):\(line))")
 }
 
-/// A process in the background, killed with the last reference.
+/// A process in the background, killed with the last reference, and what it has started in its session with it.
 final class Background: Sendable {
     let pid: Int32
     private let base: String
@@ -141,7 +141,7 @@ final class Background: Sendable {
     init(_ command: String, in bed: Bed, environment: String = "") throws {
         base = "\(bed.folder)/background-\(UInt64.random(in: 0...UInt64.max))"
         let script =
-            ": >\(base).out 2>\(base).err; \(environment) \(command) </dev/null >\(base).out 2>\(base).err & echo $! >\(base).pid; "
+            "echo $$ >\(base).group; : >\(base).out 2>\(base).err; \(environment) \(command) </dev/null >\(base).out 2>\(base).err & echo $! >\(base).pid; "
             + "wait $!; echo $? >\(base).code"
         try shell("setsid sh -c '\(script.replacing("'", with: "'\\''"))' </dev/null >/dev/null 2>&1 &")
         let base = base
@@ -149,7 +149,8 @@ final class Background: Sendable {
         pid = Int32(try shell("cat \(base).pid").dropLast())!
     }
 
-    deinit { _ = try? shell("kill -9 \(pid) 2>/dev/null || true") }
+    // As dash writes a group.
+    deinit { _ = try? shell("kill -KILL -$(cat \(base).group) 2>/dev/null || true") }
 
     /// What /proc says of each of its threads. One may end while it is read.
     func threads(_ file: String) throws -> String { try shell("cat /proc/\(pid)/task/*/\(file) 2>/dev/null || true") }

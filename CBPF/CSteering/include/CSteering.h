@@ -140,6 +140,10 @@ int csteering_limit_capabilities(uint64_t kept);
 /// Returns its number, 0 in the copy, or a negative errno.
 pid_t csteering_fork(void);
 
+/// Makes the calling process the parent of those whose own ends, of all that descend from it (prctl is variadic). Returns
+/// 0, or a negative errno.
+int csteering_adopt_descendants(void);
+
 /// Closes all descriptors from this one on (close_range is behind _GNU_SOURCE). Returns 0, or a negative errno.
 int csteering_close_from(int first);
 

@@ -58,6 +58,29 @@ package final class ChildProcess: Sendable {
         }
     }
 
+    /// Has processes whose parent ends become this one's children, of all that descend from it.
+    package static func adoptDescendants() throws(SteeringError) {
+        try call("prctl(PR_SET_CHILD_SUBREAPER)", csteering_adopt_descendants())
+    }
+
+    /// Ends all processes that this one has started or adopted: kindly at first, with force after five seconds.
+    ///
+    /// - Returns: Whether there was any.
+    @discardableResult
+    package static func endAll() -> Bool {
+        var found = false
+        for turn in 0..<200 {
+            while waitpid(-1, nil, WNOHANG) > 0 {}
+            let children = ProcFS.children(of: getpid())
+            if children.isEmpty { break }
+            found = true
+            // Those that it adopts meanwhile have not been told yet.
+            for child in children { kill(child, turn < 100 ? SIGTERM : SIGKILL) }
+            usleep(50_000)
+        }
+        return found
+    }
+
     /// Closes everything but standard input, output and error, and this one, which becomes the descriptor 3.
     package static func keepOpen(_ descriptor: CInt) throws(SteeringError) {
         let kept: CInt = 3

@@ -31,8 +31,7 @@ package struct ProgramExecution: Sendable {
             for (name, value) in passed.merging(environment, uniquingKeysWith: { $1 }) {
                 if let value { setenv(name, value, 1) } else { unsetenv(name) }
             }
-            // What is ignored or blocked here would be so there.
-            for number in [SIGHUP, SIGPIPE] { signal(number, SIG_DFL) }
+            // What is blocked here would be so there.
             var none = sigset_t()
             sigemptyset(&none)
             sigprocmask(SIG_SETMASK, &none, nil)
