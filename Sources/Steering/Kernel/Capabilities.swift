@@ -24,8 +24,14 @@ public struct Capabilities: OptionSet, Sendable, Hashable, CustomStringConvertib
     /// What the calling thread may use now; nil where /proc is not mounted.
     public static func effective() -> Capabilities? { read("CapEff", of: "thread-self") }
 
-    /// Gives up every capability of the calling thread, for good. Threads that it starts later have none either.
-    package static func dropAll() throws(SteeringError) {
+    /// Gives up every capability of the calling thread, for good. Threads that it starts later have none either: call it
+    /// before there are others.
+    ///
+    /// A steering that is attached goes on, and its policy and sockets can be changed; only tables that outgrow the
+    /// smallest program need CAP_BPF.
+    ///
+    /// - Throws: `systemCall`. A process that had none is no error.
+    public static func dropAll() throws(SteeringError) {
         try call("capset", csteering_drop_capabilities())
     }
 

@@ -25,7 +25,7 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
         try OwnedDescriptor.duplicate(rawValue)
     }
 
-    static func duplicate(_ descriptor: CInt) throws(SteeringError) -> OwnedDescriptor {
+    package static func duplicate(_ descriptor: CInt) throws(SteeringError) -> OwnedDescriptor {
         OwnedDescriptor(owning: try systemCall("fcntl") { fcntl(descriptor, F_DUPFD_CLOEXEC, 3) })
     }
 }
