@@ -7,19 +7,23 @@ let package = Package(
         .library(name: "AddressPools", targets: ["AddressPools"]),
         .library(name: "Steering", targets: ["Steering"]),
         .library(name: "PolicyFiles", targets: ["PolicyFiles"]),
+        .library(name: "SteeringNIO", targets: ["SteeringNIO"]),
     ],
     traits: [
         .trait(name: "YAML", description: "PolicyFiles reads YAML beside JSON, by way of Yams"),
-        .default(enabledTraits: ["YAML"]),
+        .trait(name: "NIO", description: "SteeringNIO, by way of SwiftNIO"),
+        .trait(name: "ServiceLifecycle", description: "SteeringNIO's steering as a service of swift-service-lifecycle"),
+        // A consumer chooses; `traits: []` fetches nothing at all.
+        .default(enabledTraits: ["YAML", "NIO", "ServiceLifecycle"]),
     ],
     dependencies: [
         // Only executables use it, and none is a product: whoever imports a library does not fetch it.
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
         // Only PolicyFiles uses it; fetched only with the trait.
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
-        // Only the command uses it, to serve its counters.
+        // The command serves its counters with it; SteeringNIO uses it, fetched only with the trait.
         .package(url: "https://github.com/apple/swift-nio", from: "2.81.0"),
-        // Only steerd uses them.
+        // steerd uses them; SteeringNIO the second, fetched only with the trait.
         .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.6.0"),
     ],
@@ -40,6 +44,18 @@ let package = Package(
         .target(
             name: "PolicyFiles",
             dependencies: ["Steering", .product(name: "Yams", package: "Yams", condition: .when(traits: ["YAML"]))]),
+
+        // Channels, datagrams and worker groups of SwiftNIO.
+        .target(
+            name: "SteeringNIO",
+            dependencies: [
+                "Steering",
+                .product(name: "NIOCore", package: "swift-nio", condition: .when(traits: ["NIO"])),
+                .product(name: "NIOPosix", package: "swift-nio", condition: .when(traits: ["NIO"])),
+                .product(
+                    name: "ServiceLifecycle", package: "swift-service-lifecycle",
+                    condition: .when(traits: ["ServiceLifecycle"])),
+            ]),
 
         // The command.
         .executableTarget(
@@ -70,6 +86,39 @@ let package = Package(
             dependencies: ["Steering", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             path: "Examples/echo-server"),
 
+        .executableTarget(
+            name: "nio-http",
+            dependencies: [
+                "Steering", "SteeringNIO",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "Logging", package: "swift-log"),
+            ], path: "Examples/nio-http"),
+        .executableTarget(
+            name: "any-port",
+            dependencies: [
+                "Steering", "SteeringNIO",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ], path: "Examples/any-port"),
+        .executableTarget(
+            name: "udp-echo",
+            dependencies: [
+                "Steering", "SteeringNIO",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ], path: "Examples/udp-echo"),
+        .executableTarget(
+            name: "virtual-hosts",
+            dependencies: [
+                "Steering", "SteeringNIO",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ], path: "Examples/virtual-hosts"),
+        .executableTarget(name: "least-privilege", dependencies: ["Steering"], path: "Examples/least-privilege"),
+
         .plugin(
             name: "RegenerateBPF",
             capability: .command(
@@ -83,11 +132,26 @@ let package = Package(
             path: "Tests/KernelTestSupport"),
         .executableTarget(
             name: "steering-probe", dependencies: ["Steering", "CLibBPF", "CSteering"], path: "Tests/steering-probe"),
+        .executableTarget(
+            name: "steering-nio-probe",
+            dependencies: [
+                "Steering", "SteeringNIO", .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "Logging", package: "swift-log"),
+            ], path: "Tests/steering-nio-probe"),
         .testTarget(name: "AddressPoolsTests", dependencies: ["AddressPools"]),
         .testTarget(name: "PolicyFilesTests", dependencies: ["PolicyFiles"]),
         .testTarget(
             name: "SteerCommandTests",
             dependencies: ["Steering", "KernelTestSupport", "steer", "steerd", "steerd-run", "steering-probe"]),
+        .testTarget(
+            name: "SteeringNIOTests",
+            dependencies: [
+                "Steering", "SteeringNIO", "KernelTestSupport", "steering-nio-probe", "steerd", "steer", "nio-http",
+                "any-port", "udp-echo", "virtual-hosts", "least-privilege",
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOEmbedded", package: "swift-nio"),
+            ], exclude: ["udp-pairs.py"]),
         .testTarget(
             name: "SteeringTests", dependencies: ["Steering", "KernelTestSupport", "CSteering", "steering-probe"]),
     ],

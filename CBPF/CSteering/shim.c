@@ -160,21 +160,36 @@ int csteering_pidfd_getfd(int pidfd, int descriptor) {
     return taken < 0 ? -errno : (int)taken;
 }
 
-ssize_t csteering_receive(int socket, void *buffer, size_t size, struct sockaddr_storage *source,
-                          struct sockaddr_storage *destination) {
-    _Alignas(struct cmsghdr) char control[256];
-    struct iovec part = {.iov_base = buffer, .iov_len = size};
-    struct msghdr message = {.msg_name = source, .msg_namelen = sizeof *source, .msg_iov = &part, .msg_iovlen = 1,
-                             .msg_control = control, .msg_controllen = sizeof control};
-    ssize_t received = recvmsg(socket, &message, 0);
-    if (received < 0)
-        return -errno;
+/* Where the client sent it, before the kernel was told another socket. */
+static void read_destination(struct msghdr *message, struct sockaddr_storage *destination) {
     memset(destination, 0, sizeof *destination);
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c)) {
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
         if (c->cmsg_level == SOL_IP && c->cmsg_type == IP_ORIGDSTADDR)
             memcpy(destination, CMSG_DATA(c), sizeof(struct sockaddr_in));
         else if (c->cmsg_level == SOL_IPV6 && c->cmsg_type == IPV6_RECVORIGDSTADDR)
             memcpy(destination, CMSG_DATA(c), sizeof(struct sockaddr_in6));
+    }
+}
+
+int csteering_receive(int socket, void *buffer, size_t size, struct csteering_datagram *datagrams, size_t count) {
+    _Alignas(struct cmsghdr) char control[CSTEERING_MAX_DATAGRAMS][128];
+    struct mmsghdr messages[CSTEERING_MAX_DATAGRAMS];
+    struct iovec parts[CSTEERING_MAX_DATAGRAMS];
+    if (count > CSTEERING_MAX_DATAGRAMS)
+        return -EINVAL;
+    for (size_t i = 0; i < count; i++) {
+        parts[i] = (struct iovec){.iov_base = (char *)buffer + i * size, .iov_len = size};
+        messages[i].msg_hdr =
+            (struct msghdr){.msg_name = &datagrams[i].source, .msg_namelen = sizeof datagrams[i].source,
+                            .msg_iov = &parts[i], .msg_iovlen = 1, .msg_control = control[i],
+                            .msg_controllen = sizeof control[i]};
+    }
+    int received = recvmmsg(socket, messages, count, MSG_WAITFORONE, NULL);
+    if (received < 0)
+        return -errno;
+    for (int i = 0; i < received; i++) {
+        datagrams[i].size = messages[i].msg_len;
+        read_destination(&messages[i].msg_hdr, &datagrams[i].destination);
     }
     return received;
 }

@@ -113,16 +113,9 @@ struct EchoLoop: ~Copyable {
 
     /// Answers what has come, from the address and port that each datagram was sent to.
     private static func echo(on socket: inout AddressedUDPSocket) -> Int {
-        var count = 0
-        while count < 64 {
-            do {
-                guard let datagram = try socket.receive() else { break }
-                count += 1
-                try socket.reply(datagram.payload, to: datagram)
-            } catch {
-                continue  // This client cannot be answered, or an ICMP error came back; the others can.
-            }
-        }
-        return count
+        guard let datagrams = try? socket.receive(upTo: 32) else { return 0 }
+        // A client that cannot be answered does not keep the others from it.
+        for datagram in datagrams { _ = try? socket.reply(datagram.payload, to: datagram) }
+        return datagrams.count
     }
 }

@@ -1,3 +1,4 @@
+import Glibc
 import KernelTestSupport
 import Steering
 import Testing
@@ -37,6 +38,26 @@ struct AddressedUDPTests {
         #expect(wrong == [])
     }
 
+    @Test("The receiver's own port needs no sender socket", arguments: IPFamily.allCases)
+    func ownPort(family: IPFamily) async throws {
+        try await withNetworkNamespace(routing: ["192.0.2.0/24", "2001:db8:7::/64"]) {
+            let pool = try PrefixPool("192.0.2.0/24", "2001:db8:7::/64").restricted(to: family)
+            let steering = try SocketSteering.attach()
+            let loopback = try SocketAddress(family == .ipv4 ? "127.0.0.1:0" : "[::1]:0")
+            var server = try TestServer(.udp, on: loopback)
+            let port = try server.address.port
+            try steering.sockets.register(server.descriptor, as: "echo")
+            try steering.bind("echo", .udp, to: pool, ports: [port...port])
+            for _ in 0..<100 {
+                let asked = SocketAddress(pool.randomAddress()!, port: port)
+                // From loopback: otherwise the client would have the address that it asks, too.
+                let reply = try server.exchange(with: asked, from: loopback)
+                try verify(reply, is: .answered(Array("ping \(asked)".utf8), from: asked), "\(asked)")
+            }
+            try verify(server.socket.senderCount, is: 0, "the open sender sockets")
+        }
+    }
+
     @Test("A sender socket receives nothing once its address is steered no more")
     func sendersReceiveNothing() async throws {
         let replies = try await withNetworkNamespace(routing: ["192.0.2.0/24"]) {
@@ -55,6 +76,45 @@ struct AddressedUDPTests {
         #expect(
             replies[0] == .answered(Array("ping 192.0.2.200:7123".utf8), from: try SocketAddress("192.0.2.200:7123")))
         #expect(replies[1] == .refused)
+    }
+
+    @Test("One call receives all that is there, each with its own ends; none on an empty socket")
+    func batches() async throws {
+        try await withNetworkNamespace(routing: ["192.0.2.0/24"]) {
+            let steering = try SocketSteering.attach()
+            let receiver = try OwnedDescriptor.receiver(on: SocketAddress("127.0.0.1:0"), .nonblocking)
+            try steering.sockets.register(receiver, as: "echo")
+            try steering.bind("echo", .udp, to: PrefixPool("192.0.2.0/24"), ports: .all)
+            var socket = try AddressedUDPSocket(receiver, senders: 2)
+            try verify(try socket.receive(upTo: 32), is: [], "what an empty socket gives")
+            let asked = try (1...40).map { try SocketAddress("192.0.2.\($0):\(7000 + $0)") }
+            let client = try OwnedDescriptor.receiver(on: SocketAddress("127.0.0.1:0"))
+            // The first is empty, and no end of anything.
+            for (size, address) in asked.enumerated() {
+                let bytes = [UInt8](repeating: 7, count: size)
+                try address.pass(to: "sendto") { CInt(sendto(client.rawValue, bytes, size, 0, $0, $1)) }
+            }
+            let datagrams = try socket.receive(upTo: 32) + socket.receive(upTo: 3) + socket.receive(upTo: 32)
+            try verify(datagrams.map(\.destination), is: asked, "the original destinations")
+            try verify(datagrams.map(\.payload.count), is: Array(0..<40), "the lengths")
+            try verify(try socket.receive() == nil, "the socket is empty")
+            for datagram in datagrams { try verify(try socket.reply(datagram.payload, to: datagram), "sent") }
+            try verify(socket.senderCount, is: 2, "the open sender sockets")
+        }
+    }
+
+    @Test("A process without descriptors left closes a sender socket for the next")
+    func fewDescriptors() async throws {
+        let output = try Programs.run(
+            """
+            \(try Programs.path(of: "echo-server")) --prefix 192.0.2.0/24 --ports all --add-routes >/dev/null & sleep 1
+            prlimit --pid $! --nofile=$(($(ls /proc/$!/fd | wc -l) + 12))
+            for port in $(seq 7000 7030); do echo $port | timeout 5 socat -t 0.2 - UDP:192.0.2.9:$port,shut-none; done
+            kill $!
+            """
+        ).output
+        let ports = (7000...7030).map { "\($0)\n" }.joined()
+        #expect(output == ports)
     }
 
     @Test("A source that is not routed here is named with the remedy")

@@ -95,14 +95,23 @@ int csteering_pidfd_open(pid_t pid);
 /// close-on-exec, or a negative errno.
 int csteering_pidfd_getfd(int pidfd, int descriptor);
 
-/// Receives a datagram with its original destination (IP_RECVORIGDSTADDR must be on; CMSG_* are
-/// macros). Returns its length, or a negative errno.
-ssize_t csteering_receive(int socket, void *buffer, size_t size, struct sockaddr_storage *source,
-                          struct sockaddr_storage *destination);
+/// A datagram that was received: its length, and its ends. The family of `destination` is 0 where the kernel told none.
+struct csteering_datagram {
+    size_t size;
+    struct sockaddr_storage source, destination;
+};
+
+/// What csteering_receive takes in one call.
+enum { CSTEERING_MAX_DATAGRAMS = 64 };
+
+/// Receives datagrams with their original destinations (IP_RECVORIGDSTADDR must be on; CMSG_* are macros, recvmmsg is
+/// behind _GNU_SOURCE), each into `size` bytes of the buffer. Waits for the first, if the socket blocks, and for no
+/// other. Returns their number, or a negative errno.
+int csteering_receive(int socket, void *buffer, size_t size, struct csteering_datagram *datagrams, size_t count);
 
 /// Sends a datagram whose source address is that of `source` (IP_PKTINFO; its port is the socket's).
 /// Returns its length, or a negative errno.
-ssize_t csteering_send(int socket, const void *buffer, size_t size, const struct sockaddr_storage *source,
+ssize_t csteering_send(int socket, const void *_Nullable buffer, size_t size, const struct sockaddr_storage *source,
                        const struct sockaddr_storage *destination);
 
 /// Sends a message with descriptors (SCM_RIGHTS; CMSG_* are macros), at most CSTEERING_MAX_DESCRIPTORS. Returns its

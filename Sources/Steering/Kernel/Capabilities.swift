@@ -29,8 +29,14 @@ public struct Capabilities: OptionSet, Sendable, Hashable, CustomStringConvertib
     public static func effective() -> Capabilities? { read("CapEff", of: "thread-self") }
 
     /// Gives up every capability of the calling thread but these, for good. Threads that it starts later, and programs
-    /// that it becomes, have no others either.
-    package static func keep(_ kept: Capabilities) throws(SteeringError) {
+    /// that it becomes, have no others either: call it before there are other threads.
+    ///
+    /// A steering that is attached goes on, and its policy and sockets can be changed; only tables that outgrow the
+    /// smallest program need CAP_BPF.
+    ///
+    /// - Parameter kept: What stays, of those that the thread has; `[]` for none.
+    /// - Throws: `systemCall`. A process that had none is no error.
+    public static func keep(_ kept: Capabilities) throws(SteeringError) {
         try call("capset", csteering_limit_capabilities(kept.rawValue))
     }
 

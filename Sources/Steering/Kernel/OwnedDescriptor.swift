@@ -31,7 +31,7 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
         try systemCall("fcntl") { fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) }
     }
 
-    static func duplicate(_ descriptor: CInt) throws(SteeringError) -> OwnedDescriptor {
+    package static func duplicate(_ descriptor: CInt) throws(SteeringError) -> OwnedDescriptor {
         OwnedDescriptor(owning: try systemCall("fcntl") { fcntl(descriptor, F_DUPFD_CLOEXEC, 3) })
     }
 }

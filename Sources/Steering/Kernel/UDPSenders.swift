@@ -1,0 +1,106 @@
+import CSteering
+import Glibc
+
+/// Sends UDP from any address and port of this host.
+///
+/// The kernel lets one socket send from any local address (IP_PKTINFO), but only from its own port. For every other
+/// port there is a sender socket, made on demand, which is connected to itself and so receives nothing. They are
+/// bounded in number; the least recently used go first.
+struct UDPSenders: ~Copyable {
+    private final class Sender {
+        let socket: OwnedDescriptor
+        var lastUse: UInt64 = 0
+        init(_ socket: consuming OwnedDescriptor) { self.socket = socket }
+    }
+
+    private let limit: Int
+    private var senders: [SocketAddress: Sender] = [:]
+    private var clock: UInt64 = 0
+
+    init(atMost limit: Int) { self.limit = max(1, limit) }
+
+    /// How many there are.
+    var count: Int { senders.count }
+
+    /// Sends from the socket of the source's port.
+    ///
+    /// - Returns: Whether the kernel took it; a full buffer drops it, as the network might.
+    /// - Throws: `addressUnavailable` when the source is no address of this host, `systemCall`.
+    mutating func send(
+        _ payload: UnsafeBufferPointer<UInt8>, from source: SocketAddress, to destination: SocketAddress
+    ) throws(SteeringError) -> Bool {
+        let sender = try sender(from: source)
+        return try withExtendedLifetime(sender) { () throws(SteeringError) in
+            try Self.send(payload, on: sender.socket.rawValue, from: source, to: destination)
+        }
+    }
+
+    /// Sends on a socket that is bound to the source's port.
+    static func send(
+        _ payload: UnsafeBufferPointer<UInt8>, on socket: CInt, from source: SocketAddress,
+        to destination: SocketAddress
+    ) throws(SteeringError) -> Bool {
+        var from = source.storage.0
+        var to = destination.storage.0
+        func attempt() -> CInt {
+            let sent = csteering_send(socket, payload.baseAddress, payload.count, &from, &to)
+            return sent < 0 ? CInt(-sent) : 0
+        }
+        var error = attempt()
+        // What an earlier datagram met, told by ICMP and reported once: this one was not sent yet.
+        if [ECONNREFUSED, EHOSTUNREACH, EPROTO].contains(error) { error = attempt() }
+        switch error {
+        case 0: return true
+        case EAGAIN, ENOBUFS, EINTR: return false
+        case EINVAL, ENETUNREACH, EADDRNOTAVAIL: throw .notLocal(source, "sendmsg", error)
+        default: throw .failed("sendmsg", error)
+        }
+    }
+
+    /// One per port and family: bound to the first address that needs it, told the source each time.
+    private mutating func sender(from source: SocketAddress) throws(SteeringError) -> Sender {
+        let key = SocketAddress(.unspecified(source.address.family), port: source.port)
+        clock += 1
+        if let sender = senders[key] {
+            sender.lastUse = clock
+            return sender
+        }
+        while senders.count >= limit { closeOldest() }
+        let sender: Sender
+        do throws(SteeringError) {
+            sender = try Self.makeSender(from: source)
+        } catch {
+            // The process, or the machine, has no descriptor left: give one of ours back.
+            guard [EMFILE, ENFILE].contains(error.errno), !senders.isEmpty else { throw error }
+            closeOldest()
+            sender = try Self.makeSender(from: source)
+        }
+        sender.lastUse = clock
+        senders[key] = sender
+        return sender
+    }
+
+    private mutating func closeOldest() {
+        guard let oldest = senders.min(by: { $0.value.lastUse < $1.value.lastUse }) else { return }
+        senders[oldest.key] = nil
+    }
+
+    private static func makeSender(from source: SocketAddress) throws(SteeringError) -> Sender {
+        let socket = try OwnedDescriptor.receiver(on: source, [.reuseAddress, .freeBind, .nonblocking])
+        let descriptor = socket.rawValue
+        // Otherwise it would swallow what is sent to its own address once that is steered no more.
+        do throws(SteeringError) {
+            try source.pass(to: "connect") { connect(descriptor, $0, $1) }
+        } catch { throw .notLocal(source, "connect", error.errno) }
+        return Sender(socket)
+    }
+}
+
+extension SteeringError {
+    static func notLocal(_ source: SocketAddress, _ call: String, _ error: CInt) -> SteeringError {
+        SteeringError(
+            .addressUnavailable,
+            "a datagram cannot be sent from \(source): is the address routed to this host (ip route add local ...)?",
+            cause: .systemCall(call, errno: error))
+    }
+}

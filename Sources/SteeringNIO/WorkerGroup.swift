@@ -1,0 +1,155 @@
+public import AddressPools
+import Glibc
+public import NIOCore
+public import NIOPosix
+public import Steering
+
+/// Worker groups: a socket of one SO_REUSEPORT group on each event loop, all registered as one label.
+///
+///     let listeners = try await steering.sockets.registerListeners(as: "web", over: group) { loop in
+///         ServerBootstrap(group: loop).childChannelInitializer { channel in ... }
+///     }
+///
+/// The kernel spreads connections, and datagrams by flow, evenly over the group; a bootstrap that is given only its loop
+/// keeps connections there. When a member is closed the others stand in, and nothing is silent. (steerd holds the sockets
+/// of members that are closed, and the kernel goes on giving them their share: unregister before closing.)
+///
+/// Where the sockets are bound does not matter to what is steered to them, only their family does: so there is one of
+/// each family on every loop. Where IPv6 is off, take `127.0.0.1:0` alone.
+extension SocketRegistry {
+    /// Listens on every event loop of a group, and registers the listeners.
+    ///
+    /// - Parameters:
+    ///   - label: The label.
+    ///   - group: A listener is bound for each of its event loops.
+    ///   - addresses: Where they are bound: for each a listener on every loop, those of one address on one port.
+    ///   - replacing: Whether they take the place of what the label has.
+    ///   - bootstrap: Makes the bootstrap for a loop, which should use it for listener and connections.
+    /// - Returns: The listening channels, address by address, in the order of the group's loops.
+    /// - Throws: What binding throws, then as ``Steering/SocketRegistry/register(_:as:replacing:)``; what was bound is
+    ///   closed then.
+    public func registerListeners(
+        as label: Label, over group: any EventLoopGroup, at addresses: [AddressPools.SocketAddress] = .loopback,
+        replacing: Bool = false, _ bootstrap: @Sendable (any EventLoop) throws -> ServerBootstrap
+    ) async throws -> [any Channel] {
+        try await registerWorkers(as: label, over: group, at: addresses, replacing, channel: { $0 }) { loop, address in
+            try await bootstrap(loop).inGroup().bind(to: address).get()
+        }
+    }
+
+    /// The same, with asynchronous channels, whose inbound is the connections.
+    ///
+    /// - Parameters:
+    ///   - label: The label.
+    ///   - group: A listener is bound for each of its event loops.
+    ///   - addresses: Where they are bound: for each a listener on every loop, those of one address on one port.
+    ///   - replacing: Whether they take the place of what the label has.
+    ///   - bootstrap: Makes the bootstrap for a loop.
+    ///   - childChannelInitializer: What a connection becomes.
+    /// - Returns: The listening channels, address by address, in the order of the group's loops.
+    /// - Throws: As with channels.
+    public func registerListeners<Connection: Sendable>(
+        as label: Label, over group: any EventLoopGroup, at addresses: [AddressPools.SocketAddress] = .loopback,
+        replacing: Bool = false, _ bootstrap: @Sendable (any EventLoop) throws -> ServerBootstrap,
+        childChannelInitializer: @escaping @Sendable (any Channel) -> EventLoopFuture<Connection>
+    ) async throws -> [NIOAsyncChannel<Connection, Never>] {
+        try await registerWorkers(as: label, over: group, at: addresses, replacing, channel: \.channel) {
+            loop, address in
+            try await bootstrap(loop).inGroup()
+                .bind(to: address, childChannelInitializer: childChannelInitializer)
+        }
+    }
+
+    /// Binds a datagram channel on every event loop of a group, and registers them.
+    ///
+    /// - Parameters:
+    ///   - label: The label.
+    ///   - group: A channel is bound for each of its event loops.
+    ///   - addresses: Where they are bound: for each a listener on every loop, those of one address on one port.
+    ///   - replacing: Whether they take the place of what the label has.
+    ///   - bootstrap: Makes the bootstrap for a loop; see ``SteeredDatagramHandler`` for its pipeline.
+    /// - Returns: The channels, address by address, in the order of the group's loops.
+    /// - Throws: As ``registerListeners(as:over:at:replacing:_:)``.
+    public func registerReceivers(
+        as label: Label, over group: any EventLoopGroup, at addresses: [AddressPools.SocketAddress] = .loopback,
+        replacing: Bool = false, _ bootstrap: @Sendable (any EventLoop) throws -> DatagramBootstrap
+    ) async throws -> [any Channel] {
+        try await registerWorkers(as: label, over: group, at: addresses, replacing, channel: { $0 }) { loop, address in
+            try await bootstrap(loop).inGroup().bind(to: address).get()
+        }
+    }
+
+    /// The same, with asynchronous channels: each datagram with its ends, and answers from where it was sent to.
+    ///
+    /// - Parameters:
+    ///   - label: The label.
+    ///   - group: A channel is bound for each of its event loops.
+    ///   - addresses: Where they are bound: for each a listener on every loop, those of one address on one port.
+    ///   - replacing: Whether they take the place of what the label has.
+    /// - Returns: The channels, address by address, in the order of the group's loops.
+    /// - Throws: As ``registerListeners(as:over:at:replacing:_:)``.
+    public func registerReceivers(
+        as label: Label, over group: any EventLoopGroup, at addresses: [AddressPools.SocketAddress] = .loopback,
+        replacing: Bool = false
+    ) async throws -> [NIOAsyncChannel<SteeredDatagram, SteeredDatagram>] {
+        try await registerWorkers(as: label, over: group, at: addresses, replacing, channel: \.channel) {
+            loop, address in
+            try await DatagramBootstrap(group: loop).inGroup().bind(to: address) { channel in
+                channel.eventLoop.makeCompletedFuture { try NIOAsyncChannel(steeredDatagramsOf: channel) }
+            }
+        }
+    }
+
+    private func registerWorkers<Worker>(
+        as label: Label, over group: any EventLoopGroup, at addresses: [AddressPools.SocketAddress], _ replacing: Bool,
+        channel: (Worker) -> any Channel,
+        bind: (any EventLoop, NIOCore.SocketAddress) async throws -> Worker
+    ) async throws -> [Worker] {
+        var workers: [Worker] = []
+        do {
+            for address in addresses {
+                // The first chooses the port, where it is to be chosen.
+                var shared = NIOCore.SocketAddress(address)
+                for loop in group.makeIterator() {
+                    workers.append(try await bind(loop, shared))
+                    shared.port = channel(workers[workers.count - 1]).localAddress?.port
+                }
+            }
+            try await register(workers.map(channel), as: label, replacing: replacing)
+        } catch {
+            for worker in workers { try? await channel(worker).close() }
+            throw error
+        }
+        return workers
+    }
+}
+
+extension NIOAsyncChannel where Inbound == SteeredDatagram, Outbound == SteeredDatagram {
+    /// Wraps a datagram channel, in its initializer: a ``SteeredDatagramHandler`` is its first handler.
+    ///
+    /// - Throws: What adding handlers throws.
+    public init(steeredDatagramsOf channel: any Channel) throws {
+        try channel.pipeline.syncOperations.addHandler(SteeredDatagramHandler())
+        try self.init(wrappingChannelSynchronously: channel)
+    }
+}
+
+extension [AddressPools.SocketAddress] {
+    /// A free port of each family's loopback address. What is steered to a socket there comes from anywhere; nothing else
+    /// does.
+    public static var loopback: [AddressPools.SocketAddress] {
+        [IPAddress(ipv4: 0x7f00_0001), IPAddress(ipv6: 1)].map { AddressPools.SocketAddress($0, port: 0) }
+    }
+}
+
+extension ServerBootstrap {
+    fileprivate func inGroup() -> ServerBootstrap { serverChannelOption(.socketOption(.reusePort), value: 1) }
+}
+
+extension DatagramBootstrap {
+    fileprivate func inGroup() -> DatagramBootstrap { channelOption(.socketOption(.reusePort), value: 1) }
+}
+
+extension NIOBSDSocket.Option {
+    fileprivate static let reusePort = NIOBSDSocket.Option(rawValue: SO_REUSEPORT)
+}

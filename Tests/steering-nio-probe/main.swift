@@ -1,0 +1,116 @@
+// Servers whose threads live in a test's network namespace:
+//
+//   steering-nio-probe workers     four listeners; whoever is sent "close" closes itself
+//   steering-nio-probe service     a listener as a service, which drains for two seconds when it is told to end
+//   steering-nio-probe async       an asynchronous server channel and an asynchronous datagram channel, echoing
+import Foundation
+import Logging
+import NIOCore
+import NIOPosix
+import ServiceLifecycle
+import Steering
+import SteeringNIO
+import Synchronization
+
+func say(_ line: String) { FileHandle.standardOutput.write(Data("\(line)\n".utf8)) }
+
+/// Greets with its number and the address that was asked, then echoes.
+final class Worker: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    let number: Int
+    init(_ number: Int) { self.number = number }
+
+    func channelActive(context: ChannelHandlerContext) {
+        let text = "worker \(number) at \(context.channel.askedAddress!) for \(context.channel.clientAddress!)\n"
+        context.writeAndFlush(NIOAny(ByteBuffer(string: text)), promise: nil)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard String(buffer: unwrapInboundIn(data)) == "close\n" else {
+            return context.writeAndFlush(data, promise: nil)
+        }
+        // By way of the listener, the parent of what it accepted.
+        context.channel.parent!.close(promise: nil)
+    }
+}
+
+let pool = try PrefixPool("192.0.2.0/24", "2001:db8:7::/64")
+let steering = try SocketSteering.attach()
+let group = MultiThreadedEventLoopGroup(numberOfThreads: 4)
+let numbers = Atomic(0)
+
+@Sendable func bootstrap(_ loop: any EventLoop) -> ServerBootstrap {
+    let number = numbers.add(1, ordering: .relaxed).newValue
+    return ServerBootstrap(group: loop).childChannelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(Worker(number)) }
+    }
+}
+
+@Sendable func echo(_ connection: NIOAsyncChannel<ByteBuffer, ByteBuffer>) async throws {
+    try await connection.executeThenClose { inbound, outbound in
+        for try await bytes in inbound { try await outbound.write(bytes) }
+    }
+}
+
+switch CommandLine.arguments.dropFirst().first {
+case "workers":
+    let listeners = try await steering.sockets.registerListeners(as: "web", over: group, bootstrap)
+    try steering.bind("web", .tcp, to: pool, ports: [80])
+    say("answering")
+    for listener in listeners { try await listener.closeFuture.get() }
+    try await Task.sleep(for: .seconds(600))
+
+case "service":
+    let listener = try await bootstrap(group.next()).bind(host: "127.0.0.1", port: 0).get()
+    try steering.bind("web", .tcp, to: pool, ports: [80])
+    let service = SteeringService(steering.sockets, [listener], as: "web") {
+        say("draining")
+        try await Task.sleep(for: .seconds(2))
+        say("drained")
+    }
+    say("answering")
+    let services = ServiceGroup(
+        services: [service], gracefulShutdownSignals: [.sigterm], logger: Logger(label: "probe"))
+    try await services.run()
+
+case "async":
+    var servers: [NIOAsyncChannel<NIOAsyncChannel<ByteBuffer, ByteBuffer>, Never>] = []
+    var receivers: [NIOAsyncChannel<SteeredDatagram, SteeredDatagram>] = []
+    for host in ["127.0.0.1", "::1"] {
+        let server = try await ServerBootstrap(group: group).bind(host: host, port: 0) { channel in
+            channel.eventLoop.makeCompletedFuture {
+                try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel)
+            }
+        }
+        let receiver = try await DatagramBootstrap(group: group).bind(host: host, port: 0) { channel in
+            channel.eventLoop.makeCompletedFuture { try NIOAsyncChannel(steeredDatagramsOf: channel) }
+        }
+        try await steering.sockets.register(server, as: "echo")
+        try await steering.sockets.register(receiver, as: "echo")
+        servers.append(server)
+        receivers.append(receiver)
+    }
+    try steering.bind("echo", .both, to: pool, ports: .all)
+    say("answering")
+    try await withThrowingDiscardingTaskGroup { tasks in
+        for receiver in receivers {
+            tasks.addTask {
+                try await receiver.executeThenClose { inbound, outbound in
+                    for try await datagram in inbound { try await outbound.write(datagram) }
+                }
+            }
+        }
+        for server in servers {
+            tasks.addTask {
+                try await withThrowingDiscardingTaskGroup { connections in
+                    try await server.executeThenClose { accepted in
+                        for try await connection in accepted { connections.addTask { try? await echo(connection) } }
+                    }
+                }
+            }
+        }
+    }
+
+default: fatalError("no such mode")
+}
+withExtendedLifetime(steering) {}
