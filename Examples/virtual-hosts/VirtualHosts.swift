@@ -17,7 +17,10 @@ struct VirtualHosts {
         var listeners: [Label: [any Channel]] = [:]
         for argument in CommandLine.arguments.dropFirst() {
             let parts = argument.split(separator: "=").map(String.init)
-            guard parts.count == 2 else { fatalError("\(argument) is not SITE=PREFIX") }
+            guard parts.count == 2 else {
+                print("virtual-hosts: \(argument) is not a site: give some such as red=192.0.2.0/25")
+                exit(64)
+            }
             let site = try Label(parts[0])
             if listeners[site] == nil { listeners[site] = try await listen(for: site, steering) }
             try policy.bind(site, .tcp, to: PrefixPool(parts[1]), ports: [80])

@@ -13,12 +13,10 @@ struct DatagramReader: ~Copyable {
 
     init() {
         // Pages that no datagram reached cost nothing.
-        let size = Self.capacity * Self.slotSize
-        guard let start = calloc(size, 1) else { fatalError("no memory for \(size) bytes") }
-        memory = UnsafeMutableRawBufferPointer(start: start, count: size)
+        memory = .allocate(byteCount: Self.capacity * Self.slotSize, alignment: 16)
     }
 
-    deinit { free(memory.baseAddress) }
+    deinit { memory.deallocate() }
 
     /// Receives what is there, and lends each datagram with its source and its original destination.
     ///
