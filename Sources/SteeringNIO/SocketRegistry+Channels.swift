@@ -13,14 +13,14 @@ public import Steering
 extension SocketRegistry {
     /// Registers a channel's socket: from now on the label's packets go to it.
     ///
-    /// The channel stays as it is. Once it is closed, nothing is registered any more at a ``SockMap``; steerd holds
+    /// The channel stays as it is. Once it is closed, nothing is registered any more at a `SockMap`; steerd holds
     /// the socket until it is unregistered.
     ///
     /// - Parameters:
     ///   - channel: A channel that listens, of `ServerBootstrap`, or one of `DatagramBootstrap` that is bound.
     ///   - label: The label; it may have bindings already or get them later.
     ///   - replacing: Whether it takes the place of what the label has.
-    /// - Throws: As ``SocketRegistry/registerSockets(_:as:replacing:)``; `notASocket` for channels without a socket of
+    /// - Throws: As `registerSockets`; `notASocket` for channels without a socket of
     ///   the kernel, `ChannelError` for one that is closed. One that is registered already is no error.
     public func register(_ channel: any Channel, as label: Label, replacing: Bool = false) async throws {
         try await register([channel], as: label, replacing: replacing)
@@ -48,7 +48,7 @@ extension SocketRegistry {
 
     /// Takes channels' sockets out of a label. They stay open: what waits in them is still theirs.
     ///
-    /// - Throws: As ``SocketRegistry/unregisterSockets(_:from:)``; `ChannelError` for a channel that is closed.
+    /// - Throws: As `unregisterSockets`; `ChannelError` for a channel that is closed.
     public func unregister(_ channels: [any Channel], from label: Label) async throws {
         try await lending(channels) { try unregisterSockets($0, from: label) }
     }

@@ -26,7 +26,7 @@ extension SocketRegistry {
     ///   - replacing: Whether they take the place of what the label has.
     ///   - bootstrap: Makes the bootstrap for a loop, which should use it for listener and connections.
     /// - Returns: The listening channels, address by address, in the order of the group's loops.
-    /// - Throws: What binding throws, then as ``Steering/SocketRegistry/register(_:as:replacing:)``; what was bound is
+    /// - Throws: What binding throws, then as `register`; what was bound is
     ///   closed then.
     public func registerListeners(
         as label: Label, over group: any EventLoopGroup, at addresses: [AddressPools.SocketAddress] = .loopback,
@@ -69,7 +69,7 @@ extension SocketRegistry {
     ///   - replacing: Whether they take the place of what the label has.
     ///   - bootstrap: Makes the bootstrap for a loop; see ``SteeredDatagramHandler`` for its pipeline.
     /// - Returns: The channels, address by address, in the order of the group's loops.
-    /// - Throws: As ``registerListeners(as:over:at:replacing:_:)``.
+    /// - Throws: As for listeners.
     public func registerReceivers(
         as label: Label, over group: any EventLoopGroup, at addresses: [AddressPools.SocketAddress] = .loopback,
         replacing: Bool = false, _ bootstrap: @Sendable (any EventLoop) throws -> DatagramBootstrap
@@ -87,7 +87,7 @@ extension SocketRegistry {
     ///   - addresses: Where they are bound: for each a listener on every loop, those of one address on one port.
     ///   - replacing: Whether they take the place of what the label has.
     /// - Returns: The channels, address by address, in the order of the group's loops.
-    /// - Throws: As ``registerListeners(as:over:at:replacing:_:)``.
+    /// - Throws: As for listeners.
     public func registerReceivers(
         as label: Label, over group: any EventLoopGroup, at addresses: [AddressPools.SocketAddress] = .loopback,
         replacing: Bool = false
