@@ -65,6 +65,11 @@ struct ChannelTests {
         #expect(output == "tcp4\ntcp6\n200 answered, 0 wrong, 0 silent\n200 answered, 0 wrong, 0 silent\n")
     }
 
+    @Test("Datagram channels leave nothing open, whenever they are closed")
+    func cycles() throws {
+        #expect(try Scene.run("steering-nio-probe cycles", "cat $log") == "answering\ndescriptors as before\n")
+    }
+
     @Test("A channel without a socket is refused by name")
     func withoutSocket() async throws {
         let channel = NIOAsyncTestingChannel()

@@ -2,6 +2,7 @@
 //
 //   steering-nio-probe workers     four listeners; whoever is sent "close" closes itself
 //   steering-nio-probe service     a listener as a service, which drains for two seconds when it is told to end
+//   steering-nio-probe cycles      a thousand datagram channels, closed while they wait and while they read
 //   steering-nio-probe async       an asynchronous server channel and an asynchronous datagram channel, echoing
 import Foundation
 import Logging
@@ -72,6 +73,30 @@ case "service":
     let services = ServiceGroup(
         services: [service], gracefulShutdownSignals: [.sigterm], logger: Logger(label: "probe"))
     try await services.run()
+
+case "cycles":
+    func descriptors() -> Int { FileManager.default.subpaths(atPath: "/proc/self/fd")?.count ?? 0 }
+    let client = try await DatagramBootstrap(group: group).bind(host: "127.0.0.1", port: 0).get()
+    var before = 0
+    for cycle in 0..<1000 {
+        // What is made once is there after a few.
+        if cycle == 50 { before = descriptors() }
+        precondition(cycle < 50 || before > 8, "the descriptors are not to be seen")
+        let channel = try await DatagramBootstrap(group: group).channelInitializer { channel in
+            channel.eventLoop.makeCompletedFuture {
+                try channel.pipeline.syncOperations.addHandler(SteeredDatagramHandler())
+            }
+        }.channelOption(.autoRead, value: cycle % 4 != 3).bind(host: "127.0.0.1", port: 0).get()
+        for _ in 0..<cycle % 3 {
+            let ping = AddressedEnvelope(remoteAddress: channel.localAddress!, data: ByteBuffer(string: "ping"))
+            try await client.writeAndFlush(ping).get()
+        }
+        try await channel.close().get()
+    }
+    // Dispatch lets go of the last a little later.
+    for _ in 0..<100 where descriptors() > before { try await Task.sleep(for: .milliseconds(20)) }
+    say("answering")
+    say("descriptors \(descriptors() <= before ? "as before" : "from \(before) to \(descriptors())")")
 
 case "async":
     var servers: [NIOAsyncChannel<NIOAsyncChannel<ByteBuffer, ByteBuffer>, Never>] = []
