@@ -28,8 +28,9 @@ struct PassedSockets {
                 environment["NGINX"] = sockets.indices.map { "\($0 + 3);" }.joined()
                 for socket in sockets { try OwnedDescriptor.setNonblocking(socket.rawValue) }
             }
-            return ProgramExecution(command, environment: environment)
-                .run(passing: sockets.map(\.rawValue), as: label.name)
+            let program = ProgramExecution(command, environment: environment)
+            // Optimised code would let go of them, which closes them, as soon as their numbers are known.
+            return withExtendedLifetime(sockets) { program.run(passing: sockets.map(\.rawValue), as: label.name) }
         } catch {
             return error
         }
