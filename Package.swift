@@ -10,7 +10,7 @@ let package = Package(
         .library(name: "SteeringNIO", targets: ["SteeringNIO"]),
     ],
     traits: [
-        .trait(name: "YAML", description: "PolicyFiles reads YAML beside JSON, by way of Yams"),
+        .trait(name: "YAML", description: "policies may be YAML beside JSON, by way of Yams"),
         .trait(name: "NIO", description: "SteeringNIO, by way of SwiftNIO"),
         .trait(name: "ServiceLifecycle", description: "SteeringNIO's steering as a service of swift-service-lifecycle"),
         // A consumer chooses; `traits: []` fetches nothing at all.
@@ -19,7 +19,7 @@ let package = Package(
     dependencies: [
         // Only executables use it, and none is a product: whoever imports a library does not fetch it.
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
-        // Only PolicyFiles uses it; fetched only with the trait.
+        // Only Documents uses it; fetched only with the trait.
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
         // The command serves its counters with it; SteeringNIO uses it, fetched only with the trait.
         .package(url: "https://github.com/apple/swift-nio", from: "2.81.0"),
@@ -40,10 +40,15 @@ let package = Package(
         // Bindings, policies, sockets; the classifier; what speaks to the kernel.
         .target(name: "Steering", dependencies: ["AddressPools", "CLibBPF", "CSteering"]),
 
-        // Policies as files: YAML, JSON.
+        // What people write, YAML or JSON: nodes with their places, for both halves.
         .target(
-            name: "PolicyFiles",
-            dependencies: ["Steering", .product(name: "Yams", package: "Yams", condition: .when(traits: ["YAML"]))]),
+            name: "Documents",
+            dependencies: [
+                "AddressPools", .product(name: "Yams", package: "Yams", condition: .when(traits: ["YAML"])),
+            ]),
+
+        // Policies of sockets as files.
+        .target(name: "PolicyFiles", dependencies: ["Steering", "Documents"]),
 
         // Channels, datagrams and worker groups of SwiftNIO.
         .target(

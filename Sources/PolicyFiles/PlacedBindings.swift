@@ -1,3 +1,4 @@
+import Documents
 import Steering
 
 /// Bindings and where they were written, so that a conflict can say it.
@@ -5,19 +6,21 @@ struct PlacedBindings {
     private var bindings: [Binding] = []
     private var places: [Place] = []
 
-    mutating func append(_ binding: Binding, at place: Place) {
-        bindings.append(binding)
+    mutating func append(
+        at place: Place, _ binding: () throws(SteeringError) -> Binding
+    ) throws(DocumentError) {
+        do { bindings.append(try binding()) } catch { throw DocumentError("\(place): \(error.message)") }
         places.append(place)
     }
 
     /// The policy of these bindings, which must not conflict.
-    func policy(options: [Label: LabelOptions] = [:]) throws(SteeringError) -> Policy {
+    func policy(options: [Label: LabelOptions] = [:]) throws(DocumentError) -> Policy {
         let policy = Policy(bindings, options: options)
         do { try policy.validate() } catch {
-            guard let (first, second) = firstConflict() else { throw error }
+            guard let (first, second) = firstConflict() else { throw DocumentError(error.message) }
             let earlier =
                 places[first].file == places[second].file ? "line \(places[first].position.line)" : "\(places[first])"
-            throw .invalidPolicyFile(places[second], "with the one of \(earlier), \(self.error(of: first, second))")
+            throw DocumentError("\(places[second]): with the one of \(earlier), \(self.error(of: first, second))")
         }
         return policy
     }

@@ -1,23 +1,29 @@
+import Documents
 import Steering
 
 /// Turns nodes into a policy.
 struct PolicyDecoder {
     private let source: Source
     private let directory: String?
+    private var pools: NamedPools?
     private var bindings = PlacedBindings()
     /// The last text of ports and its set: files of many bindings repeat a few of them.
     private var lastPorts = (text: "all", set: PortSet.all)
 
+    /// A document may hold both halves: `names` is for the DNS server.
+    private static let documentKeys = ["labels", "pools", "bindings", "names"]
+
     static func policy(
         of root: Node, _ source: Source, _ directory: String?, findsAccounts: Bool
-    ) throws(SteeringError) -> ServicePolicy {
+    ) throws(DocumentError) -> ServicePolicy {
         var decoder = PolicyDecoder(source: source, directory: directory)
-        let file = try Mapping(root, "a policy", keys: ["labels", "bindings"], in: source)
+        let file = try Mapping(root, "a policy", keys: Self.documentKeys, in: source)
         let serviceDecoder = ServiceDecoder(source: source, findsAccounts: findsAccounts)
         let (options, services) =
-            try file["labels"].map { node throws(SteeringError) in
+            try file["labels"].map { node throws(DocumentError) in
                 try decoder.labels(node, serviceDecoder)
             } ?? ([:], [:])
+        decoder.pools = try NamedPools(of: file["pools"], in: source, directory: directory)
         let bindings = try file.required("bindings", "write bindings: [] for a policy without bindings")
         for node in try source.bindings(bindings) { try decoder.readBindings(of: node) }
         return ServicePolicy(policy: try decoder.bindings.policy(options: options), services: services)
@@ -30,7 +36,7 @@ struct PolicyDecoder {
 
     private func labels(
         _ node: Node, _ decoder: ServiceDecoder
-    ) throws(SteeringError) -> (options: [Label: LabelOptions], services: [Label: ServiceOptions]) {
+    ) throws(DocumentError) -> (options: [Label: LabelOptions], services: [Label: ServiceOptions]) {
         var options: [Label: LabelOptions] = [:]
         var services: [Label: ServiceOptions] = [:]
         for entry in try Mapping(node, "labels", keys: nil, in: source).entries {
@@ -47,9 +53,9 @@ struct PolicyDecoder {
         return (options, services)
     }
 
-    private static let keys = ["label", "outcome", "protocols", "prefixes", "prefixes-from", "ports", "from", "on"]
+    private static let keys = ["label", "outcome", "protocols", "prefixes", "prefixes-from", "pool", "ports", "from", "on"]
 
-    private mutating func readBindings(of node: Node) throws(SteeringError) {
+    private mutating func readBindings(of node: Node) throws(DocumentError) {
         let entry = try Mapping(node, "a binding", keys: Self.keys, in: source)
         let outcome = try outcome(of: entry)
         let protocols = try protocols(
@@ -61,9 +67,9 @@ struct PolicyDecoder {
         for (prefix, place) in prefixes {
             for source in sources[prefix.family] ?? [nil] {
                 for interface in interfaces {
-                    bindings.append(
-                        try Binding(protocols, to: prefix, ports: ports, from: source, on: interface, outcome),
-                        at: place)
+                    try bindings.append(at: place) { () throws(SteeringError) in
+                        try Binding(protocols, to: prefix, ports: ports, from: source, on: interface, outcome)
+                    }
                 }
             }
         }
@@ -72,7 +78,7 @@ struct PolicyDecoder {
     /// By family; empty where any source will do. Each prefix has sources of its family, and each source has prefixes.
     private func sources(
         of entry: Mapping, _ prefixes: [IPPrefix]
-    ) throws(SteeringError) -> [IPFamily: [IPPrefix?]] {
+    ) throws(DocumentError) -> [IPFamily: [IPPrefix?]] {
         guard let node = entry["from"] else { return [:] }
         let hint = "write a source prefix such as 198.51.100.0/24, or a list of them"
         var sources: [IPFamily: [IPPrefix?]] = [:]
@@ -95,7 +101,7 @@ struct PolicyDecoder {
         return sources
     }
 
-    private func interfaces(of entry: Mapping) throws(SteeringError) -> [InterfaceName?] {
+    private func interfaces(of entry: Mapping) throws(DocumentError) -> [InterfaceName?] {
         guard let node = entry["on"] else { return [nil] }
         let hint = "write the name of an interface such as eth0, or a list of them"
         var interfaces: [InterfaceName?] = []
@@ -108,7 +114,7 @@ struct PolicyDecoder {
         return interfaces
     }
 
-    private func outcome(of entry: Mapping) throws(SteeringError) -> Outcome {
+    private func outcome(of entry: Mapping) throws(DocumentError) -> Outcome {
         switch (entry["label"], entry["outcome"]) {
         case (let node?, nil): return .label(try source.label(node))
         case (nil, let node?): return try source.choice(node, of: "outcome", among: [.refuse, .pass])
@@ -119,7 +125,7 @@ struct PolicyDecoder {
         }
     }
 
-    private func protocols(_ node: Node) throws(SteeringError) -> ProtocolMatch {
+    private func protocols(_ node: Node) throws(DocumentError) -> ProtocolMatch {
         guard case .list = node.content else {
             return try source.choice(node, of: "protocols", among: ProtocolMatch.allCases)
         }
@@ -130,7 +136,7 @@ struct PolicyDecoder {
         return seen.count == 1 ? seen.first! : .both
     }
 
-    private mutating func ports(_ node: Node) throws(SteeringError) -> PortSet {
+    private mutating func ports(_ node: Node) throws(DocumentError) -> PortSet {
         let hint = "write ports such as 80,443,8000-8999, or all for every port"
         var ranges: [PortRange] = []
         let elements = try source.elements(of: node, "ports", hint)
@@ -152,7 +158,7 @@ struct PolicyDecoder {
         return PortSet(ranges)
     }
 
-    private func prefixes(of entry: Mapping) throws(SteeringError) -> [(IPPrefix, Place)] {
+    private func prefixes(of entry: Mapping) throws(DocumentError) -> [(IPPrefix, Place)] {
         let hint = "write a prefix such as 192.0.2.0/24, or a list of them"
         var prefixes: [(IPPrefix, Place)] = []
         if let node = entry["prefixes"] {
@@ -166,6 +172,9 @@ struct PolicyDecoder {
             }
         }
         if let node = entry["prefixes-from"] { prefixes += try PrefixList.prefixes(named: node, source, directory) }
+        if let node = entry["pool"], let pool = try pools?.pool(named: node, in: source) {
+            prefixes += pool.addresses.prefixes.map { ($0, source.place(node.position)) }
+        }
         if prefixes.isEmpty { throw source.error(at: entry.position, "a binding has no prefixes: \(hint)") }
         return prefixes
     }
@@ -173,7 +182,7 @@ struct PolicyDecoder {
 
 extension Source {
     /// The nodes of the list `bindings`, which alone may be empty.
-    func bindings(_ node: Node) throws(SteeringError) -> [Node] {
+    func bindings(_ node: Node) throws(DocumentError) -> [Node] {
         guard case .list(let nodes) = node.content else {
             throw error(
                 at: node.position,
@@ -182,18 +191,18 @@ extension Source {
         return nodes
     }
 
-    func label(_ node: Node) throws(SteeringError) -> Label {
+    func label(_ node: Node) throws(DocumentError) -> Label {
         try label(try text(node, of: "label", "write a name such as web"), at: node.position)
     }
 
-    func label(_ text: String, at position: Position) throws(SteeringError) -> Label {
+    func label(_ text: String, at position: Position) throws(DocumentError) -> Label {
         do { return try Label(text) } catch { throw self.error(at: position, error.message) }
     }
 
     /// The value that the node's text names.
     func choice<Value: CustomStringConvertible>(
         _ node: Node, of subject: String, among values: [Value]
-    ) throws(SteeringError) -> Value {
+    ) throws(DocumentError) -> Value {
         let words = values.map(\.description)
         let remedy = "write \(words.dropLast().joined(separator: ", ")) or \(words.last!)"
         let text = try text(node, of: subject, remedy)

@@ -1,3 +1,4 @@
+import Documents
 public import Steering
 
 /// How a policy is written in a file.
@@ -47,7 +48,7 @@ public enum PolicyFormat: String, Sendable, Hashable, CaseIterable, CustomString
 /// label `no` is the text "no" and the port `080` is an error. A policy without bindings is not an error here.
 public enum PolicyFile {
     /// The largest file that is read, in bytes.
-    public static let maximumSize = 64 << 20
+    public static let maximumSize = Document.maximumSize
 
     /// Reads a policy from a file.
     ///
@@ -59,9 +60,10 @@ public enum PolicyFile {
         let format = format ?? self.format(of: path)
         if path == "-" {
             let name = "standard input"
-            return try parse(try InputFile.standardInput(name), name: name, format: format, directory: ".")
+            let bytes = try policyFile { () throws(DocumentError) in try InputFile.standardInput(name) }
+            return try parse(bytes, name: name, format: format, directory: ".")
         }
-        let bytes = try InputFile.contents(of: path)
+        let bytes = try policyFile { () throws(DocumentError) in try InputFile.contents(of: path) }
         return try parse(bytes, name: path, format: format, directory: InputFile.directory(of: path))
     }
 
@@ -69,9 +71,11 @@ public enum PolicyFile {
     ///
     /// - Throws: As ``read(contentsOf:format:)``; also when a user or group is not one of this machine.
     public static func readForService(contentsOf path: String) throws(SteeringError) -> ServicePolicy {
-        try parse(
-            try InputFile.contents(of: path), name: path, format: format(of: path),
-            directory: InputFile.directory(of: path), findsAccounts: true)
+        try policyFile { () throws(DocumentError) in
+            try decode(
+                try InputFile.contents(of: path), name: path, format: format(of: path),
+                directory: InputFile.directory(of: path), findsAccounts: true)
+        }
     }
 
     private static func format(of path: String) -> PolicyFormat { path.hasSuffix(".json") ? .json : .yaml }
@@ -101,20 +105,28 @@ public enum PolicyFile {
     public static func parse(
         _ bytes: [UInt8], name: String, format: PolicyFormat, directory: String? = nil
     ) throws(SteeringError) -> Policy {
-        try parse(bytes, name: name, format: format, directory: directory, findsAccounts: false).policy
+        try policyFile { () throws(DocumentError) in
+            try decode(bytes, name: name, format: format, directory: directory, findsAccounts: false).policy
+        }
     }
 
-    static func parse(
+    private static func decode(
         _ bytes: [UInt8], name: String, format: PolicyFormat, directory: String?, findsAccounts: Bool
-    ) throws(SteeringError) -> ServicePolicy {
+    ) throws(DocumentError) -> ServicePolicy {
         let source = Source(name: name)
-        let text = try source.text(of: bytes)
-        let root =
-            format == .yaml
-            ? try YAMLReader.node(of: bytes, text, in: source) : try JSONReader.node(of: bytes, in: source)
+        let root = try Document.root(
+            of: bytes, format == .yaml ? .yaml : .json, in: source,
+            empty: "write bindings: [] for a policy without bindings")
         if format == .tubular {
             return ServicePolicy(policy: try TubularDecoder.policy(of: root, source), services: [:])
         }
         return try PolicyDecoder.policy(of: root, source, directory, findsAccounts: findsAccounts)
+    }
+
+    /// What is wrong with a document is what is wrong with a policy file.
+    private static func policyFile<Value>(
+        _ read: () throws(DocumentError) -> Value
+    ) throws(SteeringError) -> Value {
+        do { return try read() } catch { throw SteeringError(.invalidPolicyFile, error.message) }
     }
 }

@@ -1,4 +1,5 @@
 import Glibc
+import Documents
 import Steering
 
 /// Reads what a label's options say to steerd alone: `allow` and `start`.
@@ -10,14 +11,14 @@ struct ServiceDecoder {
     static let keys = ["allow", "start"]
 
     /// - Returns: Nil where they say nothing of it.
-    func options(_ fields: Mapping) throws(SteeringError) -> ServiceOptions? {
+    func options(_ fields: Mapping) throws(DocumentError) -> ServiceOptions? {
         let allowance = try fields["allow"].map(allowance), start = try fields["start"].map(start)
         guard allowance != nil || start != nil else { return nil }
         return ServiceOptions(allowance: allowance ?? Allowance(), start: start)
     }
 
     /// `allow: { users: [www-data, 1000], groups: web }`.
-    private func allowance(_ node: Node) throws(SteeringError) -> Allowance {
+    private func allowance(_ node: Node) throws(DocumentError) -> Allowance {
         let fields = try Mapping(node, "allow", keys: ["users", "groups"], in: source)
         guard !fields.entries.isEmpty else {
             throw source.error(at: node.position, "allow names nobody: write users or groups, or leave it out")
@@ -27,13 +28,13 @@ struct ServiceDecoder {
     }
 
     /// `start: /usr/bin/web --quiet`, or `start: { command: [/usr/bin/web, --quiet], user: www-data }`.
-    private func start(_ node: Node) throws(SteeringError) -> StartCommand {
+    private func start(_ node: Node) throws(DocumentError) -> StartCommand {
         guard case .mapping = node.content else { return StartCommand(try words(of: node)) }
         let fields = try Mapping(node, "start", keys: ["command", "user"], in: source)
         let command = try fields.required("command", Self.commandHint)
         return StartCommand(
             try words(of: command),
-            user: try fields["user"].map { node throws(SteeringError) in
+            user: try fields["user"].map { node throws(DocumentError) in
                 try account(node, "user", "user", "write the name or the number of a user", Self.findUser)
             })
     }
@@ -41,7 +42,7 @@ struct ServiceDecoder {
     private static let commandHint = "write a program by its absolute path, and its arguments"
 
     /// The words of a text, which spaces part, or of a list.
-    private func words(of node: Node) throws(SteeringError) -> [String] {
+    private func words(of node: Node) throws(DocumentError) -> [String] {
         var words: [String] = []
         if case .text(let text) = node.content {
             words = text.split(separator: " ").map(String.init)
@@ -59,11 +60,11 @@ struct ServiceDecoder {
 
     // MARK: - Accounts
 
-    private func users(_ node: Node) throws(SteeringError) -> Set<UInt32> {
+    private func users(_ node: Node) throws(DocumentError) -> Set<UInt32> {
         try numbers(of: node, "users", "user", Self.findUser)
     }
 
-    private func groups(_ node: Node) throws(SteeringError) -> Set<UInt32> {
+    private func groups(_ node: Node) throws(DocumentError) -> Set<UInt32> {
         try numbers(of: node, "groups", "group") { getgrnam($0)?.pointee.gr_gid }
     }
 
@@ -71,7 +72,7 @@ struct ServiceDecoder {
 
     private func numbers(
         of node: Node, _ subject: String, _ kind: String, _ find: (String) -> UInt32?
-    ) throws(SteeringError) -> Set<UInt32> {
+    ) throws(DocumentError) -> Set<UInt32> {
         let hint = "write the name or the number of a \(kind), or a list of them"
         var numbers: Set<UInt32> = []
         for element in try source.elements(of: node, subject, hint) {
@@ -82,7 +83,7 @@ struct ServiceDecoder {
 
     private func account(
         _ node: Node, _ subject: String, _ kind: String, _ hint: String, _ find: (String) -> UInt32?
-    ) throws(SteeringError) -> UInt32 {
+    ) throws(DocumentError) -> UInt32 {
         let text = try source.text(node, of: subject, hint)
         // The greatest number means nobody to the kernel.
         if let number = UInt32(text), String(number) == text, number < .max { return number }

@@ -1,3 +1,4 @@
+import Documents
 import Steering
 
 /// Turns the bindings of cloudflare/tubular into a policy.
@@ -5,7 +6,7 @@ import Steering
 /// What wins there wins here too: the longer prefix, then the one port over all of them. As there, an address alone
 /// is a prefix of one, and bits to the right of a prefix' length do not count (its help has `::1/64`).
 enum TubularDecoder {
-    static func policy(of root: Node, _ source: Source) throws(SteeringError) -> Policy {
+    static func policy(of root: Node, _ source: Source) throws(DocumentError) -> Policy {
         let file = try Mapping(root, "a tubular file", keys: ["bindings"], in: source)
         var bindings = PlacedBindings()
         let list = try file.required("bindings", "write \"bindings\": [] for a policy without bindings")
@@ -15,13 +16,15 @@ enum TubularDecoder {
             let prefixNode = try entry.required("prefix", "write a prefix such as \"192.0.2.0/24\"")
             let prefix = try prefix(prefixNode, source)
             let ports = if let node = entry["port"] { try ports(node, source) } else { PortSet.all }
-            bindings.append(
-                try Binding(.both, to: prefix, ports: ports, .label(label)), at: source.place(prefixNode.position))
+            let place = source.place(prefixNode.position)
+            try bindings.append(at: place) { () throws(SteeringError) in
+                try Binding(.both, to: prefix, ports: ports, .label(label))
+            }
         }
         return try bindings.policy()
     }
 
-    private static func ports(_ node: Node, _ source: Source) throws(SteeringError) -> PortSet {
+    private static func ports(_ node: Node, _ source: Source) throws(DocumentError) -> PortSet {
         let remedy = "write a number from 1 to 65535, or 0 for every port"
         let text = try source.text(node, of: "port", remedy)
         guard let port = UInt16(text), text.utf8.first != UInt8(ascii: "+"),
@@ -32,7 +35,7 @@ enum TubularDecoder {
         return port == 0 ? .all : [PortRange(port)]
     }
 
-    private static func prefix(_ node: Node, _ source: Source) throws(SteeringError) -> IPPrefix {
+    private static func prefix(_ node: Node, _ source: Source) throws(DocumentError) -> IPPrefix {
         let text = try source.text(node, of: "prefix", "write a prefix such as \"192.0.2.0/24\"")
         let prefix: IPPrefix
         do { prefix = try lenientPrefix(text) } catch { throw source.error(at: node.position, error.message) }

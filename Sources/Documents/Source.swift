@@ -1,9 +1,14 @@
-import Steering
+internal import AddressPools
 
 /// A place in a text; both numbers begin at 1, and columns count Unicode scalars.
-struct Position: Hashable {
-    var line = 1
-    var column = 1
+package struct Position: Hashable, Sendable {
+    package var line = 1
+    package var column = 1
+
+    package init(line: Int = 1, column: Int = 1) {
+        self.line = line
+        self.column = column
+    }
 
     /// Moves past a scalar.
     mutating func pass(_ scalar: Unicode.Scalar) {
@@ -12,27 +17,29 @@ struct Position: Hashable {
 }
 
 /// A place in a file: `FILE:LINE:COLUMN`.
-struct Place: CustomStringConvertible {
-    let file: String
-    let position: Position
+package struct Place: CustomStringConvertible, Sendable {
+    package let file: String
+    package let position: Position
 
-    var description: String { "\(file):\(position.line):\(position.column)" }
+    package var description: String { "\(file):\(position.line):\(position.column)" }
 }
 
 /// The text that is being read, for its errors.
-struct Source {
-    let name: String
+package struct Source: Sendable {
+    package let name: String
 
-    func place(_ position: Position) -> Place { Place(file: name, position: position) }
+    package init(name: String) { self.name = name }
 
-    func error(at position: Position, _ sentence: String) -> SteeringError {
-        .invalidPolicyFile(place(position), sentence)
+    package func place(_ position: Position) -> Place { Place(file: name, position: position) }
+
+    package func error(at position: Position, _ sentence: String) -> DocumentError {
+        DocumentError("\(place(position)): \(sentence)")
     }
 
     /// The bytes as text. Only what both YAML and JSON may contain goes through: UTF-8 without control characters,
     /// so nothing that a terminal would obey or a C string would end at.
-    func text(of bytes: [UInt8]) throws(SteeringError) -> String {
-        guard bytes.count <= PolicyFile.maximumSize else { throw .tooLarge(name) }
+    package func text(of bytes: [UInt8]) throws(DocumentError) -> String {
+        guard bytes.count <= Document.maximumSize else { throw InputFile.tooLarge(name) }
         if !bytes.contains(where: isControl), let text = String(validating: bytes, as: UTF8.self) { return text }
         var position = Position()
         var decoder = UTF8()
@@ -54,15 +61,3 @@ struct Source {
     }
 }
 
-extension SteeringError {
-    static func invalidPolicyFile(_ place: Place, _ sentence: String) -> SteeringError {
-        SteeringError(.invalidPolicyFile, "\(place): \(sentence)")
-    }
-
-    static func tooLarge(_ name: String) -> SteeringError {
-        SteeringError(
-            .invalidPolicyFile,
-            "\(name) is larger than \(PolicyFile.maximumSize >> 20) MiB and was not read: join its prefixes into shorter ones"
-        )
-    }
-}

@@ -1,9 +1,9 @@
+internal import AddressPools
 import Glibc
-import Steering
 
 /// Bounded reading of regular files and of standard input.
-enum InputFile {
-    static func contents(of path: String) throws(SteeringError) -> [UInt8] {
+package enum InputFile {
+    package static func contents(of path: String) throws(DocumentError) -> [UInt8] {
         // A path ends at a NUL for the kernel, which then would open another file than the one that is named.
         guard !path.utf8.contains(0) else { throw unreadable(quoted(path), "a path has no NUL in it", "name a file") }
         // Without O_NONBLOCK, opening a FIFO waits for whoever writes into it.
@@ -11,30 +11,30 @@ enum InputFile {
         guard number >= 0 else {
             throw unreadable(path, String(cString: strerror(errno)), "check its name and permissions")
         }
-        let descriptor = OwnedDescriptor(owning: number)
+        defer { close(number) }
         var status = stat()
-        guard fstat(descriptor.rawValue, &status) == 0 else {
+        guard fstat(number, &status) == 0 else {
             throw unreadable(path, String(cString: strerror(errno)), "check the file")
         }
         guard status.st_mode & S_IFMT == S_IFREG else {
             let kind = status.st_mode & S_IFMT == S_IFDIR ? "it is a directory" : "it is not a regular file"
             throw unreadable(path, kind, "name a file, or - for standard input")
         }
-        guard status.st_size <= PolicyFile.maximumSize else { throw .tooLarge(path) }
-        return try bytes(of: descriptor.rawValue, path, expecting: Int(status.st_size))
+        guard status.st_size <= Document.maximumSize else { throw tooLarge(path) }
+        return try bytes(of: number, path, expecting: Int(status.st_size))
     }
 
-    static func standardInput(_ name: String) throws(SteeringError) -> [UInt8] {
+    package static func standardInput(_ name: String) throws(DocumentError) -> [UInt8] {
         try bytes(of: STDIN_FILENO, name, expecting: 0)
     }
 
     /// The part of a path before its last component.
-    static func directory(of path: String) -> String {
+    package static func directory(of path: String) -> String {
         guard let slash = path.lastIndex(of: "/") else { return "." }
         return slash == path.startIndex ? "/" : String(path[..<slash])
     }
 
-    private static func bytes(of descriptor: CInt, _ name: String, expecting size: Int) throws(SteeringError) -> [UInt8]
+    private static func bytes(of descriptor: CInt, _ name: String, expecting size: Int) throws(DocumentError) -> [UInt8]
     {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(size)
@@ -47,11 +47,16 @@ enum InputFile {
                 throw unreadable(name, String(cString: strerror(errno)), "check the file")
             }
             bytes += chunk[..<count]
-            if bytes.count > PolicyFile.maximumSize { throw .tooLarge(name) }
+            if bytes.count > Document.maximumSize { throw tooLarge(name) }
         }
     }
 
-    private static func unreadable(_ name: String, _ reason: String, _ remedy: String) -> SteeringError {
-        SteeringError(.invalidPolicyFile, "\(name) cannot be read, \(reason): \(remedy)")
+    static func tooLarge(_ name: String) -> DocumentError {
+        DocumentError(
+            "\(name) is larger than \(Document.maximumSize >> 20) MiB and was not read: join its prefixes into shorter ones")
+    }
+
+    private static func unreadable(_ name: String, _ reason: String, _ remedy: String) -> DocumentError {
+        DocumentError("\(name) cannot be read, \(reason): \(remedy)")
     }
 }

@@ -1,16 +1,12 @@
-import Steering
+package import AddressPools
+import Glibc
 
 /// The files that `prefixes-from` names: one prefix a line; blank lines and what follows a # are left out.
-enum PrefixList {
-    static func prefixes(
+package enum PrefixList {
+    package static func prefixes(
         named node: Node, _ source: Source, _ directory: String?
-    ) throws(SteeringError) -> [(IPPrefix, Place)] {
-        let name = try source.text(node, of: "prefixes-from", "write the path of a file with one prefix a line")
-        guard let directory else {
-            throw source.error(
-                at: node.position, "prefixes-from needs a policy that is read from a file: write the prefixes here")
-        }
-        let path = name.hasPrefix("/") || directory == "." ? name : "\(directory)/\(name)"
+    ) throws(DocumentError) -> [(IPPrefix, Place)] {
+        let path = try path(named: node, source, directory)
         let bytes: [UInt8]
         do { bytes = try InputFile.contents(of: path) } catch {
             throw source.error(at: node.position, error.message)
@@ -22,7 +18,28 @@ enum PrefixList {
         return prefixes
     }
 
-    static func prefixes(in bytes: [UInt8], _ source: Source) throws(SteeringError) -> [(IPPrefix, Place)] {
+    /// The prefixes of a file that commands write: it may be missing or empty.
+    package static func drained(
+        named node: Node, _ source: Source, _ directory: String?
+    ) throws(DocumentError) -> [IPPrefix] {
+        let path = try path(named: node, source, directory)
+        guard access(path, F_OK) == 0 || errno != ENOENT else { return [] }
+        do { return try prefixes(in: try InputFile.contents(of: path), Source(name: path)).map(\.0) } catch {
+            throw source.error(at: node.position, error.message)
+        }
+    }
+
+    /// The path of a file that a document names.
+    package static func path(named node: Node, _ source: Source, _ directory: String?) throws(DocumentError) -> String {
+        let name = try source.text(node, of: "a file", "write the path of a file with one prefix a line")
+        guard let directory else {
+            throw source.error(
+                at: node.position, "files need a policy that is read from a file: write the prefixes here")
+        }
+        return name.hasPrefix("/") || directory == "." ? name : "\(directory)/\(name)"
+    }
+
+    package static func prefixes(in bytes: [UInt8], _ source: Source) throws(DocumentError) -> [(IPPrefix, Place)] {
         _ = try source.text(of: bytes)
         var prefixes: [(IPPrefix, Place)] = []
         var line = 0

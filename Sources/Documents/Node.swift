@@ -1,22 +1,21 @@
-import AddressPools
-import Steering
+internal import AddressPools
 
 /// What YAML and JSON have in common: texts, lists and mappings, each with its place. Numbers are texts as they are
 /// written, so that nothing is read as octal, sexagesimal or a float on its way to a port.
-struct Node {
-    let position: Position
-    let content: Content
+package struct Node: Sendable {
+    package let position: Position
+    package let content: Content
 
-    enum Content {
+    package enum Content: Sendable {
         case text(String)
         case list([Node])
         case mapping([Entry])
     }
 
-    struct Entry {
-        let key: String
-        let position: Position
-        let value: Node
+    package struct Entry: Sendable {
+        package let key: String
+        package let position: Position
+        package let value: Node
     }
 
     /// How deep lists and mappings may lie in each other; a policy needs four.
@@ -25,7 +24,7 @@ struct Node {
 
 extension Node.Content {
     /// "a text", "a list" or "a mapping".
-    var kind: String {
+    package var kind: String {
         switch self {
         case .text: "a text"
         case .list: "a list"
@@ -35,16 +34,16 @@ extension Node.Content {
 }
 
 /// A mapping whose keys are known and written once.
-struct Mapping {
-    let source: Source
-    let position: Position
+package struct Mapping {
+    package let source: Source
+    package let position: Position
     let subject: String
-    let entries: [Node.Entry]
+    package let entries: [Node.Entry]
 
     /// - Parameters:
     ///   - subject: what errors call the mapping, such as "a binding".
     ///   - known: its keys; nil when any are.
-    init(_ node: Node, _ subject: String, keys known: [String]?, in source: Source) throws(SteeringError) {
+    package init(_ node: Node, _ subject: String, keys known: [String]?, in source: Source) throws(DocumentError) {
         guard case .mapping(let entries) = node.content else {
             let keys = known.map { " with the keys \($0.joined(separator: ", "))" } ?? ""
             throw source.error(
@@ -59,16 +58,16 @@ struct Mapping {
         for entry in entries where !known.contains(entry.key) { throw unknown(entry, among: known) }
     }
 
-    subscript(key: String) -> Node? { entries.first { $0.key == key }?.value }
+    package subscript(key: String) -> Node? { entries.first { $0.key == key }?.value }
 
-    func required(_ key: String, _ remedy: String) throws(SteeringError) -> Node {
+    package func required(_ key: String, _ remedy: String) throws(DocumentError) -> Node {
         guard let node = self[key] else {
             throw source.error(at: position, "\(subject) has no \(key): \(remedy)")
         }
         return node
     }
 
-    private func refuseRepeats() throws(SteeringError) {
+    private func refuseRepeats() throws(DocumentError) {
         if entries.count <= 8 {
             // Looking at each pair of a few keys is faster than a table, and most mappings are many and small.
             for index in entries.indices.dropFirst() {
@@ -84,7 +83,7 @@ struct Mapping {
         }
     }
 
-    private func unknown(_ entry: Node.Entry, among known: [String]) -> SteeringError {
+    private func unknown(_ entry: Node.Entry, among known: [String]) -> DocumentError {
         let remedy =
             nearest(to: entry.key, among: known).map { "did you mean \($0)?" }
             ?? "its keys are \(known.joined(separator: ", "))"
@@ -93,12 +92,12 @@ struct Mapping {
 }
 
 extension Source {
-    func repeatedKey(_ key: String, at position: Position) -> SteeringError {
+    package func repeatedKey(_ key: String, at position: Position) -> DocumentError {
         error(at: position, "the key \(quoted(key)) is written again in the same mapping: keep one of them")
     }
 
     /// The text of a node that must be one.
-    func text(_ node: Node, of subject: String, _ remedy: String) throws(SteeringError) -> String {
+    package func text(_ node: Node, of subject: String, _ remedy: String) throws(DocumentError) -> String {
         guard case .text(let text) = node.content else {
             throw error(at: node.position, "\(subject) is \(node.content.kind) here: \(remedy)")
         }
@@ -107,7 +106,7 @@ extension Source {
     }
 
     /// The elements of a list, or the one node that stands for a list of one.
-    func elements(of node: Node, _ subject: String, _ remedy: String) throws(SteeringError) -> [Node] {
+    package func elements(of node: Node, _ subject: String, _ remedy: String) throws(DocumentError) -> [Node] {
         guard case .list(let nodes) = node.content else { return [node] }
         if nodes.isEmpty { throw error(at: node.position, "\(subject) is an empty list: \(remedy)") }
         return nodes

@@ -1,13 +1,14 @@
 #if YAML
-import AddressPools
-import Steering
+internal import AddressPools
 private import Yams
 
 /// Reads YAML into nodes, by way of Yams: one document, no anchors, aliases and tags.
 struct YAMLReader {
     private let source: Source
 
-    static func node(of bytes: [UInt8], _ text: String, in source: Source) throws(SteeringError) -> Node {
+    static func node(
+        of bytes: [UInt8], _ text: String, in source: Source, empty: String
+    ) throws(DocumentError) -> Node {
         let reader = YAMLReader(source: source)
         try reader.refuseAliasBomb(in: bytes, text)
         let parser: Parser
@@ -20,7 +21,7 @@ struct YAMLReader {
             throw reader.syntaxError(error, in: text)
         }
         guard let root else {
-            throw source.error(at: Position(), "the file is empty: write bindings: [] for a policy without bindings")
+            throw source.error(at: Position(), "the file is empty: \(empty)")
         }
         // Nodes refer weakly to their anchors, which the parser owns.
         defer { withExtendedLifetime(parser) {} }
@@ -29,7 +30,7 @@ struct YAMLReader {
 
     /// Refuses text with more than a few aliases before it is composed. A few cannot multiply into much, and what they
     /// are is found afterwards; but a comment may look like one, so the first is no reason to refuse.
-    private func refuseAliasBomb(in bytes: [UInt8], _ text: String) throws(SteeringError) {
+    private func refuseAliasBomb(in bytes: [UInt8], _ text: String) throws(DocumentError) {
         var seen = 0
         for star in bytes.indices.dropLast() where bytes[star] == UInt8(ascii: "*") && isNameByte(bytes[star + 1]) {
             if star > 0, isNameByte(bytes[star - 1]) { continue }
@@ -47,12 +48,12 @@ struct YAMLReader {
         }
     }
 
-    private func alias(at position: Position) -> SteeringError {
+    private func alias(at position: Position) -> DocumentError {
         source.error(at: position, "anchors and aliases are not allowed in a policy: write the value where it is used")
     }
 
     /// Looks at a node before its children: an alias' target has an anchor, so nothing is walked twice.
-    private func node(of node: Yams.Node, depth: Int) throws(SteeringError) -> Node {
+    private func node(of node: Yams.Node, depth: Int) throws(DocumentError) -> Node {
         let position = Position(node.mark)
         if node.anchor != nil { throw alias(at: position) }
         switch node {
@@ -80,7 +81,7 @@ struct YAMLReader {
         }
     }
 
-    private func entry(_ key: Yams.Node, _ value: Node, depth: Int) throws(SteeringError) -> Node.Entry {
+    private func entry(_ key: Yams.Node, _ value: Node, depth: Int) throws(DocumentError) -> Node.Entry {
         let key = try node(of: key, depth: depth + 1)
         guard case .text(let text) = key.content else {
             throw source.error(at: key.position, "a key is \(key.content.kind) here: write a word")
@@ -88,7 +89,7 @@ struct YAMLReader {
         return Node.Entry(key: text, position: key.position, value: value)
     }
 
-    private func refuseTag(_ tag: Tag, _ plain: Tag.Name, at position: Position) throws(SteeringError) {
+    private func refuseTag(_ tag: Tag, _ plain: Tag.Name, at position: Position) throws(DocumentError) {
         if tag.rawValue.isEmpty || tag.rawValue == plain.rawValue { return }
         throw source.error(at: position, "the tag \(quoted(tag.rawValue)) is not allowed in a policy: remove it")
     }
@@ -97,7 +98,7 @@ struct YAMLReader {
 // MARK: - Errors of Yams
 
 extension YAMLReader {
-    private func syntaxError(_ error: any Error, in text: String) -> SteeringError {
+    private func syntaxError(_ error: any Error, in text: String) -> DocumentError {
         switch error as? YamlError {
         case .scanner(let context, let problem, let mark, _), .parser(let context, let problem, let mark, _),
             .composer(let context, let problem, let mark, _):
@@ -136,11 +137,11 @@ extension Position {
     }
 }
 #else
-import Steering
-
 /// In builds without Yams.
 enum YAMLReader {
-    static func node(of bytes: [UInt8], _ text: String, in source: Source) throws(SteeringError) -> Node {
+    static func node(
+        of bytes: [UInt8], _ text: String, in source: Source, empty: String
+    ) throws(DocumentError) -> Node {
         throw source.error(at: Position(), "this build reads no YAML: write JSON, or build with the package trait YAML")
     }
 }

@@ -1,5 +1,4 @@
-import AddressPools
-import Steering
+internal import AddressPools
 
 /// Reads JSON (RFC 8259) into nodes.
 struct JSONReader {
@@ -11,7 +10,7 @@ struct JSONReader {
     private var lineStart = 0
 
     /// Reads a document; `bytes` are UTF-8.
-    static func node(of bytes: [UInt8], in source: Source) throws(SteeringError) -> Node {
+    static func node(of bytes: [UInt8], in source: Source) throws(DocumentError) -> Node {
         var reader = JSONReader(source: source, bytes: bytes)
         reader.skipSpace()
         let node = try reader.value(depth: 1)
@@ -25,7 +24,7 @@ struct JSONReader {
         self.bytes = bytes
     }
 
-    private mutating func value(depth: Int) throws(SteeringError) -> Node {
+    private mutating func value(depth: Int) throws(DocumentError) -> Node {
         let start = position
         switch next {
         case UInt8(ascii: "{"): return Node(position: start, content: .mapping(try entries(depth: depth)))
@@ -42,7 +41,7 @@ struct JSONReader {
         }
     }
 
-    private mutating func entries(depth: Int) throws(SteeringError) -> [Node.Entry] {
+    private mutating func entries(depth: Int) throws(DocumentError) -> [Node.Entry] {
         var entries: [Node.Entry] = []
         try open(depth: depth)
         while !take("}") {
@@ -58,7 +57,7 @@ struct JSONReader {
         return entries
     }
 
-    private mutating func elements(depth: Int) throws(SteeringError) -> [Node] {
+    private mutating func elements(depth: Int) throws(DocumentError) -> [Node] {
         var elements: [Node] = []
         try open(depth: depth)
         while !take("]") {
@@ -69,13 +68,13 @@ struct JSONReader {
         return elements
     }
 
-    private mutating func open(depth: Int) throws(SteeringError) {
+    private mutating func open(depth: Int) throws(DocumentError) {
         guard depth <= Node.maximumDepth else { throw source.tooDeep(at: position) }
         index += 1
         skipSpace()
     }
 
-    private mutating func number() throws(SteeringError) -> String {
+    private mutating func number() throws(DocumentError) -> String {
         let start = index
         _ = take("-")
         if !take("0") { try digits() }
@@ -88,7 +87,7 @@ struct JSONReader {
         return String(decoding: bytes[start..<index], as: UTF8.self)
     }
 
-    private mutating func digits() throws(SteeringError) {
+    private mutating func digits() throws(DocumentError) {
         let start = index
         while let next, isDigit(next) { index += 1 }
         if index == start { throw unexpected("a digit") }
@@ -96,7 +95,7 @@ struct JSONReader {
 
     private func isDigit(_ byte: UInt8) -> Bool { byte >= UInt8(ascii: "0") && byte <= UInt8(ascii: "9") }
 
-    private mutating func string() throws(SteeringError) -> String {
+    private mutating func string() throws(DocumentError) -> String {
         index += 1
         let start = index
         while let byte = next, byte != UInt8(ascii: "\"") {
@@ -106,7 +105,7 @@ struct JSONReader {
         return String(decoding: bytes[start..<(try endOfString())], as: UTF8.self)
     }
 
-    private mutating func escapedString(from start: Int) throws(SteeringError) -> String {
+    private mutating func escapedString(from start: Int) throws(DocumentError) -> String {
         var units = Array(String(decoding: bytes[start..<index], as: UTF8.self).utf16)
         while let byte = next, byte != UInt8(ascii: "\"") {
             let run = index
@@ -122,12 +121,12 @@ struct JSONReader {
         return String(decoding: units, as: UTF16.self)
     }
 
-    private mutating func endOfString() throws(SteeringError) -> Int {
+    private mutating func endOfString() throws(DocumentError) -> Int {
         guard take("\"") else { throw unexpected("the closing quote of a text") }
         return index - 1
     }
 
-    private mutating func passInString(_ byte: UInt8) throws(SteeringError) {
+    private mutating func passInString(_ byte: UInt8) throws(DocumentError) {
         guard byte >= 0x20 else { throw unexpected("the closing quote of a text on the same line") }
         index += 1
         if byte & 0xC0 == 0x80 { lineStart += 1 }
@@ -138,7 +137,7 @@ struct JSONReader {
         UInt8(ascii: "f"): 0x0C, UInt8(ascii: "n"): 0x0A, UInt8(ascii: "r"): 0x0D, UInt8(ascii: "t"): 0x09,
     ]
 
-    private mutating func escape() throws(SteeringError) -> UInt16 {
+    private mutating func escape() throws(DocumentError) -> UInt16 {
         index += 1
         if let next, let unit = Self.escapes[next] {
             index += 1
@@ -184,12 +183,12 @@ extension JSONReader {
         return true
     }
 
-    private mutating func expect(_ byte: Unicode.Scalar, or other: Unicode.Scalar? = nil) throws(SteeringError) {
+    private mutating func expect(_ byte: Unicode.Scalar, or other: Unicode.Scalar? = nil) throws(DocumentError) {
         guard take(byte) else { throw unexpected("\(byte)" + (other.map { " or \($0)" } ?? "")) }
         skipSpace()
     }
 
-    private func unexpected(_ expected: String) -> SteeringError {
+    private func unexpected(_ expected: String) -> DocumentError {
         guard next != nil else {
             return source.error(at: position, "the file ends where JSON needs \(expected): complete it")
         }
@@ -199,7 +198,7 @@ extension JSONReader {
 }
 
 extension Source {
-    func tooDeep(at position: Position) -> SteeringError {
+    func tooDeep(at position: Position) -> DocumentError {
         error(
             at: position,
             "lists and mappings lie more than \(Node.maximumDepth) deep in each other: a policy needs four levels")
