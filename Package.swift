@@ -45,6 +45,9 @@ let package = Package(
             name: "PolicyFiles",
             dependencies: ["Steering", .product(name: "Yams", package: "Yams", condition: .when(traits: ["YAML"]))]),
 
+        // Names: zone files, address policies, answers. No system calls but its sockets', no libbpf.
+        .target(name: "SteeringDNS", dependencies: ["AddressPools"]),
+
         // Channels, datagrams and worker groups of SwiftNIO.
         .target(
             name: "SteeringNIO",
@@ -142,6 +145,7 @@ let package = Package(
             ], path: "Tests/steering-nio-probe"),
         .testTarget(name: "AddressPoolsTests", dependencies: ["AddressPools"]),
         .testTarget(name: "PolicyFilesTests", dependencies: ["PolicyFiles"]),
+        .testTarget(name: "SteeringDNSTests", dependencies: ["SteeringDNS"]),
         .testTarget(
             name: "SteerCommandTests",
             dependencies: ["Steering", "KernelTestSupport", "steer", "steerd", "steerd-run", "steering-probe"]),
