@@ -51,10 +51,12 @@ extension RecordData {
         }
     }
 
-    static func appendQuoted(_ bytes: ArraySlice<UInt8>, to text: inout [UInt8]) {
+    static func appendQuoted(_ bytes: ArraySlice<UInt8>, plainSpace: Bool = true, to text: inout [UInt8]) {
         let quote = UInt8(ascii: "\"")
         text.append(quote)
-        for byte in bytes { appendEscaped(byte, special: [quote, UInt8(ascii: "\\")], plainSpace: true, to: &text) }
+        for byte in bytes {
+            appendEscaped(byte, special: [quote, UInt8(ascii: "\\")], plainSpace: plainSpace, to: &text)
+        }
         text.append(quote)
     }
 

@@ -208,7 +208,7 @@ extension ServiceParameter {
             case ech:
                 text += Base64.encode(value)
             case alpn:
-                RecordData.appendQuoted(protocolText(value), to: &text)
+                RecordData.appendQuoted(protocolText(value), plainSpace: false, to: &text)
             default:
                 RecordData.appendQuoted(value, to: &text)
             }
