@@ -50,6 +50,9 @@ let package = Package(
         // Policies of sockets as files.
         .target(name: "PolicyFiles", dependencies: ["Steering", "Documents"]),
 
+        // Names: zone files, address policies, answers. No system calls but its sockets', no libbpf.
+        .target(name: "SteeringDNS", dependencies: ["AddressPools"]),
+
         // Channels, datagrams and worker groups of SwiftNIO.
         .target(
             name: "SteeringNIO",
@@ -147,6 +150,7 @@ let package = Package(
             ], path: "Tests/steering-nio-probe"),
         .testTarget(name: "AddressPoolsTests", dependencies: ["AddressPools"]),
         .testTarget(name: "PolicyFilesTests", dependencies: ["PolicyFiles"]),
+        .testTarget(name: "SteeringDNSTests", dependencies: ["SteeringDNS"]),
         .testTarget(
             name: "SteerCommandTests",
             dependencies: ["Steering", "KernelTestSupport", "steer", "steerd", "steerd-run", "steering-probe"]),

@@ -1,0 +1,232 @@
+import AddressPools
+
+/// The parameters of SVCB and HTTPS records (RFC 9460): each a key of 2 bytes, a length, a value; keys ascend.
+enum ServiceParameter {
+    /// Why the text of a parameter was refused.
+    struct Refusal: Error {
+        let reason: String
+
+        init(_ reason: String) {
+            self.reason = reason
+        }
+    }
+
+    /// The names of the keys from 0 on.
+    private static let names = ["mandatory", "alpn", "no-default-alpn", "port", "ipv4hint", "ech", "ipv6hint"]
+    private static let mandatory = 0
+    private static let alpn = 1
+    private static let noDefaultALPN = 2
+    private static let port = 3
+    private static let ipv4Hint = 4
+    private static let ech = 5
+    private static let ipv6Hint = 6
+    private static let invalid = 65535
+
+    static func name(of key: Int) -> String {
+        key < names.count ? names[key] : "key\(key)"
+    }
+
+    /// The key of that name, or of `key` and its number.
+    static func key(named name: String) throws(Refusal) -> Int {
+        if let known = names.firstIndex(of: name) { return known }
+        guard name.hasPrefix("key"), name.utf8.dropFirst(3).allSatisfy(isDigit), let key = UInt16(name.dropFirst(3))
+        else {
+            throw Refusal(
+                "it is no parameter that this reader knows; write others as key and their number, such as key667")
+        }
+        guard key >= names.count else {
+            throw Refusal("this key has a name; write \(names[Int(key)])")
+        }
+        return Int(key)
+    }
+}
+
+// MARK: - Reading
+
+extension ServiceParameter {
+    /// The value in wire form. `text` is what stands behind the =, its escapes resolved; nil without a =.
+    static func value(of key: Int, text: [UInt8]?) throws(Refusal) -> [UInt8] {
+        guard let text, !text.isEmpty else {
+            guard key == noDefaultALPN || key >= names.count else {
+                throw Refusal("it has no value; write \(name(of: key))= and the value")
+            }
+            return []
+        }
+        switch key {
+        case mandatory:
+            var keys: [Int] = []
+            for item in text.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false) {
+                keys.append(try self.key(named: String(decoding: item, as: UTF8.self)))
+            }
+            return keys.sorted().flatMap { [UInt8(truncatingIfNeeded: $0 >> 8), UInt8(truncatingIfNeeded: $0)] }
+        case alpn:
+            return try protocols(text)
+        case noDefaultALPN:
+            throw Refusal("it takes no value; remove the = and what follows")
+        case port:
+            guard text.count <= 5, text.allSatisfy(isDigit), let port = UInt16(String(decoding: text, as: UTF8.self))
+            else {
+                throw Refusal("a port is a number from 0 to 65535; write one")
+            }
+            return [UInt8(port >> 8), UInt8(port & 0xFF)]
+        case ipv4Hint:
+            return try addresses(text, .ipv4)
+        case ipv6Hint:
+            return try addresses(text, .ipv6)
+        case ech:
+            guard let bytes = Base64.decode(text) else {
+                throw Refusal("its value is not Base64; copy the whole ECHConfigList, the = at its end too")
+            }
+            return bytes
+        default:
+            return text
+        }
+    }
+
+    private static func addresses(_ text: [UInt8], _ family: IPFamily) throws(Refusal) -> [UInt8] {
+        var bytes: [UInt8] = []
+        for item in text.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false) {
+            let text = String(decoding: item, as: UTF8.self)
+            guard let address = try? IPAddress(text), address.family == family else {
+                throw Refusal("\(quoted(text)) is not an \(family) address; write addresses with commas between them")
+            }
+            bytes += address.bytes
+        }
+        return bytes
+    }
+
+    /// Protocol names with commas between them; \, and \\ stand for a comma and a backslash in a name.
+    private static func protocols(_ text: [UInt8]) throws(Refusal) -> [UInt8] {
+        var names: [[UInt8]] = [[]]
+        var isEscaped = false
+        for byte in text {
+            if !isEscaped, byte == UInt8(ascii: "\\") {
+                isEscaped = true
+            } else if !isEscaped, byte == UInt8(ascii: ",") {
+                names.append([])
+            } else {
+                if isEscaped, byte != UInt8(ascii: "\\"), byte != UInt8(ascii: ",") {
+                    throw Refusal("a backslash in a protocol's name stands before a comma or a backslash; remove it")
+                }
+                isEscaped = false
+                names[names.count - 1].append(byte)
+            }
+        }
+        guard !isEscaped, names.allSatisfy({ (1...255).contains($0.count) }) else {
+            throw Refusal("protocol names have 1 to 255 bytes; write them with one comma between, such as h2,h3")
+        }
+        return names.flatMap { [UInt8($0.count)] + $0 }
+    }
+}
+
+// MARK: - Wire form
+
+extension ServiceParameter {
+    /// The keys and values of `wire` up to where it is malformed, and whether all of it was well formed.
+    private static func split(_ wire: ArraySlice<UInt8>) -> (
+        parameters: [(key: Int, value: ArraySlice<UInt8>)], whole: Bool
+    ) {
+        var parameters: [(key: Int, value: ArraySlice<UInt8>)] = []
+        var rest = wire
+        while rest.count >= 4 {
+            let start = rest.startIndex
+            let key = Int(rest[start]) << 8 | Int(rest[start + 1])
+            let length = Int(rest[start + 2]) << 8 | Int(rest[start + 3])
+            guard rest.count >= 4 + length else { break }
+            parameters.append((key, rest[start + 4..<start + 4 + length]))
+            rest = rest[(start + 4 + length)...]
+        }
+        return (parameters, rest.isEmpty)
+    }
+
+    /// What is wrong with parameters in wire form; nil when nothing is.
+    static func fault(in wire: ArraySlice<UInt8>) -> String? {
+        let (parameters, isWhole) = split(wire)
+        guard isWhole else { return "its parameters are cut short; copy all of the data" }
+        for (earlier, later) in zip(parameters, parameters.dropFirst()) where earlier.key >= later.key {
+            return earlier.key == later.key
+                ? "the parameter \(name(of: later.key)) is there twice; remove one"
+                : "its parameters are not in the order of their keys; sort them"
+        }
+        for parameter in parameters where !isWellFormed(parameter.key, parameter.value, beside: parameters.map(\.key)) {
+            return switch parameter.key {
+            case mandatory: "mandatory must list parameters that are there, each once, itself not; correct the list"
+            case noDefaultALPN: "no-default-alpn needs alpn beside it and no value; add alpn, or remove it"
+            case invalid: "key65535 is reserved as invalid; use another key"
+            default: "the value of \(name(of: parameter.key)) is malformed; write it in its own form"
+            }
+        }
+        return nil
+    }
+
+    private static func isWellFormed(_ key: Int, _ value: ArraySlice<UInt8>, beside keys: [Int]) -> Bool {
+        switch key {
+        case mandatory:
+            let bytes = Array(value)
+            let listed = stride(from: 0, to: bytes.count - 1, by: 2).map { Int(bytes[$0]) << 8 | Int(bytes[$0 + 1]) }
+            return bytes.count % 2 == 0 && !listed.isEmpty && listed.allSatisfy { $0 != mandatory && keys.contains($0) }
+                && zip(listed, listed.dropFirst()).allSatisfy { $0 < $1 }
+        case alpn:
+            var rest = value
+            while let length = rest.first {
+                guard length > 0, rest.count > Int(length) else { return false }
+                rest = rest.dropFirst(1 + Int(length))
+            }
+            return !value.isEmpty
+        case noDefaultALPN: return value.isEmpty && keys.contains(alpn)
+        case port: return value.count == 2
+        case ipv4Hint: return !value.isEmpty && value.count % 4 == 0
+        case ech: return !value.isEmpty
+        case ipv6Hint: return !value.isEmpty && value.count % 16 == 0
+        default: return key != invalid
+        }
+    }
+}
+
+// MARK: - Printing
+
+extension ServiceParameter {
+    /// Appends well-formed parameters, a space in front of each.
+    static func appendText(of wire: ArraySlice<UInt8>, to text: inout [UInt8]) {
+        for (key, value) in split(wire).parameters {
+            text.append(UInt8(ascii: " "))
+            text += name(of: key).utf8
+            if value.isEmpty { continue }
+            text.append(UInt8(ascii: "="))
+            switch key {
+            case mandatory, port:
+                let numbers = stride(from: value.startIndex, to: value.endIndex, by: 2).map {
+                    Int(value[$0]) << 8 | Int(value[$0 + 1])
+                }
+                text += numbers.map { key == port ? String($0) : name(of: $0) }.joined(separator: ",").utf8
+            case ipv4Hint, ipv6Hint:
+                let size = key == ipv4Hint ? 4 : 16
+                let addresses = stride(from: value.startIndex, to: value.endIndex, by: size).compactMap {
+                    IPAddress(bytes: value[$0..<$0 + size])
+                }
+                text += addresses.map(\.description).joined(separator: ",").utf8
+            case ech:
+                text += Base64.encode(value)
+            case alpn:
+                RecordData.appendQuoted(protocolText(value), plainSpace: false, to: &text)
+            default:
+                RecordData.appendQuoted(value, to: &text)
+            }
+        }
+    }
+
+    /// The names with commas between them, before the escapes of the string around them.
+    private static func protocolText(_ value: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+        var result: [UInt8] = []
+        var rest = value
+        while let length = rest.first {
+            if !result.isEmpty { result.append(UInt8(ascii: ",")) }
+            for byte in rest.dropFirst().prefix(Int(length)) {
+                if byte == UInt8(ascii: ",") || byte == UInt8(ascii: "\\") { result.append(UInt8(ascii: "\\")) }
+                result.append(byte)
+            }
+            rest = rest.dropFirst(1 + Int(length))
+        }
+        return result[...]
+    }
+}

@@ -1,0 +1,137 @@
+// The rules of a zone, one function each. They go through the records in order, so problems come out in order.
+
+extension ZoneCheck {
+    /// One SOA, at the origin, and name servers beside it.
+    mutating func checkOrigin() {
+        let authority = first(.SOA, of: origin)
+        if authority == nil {
+            refuse(-1, "the zone \(origin) has no SOA record; write one for its origin")
+        }
+        if first(.NS, of: origin) == nil {
+            refuse(-1, "the zone \(origin) has no NS record; write one for its origin, or resolvers will not find it")
+        }
+        for index in kept where records[index].type == .SOA && index != authority {
+            if records[index].owner == origin, let authority {
+                refuse(index, "the zone has a second SOA record beside \(reference(authority)); remove one of them")
+            } else {
+                refuse(
+                    index, "\(named(index)) is not at the origin \(origin); remove it, or put it in a zone of its own")
+            }
+        }
+    }
+
+    /// A CNAME stands alone (RFC 2181, section 10.1), and DNAME is not served.
+    mutating func checkAliases() {
+        for index in kept {
+            let record = records[index]
+            if record.type == .DNAME {
+                refuse(index, "DNAME records are not served; write a CNAME record for each name")
+            }
+            guard let alias = first(.CNAME, of: record.owner), index != alias else { continue }
+            if record.type == .CNAME {
+                refuse(index, "\(record.owner) has another CNAME record at \(reference(alias)); remove one of them")
+            } else {
+                refuse(
+                    index,
+                    "\(named(index)) stands beside the CNAME record at \(reference(alias)), which must be alone; "
+                        + "remove one of them")
+            }
+        }
+    }
+
+    /// At a delegation there are its name servers and their DS; below it only addresses of name servers.
+    mutating func checkDelegations() {
+        for index in kept {
+            let record = records[index]
+            let isAddress = record.type == .A || record.type == .AAAA
+            if let cut = delegation(above: record.owner) {
+                guard !isAddress else { continue }
+                refuse(
+                    index,
+                    "\(named(index)) is below the delegation of \(cut), which answers for it; move it to that zone")
+            } else if isDelegation(record.owner) {
+                if record.type == .NS, record.owner.isWildcard {
+                    refuse(index, "the wildcard \(record.owner) cannot be delegated (RFC 4592); name each zone")
+                }
+                guard !isAddress, record.type != .NS, record.type != .DS, record.type != .CNAME else { continue }
+                refuse(
+                    index,
+                    "\(named(index)) is at the delegation of that name, which answers for it; move it to that zone")
+            } else if record.type == .DS {
+                refuse(index, "\(named(index)) has no NS record beside it; delegate the name, or remove it")
+            }
+        }
+    }
+
+    private func isDelegation(_ name: DNSName) -> Bool { name != origin && first(.NS, of: name) != nil }
+
+    /// The highest delegation that `name` is below.
+    private func delegation(above name: DNSName) -> DNSName? {
+        var highest: DNSName?
+        var next = name.parent
+        while let ancestor = next, ancestor.isBelow(origin) {
+            if isDelegation(ancestor) { highest = ancestor }
+            next = ancestor.parent
+        }
+        return highest
+    }
+
+    // MARK: Targets
+
+    /// What name servers, mail servers and services are called must lead to an address.
+    mutating func checkTargets(_ answeredElsewhere: (DNSName) -> Bool) {
+        for index in kept {
+            guard let target = target(of: records[index]), target.isAtOrBelow(origin) else { continue }
+            let owner = records[index].owner
+            // Another zone answers for the data; only its servers' addresses must be here.
+            guard delegation(above: owner) == nil else { continue }
+            if let cut = isDelegation(target) ? target : delegation(above: target) {
+                guard records[index].type == .NS, target.isAtOrBelow(owner), !hasAddress(target) else { continue }
+                refuse(
+                    index,
+                    "\(target), a name server of \(owner), is in the delegated zone \(cut) and has no address here; "
+                        + "write an A or AAAA record for it")
+                continue
+            }
+            switch kind(of: target, answeredElsewhere) {
+            case .address: break
+            case .alias where records[index].type == .SRV: break
+            case .alias:
+                refuse(
+                    index, "\(named(index)) names \(target), which is a CNAME; name what that leads to (RFC 2181)")
+            case .nothing:
+                refuse(
+                    index,
+                    "\(named(index)) names \(target), which has no address in this zone; write an A or AAAA record")
+            }
+        }
+    }
+
+    private func target(of record: ResourceRecord) -> DNSName? {
+        switch record.type {
+        case .NS: DNSName(wire: record.data)
+        case .MX: DNSName(wire: Array(record.data.dropFirst(2)))
+        case .SRV: DNSName(wire: Array(record.data.dropFirst(6)))
+        default: nil
+        }
+    }
+
+    private enum Kind { case address, alias, nothing }
+
+    private func kind(of target: DNSName, _ answeredElsewhere: (DNSName) -> Bool) -> Kind {
+        let source = names.contains(target) ? target : wildcard(for: target)
+        if let source, hasAddress(source) { return .address }
+        if let source, first(.CNAME, of: source) != nil { return .alias }
+        return answeredElsewhere(target) ? .address : .nothing
+    }
+
+    /// The wildcard that answers for a name that does not exist: the one at the closest encloser, or none.
+    private func wildcard(for name: DNSName) -> DNSName? {
+        var next = name.parent
+        while let ancestor = next, ancestor.isAtOrBelow(origin) {
+            if names.contains(ancestor) { return ancestor.wildcard }
+            next = ancestor.parent
+        }
+        return nil
+    }
+}

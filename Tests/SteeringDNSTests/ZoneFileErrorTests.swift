@@ -1,0 +1,167 @@
+import SteeringDNS
+import Testing
+
+@Suite struct ZoneFileErrorTests {
+    @Test(
+        "an error has its place, says what is wrong, and names a remedy",
+        arguments: [
+            // Directives.
+            ("$INCLUDE x.zone", 1, 1, "$INCLUDE is not supported"),
+            ("\n$GENERATE 1-9 h$ A 192.0.2.$", 2, 1, "$GENERATE is not supported"),
+            ("$FOO 1", 1, 1, "\"$FOO\" is no directive"),
+            ("$TTL", 1, 5, "where the TTL should be"),
+            ("$TTL 1h30", 1, 6, "\"1h30\" is no TTL"),
+            ("$TTL 2147483648", 1, 6, "from 0 to 2147483647"),
+            ("$TTL 99999999999999999999999999w", 1, 6, "is no TTL"),
+            ("$TTL 1 2", 1, 8, "\"2\" follows"),
+            ("$TTL h", 1, 6, "is no TTL"),
+            ("$ORIGIN", 1, 8, "where the name should be"),
+            ("$ORIGIN a..b.", 1, 9, "a label is empty"),
+            ("a A 192.0.2.1\n $TTL 5", 2, 2, "\"$TTL\" is no type"),
+            // Entries.
+            ("  A 192.0.2.1", 1, 3, "the first record has no owner"),
+            ("www", 1, 4, "where the class, TTL or type should be"),
+            ("www 300\n", 1, 8, "where the type should be"),
+            ("www 300 300 A 192.0.2.1", 1, 9, "two TTLs"),
+            ("www IN IN A 192.0.2.1", 1, 8, "its class twice"),
+            ("www CH TXT a", 1, 5, "class CH is not served"),
+            ("www 5 hs TXT a", 1, 7, "class HS is not served"),
+            ("www CLASS4 TXT a", 1, 5, "class CLASS4 is not served"),
+            ("www NONE TXT a", 1, 5, "class NONE is not served"),
+            ("www AA 192.0.2.1", 1, 5, "\"AA\" is no type"),
+            ("www \"A\" 192.0.2.1", 1, 5, "\"A\" is no type"),
+            ("www ANY 192.0.2.1", 1, 5, "ANY stands in messages"),
+            (". OPT \\# 0", 1, 3, "OPT stands in messages"),
+            ("www AXFR", 1, 5, "AXFR stands in messages"),
+            ("www RRSIG A 8 2 300", 1, 5, "served unsigned"),
+            ("www TYPE46 \\# 1 00", 1, 5, "RRSIG belongs to a signed zone"),
+            ("www NSEC a. A", 1, 5, "served unsigned"),
+            ("www NSEC3 1", 1, 5, "served unsigned"),
+            ("www DNSKEY 256 3 8 AQ==", 1, 5, "served unsigned"),
+            ("www TYPE666 abcdef", 1, 13, "no form of its own"),
+            ("www A 192.0.2.1 x", 1, 17, "\"x\" follows where the A record is complete"),
+            ("www A", 1, 6, "where the IPv4 address should be"),
+            ("\"www\" A 192.0.2.1", 1, 1, "is in quotes"),
+            ("w=\"w w\" A 192.0.2.1", 1, 1, "write \\\""),
+            // Characters.
+            ("www A 192.0.2.1\u{1}", 1, 16, "control character 0x01"),
+            ("www A 192.0.2.1\r", 1, 16, "control character 0x0D"),
+            ("www A \u{7F}", 1, 7, "control character 0x7F"),
+            ("b\u{FC}cher A 192.0.2.1", 1, 2, "0xC3 is not ASCII"),
+            ("www TXT \u{FC}", 1, 9, "put texts in quotes"),
+            ("www\\\n A 192.0.2.1", 1, 1, "a backslash needs"),
+            ("www\\", 1, 1, "a backslash needs"),
+            ("w\\999 A 192.0.2.1", 1, 1, "a backslash needs"),
+            ("www TXT \"a\\99\"", 1, 9, "a backslash needs"),
+            ("\u{FEFF}www A 192.0.2.1", 1, 1, "byte order mark"),
+            // Quotes and parentheses.
+            ("www TXT \"a\n\"", 1, 9, "not closed on its line"),
+            ("www TXT \"a\\", 1, 9, "not closed on its line"),
+            ("www TXT \"", 1, 9, "not closed on its line"),
+            ("www TXT a\"b\"", 1, 10, "in the middle of a word"),
+            ("www TXT a=\"b\"", 1, 9, "in the middle of a word"),
+            ("www TXT \"a\"b", 1, 12, "follows the closing quote"),
+            ("www A ( 192.0.2.1\n\n", 1, 7, "never closed"),
+            ("www A ( ( 192.0.2.1 )\n", 1, 7, "never closed"),
+            ("www A 192.0.2.1 )", 1, 17, "no parenthesis is open"),
+            ("www A \(String(repeating: "(", count: 33))", 1, 39, "more than 32 parentheses"),
+            // Fields.
+            ("www A 192.0.2", 1, 7, "is not an IP address"),
+            ("www A 192.0.2.01", 1, 7, "is not an IP address"),
+            ("www A 2001:db8::1", 1, 7, "type AAAA"),
+            ("www AAAA 192.0.2.1", 1, 10, "type A"),
+            ("www NS \"a\"", 1, 8, "names are written without"),
+            ("www NS \(String(repeating: "a", count: 64))", 1, 8, "longer than 63"),
+            ("www MX 65536 a", 1, 8, "\"65536\" is no preference; write a number from 0 to 65535"),
+            ("www MX -1 a", 1, 8, "is no preference"),
+            ("www MX \"1\" a", 1, 8, "is no preference"),
+            ("www MX 10", 1, 10, "where the mail server should be"),
+            ("www SOA . . 4294967296 1 1 1 1", 1, 13, "is no serial"),
+            ("www SOA . . 1 1x 1 1 1", 1, 15, "is no refresh time"),
+            ("www SOA . . 1 1 1 1", 1, 20, "where the minimum TTL should be"),
+            ("www TXT", 1, 8, "where the text should be"),
+            ("www TXT \(String(repeating: "a", count: 256))", 1, 9, "longer than 255"),
+            ("www NAPTR 1 2 a b", 1, 18, "where the expression should be"),
+            ("www CAA 0 is-sue a", 1, 11, "is no tag"),
+            ("www CAA 256 issue a", 1, 9, "is no flags"),
+            ("www CAA 0 issue", 1, 16, "where the value should be"),
+            ("www DS 1 8 9 abc", 1, 17, "odd number"),
+            ("www DS 1 8 9 abxy", 1, 14, "not all hexadecimal"),
+            ("www DS 1 8 2 abcd", 1, 8, "a digest of type 2 has 32 bytes and this one has 2"),
+            ("www SSHFP 1 1 abcd", 1, 11, "has 20 bytes"),
+            ("www TLSA 3 1 1 abcd", 1, 10, "has 32 bytes"),
+            // The generic form.
+            ("www TYPE666 \\#", 1, 15, "where the length should be"),
+            ("www TYPE666 \\# 2 ab", 1, 13, "the length says 2 bytes and 1 follow"),
+            ("www TYPE666 \\# 65536 ab", 1, 16, "is no length"),
+            ("www TYPE666 \\# 1 \"ab\"", 1, 18, "not all hexadecimal"),
+            ("www A \\# 3 abcdef", 1, 7, "not the data of a A record"),
+            ("www MX \\# 4 000ac00c", 1, 8, "preference, mail server"),
+            ("www TXT \\# 2 0261", 1, 9, "not the data of a TXT record"),
+            ("www TXT \\# 0", 1, 9, "not the data of a TXT record"),
+            ("www HTTPS \\# 5 0001000001", 1, 11, "cut short"),
+            ("www HTTPS \\# 11 000100 fffe0000 00080000", 1, 11, "sort them"),
+            // Service parameters.
+            ("www HTTPS 1", 1, 12, "where the target should be"),
+            ("www HTTPS 1 . foo=1", 1, 15, "no parameter that this reader knows"),
+            ("www HTTPS 1 . key=1", 1, 15, "no parameter that this reader knows"),
+            ("www HTTPS 1 . key65536=1", 1, 15, "no parameter that this reader knows"),
+            ("www HTTPS 1 . key65535=1", 1, 11, "reserved"),
+            ("www HTTPS 1 . key1=h2", 1, 15, "write alpn"),
+            ("www HTTPS 1 . alpn", 1, 15, "it has no value"),
+            ("www HTTPS 1 . alpn=", 1, 15, "it has no value"),
+            ("www HTTPS 1 . alpn=h2,,h3", 1, 15, "protocol names have 1 to 255 bytes"),
+            ("www HTTPS 1 . alpn=\"a\\\\b\"", 1, 15, "a backslash in a protocol's name"),
+            ("www HTTPS 1 . alpn=h2 alpn=h3", 1, 11, "the parameter alpn is there twice"),
+            ("www HTTPS 1 . no-default-alpn", 1, 11, "no-default-alpn needs alpn"),
+            ("www HTTPS 1 . alpn=h2 no-default-alpn=1", 1, 23, "takes no value"),
+            ("www HTTPS 1 . port=65536", 1, 15, "a port is a number"),
+            ("www HTTPS 1 . ipv4hint=2001:db8::1", 1, 15, "is not an IPv4 address"),
+            ("www HTTPS 1 . ipv6hint=192.0.2.1", 1, 15, "is not an IPv6 address"),
+            ("www HTTPS 1 . ipv4hint=192.0.2.1,", 1, 15, "is not an IPv4 address"),
+            ("www HTTPS 1 . ech=AQI", 1, 15, "not Base64"),
+            ("www HTTPS 1 . ech=AR==", 1, 15, "not Base64"),
+            ("www HTTPS 1 . mandatory=port", 1, 11, "mandatory must list"),
+            ("www HTTPS 1 . mandatory=mandatory", 1, 11, "mandatory must list"),
+            ("www HTTPS 1 . mandatory=port,port port=1", 1, 11, "mandatory must list"),
+            ("www HTTPS 1 . \"alpn=h2\"", 1, 15, "around the value only"),
+            ("www HTTPS 1 . key667=a=\"b\"", 1, 15, "in the middle of a word"),
+        ] as [(String, Int, Int, String)])
+    func refused(text: String, line: Int, column: Int, sentence: String) throws {
+        let error = try #require(try refusal(text), "nothing is refused")
+        #expect("\(error.file):\(error.line):\(error.column)" == "zone.txt:\(line):\(column)", "\(error)")
+        #expect(error.message.contains(sentence), "\(error)")
+        #expect(error.message.contains("; ") || error.message.contains(": "), "an error names a remedy: \(error)")
+        #expect(error.description == "zone.txt:\(line):\(column): \(error.message)")
+        #expect(error.message.utf8.allSatisfy { $0 >= 0x20 && $0 < 0x7F })
+    }
+
+    @Test("relative names need an origin, and records a TTL") func nothingGiven() throws {
+        let places = [
+            ("www 5 A 192.0.2.1", 1, "there is no origin yet"), ("@ 5 A 192.0.2.1", 1, "@ stands for the origin"),
+            ("a. 5 NS b", 9, "there is no origin yet"), ("$ORIGIN a", 9, "there is no origin yet"),
+            ("a. A 192.0.2.1", 4, "has no TTL"),
+        ]
+        for (text, column, sentence) in places {
+            let error = try refusal(text, origin: nil, defaultTTL: nil)
+            #expect(
+                error?.message.contains(sentence) == true && error?.column == column, "\(String(describing: error))")
+        }
+    }
+
+    @Test("a line of more than 1 MiB is refused, one of 1 MiB is not") func longLines() throws {
+        let comment = String(repeating: "c", count: (1 << 20) - 1)
+        #expect(try zone(";\(comment)\nw A 192.0.2.1").count == 1)
+        #expect(
+            try refusal("w A 192.0.2.1\n;c\(comment)\n")?.description.hasPrefix("zone.txt:2:1: the line is longer")
+                == true)
+        #expect(
+            try refusal("w A 192.0.2.1\n;c\(comment)")?.description.hasPrefix("zone.txt:2:1: the line is longer")
+                == true)
+    }
+
+    @Test("a file of more than 256 MiB is refused") func largeFile() throws {
+        let error = try refusal([UInt8](repeating: UInt8(ascii: "\n"), count: 256 << 20 + 1))
+        #expect(error?.description.hasPrefix("zone.txt:1:1: the file is larger than 256 MiB") == true)
+    }
+}
