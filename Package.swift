@@ -8,6 +8,7 @@ let package = Package(
         .library(name: "Steering", targets: ["Steering"]),
         .library(name: "PolicyFiles", targets: ["PolicyFiles"]),
         .library(name: "SteeringNIO", targets: ["SteeringNIO"]),
+        .library(name: "SteeringDNS", targets: ["SteeringDNS"]),
     ],
     traits: [
         .trait(name: "YAML", description: "policies may be YAML beside JSON, by way of Yams"),
@@ -51,7 +52,8 @@ let package = Package(
         .target(name: "PolicyFiles", dependencies: ["Steering", "Documents"]),
 
         // Names: zone files, address policies, answers. No system calls but its sockets', no libbpf.
-        .target(name: "SteeringDNS", dependencies: ["AddressPools"]),
+        .target(name: "CSteeringDNS"),
+        .target(name: "SteeringDNS", dependencies: ["AddressPools", "Documents", "CSteeringDNS"]),
 
         // Channels, datagrams and worker groups of SwiftNIO.
         .target(
@@ -88,6 +90,16 @@ let package = Package(
         .executableTarget(
             name: "steerd-run",
             dependencies: ["Steering", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+
+        // The DNS server and the zone generator; needs nothing of the kernel half.
+        .executableTarget(
+            name: "steer-dns",
+            dependencies: [
+                "SteeringDNS", "Documents", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+            ]),
 
         .executableTarget(
             name: "echo-server",

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#define _GNU_SOURCE
+#include "CSteeringDNS.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+// Room for the address that a datagram was sent to, of either family.
+union control {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+};
+
+struct csdns_batch {
+    uint32_t count, query_size, answer_size, answer_count;
+    struct mmsghdr *queries, *answers;
+    struct iovec *query_data, *answer_data;
+    struct sockaddr_in6 *sources;
+    union control *controls;
+    uint8_t *query_bytes, *answer_bytes;
+};
+
+struct csdns_batch *csdns_batch_create(uint32_t count, uint32_t query_size, uint32_t answer_size) {
+    struct csdns_batch *batch = calloc(1, sizeof *batch);
+    if (!batch) return NULL;
+    *batch = (struct csdns_batch){
+        .count = count,
+        .query_size = query_size,
+        .answer_size = answer_size,
+        .queries = calloc(count, sizeof *batch->queries),
+        .answers = calloc(count, sizeof *batch->answers),
+        .query_data = calloc(count, sizeof *batch->query_data),
+        .answer_data = calloc(count, sizeof *batch->answer_data),
+        .sources = calloc(count, sizeof *batch->sources),
+        .controls = calloc(count, sizeof *batch->controls),
+        .query_bytes = calloc(count, query_size),
+        .answer_bytes = calloc(count, answer_size),
+    };
+    if (!batch->queries || !batch->answers || !batch->query_data || !batch->answer_data || !batch->sources ||
+        !batch->controls || !batch->query_bytes || !batch->answer_bytes) {
+        csdns_batch_destroy(batch);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        batch->query_data[i] = (struct iovec){batch->query_bytes + (size_t)i * query_size, query_size};
+        batch->queries[i].msg_hdr = (struct msghdr){
+            .msg_name = &batch->sources[i],
+            .msg_iov = &batch->query_data[i],
+            .msg_iovlen = 1,
+            .msg_control = &batch->controls[i],
+        };
+    }
+    return batch;
+}
+
+void csdns_batch_destroy(struct csdns_batch *batch) {
+    free(batch->queries);
+    free(batch->answers);
+    free(batch->query_data);
+    free(batch->answer_data);
+    free(batch->sources);
+    free(batch->controls);
+    free(batch->query_bytes);
+    free(batch->answer_bytes);
+    free(batch);
+}
+
+uint8_t *csdns_queries(struct csdns_batch *batch) { return batch->query_bytes; }
+uint8_t *csdns_answers(struct csdns_batch *batch) { return batch->answer_bytes; }
+
+int csdns_receive(struct csdns_batch *batch, int socket) {
+    for (uint32_t i = 0; i < batch->count; i++) {
+        batch->queries[i].msg_hdr.msg_namelen = sizeof *batch->sources;
+        batch->queries[i].msg_hdr.msg_controllen = sizeof *batch->controls;
+        batch->queries[i].msg_hdr.msg_flags = 0;
+    }
+    int received = recvmmsg(socket, batch->queries, batch->count, MSG_WAITFORONE, NULL);
+    return received < 0 ? -errno : received;
+}
+
+uint32_t csdns_query_length(const struct csdns_batch *batch, uint32_t index) {
+    const struct mmsghdr *query = &batch->queries[index];
+    return query->msg_hdr.msg_flags & MSG_TRUNC ? batch->query_size + 1 : query->msg_len;
+}
+
+int csdns_source(const struct csdns_batch *batch, uint32_t index, uint64_t *high, uint64_t *low) {
+    const struct sockaddr_in6 *source = &batch->sources[index];
+    *high = 0;
+    if (source->sin6_family == AF_INET) {
+        *low = ntohl(((const struct sockaddr_in *)source)->sin_addr.s_addr);
+        return 4;
+    }
+    if (source->sin6_family != AF_INET6) return 0;
+    uint64_t halves[2];
+    memcpy(halves, &source->sin6_addr, sizeof halves);
+    *high = be64toh(halves[0]);
+    *low = be64toh(halves[1]);
+    if (*high != 0 || *low >> 32 != 0xffff) return 16;
+    *low &= 0xffffffff;
+    return 4;
+}
+
+// What the kernel said of where a datagram went is what an answer says of where it comes from: IP_PKTINFO and
+// IPV6_PKTINFO have the same form both ways. The interface is left to the routes.
+static void turn_around(struct msghdr *header) {
+    struct cmsghdr *control = CMSG_FIRSTHDR(header);
+    if (control && control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_PKTINFO) {
+        struct in_pktinfo *info = (struct in_pktinfo *)CMSG_DATA(control);
+        info->ipi_ifindex = 0;
+        info->ipi_spec_dst = info->ipi_addr;
+        header->msg_controllen = CMSG_SPACE(sizeof *info);
+    } else if (control && control->cmsg_level == IPPROTO_IPV6 && control->cmsg_type == IPV6_PKTINFO) {
+        struct in6_pktinfo *info = (struct in6_pktinfo *)CMSG_DATA(control);
+        // A link-local address means nothing without its interface.
+        if (!IN6_IS_ADDR_LINKLOCAL(&info->ipi6_addr)) info->ipi6_ifindex = 0;
+        header->msg_controllen = CMSG_SPACE(sizeof *info);
+    } else {
+        header->msg_control = NULL;
+        header->msg_controllen = 0;
+    }
+}
+
+void csdns_answer(struct csdns_batch *batch, uint32_t index, uint32_t length) {
+    uint32_t slot = batch->answer_count++;
+    batch->answer_data[slot] = (struct iovec){batch->answer_bytes + (size_t)index * batch->answer_size, length};
+    batch->answers[slot].msg_hdr = batch->queries[index].msg_hdr;
+    batch->answers[slot].msg_hdr.msg_iov = &batch->answer_data[slot];
+    batch->answers[slot].msg_hdr.msg_flags = 0;
+    turn_around(&batch->answers[slot].msg_hdr);
+}
+
+uint32_t csdns_send(struct csdns_batch *batch, int socket) {
+    uint32_t sent = 0, failed = 0;
+    while (sent < batch->answer_count) {
+        int count = sendmmsg(socket, batch->answers + sent, batch->answer_count - sent, 0);
+        if (count > 0) {
+            sent += (uint32_t)count;
+        } else if (errno != EINTR) {
+            // One that cannot be sent does not hold up the others: no route, a full queue, an old ICMP error.
+            sent++;
+            failed++;
+        }
+    }
+    batch->answer_count = 0;
+    return failed;
+}

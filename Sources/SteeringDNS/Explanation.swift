@@ -1,0 +1,136 @@
+import AddressPools
+
+/// Which policy answers a query, and why.
+public struct NameExplanation: Sendable, CustomStringConvertible {
+    /// The name and the type that are asked for.
+    public let name: DNSName, type: RecordType
+    /// The policy that decides, by its name; nil if it is the zone.
+    public private(set) var policy: String?
+    /// The pool that it draws from, how, and how long the answer may be remembered.
+    public private(set) var pool: (name: String, addresses: PrefixPool)?, selection: AddressSelection?, ttl: UInt32?
+    /// What is answered, in a few words.
+    public private(set) var answer = ""
+    /// What was found on the way, each a sentence.
+    public private(set) var reasons: [String] = []
+    /// Addresses, as ten queries would get them.
+    public fileprivate(set) var draws: [IPAddress] = []
+
+    /// Lines for people.
+    public var description: String {
+        var lines = ["\(name) \(type): \(answer)"]
+        if let policy { lines.append("  policy     \(policy)") }
+        if let pool, let selection, let ttl {
+            lines.append("  pool       \(pool.name): \(pool.addresses), \(pool.addresses.count) addresses")
+            lines.append("  selection  \(selection), TTL \(ttl) s")
+        }
+        for reason in reasons { lines.append("  because    \(reason)") }
+        if !draws.isEmpty { lines.append("  draws      \(draws.map(\.description).joined(separator: " "))") }
+        return lines.joined(separator: "\n")
+    }
+}
+
+extension Serving {
+    /// The names of the zones that are served.
+    public var origins: [DNSName] { zones.zones.map(\.origin) }
+
+    /// Explains a query, by asking it.
+    ///
+    /// - Parameters:
+    ///   - name: the name.
+    ///   - type: the type of record.
+    ///   - client: the client's address; without it, one that no policy knows.
+    public func explain(_ name: DNSName, _ type: RecordType, from client: IPAddress? = nil) -> NameExplanation {
+        let client = client ?? IPAddress(ipv4: 0)
+        var explanation = NameExplanation(name: name, type: type)
+        var options = ResponderOptions()
+        options.limitsResponses = false
+        var responder = Responder(options)
+        let message = [0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0] + name.wire + bytes(type.rawValue) + [0, 1]
+        var buffer = [UInt8](repeating: 0, count: Responder.maximumMessage)
+        for index in 0..<10 {
+            var counts = counts()
+            var span = buffer.mutableSpan
+            let reply = responder.reply(
+                to: message.span, from: client, over: .tcp, at: .init(seconds: 0, milliseconds: 0), with: self,
+                counting: &counts, into: &span)
+            guard let answer = reply.answer else { break }
+            if index == 0 { explanation.explain(answer, self, client) }
+            guard let address = answer.address else { break }
+            explanation.draws.append(address)
+        }
+        return explanation
+    }
+
+    private func bytes(_ number: UInt16) -> [UInt8] { [UInt8(number >> 8), UInt8(truncatingIfNeeded: number)] }
+}
+
+extension NameExplanation {
+    fileprivate mutating func explain(_ answer: Responder.Answer, _ serving: Serving, _ client: IPAddress) {
+        var keys = NameKeys()
+        keys.read(name.wire.span, at: 0)
+        switch answer.kind {
+        case .address: self.answer = "an address"
+        case .records: self.answer = "records of the zone"
+        case .noData: self.answer = "no record of this type (NOERROR)"
+        case .noSuchName: self.answer = "no such name (NXDOMAIN)"
+        case .referral: self.answer = "the servers that the zone delegates to"
+        case .refused: self.answer = "refused (REFUSED)"
+        case .malformed, .notImplemented, .server: self.answer = "an error (code \(answer.code.rawValue))"
+        }
+        guard let encloser = serving.zones.encloser(of: keys) else {
+            reasons.append("no zone has the name")
+            return
+        }
+        let node = serving.zones.nodes[encloser]
+        reasons.append("it lies in the zone \(serving.zones.zones[node.zone].origin)")
+        if node.depth == keys.depth, !node.sets.isEmpty {
+            reasons.append("the zone file has the name, so only policies that say it exactly count")
+        } else if node.depth > serving.zones.zones[node.zone].depth {
+            reasons.append("the zone file has \(node.name), so only policies that say the name, or end there, count")
+        }
+        if let policy = answer.policy {
+            let decided = serving.policies.policies[policy]
+            self.policy = decided.name
+            if case .pool(let name, let selection, let ttl) = decided.outcome {
+                pool = serving.policies.pools.first { $0.name == name }
+                self.selection = selection
+                self.ttl = ttl
+            }
+        }
+        explainPolicies(serving, keys, client, until: answer.policy)
+    }
+
+    /// Why the policies before the one that decides do not.
+    private mutating func explainPolicies(
+        _ serving: Serving, _ keys: NameKeys, _ client: IPAddress, until decided: Int?
+    ) {
+        let nameClass = serving.policies.names.nameClass(of: keys.last)
+        for (number, policy) in serving.policies.policies.enumerated() {
+            if number == decided {
+                reasons.append("\(policy.name) matches")
+                return
+            }
+            guard let mismatch = mismatch(policy, serving.policies.rules[number], nameClass, client) else { continue }
+            reasons.append("\(policy.name) does not match: \(mismatch)")
+        }
+    }
+
+    private func mismatch(
+        _ policy: AddressPolicy, _ rule: AddressPolicies.Rule, _ nameClass: NameClass, _ client: IPAddress
+    ) -> String? {
+        if case .absent = rule.outcome { return "it is for the site \(policy.site ?? "")" }
+        if !policy.names.isEmpty || !policy.suffixes.isEmpty, !policy.names.contains(name),
+            !policy.suffixes.contains(where: { name.isAtOrBelow($0) })
+        {
+            return "it is for other names"
+        }
+        if let classes = rule.classes, !classes.contains(nameClass) {
+            let list = policy.list.map { "the list \($0)" } ?? "any list"
+            return "the name is not in \(list)" + (policy.attribute.map { " with \($0)" } ?? "")
+        }
+        let family: IPFamily? = type == .A ? .ipv4 : type == .AAAA ? .ipv6 : nil
+        if let family, !policy.families.contains(family) { return "it is for other types" }
+        if let clients = policy.clients, !clients.contains(client) { return "it is for other clients" }
+        return nil
+    }
+}

@@ -1,0 +1,222 @@
+import AddressPools
+
+/// Writes an answer into a buffer, front to back. What does not fit is not written, and the answer is then cut.
+struct MessageWriter {
+    /// How many bytes are written.
+    private(set) var count = 0
+    /// How many the answer may have, those of OPT aside.
+    private let limit: Int
+    /// Whether something did not fit.
+    private(set) var isCut = false
+    private var answers: UInt16 = 0
+    private var authorities: UInt16 = 0
+    private var additionals: UInt16 = 0
+
+    init(limit: Int) { self.limit = limit }
+
+    enum Section { case answer, authority, additional }
+
+    /// Begins with the header of the query, turned into that of an answer, and the question as it was asked.
+    mutating func begin(_ query: Query, _ message: Span<UInt8>, _ buffer: inout MutableSpan<UInt8>) {
+        let end = query.questionEnd
+        for offset in 0..<end { buffer[offset] = message[offset] }
+        // The opcode and RD are echoed; RA, Z, AD and CD are not ours to set.
+        buffer[2] = Header.response | message[2] & (Header.opcode | Header.recursionDesired)
+        buffer[3] = 0
+        buffer.store(query.hasQuestion ? 1 : 0, at: 4)
+        count = end
+    }
+
+    /// Ends the message: the flags, the counts.
+    mutating func finish(_ code: ResponseCode, isAuthoritative: Bool, _ buffer: inout MutableSpan<UInt8>) {
+        if isAuthoritative { buffer[2] |= Header.authoritative }
+        if isCut { buffer[2] |= Header.truncated }
+        buffer[3] = UInt8(code.rawValue & 0x0F)
+        buffer.store(answers, at: 6)
+        buffer.store(authorities, at: 8)
+        buffer.store(additionals, at: 10)
+    }
+
+    /// Takes back all that follows the question: a client that gets a cut answer asks again by TCP, and has no use for
+    /// a part.
+    mutating func cut(_ query: Query) {
+        count = query.questionEnd
+        (answers, authorities, additionals) = (0, 0, 0)
+        isCut = true
+    }
+
+    private mutating func reserve(_ size: Int, _ section: Section) -> Bool {
+        guard count + size <= limit else {
+            isCut = true
+            return false
+        }
+        switch section {
+        case .answer: answers += 1
+        case .authority: authorities += 1
+        case .additional: additionals += 1
+        }
+        return true
+    }
+
+    private mutating func add(_ byte: UInt8, _ buffer: inout MutableSpan<UInt8>) {
+        buffer[count] = byte
+        count += 1
+    }
+
+    private mutating func add(_ number: UInt16, _ buffer: inout MutableSpan<UInt8>) {
+        buffer.store(number, at: count)
+        count += 2
+    }
+
+    private mutating func add(_ number: UInt32, _ buffer: inout MutableSpan<UInt8>) {
+        buffer.store(UInt16(truncatingIfNeeded: number >> 16), at: count)
+        buffer.store(UInt16(truncatingIfNeeded: number), at: count + 2)
+        count += 4
+    }
+}
+
+// MARK: - Records
+
+extension MessageWriter {
+    /// An address record of the name at an offset.
+    mutating func add(
+        _ address: IPAddress, of name: Int, ttl: UInt32, in section: Section = .answer,
+        _ buffer: inout MutableSpan<UInt8>
+    ) {
+        let size = address.family == .ipv4 ? 4 : 16
+        guard reserve(12 + size, section) else { return }
+        add(Self.pointer(to: name), &buffer)
+        add(address.family == .ipv4 ? RecordType.A.rawValue : RecordType.AAAA.rawValue, &buffer)
+        add(RecordClass.internet, &buffer)
+        add(ttl, &buffer)
+        add(UInt16(size), &buffer)
+        if address.family == .ipv4 {
+            add(UInt32(truncatingIfNeeded: address.bits), &buffer)
+        } else {
+            for word in stride(from: 96, through: 0, by: -32) {
+                add(UInt32(truncatingIfNeeded: address.bits >> UInt128(word)), &buffer)
+            }
+        }
+    }
+
+    /// A record of the name at an offset, whose names in the data may end with the zone's, which is at another.
+    mutating func add(
+        _ record: CompactRecord, of name: Int, ttl: UInt32, origin: Int, in section: Section,
+        _ buffer: inout MutableSpan<UInt8>
+    ) {
+        guard reserve(2 + record.size, section) else { return }
+        add(Self.pointer(to: name), &buffer)
+        add(record, ttl, origin, &buffer)
+    }
+
+    /// A record of a name that is not in the message yet.
+    mutating func add(
+        _ record: CompactRecord, ofNew name: [UInt8], ttl: UInt32, origin: Int, in section: Section,
+        _ buffer: inout MutableSpan<UInt8>
+    ) {
+        guard reserve(name.count + record.size, section) else { return }
+        for byte in name { add(byte, &buffer) }
+        add(record, ttl, origin, &buffer)
+    }
+
+    private mutating func add(
+        _ record: CompactRecord, _ ttl: UInt32, _ origin: Int, _ buffer: inout MutableSpan<UInt8>
+    ) {
+        add(record.type.rawValue, &buffer)
+        add(RecordClass.internet, &buffer)
+        add(ttl, &buffer)
+        add(UInt16(record.data.count), &buffer)
+        let start = count
+        for byte in record.data { add(byte, &buffer) }
+        for pointer in record.origins { buffer.store(Self.pointer(to: origin), at: start + pointer) }
+    }
+
+    /// A text, in the class CHAOS (RFC 4892).
+    mutating func addChaosText(_ text: [UInt8], _ buffer: inout MutableSpan<UInt8>) {
+        guard reserve(13 + text.count, .answer) else { return }
+        add(Self.pointer(to: Query.nameOffset), &buffer)
+        add(RecordType.TXT.rawValue, &buffer)
+        add(RecordClass.chaos, &buffer)
+        add(UInt32(0), &buffer)
+        add(UInt16(text.count + 1), &buffer)
+        add(UInt8(text.count), &buffer)
+        for byte in text { add(byte, &buffer) }
+    }
+
+    /// What stands for all types of a name (RFC 8482, section 4.2): HINFO "RFC8482" "".
+    mutating func addAnyRecord(_ buffer: inout MutableSpan<UInt8>) {
+        let data = [7] + Array("RFC8482".utf8) + [0]
+        guard reserve(12 + data.count, .answer) else { return }
+        add(Self.pointer(to: Query.nameOffset), &buffer)
+        add(RecordType.HINFO.rawValue, &buffer)
+        add(RecordClass.internet, &buffer)
+        add(UInt32(3_600), &buffer)
+        add(UInt16(data.count), &buffer)
+        for byte in data { add(byte, &buffer) }
+    }
+
+    /// A pointer to a name, which stands in the first 16,383 bytes of the message.
+    private static func pointer(to offset: Int) -> UInt16 { 0xC000 | UInt16(truncatingIfNeeded: offset) }
+}
+
+// MARK: - EDNS
+
+extension MessageWriter {
+    /// The options that an answer has.
+    struct Options {
+        var identifier: [UInt8]?
+        /// The client's cookie, in the query, and the server's.
+        var cookie: (client: Range<Int>, server: ServerCookie)?
+        /// The client's network as it was asked, and how much of it the answer depends on.
+        var clientSubnet: (data: Range<Int>, scope: UInt8)?
+
+        var size: Int {
+            (identifier.map { 4 + $0.count } ?? 0) + (cookie == nil ? 0 : 28)
+                + (clientSubnet.map { 4 + $0.data.count } ?? 0)
+        }
+    }
+
+    static let optionlessSize = 11
+
+    /// The OPT record (RFC 6891). The limit leaves room for it.
+    mutating func addEDNS(
+        _ edns: Query.EDNS, _ code: ResponseCode, _ options: borrowing Options, _ message: Span<UInt8>,
+        _ buffer: inout MutableSpan<UInt8>
+    ) {
+        additionals += 1
+        add(UInt8(0), &buffer)
+        add(RecordType.OPT.rawValue, &buffer)
+        add(UInt16(Responder.maximumDatagram), &buffer)
+        add(UInt8(truncatingIfNeeded: code.rawValue >> 4), &buffer)
+        add(UInt8(0), &buffer)
+        add(UInt16(edns.wantsDNSSEC ? 0x8000 : 0), &buffer)
+        add(UInt16(options.size), &buffer)
+        if let identifier = options.identifier {
+            add(EDNSOption.nameServerIdentifier, &buffer)
+            add(UInt16(identifier.count), &buffer)
+            for byte in identifier { add(byte, &buffer) }
+        }
+        if let (client, server) = options.cookie {
+            add(EDNSOption.cookie, &buffer)
+            add(UInt16(24), &buffer)
+            for offset in client { add(message[offset], &buffer) }
+            add(UInt32(truncatingIfNeeded: server.head >> 32), &buffer)
+            add(UInt32(truncatingIfNeeded: server.head), &buffer)
+            add(UInt32(truncatingIfNeeded: server.hash >> 32), &buffer)
+            add(UInt32(truncatingIfNeeded: server.hash), &buffer)
+        }
+        if let (data, scope) = options.clientSubnet {
+            add(EDNSOption.clientSubnet, &buffer)
+            add(UInt16(data.count), &buffer)
+            for offset in data { add(offset == data.lowerBound + 3 ? scope : message[offset], &buffer) }
+        }
+    }
+}
+
+extension MutableSpan<UInt8> {
+    /// Writes a number in network order.
+    fileprivate mutating func store(_ number: UInt16, at offset: Int) {
+        self[offset] = UInt8(truncatingIfNeeded: number >> 8)
+        self[offset + 1] = UInt8(truncatingIfNeeded: number)
+    }
+}

@@ -1,0 +1,193 @@
+import AddressPools
+
+/// A DNS query, as far as an authoritative server reads one: header, one question, EDNS.
+///
+/// It refers to the bytes it was read from by offsets, so that reading allocates nothing.
+struct Query {
+    /// The question's name, from its first length to the root's.
+    var nameLength = 0
+    var type: UInt16 = 0
+    var recordClass: UInt16 = 0
+    var opcode: UInt8 = 0
+    /// Whether there is a whole question to echo.
+    var hasQuestion = false
+    var edns: EDNS?
+
+    /// Where the name begins.
+    static let nameOffset = Header.size
+
+    /// Where the question ends.
+    var questionEnd: Int { hasQuestion ? Self.nameOffset + nameLength + 4 : Header.size }
+
+    struct EDNS {
+        var payloadSize: UInt16 = 512
+        var version: UInt8 = 0
+        var wantsDNSSEC = false
+        var wantsIdentifier = false
+        /// Where the data of the cookie option is, and its length: 8, or 16 to 40.
+        var cookie: Range<Int>?
+        var clientSubnet: ClientSubnet?
+    }
+
+    /// What EDNS tells of the client's network (RFC 7871).
+    struct ClientSubnet {
+        var network: IPAddress
+        var sourceLength: UInt8
+        /// Where the option's data is.
+        var data: Range<Int>
+    }
+
+    /// What becomes of a message.
+    enum Reading {
+        case query(Query)
+        /// To be answered with no more than a code.
+        case failure(Query, ResponseCode)
+        /// To be left without an answer: too short for a header, or an answer itself, which two servers could throw at
+        /// each other for ever.
+        case ignored
+    }
+}
+
+extension Query {
+    /// Reads a message.
+    static func read(_ message: Span<UInt8>) -> Reading {
+        guard message.count >= Header.size, message[2] & Header.response == 0 else { return .ignored }
+        var query = Query()
+        query.opcode = (message[2] & Header.opcode) >> 3
+        guard query.opcode == 0 else { return .failure(query, .notImplemented) }
+
+        let questions = message.number16(at: 4), answers = message.number16(at: 6)
+        let authorities = message.number16(at: 8), additionals = message.number16(at: 10)
+        // A query for a cookie alone has no question (RFC 7873, section 5.4).
+        guard questions == 1 || (questions == 0 && additionals > 0), answers == 0, authorities == 0 else {
+            return .failure(query, .formatError)
+        }
+        if questions == 1 {
+            guard query.readQuestion(message) else { return .failure(query, .formatError) }
+        }
+        var offset = query.questionEnd
+        var code: ResponseCode?
+        for index in 0..<additionals {
+            code = query.readAdditional(message, &offset, isLast: index == additionals - 1)
+            if code != nil { break }
+        }
+        // What follows the last record is not a record: a second message, or a mistake.
+        if code == nil, offset != message.count { code = .formatError }
+        if let code { return .failure(query, code) }
+        guard query.hasQuestion || query.edns?.cookie != nil else { return .failure(query, .formatError) }
+        if let edns = query.edns, edns.version > 0 { return .failure(query, .badVersion) }
+        return .query(query)
+    }
+
+    /// Reads a name without compression, for which a question has no use, and its type and class.
+    private mutating func readQuestion(_ message: Span<UInt8>) -> Bool {
+        var offset = Self.nameOffset
+        while true {
+            guard offset < message.count else { return false }
+            let length = Int(message[offset])
+            guard length < 64 else { return false }
+            offset += 1 + length
+            if length == 0 { break }
+        }
+        nameLength = offset - Self.nameOffset
+        guard nameLength <= 255, offset + 4 <= message.count else { return false }
+        type = message.number16(at: offset)
+        recordClass = message.number16(at: offset + 2)
+        hasQuestion = true
+        return true
+    }
+
+    /// Reads a record behind the question: OPT is understood, a signature is refused, others are passed over.
+    private mutating func readAdditional(
+        _ message: Span<UInt8>, _ offset: inout Int, isLast: Bool
+    ) -> ResponseCode? {
+        guard let fields = message.endOfName(at: offset), fields + 10 <= message.count else { return .formatError }
+        let type = message.number16(at: fields), length = Int(message.number16(at: fields + 8))
+        let data = (fields + 10)..<(fields + 10 + length)
+        guard data.upperBound <= message.count else { return .formatError }
+        let owner = offset
+        offset = data.upperBound
+        switch type {
+        case RecordType.OPT.rawValue:
+            // Its owner is the root, and there is one.
+            guard edns == nil, message[owner] == 0 else { return .formatError }
+            var edns = EDNS()
+            edns.payloadSize = message.number16(at: fields + 2)
+            edns.version = message[fields + 5]
+            edns.wantsDNSSEC = message[fields + 6] & 0x80 != 0
+            let isSound = edns.version > 0 || edns.readOptions(message, data)
+            self.edns = edns
+            return isSound ? nil : .formatError
+        case 250:  // TSIG, which stands last (RFC 8945, section 5.1); there is no key here.
+            return isLast ? .notAuthorized : .formatError
+        default: return nil
+        }
+    }
+}
+
+extension Query.EDNS {
+    /// Reads the options; false if one is not what its definition says.
+    fileprivate mutating func readOptions(_ message: Span<UInt8>, _ data: Range<Int>) -> Bool {
+        var offset = data.lowerBound
+        while offset < data.upperBound {
+            guard offset + 4 <= data.upperBound else { return false }
+            let option = message.number16(at: offset)
+            let value = (offset + 4)..<(offset + 4 + Int(message.number16(at: offset + 2)))
+            guard value.upperBound <= data.upperBound else { return false }
+            offset = value.upperBound
+            switch option {
+            case EDNSOption.nameServerIdentifier: wantsIdentifier = true
+            case EDNSOption.cookie:
+                // A client's part of 8 bytes, and a server's of 8 to 32 or none (RFC 7873, section 5.2.2).
+                guard value.count == 8 || (16...40).contains(value.count) else { return false }
+                if cookie == nil { cookie = value }
+            case EDNSOption.clientSubnet:
+                guard let subnet = Query.ClientSubnet(message, value) else { return false }
+                if clientSubnet == nil { clientSubnet = subnet }
+            default: break
+            }
+        }
+        return true
+    }
+}
+
+extension Query.ClientSubnet {
+    /// Nil when the option is not one (RFC 7871, section 7.1.1): the address has as many bytes as its length needs,
+    /// without bits beyond it.
+    fileprivate init?(_ message: Span<UInt8>, _ data: Range<Int>) {
+        guard data.count >= 4 else { return nil }
+        let family = message.number16(at: data.lowerBound), source = message[data.lowerBound + 2]
+        let width = family == 1 ? 32 : family == 2 ? 128 : 0
+        guard width > 0, Int(source) <= width, message[data.lowerBound + 3] == 0 else { return nil }
+        guard data.count == 4 + (Int(source) + 7) / 8 else { return nil }
+        var bits: UInt128 = 0
+        for offset in (data.lowerBound + 4)..<data.upperBound { bits = bits << 8 | UInt128(message[offset]) }
+        bits <<= UInt128(width - 8 * (data.count - 4))
+        let hostBits = (UInt128.max >> UInt128(128 - width)) >> UInt128(source)
+        guard bits & (source == width ? 0 : hostBits) == 0 else { return nil }
+        network = family == 1 ? IPAddress(ipv4: UInt32(bits)) : IPAddress(ipv6: bits)
+        sourceLength = source
+        self.data = data
+    }
+}
+
+extension Span<UInt8> {
+    /// A number in network order.
+    func number16(at offset: Int) -> UInt16 { UInt16(self[offset]) << 8 | UInt16(self[offset + 1]) }
+
+    /// The offset behind a name in a record; nil if it is cut off. Pointers are not followed: where they lead does not
+    /// matter to records that are passed over.
+    fileprivate func endOfName(at start: Int) -> Int? {
+        var offset = start
+        while offset < count {
+            let length = self[offset]
+            switch length {
+            case 0: return offset + 1
+            case 1..<64: offset += 1 + Int(length)
+            case 0xC0...: return offset + 2 <= count ? offset + 2 : nil
+            default: return nil
+            }
+        }
+        return nil
+    }
+}

@@ -1,0 +1,80 @@
+/// Why lists of names cannot be used; one sentence.
+struct ListError: Error {
+    let message: String
+}
+
+/// What the classes of names mean: for each, the lists that have its names and the attributes that they have there.
+struct NameClasses: Sendable {
+    /// A list, by number, and the attributes of a name in it, as they are written, each once and sorted.
+    struct Membership: Hashable, Sendable {
+        let list: Int
+        let attributes: [String]
+    }
+
+    /// By class; the first two are unlisted names and empty non-terminals.
+    private(set) var memberships: [[Membership]] = [[], []]
+    private var classes: [[Membership]: NameClass] = [:]
+    private var unions: [UInt32: NameClass] = [:]
+
+    /// The class of these memberships, which are sorted by list.
+    mutating func nameClass(of memberships: [Membership]) throws(ListError) -> NameClass {
+        if let known = classes[memberships] { return known }
+        guard let number = NameClass(exactly: self.memberships.count) else {
+            throw ListError(
+                message: "the lists give names more than 65,534 different sets of attributes: use fewer attributes")
+        }
+        classes[memberships] = number
+        self.memberships.append(memberships)
+        return number
+    }
+
+    /// The class of a name that is listed twice, in two lists or in one.
+    mutating func union(_ one: NameClass, _ other: NameClass) throws(ListError) -> NameClass {
+        if one == other { return one }
+        let pair = UInt32(one) << 16 | UInt32(other)
+        if let known = unions[pair] { return known }
+        var byList: [Int: Set<String>] = [:]
+        for membership in memberships[Int(one)] + memberships[Int(other)] {
+            byList[membership.list, default: []].formUnion(membership.attributes)
+        }
+        let joined = byList.sorted { $0.key < $1.key }.map {
+            Membership(list: $0.key, attributes: $0.value.sorted())
+        }
+        let union = try nameClass(of: joined)
+        unions[pair] = union
+        return union
+    }
+
+    /// The classes whose names have a list, or any, and an attribute, or any: bits by class.
+    func matching(list: Int?, attribute: String?) -> NameClassSet {
+        var set = NameClassSet(count: memberships.count)
+        for (nameClass, memberships) in memberships.enumerated() {
+            let matches = memberships.contains { membership in
+                (list == nil || membership.list == list)
+                    && (attribute == nil || membership.attributes.contains(attribute!))
+            }
+            if matches { set.insert(NameClass(nameClass)) }
+        }
+        return set
+    }
+}
+
+/// A set of classes.
+struct NameClassSet: Sendable, Hashable {
+    private var words: [UInt64]
+
+    init(count: Int) { words = Array(repeating: 0, count: (count + 63) / 64) }
+
+    mutating func insert(_ nameClass: NameClass) { words[Int(nameClass >> 6)] |= 1 << UInt64(nameClass & 63) }
+
+    @inline(__always)
+    func contains(_ nameClass: NameClass) -> Bool {
+        words[Int(nameClass >> 6)] & 1 << UInt64(nameClass & 63) != 0
+    }
+
+    var isEmpty: Bool { words.allSatisfy { $0 == 0 } }
+
+    func isSubset(of other: NameClassSet) -> Bool { zip(words, other.words).allSatisfy { $0 & ~$1 == 0 } }
+
+    func intersects(_ other: NameClassSet) -> Bool { zip(words, other.words).contains { $0 & $1 != 0 } }
+}

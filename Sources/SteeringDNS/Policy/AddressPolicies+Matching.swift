@@ -1,0 +1,140 @@
+import AddressPools
+
+/// What a query asks of the policies.
+struct AddressQuestion {
+    let nameClass: NameClass
+    var families: FamilySet = [.ipv4, .ipv6]
+    /// Nil where the client does not matter: whether a name exists is the same for all.
+    var client: IPAddress?
+    /// The number of labels of the closest encloser: the longest existing name that the name ends with.
+    let encloserDepth: Int
+    /// The number of labels of the zone's name.
+    let zoneDepth: Int
+}
+
+extension AddressPolicies {
+    /// The first policy that matches, by its number.
+    ///
+    /// As with wildcards (RFC 4592), what is said of all names below one does not hold below a name that exists. What
+    /// is said of a name itself always holds.
+    func firstMatch(_ name: borrowing NameKeys, _ question: AddressQuestion) -> Int? {
+        var best = Int.max
+        if !index.isEmpty {
+            for depth in 0...name.depth {
+                guard let mentions = index[name.keys[depth]] else { continue }
+                for mention in mentions where mention.rule < best {
+                    if matchesName(mention, depth, name, question), matches(mention.rule, question) {
+                        best = mention.rule
+                    }
+                }
+            }
+        }
+        let isOpen = question.encloserDepth == question.zoneDepth && question.encloserDepth < name.depth
+        for rule in general {
+            if rule >= best { break }
+            guard isOpen || rules[rule].classes != nil else { continue }
+            if matches(rule, question) { return rule }
+        }
+        return best == .max ? nil : best
+    }
+
+    /// Whether some policy gives a name addresses, of any family and for any client. Then it exists, for every type.
+    func givesAddresses(_ name: borrowing NameKeys, _ question: AddressQuestion) -> Bool {
+        let question = AddressQuestion(
+            nameClass: question.nameClass, encloserDepth: question.encloserDepth, zoneDepth: question.zoneDepth)
+        // Nearly always the first that matches does.
+        guard let first = firstMatch(name, question) else { return false }
+        if case .pool = rules[first].outcome { return true }
+        let isOpen = question.encloserDepth == question.zoneDepth && question.encloserDepth < name.depth
+        for rule in general where isOpen || rules[rule].classes != nil {
+            if case .pool = rules[rule].outcome, matches(rule, question) { return true }
+        }
+        for depth in 0...name.depth {
+            for mention in index[name.keys[depth]] ?? [] {
+                if case .pool = rules[mention.rule].outcome, matchesName(mention, depth, name, question),
+                    matches(mention.rule, question)
+                {
+                    return true
+                }
+            }
+        }
+        return false
+    }
+
+    private func matchesName(
+        _ mention: Mention, _ depth: Int, _ name: borrowing NameKeys, _ question: AddressQuestion
+    ) -> Bool {
+        if depth == name.depth { return true }
+        return mention.isSuffix && (depth >= question.encloserDepth || rules[mention.rule].classes != nil)
+    }
+
+    /// Whether a list has the name of a key, or a policy says it exactly: there is nothing below it that is not said
+    /// itself.
+    func isSaid(_ key: NameKey) -> Bool {
+        if names.nameClass(of: key) > .emptyNonTerminal { return true }
+        return index[key]?.contains { !$0.isSuffix } ?? false
+    }
+
+    /// What a policy does.
+    @inline(__always)
+    func outcome(of policy: Int) -> Outcome { rules[policy].outcome }
+
+    /// The addresses of a pool of one family.
+    @inline(__always)
+    func addresses(of pool: Int, _ family: IPFamily) -> PrefixPool {
+        family == .ipv4 ? familyPools[pool].ipv4 : familyPools[pool].ipv6
+    }
+
+    @inline(__always)
+    private func matches(_ number: Int, _ question: AddressQuestion) -> Bool {
+        guard !rules[number].families.isDisjoint(with: question.families) else { return false }
+        if let classes = rules[number].classes, !classes.contains(question.nameClass) { return false }
+        if let client = question.client, let clients = rules[number].clients, !clients.contains(client) { return false }
+        return true
+    }
+}
+
+extension AddressPolicies {
+    /// An address of a pool; nil if it has none of the family.
+    @inline(__always)
+    func draw(
+        _ family: IPFamily, from pool: Int, _ selection: AddressSelection, name: () -> UInt128,
+        client: IPAddress, using generator: inout FastGenerator
+    ) -> IPAddress? {
+        let addresses = addresses(of: pool, family)
+        return switch selection {
+        case .random: addresses.randomAddress(using: &generator)
+        case .name: addresses.address(forHash: name())
+        case .client: addresses.address(forHash: Self.hash(of: client))
+        case .fixed: addresses.prefixes.first?.first
+        }
+    }
+
+    /// The hash by which a name has its address: the same in all processes, whatever the case of letters.
+    static func hash(of name: Span<UInt8>) -> UInt128 {
+        var one = SipHash24((1, 0)), other = SipHash24((2, 0))
+        var word: UInt64 = 0
+        for offset in 0..<name.count {
+            word |= UInt64(lowercased(name[offset])) << UInt64(8 * (offset & 7))
+            guard offset & 7 == 7 else { continue }
+            one.add(word)
+            other.add(word)
+            word = 0
+        }
+        let length = UInt64(name.count)
+        return UInt128(one.finish(rest: word, length: length)) << 64 | UInt128(other.finish(rest: word, length: length))
+    }
+
+    /// The hash by which a client has its address: of its /24 or /56, which one client seldom leaves.
+    static func hash(of client: IPAddress) -> UInt128 {
+        let network = IPPrefix(masking: client, length: client.family == .ipv4 ? 24 : 56).address.bits
+        let high = UInt64(truncatingIfNeeded: network >> 64), low = UInt64(truncatingIfNeeded: network)
+        func hash(_ key: UInt64) -> UInt64 {
+            var hash = SipHash24((key, 0))
+            hash.add(high)
+            hash.add(low)
+            return hash.finish(rest: client.family == .ipv4 ? 4 : 6, length: 17)
+        }
+        return UInt128(hash(3)) << 64 | UInt128(hash(4))
+    }
+}

@@ -1,0 +1,192 @@
+import AddressPools
+import Documents
+
+/// What a document says, not yet checked together, with the places that errors name.
+struct NamePolicyDraft {
+    var source: Source
+    var directory: String
+    var pools: NamedPools
+    var zones: [ZoneEntry] = []
+    var lists: [ListEntry] = []
+    var policies: [(policy: AddressPolicy, place: Place)] = []
+    var usesClientSubnet = false
+
+    struct ZoneEntry {
+        let path: String
+        let origin: DNSName?
+        let position: Position
+    }
+
+    struct ListEntry {
+        let name: String
+        let path: String
+        let position: Position
+    }
+}
+
+/// Turns nodes into a draft.
+struct NamePolicyDecoder {
+    let source: Source
+    let directory: String
+
+    func draft(of root: Node) throws(DocumentError) -> NamePolicyDraft {
+        // A document may hold both halves: labels and bindings are for the sockets.
+        let file = try Mapping(root, "a policy", keys: ["labels", "pools", "bindings", "names"], in: source)
+        let names = try Mapping(
+            try file.required("names", "write names: with zones and policies"), "names",
+            keys: ["zones", "lists", "client-subnet", "policies"], in: source)
+        var draft = NamePolicyDraft(
+            source: source, directory: directory,
+            pools: try NamedPools(of: file["pools"], in: source, directory: directory))
+        let zones = try names.required("zones", "name the zone files, which have SOA and NS")
+        for node in try source.elements(of: zones, "zones", "name a zone file") {
+            draft.zones.append(try zone(node))
+        }
+        if let node = names["lists"] {
+            for entry in try Mapping(node, "lists", keys: nil, in: source).entries {
+                let path = try source.text(entry.value, of: "a list", "write the path of a file with a name a line")
+                draft.lists.append(.init(name: entry.key, path: resolved(path), position: entry.position))
+            }
+        }
+        if let node = names["client-subnet"] {
+            draft.usesClientSubnet = try source.word(node, of: "client-subnet", among: ["use", "ignore"]) == "use"
+        }
+        let policies = try names.required("policies", "write a list of policies, the last of which matches everything")
+        for node in try source.elements(of: policies, "policies", "write a policy such as - { name: default, pool: web }") {
+            draft.policies.append((try policy(node, draft), source.place(node.position)))
+        }
+        return draft
+    }
+
+    private func resolved(_ path: String) -> String {
+        path.hasPrefix("/") || path == "-" || directory == "." ? path : "\(directory)/\(path)"
+    }
+
+    private func zone(_ node: Node) throws(DocumentError) -> NamePolicyDraft.ZoneEntry {
+        let hint = "write the path of a zone file, or { origin: example.com, file: PATH }"
+        guard case .mapping = node.content else {
+            let path = try source.text(node, of: "a zone", hint)
+            return .init(path: resolved(path), origin: nil, position: node.position)
+        }
+        let fields = try Mapping(node, "a zone", keys: ["origin", "file"], in: source)
+        let path = try source.text(try fields.required("file", hint), of: "file", hint)
+        return .init(
+            path: resolved(path),
+            origin: try fields["origin"].map { node throws(DocumentError) in try name(node, "origin") },
+            position: node.position)
+    }
+
+    private static let keys = [
+        "name", "exact", "suffix", "list", "attribute", "types", "clients", "site", "pool", "outcome", "select", "ttl",
+        "exclusive",
+    ]
+
+    private func policy(_ node: Node, _ draft: NamePolicyDraft) throws(DocumentError) -> AddressPolicy {
+        let fields = try Mapping(node, "a policy", keys: Self.keys, in: source)
+        let nameNode = try fields.required("name", "give it a name, which metrics and explanations use")
+        let title = try source.text(nameNode, of: "name", "write a word such as default")
+        guard title.utf8.count <= 64, title.utf8.allSatisfy({ (0x21...0x7E).contains($0) && $0 != 0x22 && $0 != 0x5C })
+        else {
+            throw source.error(
+                at: nameNode.position,
+                "\(quoted(title)) is not the name of a policy: use 1 to 64 visible characters of ASCII without \" and \\")
+        }
+        var policy = AddressPolicy(name: title, outcome: try outcome(fields, draft))
+        policy.names = try names(fields["exact"], "exact")
+        policy.suffixes = try names(fields["suffix"], "suffix")
+        if let node = fields["list"] {
+            let name = try source.text(node, of: "list", "write the name of a list")
+            guard draft.lists.contains(where: { $0.name == name }) else {
+                throw source.error(at: node.position, "there is no list \(quoted(name)): write it under lists first")
+            }
+            policy.list = name
+        }
+        policy.attribute = try fields["attribute"].map { node throws(DocumentError) in
+            try source.text(node, of: "attribute", "write key=value, as the lists have it")
+        }
+        if let node = fields["types"] { policy.families = try families(node) }
+        if let node = fields["clients"] { policy.clients = try clients(node) }
+        policy.site = try fields["site"].map { node throws(DocumentError) in
+            try source.text(node, of: "site", "write the name of a site")
+        }
+        if let node = fields["exclusive"] {
+            policy.isExclusive = try source.word(node, of: "exclusive", among: ["true", "false"]) == "true"
+        }
+        return policy
+    }
+
+    private func outcome(_ fields: Mapping, _ draft: NamePolicyDraft) throws(DocumentError) -> AddressOutcome {
+        switch (fields["pool"], fields["outcome"]) {
+        case (let node?, nil):
+            let pool = try draft.pools.pool(named: node, in: source)
+            var selection = AddressSelection.random
+            if let node = fields["select"] {
+                let words = AddressSelection.allCases.map(\.description)
+                selection = AddressSelection(rawValue: try source.word(node, of: "select", among: words))!
+            }
+            return .pool(pool.name, selection, ttl: try fields["ttl"].map(ttl) ?? 60)
+        case (nil, let node?):
+            for key in ["select", "ttl"] {
+                guard let stray = fields[key] else { continue }
+                throw source.error(at: stray.position, "\(key) is for pools, and this policy has none: remove it")
+            }
+            return try source.word(node, of: "outcome", among: ["pass", "refuse"]) == "pass" ? .pass : .refuse
+        case (_?, let node?):
+            throw source.error(at: node.position, "a policy has both a pool and an outcome: keep one of them")
+        case (nil, nil):
+            throw source.error(at: fields.position, "a policy has no pool: name one, or write outcome: pass or refuse")
+        }
+    }
+
+    private func ttl(_ node: Node) throws(DocumentError) -> UInt32 {
+        let text = try source.text(node, of: "ttl", "write seconds")
+        guard let seconds = UInt32(text), String(seconds) == text, seconds <= 604_800 else {
+            throw source.error(at: node.position, "\(quoted(text)) is not a TTL: write seconds, at most 604800, a week")
+        }
+        return seconds
+    }
+
+    private func names(_ node: Node?, _ subject: String) throws(DocumentError) -> [DNSName] {
+        guard let node else { return [] }
+        var names: [DNSName] = []
+        for element in try source.elements(of: node, subject, "write a name such as www.example.com") {
+            names.append(try name(element, subject))
+        }
+        return names
+    }
+
+    private func name(_ node: Node, _ subject: String) throws(DocumentError) -> DNSName {
+        let text = try source.text(node, of: subject, "write a name such as www.example.com")
+        do { return try DNSName(text) } catch { throw source.error(at: node.position, error.message) }
+    }
+
+    private func families(_ node: Node) throws(DocumentError) -> Set<IPFamily> {
+        var families: Set<IPFamily> = []
+        for element in try source.elements(of: node, "types", "write A, AAAA or both") {
+            families.insert(try source.word(element, of: "types", among: ["A", "AAAA"]) == "A" ? .ipv4 : .ipv6)
+        }
+        return families
+    }
+
+    private func clients(_ node: Node) throws(DocumentError) -> PrefixPool {
+        let hint = "write a prefix such as 198.51.100.0/24, or a list of them"
+        var prefixes: [IPPrefix] = []
+        for element in try source.elements(of: node, "clients", hint) {
+            let text = try source.text(element, of: "clients", hint)
+            do { prefixes.append(try IPPrefix(text)) } catch { throw source.error(at: element.position, error.message) }
+        }
+        return PrefixPool(prefixes)
+    }
+}
+
+extension Source {
+    /// One of a few words.
+    fileprivate func word(_ node: Node, of subject: String, among words: [String]) throws(DocumentError) -> String {
+        let remedy = "write \(words.dropLast().joined(separator: ", ")) or \(words.last!)"
+        let text = try text(node, of: subject, remedy)
+        guard words.contains(text) else {
+            throw error(at: node.position, "\(quoted(text)) is not one of the values of \(subject): \(remedy)")
+        }
+        return text
+    }
+}

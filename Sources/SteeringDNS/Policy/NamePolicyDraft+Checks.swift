@@ -1,0 +1,196 @@
+import AddressPools
+import Documents
+
+extension NamePolicyDraft {
+    /// What is served, if all of it makes sense together.
+    func serving(site: String?, progress: NamePolicyFile.Progress?) throws(NamePolicyError) -> Serving {
+        var problems = problemsOfPolicies()
+        let zones = readZones(&problems)
+        if !problems.isEmpty { throw NamePolicyError(problems) }
+        let (table, classes) = try readLists(progress)
+        let policies = AddressPolicies(
+            policies: policies.map(\.policy), pools: pools.pools.map { ($0.name, $0.handedOut) }, names: table,
+            classes: classes, listNames: lists.map(\.name), site: site)
+        let serving = Serving(zones: Zones(zones), policies: policies, usesClientSubnet: usesClientSubnet)
+        problems = problemsOfNames(serving)
+        if !problems.isEmpty { throw NamePolicyError(problems) }
+        return serving
+    }
+
+    private func readZones(_ problems: inout [String]) -> [(origin: DNSName, records: [ResourceRecord])] {
+        var zones: [(origin: DNSName, records: [ResourceRecord])] = []
+        for entry in self.zones {
+            let place = source.place(entry.position)
+            do {
+                let file = try ZoneFile(
+                    try InputFile.contents(of: entry.path), named: entry.path, origin: entry.origin)
+                guard let origin = entry.origin ?? file.records.first(where: { $0.type == .SOA })?.owner else {
+                    problems.append("\(place): \(entry.path) has no SOA: add one, or name the origin here")
+                    continue
+                }
+                guard !zones.contains(where: { $0.origin == origin }) else {
+                    problems.append("\(place): the zone \(origin) is there already: keep one of its files")
+                    continue
+                }
+                // Which names policies answer for depends on the zones; what one says exactly is known.
+                let said = Set(policies.flatMap(\.policy.names))
+                let zone = try CheckedZone(file, origin: origin) { said.contains($0) }
+                zones.append((origin, zone.records))
+            } catch let error as ZoneProblems {
+                problems += error.problems.map(\.description)
+            } catch let error as DocumentError {
+                problems.append("\(place): \(error.message)")
+            } catch { problems.append("\(error)") }
+        }
+        return zones
+    }
+
+    private func readLists(
+        _ progress: NamePolicyFile.Progress?
+    ) throws(NamePolicyError) -> (NameTable, NameClasses) {
+        var current = ""
+        var reader = NameListReader(progress: progress.map { progress in { progress(current, $0, $1) } })
+        do {
+            for (number, list) in lists.enumerated() {
+                current = list.name
+                try reader.read(list: number, contentsOf: list.path)
+            }
+            let table = try reader.table()
+            return (table, reader.classes)
+        } catch let error as DocumentError {
+            throw NamePolicyError([error.message])
+        } catch let error as ListError {
+            throw NamePolicyError([error.message])
+        } catch { throw NamePolicyError(["\(error)"]) }
+    }
+}
+
+// MARK: - Policies alone
+
+extension NamePolicyDraft {
+    /// What is wrong with the policies whatever the names are.
+    private func problemsOfPolicies() -> [String] {
+        var problems: [String] = []
+        if let (last, place) = policies.last, !last.isUnconditional || last.site != nil {
+            problems.append(
+                "\(place): the last policy, \(last.name), does not match every query: add one without conditions, such as "
+                    + "{ name: default, outcome: pass }")
+        }
+        for (number, (policy, place)) in policies.enumerated() {
+            if let twin = policies[..<number].first(where: { $0.policy.name == policy.name }) {
+                problems.append(
+                    "\(place): the policy of line \(twin.place.position.line) is called \(policy.name), too: rename one")
+            }
+            if let problem = unsatisfiable(policy) {
+                problems.append("\(place): the policy \(policy.name) can answer nothing, since \(problem)")
+            }
+            if let shadow = policies[..<number].first(where: { Self.covers($0.policy, policy) }) {
+                problems.append(
+                    "\(place): the policy \(policy.name) never decides, since \(shadow.policy.name) of line "
+                        + "\(shadow.place.position.line) matches all that it matches: put it before that, or remove it")
+            }
+            for (other, otherPlace) in policies[..<number] where other.isExclusive || policy.isExclusive {
+                let isDefault = number == policies.count - 1 && policy.isUnconditional
+                guard !isDefault, Self.overlaps(other, policy) else { continue }
+                problems.append(
+                    "\(place): the policy \(policy.name) overlaps with \(other.name) of line "
+                        + "\(otherPlace.position.line), and \(policy.isExclusive ? policy.name : other.name) is exclusive: "
+                        + "narrow one of them")
+            }
+        }
+        return problems
+    }
+
+    private func unsatisfiable(_ policy: AddressPolicy) -> String? {
+        guard case .pool(let name, _, _) = policy.outcome, let pool = pools[name] else { return nil }
+        guard pool.handedOut.isEmpty || policy.families.isDisjoint(with: pool.handedOut.prefixes.map(\.family)) else {
+            return nil
+        }
+        if pool.handedOut.isEmpty {
+            return "all of the pool \(name) is drained or left out: give it an address, or take another pool"
+        }
+        let families = policy.families.map(\.description).sorted().joined(separator: " or ")
+        return "the pool \(name) has no address of \(families): add a prefix, or other types"
+    }
+
+    /// Whether one policy matches whatever the other does.
+    static func covers(_ one: AddressPolicy, _ other: AddressPolicy) -> Bool {
+        guard one.site == nil || one.site == other.site else { return false }
+        guard one.families.isSuperset(of: other.families) else { return false }
+        if let clients = one.clients {
+            guard let others = other.clients, others.prefixes.allSatisfy(clients.contains) else { return false }
+        }
+        if let list = one.list, list != other.list { return false }
+        if let attribute = one.attribute, attribute != other.attribute { return false }
+        guard !one.names.isEmpty || !one.suffixes.isEmpty else { return true }
+        guard !other.names.isEmpty || !other.suffixes.isEmpty else { return false }
+        return other.suffixes.allSatisfy { suffix in one.suffixes.contains { suffix.isAtOrBelow($0) } }
+            && other.names.allSatisfy { name in
+                one.names.contains(name) || one.suffixes.contains { name.isAtOrBelow($0) }
+            }
+    }
+
+    /// Whether a query may match both. Two different lists, or attributes, may have a name in common.
+    static func overlaps(_ one: AddressPolicy, _ other: AddressPolicy) -> Bool {
+        if let site = one.site, let otherSite = other.site, site != otherSite { return false }
+        if one.families.isDisjoint(with: other.families) { return false }
+        if let clients = one.clients, let others = other.clients, !clients.prefixes.contains(where: { prefix in
+            others.prefixes.contains { $0.contains(prefix) || prefix.contains($0) }
+        }) {
+            return false
+        }
+        // A name of a list has one value of an attribute, as a rule; the same key with two values excludes.
+        if let attribute = one.attribute, let otherAttribute = other.attribute, one.list == other.list,
+            attribute != otherAttribute, key(of: attribute) == key(of: otherAttribute)
+        {
+            return false
+        }
+        let isAny = one.names.isEmpty && one.suffixes.isEmpty || other.names.isEmpty && other.suffixes.isEmpty
+        return isAny
+            || one.names.contains { name in other.names.contains(name) || other.suffixes.contains { name.isAtOrBelow($0) } }
+            || other.names.contains { name in one.suffixes.contains { name.isAtOrBelow($0) } }
+            || one.suffixes.contains { suffix in
+                other.suffixes.contains { suffix.isAtOrBelow($0) || $0.isAtOrBelow(suffix) }
+            }
+    }
+
+    private static func key(of attribute: String) -> Substring { attribute.prefix { $0 != "=" } }
+}
+
+// MARK: - Policies and names
+
+extension NamePolicyDraft {
+    /// What is wrong once it is known which zones and names there are.
+    private func problemsOfNames(_ serving: Serving) -> [String] {
+        var problems: [String] = []
+        let origins = serving.zones.zones.map(\.origin)
+        for (number, (policy, place)) in policies.enumerated() {
+            if let classes = serving.policies.rules[number].classes, classes.isEmpty {
+                let what = policy.attribute.map { "no listed name has \(quoted($0))" } ?? "the list has no names"
+                problems.append(
+                    "\(place): the policy \(policy.name) can match nothing, since \(what): mend the list, or remove the policy")
+            }
+            for name in policy.names where !origins.contains(where: { name.isAtOrBelow($0) }) {
+                problems.append(
+                    "\(place): the policy \(policy.name) matches \(name), which lies in no zone: add its zone, or remove it")
+            }
+            for name in policy.suffixes where !origins.contains(where: { name.isAtOrBelow($0) || $0.isBelow(name) }) {
+                problems.append(
+                    "\(place): the policy \(policy.name) matches below \(name), where no zone is: add one, or remove it")
+            }
+            for name in policy.names {
+                guard let node = serving.zones.node(of: name).map({ serving.zones.nodes[$0] }) else { continue }
+                if node.cut != nil {
+                    problems.append(
+                        "\(place): the policy \(policy.name) matches \(name), which a zone delegates to other servers: "
+                            + "remove the one or the other")
+                } else if node[.CNAME] != nil || node[.A] != nil || node[.AAAA] != nil {
+                    problems.append(
+                        "\(place): the policy \(policy.name) matches \(name), for which a zone has an address or CNAME: "
+                            + "remove the one or the other")
+                }
+            }
+        }
+        return problems
+    }
+}

@@ -1,0 +1,164 @@
+import AddressPools
+
+/// Finds the records that answer a question, in the zones and by the policies, and writes them.
+///
+/// A name that the zones have is theirs, and so is what lies below it (RFC 4592: the closest encloser decides), unless
+/// a policy says the name itself. All other names in a zone are the policies', and then the zone's wildcards'.
+struct Resolver: ~Copyable {
+    private var keys = NameKeys()
+    private var generator = FastGenerator()
+
+    /// A CNAME leads to another name, and that may to another.
+    private static let longestChain = 8
+
+    /// A name that is being looked up.
+    private struct Subject {
+        /// Where the message has it.
+        var offset: Int
+        /// The name, where it is not that of the question.
+        var name: DNSName?
+    }
+
+    mutating func resolve(
+        _ type: RecordType, _ message: Span<UInt8>, client: IPAddress, _ serving: Serving,
+        _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>
+    ) -> Responder.Answer {
+        keys.read(message, at: Query.nameOffset)
+        var subject = Subject(offset: Query.nameOffset)
+        var result: Responder.Answer?
+        for _ in 0...Self.longestChain {
+            let step = step(subject, type, message, client, serving, &writer, &buffer)
+            switch step {
+            case .done(let answer):
+                guard var first = result else { return answer }
+                // What the chain began with is authoritative; its end says whether the last name exists.
+                first.code = answer.code == .refused ? .noError : answer.code
+                if answer.policy != nil { (first.policy, first.address) = (answer.policy, answer.address) }
+                return first
+            case .alias(let target, let offset):
+                result = result ?? Responder.Answer(code: .noError, kind: .records, isAuthoritative: true)
+                keys.read(target.wire.span, at: 0)
+                subject = Subject(offset: offset, name: target)
+            }
+        }
+        return result!
+    }
+
+    enum Step {
+        case done(Responder.Answer)
+        /// Another name to be looked up, which the message has at an offset.
+        case alias(DNSName, Int)
+    }
+
+    private mutating func step(
+        _ subject: Subject, _ type: RecordType, _ message: Span<UInt8>, _ client: IPAddress, _ serving: Serving,
+        _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>
+    ) -> Step {
+        guard let encloser = serving.zones.encloser(of: keys) else {
+            return .done(Responder.Answer(code: .refused, kind: .refused))
+        }
+        let facts = serving.zones.facts[encloser]
+        let exists = facts.depth == keys.depth
+        if facts.cut != nil || exists && facts.hasRecords {
+            let place = place(encloser, subject, serving)
+            if let cut = facts.cut, !(cut == encloser && exists && type == .DS) {
+                place.refer(
+                    serving.zones.nodes[cut], at: offset(ofDepth: serving.zones.nodes[cut].depth, subject), &writer,
+                    &buffer)
+                return .done(Responder.Answer(code: .noError, kind: .referral))
+            }
+            if let step = place.answer(type, of: serving.zones.nodes[encloser], &writer, &buffer) { return step }
+        }
+
+        let saidDepth = depthOfSaidName(serving, from: facts.depth)
+        let question = AddressQuestion(
+            nameClass: serving.policies.names.nameClass(of: keys.last), client: client,
+            encloserDepth: saidDepth ?? facts.depth, zoneDepth: facts.zoneDepth)
+        switch ask(type, question, subject, message, serving, &writer, &buffer) {
+        case .answer(let answer): return .done(answer)
+        case .exists: return .done(place(encloser, subject, serving).noData(&writer, &buffer))
+        case .unknown: break
+        }
+        let place = place(encloser, subject, serving)
+        if exists || question.nameClass == .emptyNonTerminal { return .done(place.noData(&writer, &buffer)) }
+        if saidDepth == nil, let wildcard = facts.wildcard {
+            if let step = place.answer(type, of: serving.zones.nodes[wildcard], &writer, &buffer) { return step }
+            return .done(place.noData(&writer, &buffer))
+        }
+        return .done(place.noSuchName(&writer, &buffer))
+    }
+
+    /// What the policies say.
+    private enum Saying {
+        case answer(Responder.Answer)
+        /// Nothing for this type, but there is the name.
+        case exists
+        /// It is left to the zone.
+        case unknown
+    }
+
+    @inline(__always)
+    private mutating func ask(
+        _ type: RecordType, _ question: AddressQuestion, _ subject: Subject, _ message: Span<UInt8>,
+        _ serving: Serving, _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>
+    ) -> Saying {
+        let policies = serving.policies
+        guard type == .A || type == .AAAA else {
+            guard policies.givesAddresses(keys, question) else { return .unknown }
+            guard type == .ANY else { return .exists }
+            writer.addAnyRecord(&buffer)
+            return .answer(Responder.Answer(code: .noError, kind: .records, isAuthoritative: true))
+        }
+        let family: IPFamily = type == .A ? .ipv4 : .ipv6
+        var question = question
+        question.families = type == .A ? .ipv4 : .ipv6
+        guard let policy = policies.firstMatch(keys, question) else {
+            // Another family's, or another client's: the name exists all the same.
+            return policies.givesAddresses(keys, question) ? .exists : .unknown
+        }
+        switch policies.outcome(of: policy) {
+        case .pool(let pool, let selection, let ttl):
+            let address = policies.draw(
+                family, from: pool, selection, name: { Self.nameHash(subject, message) }, client: question.client!,
+                using: &generator)
+            guard let address else { return .exists }
+            writer.add(address, of: subject.offset, ttl: ttl, &buffer)
+            var answer = Responder.Answer(code: .noError, kind: .address, isAuthoritative: true)
+            (answer.policy, answer.address) = (policy, address)
+            return .answer(answer)
+        case .refuse: return .answer(Responder.Answer(code: .refused, kind: .refused))
+        case .pass, .absent: return .unknown
+        }
+    }
+
+    /// The number of labels of the longest name that policies say, between the closest encloser in the zone and the
+    /// name itself: the closest encloser then is that.
+    @inline(__always)
+    private func depthOfSaidName(_ serving: Serving, from encloserDepth: Int) -> Int? {
+        var depth = keys.depth - 1
+        while depth > encloserDepth {
+            if serving.policies.isSaid(keys.keys[depth]) { return depth }
+            depth -= 1
+        }
+        return nil
+    }
+
+    private func place(_ node: Int, _ subject: Subject, _ serving: Serving) -> ZoneAnswer {
+        let zone = serving.zones.zones[serving.zones.facts[node].zone]
+        return ZoneAnswer(
+            zones: serving.zones, zone: zone, origin: offset(ofDepth: zone.depth, subject), owner: subject.offset)
+    }
+
+    private static func nameHash(_ subject: Subject, _ message: Span<UInt8>) -> UInt128 {
+        if let name = subject.name { return AddressPolicies.hash(of: name.wire.span) }
+        var end = subject.offset
+        while message[end] != 0 { end += 1 + Int(message[end]) }
+        return AddressPolicies.hash(of: message.extracting(subject.offset...end))
+    }
+
+    /// Where the message has the ancestor of a depth. Offsets in a name that follows an alias count from its beginning,
+    /// and it may have a pointer within; only those before it can be pointed to.
+    private func offset(ofDepth depth: Int, _ subject: Subject) -> Int {
+        subject.name == nil ? keys.offset(ofDepth: depth) : subject.offset + keys.offset(ofDepth: depth)
+    }
+}

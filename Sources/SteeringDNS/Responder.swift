@@ -1,0 +1,200 @@
+import AddressPools
+
+/// Answers DNS queries, one at a time, without allocating: the state of a worker.
+///
+/// What is served is given with each query, so that it can be replaced between two of them.
+public struct Responder: ~Copyable {
+    /// The most that is sent in a datagram, whatever the client takes: no path cuts it (DNS flag day 2020).
+    public static let maximumDatagram = 1_232
+    /// The most that is sent over TCP.
+    public static let maximumMessage = 65_535
+
+    /// How a query came.
+    public enum Transport: Sendable {
+        case udp, tcp
+    }
+
+    /// How late it is.
+    public struct Time: Sendable {
+        /// Seconds since 1970.
+        public var seconds: UInt32
+        /// Milliseconds of a clock that does not go back; they may wrap.
+        public var milliseconds: UInt32
+
+        /// Makes a time.
+        public init(seconds: UInt32, milliseconds: UInt32) {
+            self.seconds = seconds
+            self.milliseconds = milliseconds
+        }
+    }
+
+    private var resolver = Resolver()
+    private var limiter: ResponseLimiter?
+    private let options: ResponderOptions
+    private let cookies: CookieMaker
+
+    /// Makes a responder.
+    public init(_ options: ResponderOptions) {
+        self.options = options
+        cookies = CookieMaker(secret: options.cookieSecret)
+        limiter = options.limitsResponses ? ResponseLimiter(rate: options.responseRate) : nil
+    }
+
+    /// Answers a message.
+    ///
+    /// - Parameters:
+    ///   - message: the message, without the length that precedes it in TCP.
+    ///   - client: who sent it.
+    ///   - transport: how.
+    ///   - time: when.
+    ///   - serving: what is served.
+    ///   - counts: where the answer is counted.
+    ///   - buffer: where the answer is written: at least ``maximumDatagram`` bytes for UDP, ``maximumMessage`` for TCP.
+    /// - Returns: The length of the answer; 0 for none.
+    public mutating func respond(
+        to message: Span<UInt8>, from client: IPAddress, over transport: Transport, at time: Time,
+        with serving: Serving, counting counts: inout AnswerCounts, into buffer: inout MutableSpan<UInt8>
+    ) -> Int {
+        reply(to: message, from: client, over: transport, at: time, with: serving, counting: &counts, into: &buffer).size
+    }
+
+    @inline(__always)
+    mutating func reply(
+        to message: Span<UInt8>, from client: IPAddress, over transport: Transport, at time: Time,
+        with serving: Serving, counting counts: inout AnswerCounts, into buffer: inout MutableSpan<UInt8>
+    ) -> (size: Int, answer: Answer?) {
+        if transport == .udp { counts.datagrams &+= 1 } else { counts.streamed &+= 1 }
+        let query: Query
+        var refusal: ResponseCode?
+        switch Query.read(message) {
+        case .query(let read): query = read
+        case .failure(let read, let code): (query, refusal) = (read, code)
+        case .ignored:
+            counts.ignored &+= 1
+            return (0, nil)
+        }
+
+        var ending = MessageWriter.Options()
+        let isVerified = readCookie(query, message, client, time, &ending)
+        if query.edns?.wantsIdentifier == true { ending.identifier = options.identifier }
+        var ednsSize = query.edns == nil ? 0 : MessageWriter.optionlessSize + ending.size
+        if let subnet = query.edns?.clientSubnet, serving.usesClientSubnet {
+            // The answer may depend on all that was told.
+            let scope = serving.policies.dependsOnClients ? subnet.sourceLength : 0
+            ending.clientSubnet = (subnet.data, scope)
+            ednsSize += 4 + subnet.data.count
+        }
+
+        let limit = transport == .tcp ? Self.maximumMessage : Self.datagramLimit(query)
+        var writer = MessageWriter(limit: limit - ednsSize)
+        writer.begin(query, message, &buffer)
+        var answer = refusal.map { Answer(code: $0, kind: $0.kind) } ?? Answer(code: .noError, kind: .server)
+        if refusal == nil, query.hasQuestion {
+            answer = resolve(query, message, client, serving, &writer, &buffer)
+        }
+        if writer.isCut { writer.cut(query) }
+
+        if transport == .udp, !isVerified, limiter != nil {
+            switch limiter!.verdict(
+                client, query: message.count, answer: writer.count + ednsSize, time: time.milliseconds)
+            {
+            case .send: break
+            case .cut:
+                counts.limited &+= 1
+                writer.cut(query)
+                answer.policy = nil
+            case .drop:
+                counts.dropped &+= 1
+                return (0, nil)
+            }
+        }
+        if writer.isCut { counts.truncated &+= 1 }
+        if let edns = query.edns { writer.addEDNS(edns, answer.code, ending, message, &buffer) }
+        writer.finish(answer.code, isAuthoritative: answer.isAuthoritative, &buffer)
+        count(answer, serving, &counts)
+        return (writer.count, answer)
+    }
+
+    /// What is answered, besides the records.
+    struct Answer {
+        var code: ResponseCode
+        var kind: AnswerCounts.Kind
+        var isAuthoritative = false
+        /// The policy that gave the address, and the address.
+        var policy: Int?
+        var address: IPAddress?
+    }
+
+    /// The datagrams that a client takes: of 512 bytes, or as EDNS says.
+    private static func datagramLimit(_ query: Query) -> Int {
+        guard let edns = query.edns else { return 512 }
+        return min(maximumDatagram, max(512, Int(edns.payloadSize)))
+    }
+
+    /// Whether the client has shown that it receives what is sent to its address. Who sent a cookie gets a new one.
+    private func readCookie(
+        _ query: Query, _ message: Span<UInt8>, _ client: IPAddress, _ time: Time,
+        _ ending: inout MessageWriter.Options
+    ) -> Bool {
+        guard let range = query.edns?.cookie else { return false }
+        let start = range.lowerBound
+        let clientPart = message.number64(at: start)
+        ending.cookie = (start..<(start + 8), cookies.cookie(for: clientPart, at: client, time: time.seconds))
+        guard range.count == 24 else { return false }
+        let cookie = ServerCookie(head: message.number64(at: start + 8), hash: message.number64(at: start + 16))
+        return cookies.accepts(cookie, for: clientPart, at: client, time: time.seconds)
+    }
+
+    private mutating func resolve(
+        _ query: Query, _ message: Span<UInt8>, _ client: IPAddress, _ serving: Serving,
+        _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>
+    ) -> Answer {
+        if query.recordClass == RecordClass.chaos {
+            guard let text = options.chaosText(query, message) else { return Answer(code: .refused, kind: .refused) }
+            writer.addChaosText(text, &buffer)
+            return Answer(code: .noError, kind: .server, isAuthoritative: true)
+        }
+        guard query.recordClass == RecordClass.internet else { return Answer(code: .refused, kind: .refused) }
+        let type = RecordType(rawValue: query.type)
+        switch type {
+        case .AXFR, .IXFR: return Answer(code: .refused, kind: .refused)
+        case .OPT: return Answer(code: .formatError, kind: .malformed)
+        case .TKEY, .TSIG, .MAILA, .MAILB: return Answer(code: .notImplemented, kind: .notImplemented)
+        default: break
+        }
+        var asking = client
+        if let subnet = query.edns?.clientSubnet, serving.usesClientSubnet, subnet.sourceLength > 0 {
+            asking = subnet.network
+        }
+        return resolver.resolve(type, message, client: asking, serving, &writer, &buffer)
+    }
+
+    private func count(_ answer: Answer, _ serving: Serving, _ counts: inout AnswerCounts) {
+        counts.count(answer.kind)
+        guard let policy = answer.policy else { return }
+        counts.byPolicy[policy] &+= 1
+        if counts.byAddress != nil, let address = answer.address {
+            serving.countAddress(address, policy, &counts)
+        }
+    }
+}
+
+extension ResponseCode {
+    /// How an answer with no more than the code is counted.
+    fileprivate var kind: AnswerCounts.Kind {
+        switch self {
+        case .notImplemented, .badVersion: .notImplemented
+        case .notAuthorized, .refused: .refused
+        default: .malformed
+        }
+    }
+}
+
+extension Span<UInt8> {
+    /// A number in network order.
+    fileprivate func number64(at offset: Int) -> UInt64 {
+        var number: UInt64 = 0
+        for index in offset..<(offset + 8) { number = number << 8 | UInt64(self[index]) }
+        return number
+    }
+}

@@ -1,0 +1,35 @@
+import AddressPools
+
+/// Everything that answers are made of: zones and policies. Immutable; a reload makes another and puts it in its place.
+public final class Serving: Sendable {
+    /// The policies.
+    public let policies: AddressPolicies
+    let zones: Zones
+    /// Whether the network that EDNS tells of a client counts as the client (RFC 7871).
+    public let usesClientSubnet: Bool
+
+    init(zones: Zones, policies: AddressPolicies, usesClientSubnet: Bool) {
+        self.zones = zones
+        self.policies = policies
+        self.usesClientSubnet = usesClientSubnet
+    }
+
+    /// Counts at zero.
+    public func counts(byAddress: Bool = false) -> AnswerCounts {
+        var counts = AnswerCounts(policies: policies.policies.count)
+        if byAddress {
+            counts.byAddress = policies.pools.map { pool in
+                Array(repeating: 0, count: pool.addresses.count <= 65_536 ? Int(pool.addresses.count) : 0)
+            }
+        }
+        return counts
+    }
+
+    func countAddress(_ address: IPAddress, _ policy: Int, _ counts: inout AnswerCounts) {
+        guard case .pool(let pool, _, _) = policies.outcome(of: policy),
+            let index = policies.pools[pool].addresses.index(of: address), index <= 65_535,
+            counts.byAddress?[pool].isEmpty == false
+        else { return }
+        counts.byAddress![pool][Int(index)] &+= 1
+    }
+}

@@ -1,0 +1,83 @@
+import AddressPools
+import CSteeringDNS
+import Glibc
+
+/// Serves DNS over UDP from one socket, many queries a system call (recvmmsg, sendmmsg).
+///
+/// Answers leave from the address that was asked, so a socket may be bound to any, or be steered to.
+public struct DatagramServer: ~Copyable {
+    private let batch: OpaquePointer
+    private let socket: ServerSocket
+    private var worker: ServerWorker
+
+    /// As many queries as are there are taken at once, up to this number.
+    private static let capacity: UInt32 = 64
+    /// No query that is answered is longer; EDNS options in queries are few.
+    private static let querySize: UInt32 = 2_048
+    private static let answerSize = UInt32(Responder.maximumDatagram)
+
+    /// - Throws: When there is no memory.
+    public init(_ socket: consuming ServerSocket, of server: NameServer) throws(ServerSocketError) {
+        guard let batch = csdns_batch_create(Self.capacity, Self.querySize, Self.answerSize) else {
+            throw ServerSocketError("there is no memory for a worker's buffers: use fewer workers")
+        }
+        self.batch = batch
+        self.socket = socket
+        worker = server.makeWorker()
+    }
+
+    deinit { csdns_batch_destroy(batch) }
+
+    /// Serves until the server is stopped; what has come in by then is still answered.
+    public mutating func run(_ server: NameServer) {
+        while true {
+            let isLast = server.isStopping
+            let count = csdns_receive(batch, socket.descriptor)
+            guard count > 0 else {
+                // Nothing for half a second; or an ICMP error for an earlier answer, which concerns nobody here.
+                worker.refresh()
+                if isLast { return }
+                continue
+            }
+            answer(UInt32(count))
+            csdns_send(batch, socket.descriptor)
+        }
+    }
+
+    private mutating func answer(_ count: UInt32) {
+        let time = Responder.Time.now
+        let queries = csdns_queries(batch), answers = csdns_answers(batch)
+        let batch = batch
+        worker.answer { responder, serving, counts in
+            for index in 0..<count {
+                let length = csdns_query_length(batch, index)
+                var high: UInt64 = 0, low: UInt64 = 0
+                let family = csdns_source(batch, index, &high, &low)
+                guard length <= Self.querySize, family != 0 else { continue }
+                let client =
+                    family == 4
+                    ? IPAddress(ipv4: UInt32(truncatingIfNeeded: low))
+                    : IPAddress(ipv6: UInt128(high) << 64 | UInt128(low))
+                let query = Span(
+                    _unsafeStart: UnsafePointer(queries + Int(index) * Int(Self.querySize)), count: Int(length))
+                var buffer = MutableSpan(
+                    _unsafeStart: answers + Int(index) * Int(Self.answerSize), count: Int(Self.answerSize))
+                let size = responder.respond(
+                    to: query, from: client, over: .udp, at: time, with: serving, counting: &counts, into: &buffer)
+                if size > 0 { csdns_answer(batch, index, UInt32(size)) }
+            }
+        }
+    }
+}
+
+extension Responder.Time {
+    /// Now.
+    public static var now: Responder.Time {
+        var real = timespec(), monotonic = timespec()
+        clock_gettime(CLOCK_REALTIME_COARSE, &real)
+        clock_gettime(CLOCK_MONOTONIC_COARSE, &monotonic)
+        let milliseconds = monotonic.tv_sec * 1_000 + monotonic.tv_nsec / 1_000_000
+        return Responder.Time(
+            seconds: UInt32(truncatingIfNeeded: real.tv_sec), milliseconds: UInt32(truncatingIfNeeded: milliseconds))
+    }
+}

@@ -1,0 +1,80 @@
+/// A zone as one answer sees it: where the message has the names that records refer to. Writes what the zone has.
+struct ZoneAnswer {
+    let zones: Zones
+    let zone: Zones.Zone
+    /// Where the message has the zone's name.
+    let origin: Int
+    /// Where it has the name that is asked for.
+    let owner: Int
+
+    /// Writes the records of a node for a type. Nil if it has none.
+    func answer(
+        _ type: RecordType, of node: Zones.ZoneNode, _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>
+    ) -> Resolver.Step? {
+        let answer = Responder.Answer(code: .noError, kind: .records, isAuthoritative: true)
+        if type == .ANY, !node.sets.isEmpty {
+            writer.addAnyRecord(&buffer)
+            return .done(answer)
+        }
+        if let set = node[type] {
+            add(set, &writer, &buffer)
+            if type == .NS { addAddresses(of: set.targets, &writer, &buffer) }
+            return .done(answer)
+        }
+        guard let alias = node[.CNAME], let target = alias.targets.first else { return nil }
+        // The target stands in the record's data, at its end.
+        add(alias, &writer, &buffer)
+        let start = writer.count - alias.records[0].data.count
+        return writer.isCut ? .done(answer) : .alias(target, start)
+    }
+
+    /// Writes the servers of a delegated zone and their addresses.
+    func refer(
+        _ cut: Zones.ZoneNode, at offset: Int, _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>
+    ) {
+        guard let servers = cut[.NS] else { return }
+        for record in servers.records {
+            writer.add(record, of: offset, ttl: servers.ttl, origin: origin, in: .authority, &buffer)
+        }
+        addAddresses(of: servers.targets, &writer, &buffer)
+    }
+
+    func noData(_ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>) -> Responder.Answer {
+        addAuthority(&writer, &buffer)
+        return Responder.Answer(code: .noError, kind: .noData, isAuthoritative: true)
+    }
+
+    func noSuchName(_ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>) -> Responder.Answer {
+        addAuthority(&writer, &buffer)
+        return Responder.Answer(code: .noSuchName, kind: .noSuchName, isAuthoritative: true)
+    }
+
+    /// The zone's SOA, which tells resolvers how long there is nothing (RFC 2308).
+    private func addAuthority(_ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>) {
+        writer.add(zone.authority, of: origin, ttl: zone.negativeTTL, origin: origin, in: .authority, &buffer)
+    }
+
+    private func add(_ set: RecordSet, _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>) {
+        for record in set.records {
+            writer.add(record, of: owner, ttl: set.ttl, origin: origin, in: .answer, &buffer)
+        }
+    }
+
+    /// The addresses of name servers that this zone has, as far as there is room: glue.
+    private func addAddresses(
+        of names: [DNSName], _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>
+    ) {
+        for name in names {
+            guard let index = zones.node(of: name) else { continue }
+            let node = zones.nodes[index]
+            // Its records may be compressed by another zone's name.
+            guard zones.zones[node.zone].origin == zone.origin else { continue }
+            for type in [RecordType.A, .AAAA] {
+                guard let set = node[type] else { continue }
+                for record in set.records {
+                    writer.add(record, ofNew: name.wire, ttl: set.ttl, origin: origin, in: .additional, &buffer)
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+import AddressPools
+import ArgumentParser
+import SteeringDNS
+
+/// `steer-dns ask NAME TYPE`.
+struct Ask: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Say which policy answers a query and why, from which pool, and draw ten addresses.")
+
+    @Argument(help: "The name that is asked for.")
+    var name: String
+
+    @Argument(help: "The type that is asked for: A or AAAA.")
+    var type = "A"
+
+    @OptionGroup var policy: PolicyOptions
+
+    @Option(help: ArgumentHelp("The client's address.", valueName: "address"))
+    var from: String?
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    func run() throws {
+        let asked: DNSName
+        do { asked = try DNSName(name) } catch { throw ValidationError(error.message) }
+        guard let recordType = RecordType(type) else {
+            throw ValidationError("\(type) is not a type of record: write A or AAAA")
+        }
+        let client: IPAddress?
+        do { client = try from.map { try IPAddress($0) } } catch { throw ValidationError("\(error)") }
+        let explanation = try policy.read().explain(asked, recordType, from: client)
+        print(json ? Output.json(JSON(explanation)) : explanation.description)
+    }
+
+    private struct JSON: Encodable {
+        let name: String, type: String, answer: String
+        let policy: String?, pool: String?, addresses: String?, select: String?
+        let ttl: UInt32?
+        let reasons: [String], draws: [String]
+
+        init(_ explanation: NameExplanation) {
+            name = explanation.name.description
+            type = explanation.type.description
+            answer = explanation.answer
+            policy = explanation.policy
+            pool = explanation.pool?.name
+            addresses = explanation.pool?.addresses.description
+            select = explanation.selection?.description
+            ttl = explanation.ttl
+            reasons = explanation.reasons
+            draws = explanation.draws.map(\.description)
+        }
+    }
+}

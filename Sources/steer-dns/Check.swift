@@ -1,0 +1,37 @@
+import ArgumentParser
+import SteeringDNS
+
+/// `steer-dns check FILE`.
+struct Check: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Read a policy and all that it refers to, and say what is wrong, or what it has.")
+
+    @Argument(help: "The policy file.", completion: .file(extensions: ["yaml", "yml", "json"]))
+    var file: String
+
+    @Option(help: ArgumentHelp("The site to answer for.", valueName: "name"))
+    var site: String?
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    private struct Summary: Encodable {
+        let policies: Int, pools: [String: String], names: Int, zones: [String], bytesOfNames: Int
+    }
+
+    func run() throws {
+        let serving = try PolicyOptions.read(file, site: site)
+        let policies = serving.policies
+        let summary = Summary(
+            policies: policies.policies.count,
+            pools: Dictionary(uniqueKeysWithValues: policies.pools.map { ($0.name, $0.addresses.description) }),
+            names: policies.nameCount, zones: serving.origins.map(\.description), bytesOfNames: policies.nameBytes)
+        if json {
+            print(Output.json(summary))
+            return
+        }
+        print(
+            "\(file): \(summary.policies) policies, \(summary.pools.count) pools, \(summary.names) names in lists "
+                + "(\(summary.bytesOfNames >> 20) MiB), zones \(summary.zones.joined(separator: " "))")
+    }
+}

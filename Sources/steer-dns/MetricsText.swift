@@ -1,0 +1,50 @@
+import SteeringDNS
+
+/// The counters in Prometheus' text format.
+struct MetricsText {
+    private(set) var text = ""
+
+    init(_ server: NameServer) {
+        let counts = server.counts()
+        add("steer_dns_queries_total", "Messages that came, by transport.", [
+            ("transport=\"udp\"", counts.totals.datagrams), ("transport=\"tcp\"", counts.totals.streamed),
+        ])
+        add(
+            "steer_dns_answers_total", "Answers by kind.",
+            AnswerCounts.Kind.allCases.map { ("kind=\"\($0)\"", counts.totals.byKind[$0.rawValue]) })
+        add(
+            "steer_dns_policy_answers_total", "Answers with an address, by the policy that gave it.",
+            counts.byPolicy.sorted { $0.key < $1.key }.map { ("policy=\"\($0.key)\"", $0.value) })
+        add(
+            "steer_dns_pool_answers_total", "Answers with an address, by the pool it is of.",
+            counts.byPool.sorted { $0.key < $1.key }.map { ("pool=\"\($0.key)\"", $0.value) })
+        add("steer_dns_truncated_total", "Answers that were cut: the client asks again by TCP.", [("", counts.totals.truncated)])
+        add("steer_dns_limited_total", "Answers that the limit on answers cut or dropped.", [
+            ("action=\"cut\"", counts.totals.limited), ("action=\"drop\"", counts.totals.dropped),
+        ])
+        add("steer_dns_ignored_total", "Messages without an answer: answers themselves, and fragments.", [("", counts.totals.ignored)])
+        add("steer_dns_reloads_total", "Policies that were put in force after the first.", [("", UInt64(server.generation))])
+        let policies = server.serving.policies
+        add("steer_dns_names", "Names in lists.", [("", UInt64(policies.nameCount))], "gauge")
+        addAddresses(counts, policies)
+    }
+
+    private mutating func addAddresses(_ counts: ServerCounts, _ policies: AddressPolicies) {
+        guard !counts.byAddress.isEmpty else { return }
+        var rows: [(String, UInt64)] = []
+        for pool in policies.pools {
+            guard let addresses = counts.byAddress[pool.name], addresses.count == pool.addresses.count else { continue }
+            for (address, count) in zip(pool.addresses.addresses, addresses) where count > 0 {
+                rows.append(("pool=\"\(pool.name)\",address=\"\(address)\"", count))
+            }
+        }
+        add("steer_dns_address_answers_total", "Answers by address.", rows)
+    }
+
+    private mutating func add(
+        _ name: String, _ help: String, _ rows: [(labels: String, value: UInt64)], _ kind: String = "counter"
+    ) {
+        text += "# HELP \(name) \(help)\n# TYPE \(name) \(kind)\n"
+        for row in rows { text += row.labels.isEmpty ? "\(name) \(row.value)\n" : "\(name){\(row.labels)} \(row.value)\n" }
+    }
+}

@@ -1,0 +1,48 @@
+import Foundation
+
+/// What a command prints.
+enum Output {
+    /// JSON: sorted keys, one line.
+    static func json(_ value: some Encodable) -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        // What is encoded here has no number that is not one, which is all that could fail.
+        return String(decoding: try! encoder.encode(value), as: UTF8.self)
+    }
+
+    /// A line on standard error.
+    static func complain(_ line: String) {
+        let bytes = Array((line + "\n").utf8)
+        _ = write(STDERR_FILENO, bytes, bytes.count)
+    }
+}
+
+/// A bar on standard error, if that is a terminal, for what takes longer than a moment.
+final class ProgressBar {
+    private let isShown = isatty(STDERR_FILENO) == 1
+    private let began = ContinuousClock.now
+    private var last = ContinuousClock.now
+    private var isThere = false
+
+    func show(_ what: String, _ done: Int, of all: Int?, unit: String, scale: Int = 1) {
+        let now = ContinuousClock.now
+        guard isShown, now - began > .milliseconds(500), now - last > .milliseconds(100) else { return }
+        last = now
+        isThere = true
+        let count = "\(done / scale)\(all.map { " of \($0 / scale)" } ?? "") \(unit)"
+        var bar = ""
+        if let all, all > 0 {
+            let filled = min(30, 30 * done / all)
+            bar = " [" + String(repeating: "#", count: filled) + String(repeating: ".", count: 30 - filled) + "]"
+        }
+        let line = Array("\r\u{1b}[K\(what)\(bar) \(count)".utf8)
+        _ = write(STDERR_FILENO, line, line.count)
+    }
+
+    func clear() {
+        guard isThere else { return }
+        isThere = false
+        let line = Array("\r\u{1b}[K".utf8)
+        _ = write(STDERR_FILENO, line, line.count)
+    }
+}

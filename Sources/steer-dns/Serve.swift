@@ -1,0 +1,101 @@
+import AddressPools
+import ArgumentParser
+import Foundation
+import Logging
+import SteeringDNS
+
+/// `steer-dns serve`.
+struct Serve: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Answer queries by UDP and TCP.",
+        discussion: """
+            SIGHUP, and a change of the policy file, read it again: what is wrong is said, and the old policy stays in \
+            force. SIGTERM and SIGINT end the server after what has come in is answered. Sockets that a service \
+            manager or steerd-run passes are used instead of --listen; steered to, they answer on whole prefixes.
+            """)
+
+    @OptionGroup var policy: PolicyOptions
+
+    @Option(help: ArgumentHelp("Where to listen, UDP and TCP; may be repeated.", valueName: "address:port"))
+    var listen: [String] = []
+
+    @Option(help: "How many threads answer UDP; as many as there are processors unless said.")
+    var workers: Int?
+
+    @Option(help: ArgumentHelp("The user to run as once the sockets are bound.", valueName: "name"))
+    var user: String?
+
+    @Option(help: ArgumentHelp("Serve the counters for Prometheus over HTTP here.", valueName: "address:port"))
+    var metrics: String?
+
+    @Flag(help: "Count each address of pools of at most 65536.")
+    var countAddresses = false
+
+    @Option(help: ArgumentHelp("What NSID and id.server say.", valueName: "text"))
+    var identifier: String?
+
+    @Option(help: ArgumentHelp("What version.bind says.", valueName: "text"))
+    var version: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "A file with the secret of DNS cookies, 32 hexadecimal digits, the same in all servers of an address.",
+            valueName: "file"))
+    var cookieSecret: String?
+
+    @Flag(help: "Do not limit answers by UDP to clients without a cookie.")
+    var noResponseLimit = false
+
+    @Option(help: ArgumentHelp("How many of those go to a /24 or a /56 a second; 0 for any number.", valueName: "n"))
+    var responseRate: UInt32 = 0
+
+    func validate() throws {
+        guard workers.map({ (1...256).contains($0) }) ?? true else {
+            throw ValidationError("--workers is a number from 1 to 256")
+        }
+    }
+
+    func run() throws {
+        for number in [SIGHUP, SIGPIPE] { signal(number, SIG_IGN) }
+        LoggingSystem.bootstrap(StreamLogHandler.standardError)
+        let logger = Logger(label: "steer-dns")
+        let options = try responderOptions()
+        let sockets = try ServerSockets(
+            listen: try listen.map(Self.socketAddress),
+            workers: workers ?? ProcessInfo.processInfo.activeProcessorCount)
+        let metricsAddress = try metrics.map(Self.socketAddress)
+        if let user { try Privileges.become(user) }
+        let server = NameServer(try policy.read(), options)
+        try Service(
+            server: server, sockets: sockets, policy: policy, metrics: metricsAddress, logger: logger
+        ).run()
+    }
+
+    private func responderOptions() throws -> ResponderOptions {
+        var options = ResponderOptions()
+        options.identifier = identifier.map { Array($0.utf8.prefix(255)) }
+        options.version = version.map { Array($0.utf8.prefix(255)) }
+        options.limitsResponses = !noResponseLimit
+        options.responseRate = responseRate
+        options.countsAddresses = countAddresses
+        if let cookieSecret { options.cookieSecret = try Self.secret(cookieSecret) }
+        return options
+    }
+
+    private static func secret(_ path: String) throws -> UInt128 {
+        guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
+            throw CommandError("\(path) cannot be read: check its name and permissions")
+        }
+        let digits = text.trimmingCharacters(in: .whitespacesAndNewlines)
+        guard digits.utf8.count == 32, digits.utf8.allSatisfy({ Character(Unicode.Scalar($0)).isHexDigit }),
+            let secret = UInt128(digits, radix: 16)
+        else {
+            throw CommandError("\(path) is no secret: write 32 hexadecimal digits, such as `openssl rand -hex 16` prints")
+        }
+        return secret
+    }
+
+    static func socketAddress(_ text: String) throws -> SocketAddress {
+        do { return try SocketAddress(text) } catch { throw ValidationError("\(error)") }
+    }
+}

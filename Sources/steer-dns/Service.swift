@@ -1,0 +1,104 @@
+import AddressPools
+import Dispatch
+import Documents
+import Foundation
+import Logging
+import NIOCore
+import NIOPosix
+import SteeringDNS
+
+/// The running server: threads for UDP, an event loop for TCP and the counters, and a watch on the policy file.
+struct Service {
+    let server: NameServer
+    let sockets: ServerSockets
+    let policy: PolicyOptions
+    let metrics: AddressPools.SocketAddress?
+    let logger: Logger
+
+    /// Returns when the server was told to end and has.
+    func run() throws {
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let streams = try StreamServer(server, group, listeners: sockets.listeners)
+        let counters = try metrics.map { try MetricsEndpoint(server, group, on: $0) }
+
+        let ended = DispatchGroup()
+        for number in sockets.datagrams { startWorker(number, ended) }
+        let reloading = DispatchQueue(label: "reload")
+        let sources = signals(reloading)
+        watch(reloading)
+        logger.info(
+            "serving",
+            metadata: [
+                "sockets": "\(sockets.places.joined(separator: ", "))",
+                "policies": "\(server.serving.policies.policies.count)", "names": "\(server.serving.policies.nameCount)",
+            ])
+        print("serving \(sockets.places.joined(separator: ", "))")
+        if let counters { print("serving http://\(counters.address)/metrics") }
+        fflush(nil)
+
+        ended.wait()
+        streams.close()
+        try? group.syncShutdownGracefully()
+        withExtendedLifetime((sources, counters)) {}
+        logger.info("ended")
+    }
+
+    /// Answers the queries of a socket, on a thread of its own.
+    private func startWorker(_ number: CInt, _ ended: DispatchGroup) {
+        ended.enter()
+        Thread.detachNewThread { [server, logger] in
+            do {
+                var worker = try DatagramServer(try ServerSocket.adoptDatagrams(number), of: server)
+                worker.run(server)
+            } catch {
+                logger.error("a worker has ended: \(error)")
+                server.stop()
+            }
+            ended.leave()
+        }
+    }
+
+    /// SIGHUP reads the policy again; SIGTERM and SIGINT end the server.
+    private func signals(_ reloading: DispatchQueue) -> [any DispatchSourceSignal] {
+        let handlers: [(CInt, @Sendable () -> Void)] = [
+            (SIGHUP, { [self] in reload() }), (SIGTERM, { [server] in server.stop() }),
+            (SIGINT, { [server] in server.stop() }),
+        ]
+        return handlers.map { number, handler in
+            signal(number, SIG_IGN)  // The source sees it all the same.
+            let source = DispatchSource.makeSignalSource(signal: number, queue: reloading)
+            source.setEventHandler(handler: handler)
+            source.resume()
+            return source
+        }
+    }
+
+    /// Follows the policy file and the files of drained prefixes.
+    private func watch(_ reloading: DispatchQueue) {
+        guard policy.policy != "-" else { return }
+        Thread.detachNewThread { [self] in
+            let watcher = FileWatcher(policy.policy)
+            while true {
+                watcher.waitForChange()
+                reloading.async { reload() }
+            }
+        }
+    }
+
+    /// Puts the policy in force as it stands in the file now. One that is wrong changes nothing.
+    private func reload() {
+        let began = ContinuousClock.now
+        do {
+            let serving = try policy.read()
+            server.replace(with: serving)
+            logger.info(
+                "policy reloaded",
+                metadata: [
+                    "policies": "\(serving.policies.policies.count)", "names": "\(serving.policies.nameCount)",
+                    "took": "\(ContinuousClock.now - began)",
+                ])
+        } catch {
+            logger.error("the policy was not reloaded, and the old one stays in force: \(error)")
+        }
+    }
+}

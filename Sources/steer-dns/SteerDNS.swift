@@ -1,0 +1,47 @@
+import ArgumentParser
+import Foundation
+import SteeringDNS
+
+@main
+struct SteerDNS: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "steer-dns",
+        abstract: "An authoritative DNS server that answers by policy, with a random address of a pool for each query.",
+        discussion: """
+            One policy file says which names get addresses of which pool. Nothing is kept for a name, so one changed \
+            line moves millions of names at once.
+
+              steer-dns check policy.yaml
+              steer-dns ask www.example.com A --policy policy.yaml
+              steer-dns serve --policy policy.yaml --listen 127.0.0.1:5353
+              dig @127.0.0.1 -p 5353 www.example.com
+            """,
+        subcommands: [Serve.self, Check.self, Ask.self, Zone.self])
+
+    static func main() {
+        do {
+            var command = try parseAsRoot()
+            try command.run()
+        } catch let error as NamePolicyError {
+            fail(error.description)
+        } catch let error as ServerSocketError {
+            fail(error.message)
+        } catch let error as CommandError {
+            fail(error.message)
+        } catch {
+            exit(withError: error)
+        }
+    }
+
+    private static func fail(_ message: String) -> Never {
+        Output.complain("steer-dns: " + message.replacing("\n", with: "\nsteer-dns: "))
+        Foundation.exit(1)
+    }
+}
+
+/// What went wrong in a command: one sentence with the remedy.
+struct CommandError: Error {
+    let message: String
+
+    init(_ message: String) { self.message = message }
+}

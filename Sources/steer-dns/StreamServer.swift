@@ -1,0 +1,151 @@
+import AddressPools
+import NIOCore
+import NIOPosix
+import SteeringDNS
+
+/// DNS over TCP (RFC 7766): messages behind their lengths, as many as a client sends, answered in their order.
+struct StreamServer {
+    private let group: MultiThreadedEventLoopGroup
+    private let connections: NIOLoopBound<StreamConnections>
+    private var listeners: [any Channel] = []
+    private let sweep: RepeatedTask
+
+    /// Takes over listening sockets; all connections share the group's one loop.
+    init(_ server: NameServer, _ group: MultiThreadedEventLoopGroup, listeners descriptors: [CInt]) throws {
+        self.group = group
+        let loop = group.next()
+        let connections = try loop.submit {
+            NIOLoopBound(StreamConnections(server.makeWorker()), eventLoop: loop)
+        }.wait()
+        self.connections = connections
+        sweep = loop.scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { _ in
+            connections.value.sweep(now: .now())
+        }
+        for descriptor in descriptors {
+            listeners.append(
+                try ServerBootstrap(group: group)
+                    .serverChannelOption(.backlog, value: 4_096)
+                    .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+                    // A client that does not read its answers is not read from.
+                    .childChannelOption(.writeBufferWaterMark, value: .init(low: 16_384, high: 65_536))
+                    .childChannelInitializer { channel in
+                        channel.eventLoop.makeCompletedFuture {
+                            try channel.pipeline.syncOperations.addHandler(StreamHandler(connections.value))
+                        }
+                    }
+                    .withBoundSocket(descriptor).wait())
+        }
+    }
+
+    /// Takes no more connections; those that are there end with their event loop.
+    func close() {
+        sweep.cancel()
+        for listener in listeners { try? listener.close().wait() }
+    }
+}
+
+/// The connections of an event loop.
+///
+/// None keeps its place for long: one that sends no whole message for a while, or does not read its answers, is closed;
+/// and when all places are taken, the one that has been still for longest goes, so that many who are silent do not keep
+/// out others.
+final class StreamConnections {
+    fileprivate var worker: ServerWorker
+    private var handlers: [ObjectIdentifier: StreamHandler] = [:]
+
+    static let capacity = 1_024
+    /// How long a connection may be still (RFC 7766, section 6.2.3, speaks of seconds).
+    private static let patience = TimeAmount.seconds(15)
+    /// With most places taken.
+    private static let impatience = TimeAmount.seconds(3)
+
+    init(_ worker: consuming ServerWorker) { self.worker = worker }
+
+    fileprivate func add(_ handler: StreamHandler) {
+        if handlers.count >= Self.capacity {
+            handlers.values.min { $0.lastProgress < $1.lastProgress }?.close()
+        }
+        handlers[ObjectIdentifier(handler)] = handler
+    }
+
+    fileprivate func remove(_ handler: StreamHandler) { handlers[ObjectIdentifier(handler)] = nil }
+
+    fileprivate func sweep(now: NIODeadline) {
+        let patience = handlers.count > Self.capacity / 2 ? Self.impatience : Self.patience
+        for handler in handlers.values where handler.lastProgress + patience < now { handler.close() }
+        // So that an idle server does not keep what it no longer serves.
+        worker.refresh()
+    }
+}
+
+private final class StreamHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private let connections: StreamConnections
+    private var context: ChannelHandlerContext?
+    private var client: IPAddress?
+    /// What came, up to a message that is not whole yet.
+    private var pending = ByteBuffer()
+    /// When the last message was whole, with nothing in the way of answers.
+    private(set) var lastProgress = NIODeadline.now()
+
+    init(_ connections: StreamConnections) { self.connections = connections }
+
+    func channelActive(context: ChannelHandlerContext) {
+        self.context = context
+        client = context.remoteAddress.flatMap(IPAddress.init)
+        connections.add(self)
+        guard client != nil else { return context.close(promise: nil) }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        connections.remove(self)
+        self.context = nil
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        var bytes = unwrapInboundIn(data)
+        pending.writeBuffer(&bytes)
+        while let message = pending.readMessage() {
+            lastProgress = .now()
+            let answer = connections.worker.answer(message, from: client!, at: .now)
+            // What is no query is not answered, and who sends it has no use for the connection.
+            guard !answer.isEmpty else { return context.close(promise: nil) }
+            var buffer = context.channel.allocator.buffer(capacity: 2 + answer.count)
+            buffer.writeInteger(UInt16(answer.count))
+            buffer.writeBytes(answer)
+            context.write(wrapOutboundOut(buffer), promise: nil)
+        }
+        pending.discardReadBytes()
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) { context.flush() }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        context.channel.setOption(.autoRead, value: context.channel.isWritable).whenFailure { _ in }
+        context.fireChannelWritabilityChanged()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+
+    func close() { context?.close(promise: nil) }
+}
+
+extension ByteBuffer {
+    /// A message behind its length; nil if it is not whole.
+    fileprivate mutating func readMessage() -> [UInt8]? {
+        guard let length = getInteger(at: readerIndex, as: UInt16.self), readableBytes >= 2 + Int(length) else {
+            return nil
+        }
+        moveReaderIndex(forwardBy: 2)
+        return readBytes(length: Int(length))
+    }
+}
+
+extension IPAddress {
+    fileprivate init?(_ address: NIOCore.SocketAddress) {
+        guard let text = address.ipAddress, let parsed = try? IPAddress(text) else { return nil }
+        self = parsed.unmapped
+    }
+}
