@@ -121,6 +121,7 @@ import Testing
             ("www HTTPS 1 . ipv4hint=192.0.2.1,", 1, 15, "is not an IPv4 address"),
             ("www HTTPS 1 . ech=AQI", 1, 15, "not Base64"),
             ("www HTTPS 1 . ech=AR==", 1, 15, "not Base64"),
+            ("www SVCB 1 . dohpath=/q", 1, 10, "write one such as /dns-query{?dns}"),
             ("www HTTPS 1 . mandatory=port", 1, 11, "mandatory must list"),
             ("www HTTPS 1 . mandatory=mandatory", 1, 11, "mandatory must list"),
             ("www HTTPS 1 . mandatory=port,port port=1", 1, 11, "mandatory must list"),
