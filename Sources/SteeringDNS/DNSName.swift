@@ -58,7 +58,16 @@ extension DNSName {
 
     /// Feeds the name in lower case to `hasher`.
     public func hash(into hasher: inout Hasher) {
-        for byte in wire { hasher.combine(lowercased(byte)) }
+        // Eight bytes a step: a byte a step is several times slower.
+        var word: UInt64 = 0
+        for (index, byte) in wire.enumerated() {
+            word = word << 8 | UInt64(lowercased(byte))
+            if index & 7 == 7 {
+                hasher.combine(word)
+                word = 0
+            }
+        }
+        hasher.combine(word)
     }
 
     /// The name with its letters in lower case: the canonical form of RFC 4034, section 6.2.

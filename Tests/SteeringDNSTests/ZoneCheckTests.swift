@@ -5,6 +5,63 @@ import Testing
     /// What every zone needs; it takes up lines 1 to 3.
     private static let top = "@ SOA ns1 hostmaster 1 2 3 4 5\n@ NS ns1\nns1 A 192.0.2.53\n"
 
+    /// What follows the top, the line of the problem, and its sentence; no sentence where there is no problem.
+    private static let cases: [(text: String, line: Int, sentence: String?)] = [
+        ("www A 192.0.2.1", 0, nil),
+        ("@ SOA . . 1 2 3 4 5", 4, "a second SOA record beside line 1; remove one"),
+        ("sub SOA . . 1 2 3 4 5", 4, "the SOA record of sub.example.com. is not at the origin"),
+        ("www.example.org. A 192.0.2.1", 4, "www.example.org. is outside of the zone example.com."),
+        ("badexample.com. A 192.0.2.1", 4, "outside of the zone"),
+        // Aliases.
+        ("w CNAME a\nw A 192.0.2.1", 5, "the A record of w.example.com. stands beside the CNAME record at line 4"),
+        ("w A 192.0.2.1\nw CNAME a", 4, "stands beside the CNAME record at line 5"),
+        ("w CNAME a\nW CNAME b", 5, "another CNAME record at line 4"),
+        ("@ CNAME a.", 1, "stands beside the CNAME record at line 4"),
+        ("w CNAME a\nw CNAME A", 0, nil),
+        ("w CNAME a", 0, nil),
+        ("w DNAME a", 4, "DNAME records are not served"),
+        // Delegations.
+        ("sub NS ns.example.net.", 0, nil),
+        ("sub NS ns.sub\nns.sub A 192.0.2.1", 0, nil),
+        ("sub NS ns.sub\nns.sub AAAA 2001:db8::1\nother.sub A 192.0.2.1", 0, nil),
+        ("sub NS sub\nsub A 192.0.2.1", 0, nil),
+        ("sub NS ns.example.net.\nsub DS 1 8 9 00", 0, nil),
+        ("sub NS ns.sub", 4, "ns.sub.example.com., a name server of sub.example.com., is in the delegated zone"),
+        ("sub NS sub", 4, "has no address here"),
+        ("sub NS ns.sub\n*.sub A 192.0.2.1", 4, "has no address here"),
+        ("sub NS ns.other\nother NS ns.example.net.", 0, nil),
+        (
+            "sub NS ns.example.net.\nw.sub TXT a", 5,
+            "the TXT record of w.sub.example.com. is below the delegation of sub"
+        ),
+        ("w.x.sub TXT a\nsub NS ns.example.net.", 4, "is below the delegation of sub.example.com."),
+        ("sub NS ns.example.net.\nsub TXT a", 5, "is at the delegation of that name"),
+        ("sub NS ns.example.net.\nx.sub NS ns.example.net.", 5, "is below the delegation of sub.example.com."),
+        ("sub NS ns.example.net.\nsub CNAME a", 4, "stands beside the CNAME record at line 5"),
+        ("w DS 1 8 9 00", 4, "has no NS record beside it"),
+        ("@ DS 1 8 9 00", 4, "has no NS record beside it"),
+        ("*.w NS ns.example.net.", 4, "the wildcard *.w.example.com. cannot be delegated"),
+        // Targets.
+        ("@ NS ns2", 4, "the NS record of example.com. names ns2.example.com., which has no address"),
+        ("@ NS ns.example.net.", 0, nil),
+        ("@ NS ns2\nns2 AAAA 2001:db8::1", 0, nil),
+        ("@ NS ns2\nns2 CNAME ns1", 4, "names ns2.example.com., which is a CNAME"),
+        ("@ NS ns2\n* A 192.0.2.1", 0, nil),
+        ("@ NS ns2.w\nx.w TXT a\n* A 192.0.2.1", 4, "which has no address"),
+        ("@ NS ns2.w\nx.w TXT a\n*.w A 192.0.2.1", 0, nil),
+        ("@ NS w\nx.w TXT a\n* A 192.0.2.1", 4, "which has no address"),
+        ("@ NS ns2\n* CNAME ns1", 4, "which is a CNAME"),
+        ("@ NS ns2.sub\nsub NS ns.example.net.", 4, "is in the delegated zone sub.example.com. and has no address"),
+        ("w MX 10 m", 4, "the MX record of w.example.com. names m.example.com., which has no address"),
+        ("w MX 10 m\nm CNAME ns1", 4, "which is a CNAME"),
+        ("w MX 10 m.example.net.\nx MX 0 .\ny MX 10 NS1", 0, nil),
+        ("w MX 10 m.sub\nsub NS ns.example.net.", 0, nil),
+        ("w SRV 1 2 3 s", 4, "the SRV record of w.example.com. names s.example.com., which has no address"),
+        ("w SRV 1 2 3 s\ns CNAME ns1", 0, nil),
+        ("w SRV 0 0 0 .\nx SRV 1 2 3 ns1", 0, nil),
+        ("w SRV 1 2 3 s\ns TXT a", 4, "which has no address"),
+    ]
+
     private func checked(
         _ text: String, answeredElsewhere: (DNSName) -> Bool = { _ in false }
     ) throws -> CheckedZone {
@@ -22,63 +79,7 @@ import Testing
         }
     }
 
-    @Test(
-        "records that make no zone are refused with the line and a remedy",
-        arguments: [
-            ("www A 192.0.2.1", 0, nil),
-            ("@ SOA . . 1 2 3 4 5", 4, "a second SOA record beside line 1; remove one"),
-            ("sub SOA . . 1 2 3 4 5", 4, "the SOA record of sub.example.com. is not at the origin"),
-            ("www.example.org. A 192.0.2.1", 4, "www.example.org. is outside of the zone example.com."),
-            ("badexample.com. A 192.0.2.1", 4, "outside of the zone"),
-            // Aliases.
-            ("w CNAME a\nw A 192.0.2.1", 5, "the A record of w.example.com. stands beside the CNAME record at line 4"),
-            ("w A 192.0.2.1\nw CNAME a", 4, "stands beside the CNAME record at line 5"),
-            ("w CNAME a\nW CNAME b", 5, "another CNAME record at line 4"),
-            ("@ CNAME a.", 1, "stands beside the CNAME record at line 4"),
-            ("w CNAME a\nw CNAME A", 0, nil),
-            ("w CNAME a", 0, nil),
-            ("w DNAME a", 4, "DNAME records are not served"),
-            // Delegations.
-            ("sub NS ns.example.net.", 0, nil),
-            ("sub NS ns.sub\nns.sub A 192.0.2.1", 0, nil),
-            ("sub NS ns.sub\nns.sub AAAA 2001:db8::1\nother.sub A 192.0.2.1", 0, nil),
-            ("sub NS sub\nsub A 192.0.2.1", 0, nil),
-            ("sub NS ns.example.net.\nsub DS 1 8 9 00", 0, nil),
-            ("sub NS ns.sub", 4, "ns.sub.example.com., a name server of sub.example.com., is in the delegated zone"),
-            ("sub NS sub", 4, "has no address here"),
-            ("sub NS ns.sub\n*.sub A 192.0.2.1", 4, "has no address here"),
-            ("sub NS ns.other\nother NS ns.example.net.", 0, nil),
-            (
-                "sub NS ns.example.net.\nw.sub TXT a", 5,
-                "the TXT record of w.sub.example.com. is below the delegation of sub"
-            ),
-            ("w.x.sub TXT a\nsub NS ns.example.net.", 4, "is below the delegation of sub.example.com."),
-            ("sub NS ns.example.net.\nsub TXT a", 5, "is at the delegation of that name"),
-            ("sub NS ns.example.net.\nx.sub NS ns.example.net.", 5, "is below the delegation of sub.example.com."),
-            ("sub NS ns.example.net.\nsub CNAME a", 4, "stands beside the CNAME record at line 5"),
-            ("w DS 1 8 9 00", 4, "has no NS record beside it"),
-            ("@ DS 1 8 9 00", 4, "has no NS record beside it"),
-            ("*.w NS ns.example.net.", 4, "the wildcard *.w.example.com. cannot be delegated"),
-            // Targets.
-            ("@ NS ns2", 4, "the NS record of example.com. names ns2.example.com., which has no address"),
-            ("@ NS ns.example.net.", 0, nil),
-            ("@ NS ns2\nns2 AAAA 2001:db8::1", 0, nil),
-            ("@ NS ns2\nns2 CNAME ns1", 4, "names ns2.example.com., which is a CNAME"),
-            ("@ NS ns2\n* A 192.0.2.1", 0, nil),
-            ("@ NS ns2.w\nx.w TXT a\n* A 192.0.2.1", 4, "which has no address"),
-            ("@ NS ns2.w\nx.w TXT a\n*.w A 192.0.2.1", 0, nil),
-            ("@ NS w\nx.w TXT a\n* A 192.0.2.1", 4, "which has no address"),
-            ("@ NS ns2\n* CNAME ns1", 4, "which is a CNAME"),
-            ("@ NS ns2.sub\nsub NS ns.example.net.", 4, "is in the delegated zone sub.example.com. and has no address"),
-            ("w MX 10 m", 4, "the MX record of w.example.com. names m.example.com., which has no address"),
-            ("w MX 10 m\nm CNAME ns1", 4, "which is a CNAME"),
-            ("w MX 10 m.example.net.\nx MX 0 .\ny MX 10 NS1", 0, nil),
-            ("w MX 10 m.sub\nsub NS ns.example.net.", 0, nil),
-            ("w SRV 1 2 3 s", 4, "the SRV record of w.example.com. names s.example.com., which has no address"),
-            ("w SRV 1 2 3 s\ns CNAME ns1", 0, nil),
-            ("w SRV 0 0 0 .\nx SRV 1 2 3 ns1", 0, nil),
-            ("w SRV 1 2 3 s\ns TXT a", 4, "which has no address"),
-        ] as [(String, Int, String?)])
+    @Test("records that make no zone are refused with the line and a remedy", arguments: cases)
     func rules(text: String, line: Int, sentence: String?) throws {
         let found = try problems(Self.top + text)
         guard let sentence else {
@@ -88,6 +89,13 @@ import Testing
         #expect(found.first?.hasPrefix("zone.txt:\(line): ") == true, "\(found)")
         #expect(found.first?.contains(sentence) == true, "\(found)")
         #expect(found.first?.contains("; ") == true, "a problem names a remedy: \(found)")
+    }
+
+    @Test("zones that are accepted pass named-checkzone", arguments: cases.filter { $0.sentence == nil }.map(\.text))
+    func bindAccepts(text: String) throws {
+        let folder = ZoneFolder()
+        let file = folder.write("$TTL 300\n\(Self.top)\(text)\n", to: "zone")
+        #expect(try Tool.run("named-checkzone -i local -M fail -S warn example.com \(file)").contains("OK"))
     }
 
     @Test("a zone without SOA or NS records is refused, and every problem is told at once") func nothingAtTheTop()

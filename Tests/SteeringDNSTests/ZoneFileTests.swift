@@ -107,6 +107,7 @@ import Testing
                 "HTTPS 1 . ipv4hint=192.0.2.1,192.0.2.2 ech=AQID ipv6hint=2001:db8::1",
                 "000100 00040008c0000201c0000202 00050003010203 0006001020010db8000000000000000000000001"
             ),
+            ("SVCB 1 . dohpath=/q{?dns}", "SVCB 1 . key7=\"/q{?dns}\"", "000100 000700082f717b3f646e737d"),
             (
                 "HTTPS 1 . key667=hello\\210qoo key668=\"a b\" key669=\"\" key670=",
                 "HTTPS 1 . key667=\"hello\\210qoo\" key668=\"a b\" key669 key670",

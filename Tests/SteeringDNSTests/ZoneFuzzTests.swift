@@ -19,7 +19,7 @@ import Testing
 
     private func damaged(using generator: inout ZoneGenerator) -> [UInt8] {
         var bytes = generator.pick(Self.seeds)
-        for _ in 0..<generator.number(1...4) {
+        for _ in 0..<generator.number(1...3) {
             let place = generator.number(0...bytes.count)
             let end = min(bytes.count, place + generator.number(0...9))
             switch generator.number(0...6) {
@@ -61,7 +61,7 @@ import Testing
             }
         }
         // A fuzz test that accepts nothing, or everything, tests nothing.
-        #expect(accepted > 2_500 && accepted < 20_000, "\(accepted)")
+        #expect(accepted > 2_000 && accepted < 20_000, "\(accepted)")
         #expect(records > accepted)
         #expect(zones > 100, "\(zones)")
         #expect(sentences.count > 60, "\(sentences.count)")

@@ -46,7 +46,7 @@ import Testing
             ("a;b", "write \\;"), ("a\"b", "write \\\""), ("(a", "write \\("), ("a)", "write \\)"),
             (String(repeating: "a", count: 64), "longer than 63"),
             (String(repeating: "abcdefg.", count: 32), "longer than 255"),
-            (String(repeating: "a.", count: 1_000_000), "longer than 255"),
+            (String(repeating: "a.", count: 5_000), "longer than 255"),
         ])
     func refused(text: String, reason: String) {
         let error = #expect(throws: DNSNameError.self) { try DNSName(text) }

@@ -30,6 +30,7 @@ import Testing
         h HTTPS 1 . alpn=h2,h3 no-default-alpn port=8443 ipv4hint=192.0.2.1,192.0.2.2 ech=AEj+DQA= (
           ipv6hint=2001:db8::1,2001:db8::2 key667="hello\\210qoo" key666=abc mandatory=alpn,port )
         h0 SVCB 0 foo.example.net.
+        h2 SVCB 1 foo key7="/q{?dns}"
         h1 SVCB 16 foo.example.org. alpn="f\\\\\\\\oo\\\\,bar,h2" key1234
         g TYPE666 \\# 3 abcdef
         g TYPE667 \\# 0

@@ -63,6 +63,10 @@ struct ZoneCheck {
     private(set) var sets: [DNSName: [RecordType: [Int]]] = [:]
     /// The names that exist: those of records, and those above them (RFC 4592, section 2.2.2).
     private(set) var names: Set<DNSName> = []
+    /// The names below the origin that have NS records.
+    private(set) var delegations: Set<DNSName> = []
+    /// The first CNAME record of each name that has one.
+    private(set) var aliases: [DNSName: Int] = [:]
     private(set) var kept: [Int] = []
     private(set) var problems: [(index: Int, problem: ZoneProblem)] = []
     private var warnings: [(index: Int, problem: ZoneProblem)] = []
@@ -117,6 +121,8 @@ struct ZoneCheck {
             }
             kept.append(index)
             sets[record.owner, default: [:]][record.type, default: []].append(index)
+            if record.type == .NS, record.owner != origin { delegations.insert(record.owner) }
+            if record.type == .CNAME, aliases[record.owner] == nil { aliases[record.owner] = index }
             var name: DNSName? = record.owner
             while let existing = name, existing.isAtOrBelow(origin), names.insert(existing).inserted {
                 name = existing.parent

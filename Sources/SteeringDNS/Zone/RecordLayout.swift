@@ -79,7 +79,7 @@ extension RecordType {
         .HTTPS: [
             RecordField("priority", .number(2)), RecordField("target", .domain), RecordField("parameters", .parameters),
         ],
-        .CAA: [RecordField("flags", .number(1)), RecordField("tag", .tag), RecordField("value", .text)],
+        .CAA: [RecordField("flags value", .number(1)), RecordField("tag", .tag), RecordField("value", .text)],
     ]
 }
 

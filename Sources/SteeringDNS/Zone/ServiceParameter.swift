@@ -1,6 +1,6 @@
 import AddressPools
 
-/// The parameters of SVCB and HTTPS records (RFC 9460): each a key of 2 bytes, a length, a value; keys ascend.
+/// The parameters of SVCB and HTTPS records (RFC 9460, 9461): each a key of 2 bytes, a length, a value; keys ascend.
 enum ServiceParameter {
     /// Why the text of a parameter was refused.
     struct Refusal: Error {
@@ -20,6 +20,7 @@ enum ServiceParameter {
     private static let ipv4Hint = 4
     private static let ech = 5
     private static let ipv6Hint = 6
+    private static let dohPath = 7
     private static let invalid = 65535
 
     static func name(of key: Int) -> String {
@@ -29,6 +30,8 @@ enum ServiceParameter {
     /// The key of that name, or of `key` and its number.
     static func key(named name: String) throws(Refusal) -> Int {
         if let known = names.firstIndex(of: name) { return known }
+        // Read by its name, printed by its number: name servers older than RFC 9461 do not know it.
+        if name == "dohpath" { return dohPath }
         guard name.hasPrefix("key"), name.utf8.dropFirst(3).allSatisfy(isDigit), let key = UInt16(name.dropFirst(3))
         else {
             throw Refusal(
@@ -148,10 +151,12 @@ extension ServiceParameter {
                 ? "the parameter \(name(of: later.key)) is there twice; remove one"
                 : "its parameters are not in the order of their keys; sort them"
         }
-        for parameter in parameters where !isWellFormed(parameter.key, parameter.value, beside: parameters.map(\.key)) {
+        let keys = Set(parameters.map(\.key))
+        for parameter in parameters where !isWellFormed(parameter.key, parameter.value, beside: keys) {
             return switch parameter.key {
             case mandatory: "mandatory must list parameters that are there, each once, itself not; correct the list"
             case noDefaultALPN: "no-default-alpn needs alpn beside it and no value; add alpn, or remove it"
+            case dohPath: "dohpath is a path with the query in it; write one such as /dns-query{?dns}"
             case invalid: "key65535 is reserved as invalid; use another key"
             default: "the value of \(name(of: parameter.key)) is malformed; write it in its own form"
             }
@@ -159,7 +164,7 @@ extension ServiceParameter {
         return nil
     }
 
-    private static func isWellFormed(_ key: Int, _ value: ArraySlice<UInt8>, beside keys: [Int]) -> Bool {
+    private static func isWellFormed(_ key: Int, _ value: ArraySlice<UInt8>, beside keys: Set<Int>) -> Bool {
         switch key {
         case mandatory:
             let bytes = Array(value)
@@ -178,6 +183,9 @@ extension ServiceParameter {
         case ipv4Hint: return !value.isEmpty && value.count % 4 == 0
         case ech: return !value.isEmpty
         case ipv6Hint: return !value.isEmpty && value.count % 16 == 0
+        // RFC 9461: the template of a path that takes the query.
+        case dohPath:
+            return value.first == UInt8(ascii: "/") && String(decoding: value, as: UTF8.self).contains("{?dns}")
         default: return key != invalid
         }
     }

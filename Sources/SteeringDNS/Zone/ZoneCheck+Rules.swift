@@ -27,7 +27,7 @@ extension ZoneCheck {
             if record.type == .DNAME {
                 refuse(index, "DNAME records are not served; write a CNAME record for each name")
             }
-            guard let alias = first(.CNAME, of: record.owner), index != alias else { continue }
+            guard !aliases.isEmpty, let alias = aliases[record.owner], index != alias else { continue }
             if record.type == .CNAME {
                 refuse(index, "\(record.owner) has another CNAME record at \(reference(alias)); remove one of them")
             } else {
@@ -63,10 +63,11 @@ extension ZoneCheck {
         }
     }
 
-    private func isDelegation(_ name: DNSName) -> Bool { name != origin && first(.NS, of: name) != nil }
+    private func isDelegation(_ name: DNSName) -> Bool { !delegations.isEmpty && delegations.contains(name) }
 
     /// The highest delegation that `name` is below.
     private func delegation(above name: DNSName) -> DNSName? {
+        guard !delegations.isEmpty else { return nil }
         var highest: DNSName?
         var next = name.parent
         while let ancestor = next, ancestor.isBelow(origin) {
@@ -121,7 +122,7 @@ extension ZoneCheck {
     private func kind(of target: DNSName, _ answeredElsewhere: (DNSName) -> Bool) -> Kind {
         let source = names.contains(target) ? target : wildcard(for: target)
         if let source, hasAddress(source) { return .address }
-        if let source, first(.CNAME, of: source) != nil { return .alias }
+        if let source, aliases[source] != nil { return .alias }
         return answeredElsewhere(target) ? .address : .nothing
     }
 

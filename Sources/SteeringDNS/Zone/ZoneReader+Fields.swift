@@ -44,7 +44,7 @@ extension ZoneReader {
         }
         if let fields = type.fields, RecordData.parts(of: data, fields: fields) == nil {
             throw lexer.failure(
-                "these bytes are not the data of a \(type) record (\(fields.map(\.name).joined(separator: ", "))); "
+                "these bytes are not the data of type \(type) (\(fields.map(\.name).joined(separator: ", "))); "
                     + "write it in its own form", at: mark.place)
         }
         return data
