@@ -137,7 +137,7 @@ struct Resolver: ~Copyable {
     private func depthOfSaidName(_ serving: Serving, from encloserDepth: Int) -> Int? {
         var depth = keys.depth - 1
         while depth > encloserDepth {
-            if serving.policies.isSaid(keys.keys[depth]) { return depth }
+            if serving.policies.isSaid(keys[depth]) { return depth }
             depth -= 1
         }
         return nil

@@ -172,9 +172,6 @@ extension Query.ClientSubnet {
 }
 
 extension Span<UInt8> {
-    /// A number in network order.
-    func number16(at offset: Int) -> UInt16 { UInt16(self[offset]) << 8 | UInt16(self[offset + 1]) }
-
     /// The offset behind a name in a record; nil if it is cut off. Pointers are not followed: where they lead does not
     /// matter to records that are passed over.
     fileprivate func endOfName(at start: Int) -> Int? {

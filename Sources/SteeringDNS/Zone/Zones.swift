@@ -113,7 +113,7 @@ struct Zones: Sendable {
     func encloser(of name: borrowing NameKeys) -> Int? {
         var depth = name.depth
         while true {
-            if let node = table[name.keys[depth]] { return node }
+            if let node = table[name[depth]] { return node }
             if depth == 0 { return nil }
             depth -= 1
         }
