@@ -21,7 +21,8 @@ public struct AddressPolicies: Sendable {
     let classes: NameClasses
     let listNames: [String]
     let rules: [Rule]
-    /// For each name that a policy says by itself: the policies, and whether it is all of the name or the end.
+    /// For each name that a policy says by itself: the policies, and whether it is all of the name or the end. For those
+    /// above it, none.
     let index: KeyTable<[Mention]>
     /// The rules without such names.
     let general: [Int]
@@ -111,6 +112,10 @@ extension AddressPolicies {
                 for name in names {
                     keys.read(name.wire.span, at: 0)
                     index[keys.last] = (index[keys.last] ?? []) + [Mention(rule: number, isSuffix: isSuffix)]
+                    if case .pass = outcome { continue }
+                    for depth in 1..<max(1, keys.depth) where index[keys.keys[depth]] == nil {
+                        index[keys.keys[depth]] = []
+                    }
                 }
             }
             if policy.names.isEmpty, policy.suffixes.isEmpty { general.append(number) }
