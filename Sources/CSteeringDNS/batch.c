@@ -71,13 +71,13 @@ void csdns_batch_destroy(struct csdns_batch *batch) {
 uint8_t *csdns_queries(struct csdns_batch *batch) { return batch->query_bytes; }
 uint8_t *csdns_answers(struct csdns_batch *batch) { return batch->answer_bytes; }
 
-int csdns_receive(struct csdns_batch *batch, int socket) {
+int csdns_receive(struct csdns_batch *batch, int socket, int waits) {
     for (uint32_t i = 0; i < batch->count; i++) {
         batch->queries[i].msg_hdr.msg_namelen = sizeof *batch->sources;
         batch->queries[i].msg_hdr.msg_controllen = sizeof *batch->controls;
         batch->queries[i].msg_hdr.msg_flags = 0;
     }
-    int received = recvmmsg(socket, batch->queries, batch->count, MSG_WAITFORONE, NULL);
+    int received = recvmmsg(socket, batch->queries, batch->count, waits ? MSG_WAITFORONE : MSG_DONTWAIT, NULL);
     return received < 0 ? -errno : received;
 }
 

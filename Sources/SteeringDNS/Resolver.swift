@@ -26,6 +26,7 @@ struct Resolver: ~Copyable {
         keys.read(message, at: Query.nameOffset)
         var subject = Subject(offset: Query.nameOffset)
         var result: Responder.Answer?
+        var passed: [NameKey] = []
         for _ in 0...Self.longestChain {
             let step = step(subject, type, message, client, serving, &writer, &buffer)
             switch step {
@@ -37,7 +38,10 @@ struct Resolver: ~Copyable {
                 return first
             case .alias(let target, let offset):
                 result = result ?? Responder.Answer(code: .noError, kind: .records, isAuthoritative: true)
+                passed.append(keys.last)
                 keys.read(target.wire.span, at: 0)
+                // Around in a circle, there is nothing at its end.
+                if passed.contains(keys.last) { return result! }
                 subject = Subject(offset: offset, name: target)
             }
         }
@@ -74,18 +78,20 @@ struct Resolver: ~Copyable {
         let question = AddressQuestion(
             nameClass: serving.policies.names.nameClass(of: keys.last), client: client,
             encloserDepth: saidDepth ?? facts.depth, zoneDepth: facts.zoneDepth)
+        var isKnown = false
         switch ask(type, question, subject, message, serving, &writer, &buffer) {
         case .answer(let answer): return .done(answer)
         case .exists: return .done(place(encloser, subject, serving).noData(&writer, &buffer))
+        case .passed(let known): isKnown = known
         case .unknown: break
         }
         let place = place(encloser, subject, serving)
-        if exists || question.nameClass == .emptyNonTerminal { return .done(place.noData(&writer, &buffer)) }
-        if saidDepth == nil, let wildcard = facts.wildcard {
+        if exists || serving.policies.isAboveSaid(keys.last) { return .done(place.noData(&writer, &buffer)) }
+        if let wildcard = facts.wildcard, saidDepth == nil, !hasSaidBelow(serving, from: facts.depth) {
             if let step = place.answer(type, of: serving.zones.nodes[wildcard], &writer, &buffer) { return step }
             return .done(place.noData(&writer, &buffer))
         }
-        return .done(place.noSuchName(&writer, &buffer))
+        return .done(isKnown ? place.noData(&writer, &buffer) : place.noSuchName(&writer, &buffer))
     }
 
     /// What the policies say.
@@ -93,7 +99,10 @@ struct Resolver: ~Copyable {
         case answer(Responder.Answer)
         /// Nothing for this type, but there is the name.
         case exists
-        /// It is left to the zone.
+        /// It is left to the zone, as a policy says. Another family, or another client, may get an address all the same,
+        /// and then there is the name.
+        case passed(isKnown: Bool)
+        /// Nothing.
         case unknown
     }
 
@@ -127,7 +136,7 @@ struct Resolver: ~Copyable {
             (answer.policy, answer.address) = (policy, address)
             return .answer(answer)
         case .refuse: return .answer(Responder.Answer(code: .refused, kind: .refused))
-        case .pass, .absent: return .unknown
+        case .pass, .absent: return .passed(isKnown: policies.givesAddresses(keys, question))
         }
     }
 
@@ -141,6 +150,17 @@ struct Resolver: ~Copyable {
             depth -= 1
         }
         return nil
+    }
+
+    /// Whether a name between the closest encloser in the zone and the name itself exists by what policies say below it:
+    /// the zone's wildcard does not reach further (RFC 4592, section 2.2.2).
+    private func hasSaidBelow(_ serving: Serving, from encloserDepth: Int) -> Bool {
+        var depth = keys.depth - 1
+        while depth > encloserDepth {
+            if serving.policies.isAboveSaid(keys[depth]) { return true }
+            depth -= 1
+        }
+        return false
     }
 
     private func place(_ node: Int, _ subject: Subject, _ serving: Serving) -> ZoneAnswer {

@@ -55,7 +55,8 @@ public struct Responder: ~Copyable {
         to message: Span<UInt8>, from client: IPAddress, over transport: Transport, at time: Time,
         with serving: Serving, counting counts: inout AnswerCounts, into buffer: inout MutableSpan<UInt8>
     ) -> Int {
-        reply(to: message, from: client, over: transport, at: time, with: serving, counting: &counts, into: &buffer).size
+        reply(to: message, from: client, over: transport, at: time, with: serving, counting: &counts, into: &buffer)
+            .size
     }
 
     @inline(__always)
@@ -76,16 +77,22 @@ public struct Responder: ~Copyable {
 
         var ending = MessageWriter.Options()
         let isVerified = readCookie(query, message, client, time, &ending)
-        if query.edns?.wantsIdentifier == true { ending.identifier = options.identifier }
-        var ednsSize = query.edns == nil ? 0 : MessageWriter.optionlessSize + ending.size
         if let subnet = query.edns?.clientSubnet, serving.usesClientSubnet {
             // The answer may depend on all that was told.
             let scope = serving.policies.dependsOnClients ? subnet.sourceLength : 0
             ending.clientSubnet = (subnet.data, scope)
-            ednsSize += 4 + subnet.data.count
         }
+        var ednsSize = query.edns == nil ? 0 : MessageWriter.optionlessSize + ending.size
+        // Without the identifier, which is as long as one likes, no cut answer is much longer than its query.
+        let cutSize = query.questionEnd + ednsSize
 
         let limit = transport == .tcp ? Self.maximumMessage : Self.datagramLimit(query)
+        if query.edns?.wantsIdentifier == true, let identifier = options.identifier,
+            cutSize + 4 + identifier.count <= limit
+        {
+            ending.identifier = identifier
+            ednsSize += 4 + identifier.count
+        }
         var writer = MessageWriter(limit: limit - ednsSize)
         writer.begin(query, message, &buffer)
         var answer = refusal.map { Answer(code: $0, kind: $0.kind) } ?? Answer(code: .noError, kind: .server)
@@ -96,12 +103,13 @@ public struct Responder: ~Copyable {
 
         if transport == .udp, !isVerified, limiter != nil {
             switch limiter!.verdict(
-                client, query: message.count, answer: writer.count + ednsSize, time: time.milliseconds)
+                client, query: message.count, answer: writer.count + ednsSize, cut: cutSize, time: time.milliseconds)
             {
             case .send: break
             case .cut:
                 counts.limited &+= 1
                 writer.cut(query)
+                ending.identifier = nil
                 answer.policy = nil
             case .drop:
                 counts.dropped &+= 1

@@ -22,8 +22,9 @@ void csdns_batch_destroy(struct csdns_batch *batch);
 uint8_t *csdns_queries(struct csdns_batch *batch);
 uint8_t *csdns_answers(struct csdns_batch *batch);
 
-/// Receives what is there, and waits for the first if the socket blocks. Returns how many, or a negative errno.
-int csdns_receive(struct csdns_batch *batch, int socket);
+/// Receives what is there, and waits for the first if told so and the socket blocks. Returns how many, or a negative
+/// errno.
+int csdns_receive(struct csdns_batch *batch, int socket, int waits);
 
 /// A query's length; more than its room if it was cut.
 uint32_t csdns_query_length(const struct csdns_batch *batch, uint32_t index);

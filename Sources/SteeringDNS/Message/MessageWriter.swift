@@ -45,8 +45,11 @@ struct MessageWriter {
         isCut = true
     }
 
+    /// Whether so many bytes fit.
+    func hasRoom(for size: Int) -> Bool { count + size <= limit }
+
     private mutating func reserve(_ size: Int, _ section: Section) -> Bool {
-        guard count + size <= limit else {
+        guard hasRoom(for: size) else {
             isCut = true
             return false
         }

@@ -59,14 +59,19 @@ extension Query {
         let questions = message.number16(at: 4), answers = message.number16(at: 6)
         let authorities = message.number16(at: 8), additionals = message.number16(at: 10)
         // A query for a cookie alone has no question (RFC 7873, section 5.4).
-        guard questions == 1 || (questions == 0 && additionals > 0), answers == 0, authorities == 0 else {
-            return .failure(query, .formatError)
-        }
+        guard questions == 1 || (questions == 0 && additionals > 0) else { return .failure(query, .formatError) }
         if questions == 1 {
             guard query.readQuestion(message) else { return .failure(query, .formatError) }
         }
         var offset = query.questionEnd
         var code: ResponseCode?
+        if answers > 0 || authorities > 0 {
+            // Who asks for the changes of a zone says which version it has (RFC 1995, section 3); others have no say.
+            guard answers == 0, query.type == RecordType.IXFR.rawValue, authorities == 1,
+                let end = message.endOfRecord(at: offset)
+            else { return .failure(query, .formatError) }
+            offset = end
+        }
         for index in 0..<additionals {
             code = query.readAdditional(message, &offset, isLast: index == additionals - 1)
             if code != nil { break }
@@ -101,12 +106,13 @@ extension Query {
     private mutating func readAdditional(
         _ message: Span<UInt8>, _ offset: inout Int, isLast: Bool
     ) -> ResponseCode? {
-        guard let fields = message.endOfName(at: offset), fields + 10 <= message.count else { return .formatError }
-        let type = message.number16(at: fields), length = Int(message.number16(at: fields + 8))
-        let data = (fields + 10)..<(fields + 10 + length)
-        guard data.upperBound <= message.count else { return .formatError }
+        guard let fields = message.endOfName(at: offset), let end = message.endOfRecord(at: offset) else {
+            return .formatError
+        }
+        let type = message.number16(at: fields)
+        let data = (fields + 10)..<end
         let owner = offset
-        offset = data.upperBound
+        offset = end
         switch type {
         case RecordType.OPT.rawValue:
             // Its owner is the root, and there is one.
@@ -157,7 +163,8 @@ extension Query.ClientSubnet {
     fileprivate init?(_ message: Span<UInt8>, _ data: Range<Int>) {
         guard data.count >= 4 else { return nil }
         let family = message.number16(at: data.lowerBound), source = message[data.lowerBound + 2]
-        let width = family == 1 ? 32 : family == 2 ? 128 : 0
+        // Who tells nothing of the client may leave out the family, too.
+        let width = family == 1 || family == 0 && source == 0 ? 32 : family == 2 ? 128 : 0
         guard width > 0, Int(source) <= width, message[data.lowerBound + 3] == 0 else { return nil }
         guard data.count == 4 + (Int(source) + 7) / 8 else { return nil }
         var bits: UInt128 = 0
@@ -165,13 +172,20 @@ extension Query.ClientSubnet {
         bits <<= UInt128(width - 8 * (data.count - 4))
         let hostBits = (UInt128.max >> UInt128(128 - width)) >> UInt128(source)
         guard bits & (source == width ? 0 : hostBits) == 0 else { return nil }
-        network = family == 1 ? IPAddress(ipv4: UInt32(bits)) : IPAddress(ipv6: bits)
+        network = width == 32 ? IPAddress(ipv4: UInt32(bits)) : IPAddress(ipv6: bits)
         sourceLength = source
         self.data = data
     }
 }
 
 extension Span<UInt8> {
+    /// The offset behind a record; nil if it is cut off.
+    fileprivate func endOfRecord(at start: Int) -> Int? {
+        guard let fields = endOfName(at: start), fields + 10 <= count else { return nil }
+        let end = fields + 10 + Int(number16(at: fields + 8))
+        return end <= count ? end : nil
+    }
+
     /// The offset behind a name in a record; nil if it is cut off. Pointers are not followed: where they lead does not
     /// matter to records that are passed over.
     fileprivate func endOfName(at start: Int) -> Int? {

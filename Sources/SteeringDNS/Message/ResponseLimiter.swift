@@ -4,9 +4,10 @@ import AddressPools
 /// than 1.5 times the bytes that came from it, packet headers included, beyond a first 4 KiB; and, where it is asked
 /// for, no more answers a second than a limit.
 ///
-/// What would go beyond is cut to the question, which is no longer than the query was: who asked in earnest asks again
-/// by TCP, or with a cookie (RFC 7873), and then is not limited. A network is a /24 or a /56; it has a place in a table
-/// of fixed size, which the last that came there has.
+/// What would go beyond is cut to the question and EDNS, which is at most 1.3 times the query: who asked in earnest asks
+/// again by TCP, or with a cookie (RFC 7873), and then is not limited. A network is a /24 or a /56; it has a place in a
+/// table of fixed size. Networks that meet at a place share what may be sent, so that nobody gains by making room; of
+/// answers a second each begins anew there.
 struct ResponseLimiter {
     private var slots: [Slot]
     private let rate: UInt32
@@ -15,7 +16,7 @@ struct ResponseLimiter {
     private struct Slot {
         var network: UInt32 = 0
         /// Bytes that may be sent.
-        var credit: Int32 = 0
+        var credit = burst
         /// Thousandths of an answer that may be sent.
         var answers: UInt32 = 0
         /// Milliseconds.
@@ -24,7 +25,7 @@ struct ResponseLimiter {
 
     enum Verdict { case send, cut, drop }
 
-    private static let burst: Int32 = 4_096
+    static let burst: Int32 = 4_096
 
     /// - Parameter rate: Answers a second to a network; 0 for any number.
     init(rate: UInt32) {
@@ -37,8 +38,9 @@ struct ResponseLimiter {
     /// - Parameters:
     ///   - query: the query's bytes.
     ///   - answer: the answer's, if it is not cut.
+    ///   - cut: the answer's, if it is.
     ///   - time: milliseconds of a clock that does not go back; it may wrap.
-    mutating func verdict(_ client: IPAddress, query: Int, answer: Int, time: UInt32) -> Verdict {
+    mutating func verdict(_ client: IPAddress, query: Int, answer: Int, cut: Int, time: UInt32) -> Verdict {
         let network = IPPrefix(masking: client, length: client.family == .ipv4 ? 24 : 56).address.bits
         let folded = UInt64(truncatingIfNeeded: network >> 64) ^ UInt64(truncatingIfNeeded: network)
         let hash = (folded &+ 1) &* factor
@@ -47,14 +49,14 @@ struct ResponseLimiter {
         let mark = UInt32(truncatingIfNeeded: hash >> 16) | 1
         var slot = slots[index]
         if slot.network != mark {
-            slot = Slot(network: mark, credit: Self.burst, answers: min(rate, 1_000_000) &* 1_000, time: time)
+            (slot.network, slot.answers, slot.time) = (mark, min(rate, 1_000_000) &* 1_000, time)
         }
         defer { slots[index] = slot }
 
         let headers = client.family == .ipv4 ? 28 : 48
         slot.credit = min(Self.burst, slot.credit + Int32((query + headers) * 3 / 2))
         var verdict = Verdict.send
-        if slot.credit < Int32(answer + headers) { verdict = .cut }
+        if slot.credit < Int32(answer + headers) { verdict = slot.credit < Int32(cut + headers) ? .drop : .cut }
         if rate > 0 {
             let full = min(rate, 1_000_000) &* 1_000
             let earned = UInt64(time &- slot.time) * UInt64(self.rate)
@@ -63,12 +65,12 @@ struct ResponseLimiter {
             // is being attacked still gets through.
             if slot.answers >= 1_000 {
                 slot.answers -= 1_000
-            } else {
+            } else if verdict != .drop {
                 verdict = coin(query, time) ? .cut : .drop
             }
         }
         slot.time = time
-        if verdict != .drop { slot.credit -= Int32((verdict == .send ? answer : query) + headers) }
+        if verdict != .drop { slot.credit -= Int32((verdict == .send ? answer : cut) + headers) }
         return verdict
     }
 

@@ -17,14 +17,17 @@ extension AddressPolicies {
     ///
     /// As with wildcards (RFC 4592), what is said of all names below one does not hold below a name that exists. What
     /// is said of a name itself always holds.
-    func firstMatch(_ name: borrowing NameKeys, _ question: AddressQuestion) -> Int? {
+    ///
+    /// - Parameter start: the number of the first policy that is asked.
+    func firstMatch(_ name: borrowing NameKeys, _ question: AddressQuestion, from start: Int = 0) -> Int? {
         var best = Int.max
         if !index.isEmpty {
             for depth in 0...name.depth {
                 guard let range = index[name[depth]] else { continue }
                 for number in range {
                     let mention = mentions[Int(number)]
-                    if mention.rule < best, matchesName(mention, depth, name, question), matches(mention.rule, question) {
+                    guard mention.rule >= start, mention.rule < best else { continue }
+                    if matchesName(mention, depth, name, question), matches(mention.rule, question) {
                         best = mention.rule
                     }
                 }
@@ -33,6 +36,7 @@ extension AddressPolicies {
         let isOpen = question.encloserDepth == question.zoneDepth && question.encloserDepth < name.depth
         for rule in general {
             if rule >= best { break }
+            guard rule >= start else { continue }
             guard isOpen || rules[rule].classes != nil else { continue }
             if matches(rule, question) { return rule }
         }
@@ -41,24 +45,15 @@ extension AddressPolicies {
 
     /// Whether some policy gives a name addresses, of any family and for any client. Then it exists, for every type.
     func givesAddresses(_ name: borrowing NameKeys, _ question: AddressQuestion) -> Bool {
-        let question = AddressQuestion(
+        var question = AddressQuestion(
             nameClass: question.nameClass, encloserDepth: question.encloserDepth, zoneDepth: question.zoneDepth)
         // Nearly always the first that matches does.
-        guard let first = firstMatch(name, question) else { return false }
-        if case .pool = rules[first].outcome { return true }
-        let isOpen = question.encloserDepth == question.zoneDepth && question.encloserDepth < name.depth
-        for rule in general where isOpen || rules[rule].classes != nil {
-            if case .pool = rules[rule].outcome, matches(rule, question) { return true }
-        }
-        for depth in 0...name.depth {
-            for number in index[name[depth]] ?? 0..<0 {
-                let mention = mentions[Int(number)]
-                if case .pool = rules[mention.rule].outcome, matchesName(mention, depth, name, question),
-                    matches(mention.rule, question)
-                {
-                    return true
-                }
-            }
+        var start = 0
+        while let rule = firstMatch(name, question, from: start) {
+            if case .pool = rules[rule].outcome { return true }
+            // What it decides for all clients, no later one does.
+            if rules[rule].clients == nil { question.families.subtract(rules[rule].families) }
+            start = rule + 1
         }
         return false
     }
@@ -75,6 +70,12 @@ extension AddressPolicies {
     func isSaid(_ key: NameKey) -> Bool {
         if names.nameClass(of: key) > .emptyNonTerminal { return true }
         return index[key]?.contains { !mentions[Int($0)].isSuffix } ?? false
+    }
+
+    /// Whether a name exists, though it need not have anything, since policies give names below it addresses (RFC 8020):
+    /// said in policies or in lists.
+    func isAboveSaid(_ key: NameKey) -> Bool {
+        names.nameClass(of: key) == .emptyNonTerminal || index[key]?.isEmpty == true
     }
 
     /// What a policy does.

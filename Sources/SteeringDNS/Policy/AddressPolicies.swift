@@ -24,7 +24,7 @@ public final class AddressPolicies: Sendable {
 
     /// The policies, ready to be asked.
     let rules: [Rule]
-    /// For each name that a policy says by itself, where its mentions are.
+    /// For each name that a policy says by itself, where its mentions are. For those above it, none.
     let index: KeyTable<Range<Int32>>
     let mentions: [Mention]
     /// The rules without such names.
@@ -117,8 +117,17 @@ extension AddressPolicies {
                     classes: classes == nil ? nil : classSets.count - 1,
                     clients: policy.clients == nil ? nil : clientSets.count - 1))
             if case .absent = outcome { return }
-            for name in policy.names { mentions[name, default: []].append(Mention(rule: number, isSuffix: false)) }
-            for name in policy.suffixes { mentions[name, default: []].append(Mention(rule: number, isSuffix: true)) }
+            for (names, isSuffix) in [(policy.names, false), (policy.suffixes, true)] {
+                for name in names {
+                    mentions[name, default: []].append(Mention(rule: number, isSuffix: isSuffix))
+                    if case .pass = outcome { continue }
+                    var ancestor = name.parent
+                    while let name = ancestor, name != .root {
+                        mentions[name, default: []] += []
+                        ancestor = name.parent
+                    }
+                }
+            }
             if policy.names.isEmpty, policy.suffixes.isEmpty { general.append(number) }
         }
 

@@ -52,7 +52,9 @@ struct NamePolicyDecoder {
             draft.usesClientSubnet = try source.word(node, of: "client-subnet", among: ["use", "ignore"]) == "use"
         }
         let policies = try names.required("policies", "write a list of policies, the last of which matches everything")
-        for node in try source.elements(of: policies, "policies", "write a policy such as - { name: default, pool: web }") {
+        for node in try source.elements(
+            of: policies, "policies", "write a policy such as - { name: default, pool: web }")
+        {
             draft.policies.append((try policy(node, draft), source.place(node.position)))
         }
         return draft
@@ -89,7 +91,8 @@ struct NamePolicyDecoder {
         else {
             throw source.error(
                 at: nameNode.position,
-                "\(quoted(title)) is not the name of a policy: use 1 to 64 visible characters of ASCII without \" and \\")
+                "\(quoted(title)) is not the name of a policy: use 1 to 64 visible characters of ASCII without \" and \\"
+            )
         }
         var policy = AddressPolicy(name: title, outcome: try outcome(fields, draft))
         policy.names = try names(fields["exact"], "exact")

@@ -79,7 +79,8 @@ extension NamePolicyDraft {
         for (number, (policy, place)) in policies.enumerated() {
             if let twin = policies[..<number].first(where: { $0.policy.name == policy.name }) {
                 problems.append(
-                    "\(place): the policy of line \(twin.place.position.line) is called \(policy.name), too: rename one")
+                    "\(place): the policy of line \(twin.place.position.line) is called \(policy.name), too: rename one"
+                )
             }
             if let problem = unsatisfiable(policy) {
                 problems.append("\(place): the policy \(policy.name) can answer nothing, since \(problem)")
@@ -134,9 +135,11 @@ extension NamePolicyDraft {
     static func overlaps(_ one: AddressPolicy, _ other: AddressPolicy) -> Bool {
         if let site = one.site, let otherSite = other.site, site != otherSite { return false }
         if one.families.isDisjoint(with: other.families) { return false }
-        if let clients = one.clients, let others = other.clients, !clients.prefixes.contains(where: { prefix in
-            others.prefixes.contains { $0.contains(prefix) || prefix.contains($0) }
-        }) {
+        if let clients = one.clients, let others = other.clients,
+            !clients.prefixes.contains(where: { prefix in
+                others.prefixes.contains { $0.contains(prefix) || prefix.contains($0) }
+            })
+        {
             return false
         }
         // A name of a list has one value of an attribute, as a rule; the same key with two values excludes.
@@ -147,7 +150,9 @@ extension NamePolicyDraft {
         }
         let isAny = one.names.isEmpty && one.suffixes.isEmpty || other.names.isEmpty && other.suffixes.isEmpty
         return isAny
-            || one.names.contains { name in other.names.contains(name) || other.suffixes.contains { name.isAtOrBelow($0) } }
+            || one.names.contains { name in
+                other.names.contains(name) || other.suffixes.contains { name.isAtOrBelow($0) }
+            }
             || other.names.contains { name in one.suffixes.contains { name.isAtOrBelow($0) } }
             || one.suffixes.contains { suffix in
                 other.suffixes.contains { suffix.isAtOrBelow($0) || $0.isAtOrBelow(suffix) }
@@ -168,15 +173,18 @@ extension NamePolicyDraft {
             if let classes = serving.policies.rules[number].classes, serving.policies.classSets[classes].isEmpty {
                 let what = policy.attribute.map { "no listed name has \(quoted($0))" } ?? "the list has no names"
                 problems.append(
-                    "\(place): the policy \(policy.name) can match nothing, since \(what): mend the list, or remove the policy")
+                    "\(place): the policy \(policy.name) can match nothing, since \(what): mend the list, or remove the policy"
+                )
             }
             for name in policy.names where !origins.contains(where: { name.isAtOrBelow($0) }) {
                 problems.append(
-                    "\(place): the policy \(policy.name) matches \(name), which lies in no zone: add its zone, or remove it")
+                    "\(place): the policy \(policy.name) matches \(name), which lies in no zone: add its zone, or remove it"
+                )
             }
             for name in policy.suffixes where !origins.contains(where: { name.isAtOrBelow($0) || $0.isBelow(name) }) {
                 problems.append(
-                    "\(place): the policy \(policy.name) matches below \(name), where no zone is: add one, or remove it")
+                    "\(place): the policy \(policy.name) matches below \(name), where no zone is: add one, or remove it"
+                )
             }
             for name in policy.names {
                 guard let node = serving.zones.node(of: name).map({ serving.zones.nodes[$0] }) else { continue }

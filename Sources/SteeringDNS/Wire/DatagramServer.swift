@@ -14,6 +14,8 @@ public struct DatagramServer: ~Copyable {
     private static let capacity: UInt32 = 64
     /// No query that is answered is longer; EDNS options in queries are few.
     private static let querySize: UInt32 = 2_048
+    /// 4 MiB of small packets with what the kernel keeps beside each, and as many again.
+    private static let lastBatches = 256
     private static let answerSize = UInt32(Responder.maximumDatagram)
 
     /// - Throws: When there is no memory.
@@ -30,18 +32,22 @@ public struct DatagramServer: ~Copyable {
 
     /// Serves until the server is stopped; what has come in by then is still answered.
     public mutating func run(_ server: NameServer) {
-        while true {
-            let isLast = server.isStopping
-            let count = csdns_receive(batch, socket.descriptor)
-            guard count > 0 else {
-                // Nothing for half a second; or an ICMP error for an earlier answer, which concerns nobody here.
-                worker.refresh()
-                if isLast { return }
-                continue
-            }
-            answer(UInt32(count))
-            csdns_send(batch, socket.descriptor)
+        while !server.isStopping {
+            let count = csdns_receive(batch, socket.descriptor, 1)
+            // Nothing for half a second; or an ICMP error for an earlier answer, which concerns nobody here.
+            if count > 0 { send(UInt32(count)) } else { worker.refresh() }
         }
+        // No more than a socket can hold: more may come as long as there are clients.
+        for _ in 0..<Self.lastBatches {
+            let count = csdns_receive(batch, socket.descriptor, 0)
+            guard count > 0 else { return }
+            send(UInt32(count))
+        }
+    }
+
+    private mutating func send(_ count: UInt32) {
+        answer(count)
+        csdns_send(batch, socket.descriptor)
     }
 
     private mutating func answer(_ count: UInt32) {

@@ -13,12 +13,13 @@ struct ZoneAnswer {
     ) -> Resolver.Step? {
         let answer = Responder.Answer(code: .noError, kind: .records, isAuthoritative: true)
         if type == .ANY, !node.sets.isEmpty {
-            writer.addAnyRecord(&buffer)
+            // Nothing stands beside a CNAME (RFC 8482, section 4.2).
+            if let alias = node[.CNAME] { add(alias, &writer, &buffer) } else { writer.addAnyRecord(&buffer) }
             return .done(answer)
         }
         if let set = node[type] {
             add(set, &writer, &buffer)
-            if type == .NS { addAddresses(of: set.targets, &writer, &buffer) }
+            if type == .NS { addAddresses(of: set.targets, areNeeded: false, &writer, &buffer) }
             return .done(answer)
         }
         guard let alias = node[.CNAME], let target = alias.targets.first else { return nil }
@@ -36,7 +37,7 @@ struct ZoneAnswer {
         for record in servers.records {
             writer.add(record, of: offset, ttl: servers.ttl, origin: origin, in: .authority, &buffer)
         }
-        addAddresses(of: servers.targets, &writer, &buffer)
+        addAddresses(of: servers.targets, areNeeded: true, &writer, &buffer)
     }
 
     func noData(_ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>) -> Responder.Answer {
@@ -60,9 +61,10 @@ struct ZoneAnswer {
         }
     }
 
-    /// The addresses of name servers that this zone has, as far as there is room: glue.
+    /// The addresses of name servers that this zone has: whole sets, as far as there is room. Without those that a
+    /// referral needs, glue, the answer counts as cut (RFC 9471).
     private func addAddresses(
-        of names: [DNSName], _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>
+        of names: [DNSName], areNeeded: Bool, _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>
     ) {
         for name in names {
             guard let index = zones.node(of: name) else { continue }
@@ -71,6 +73,8 @@ struct ZoneAnswer {
             guard zones.zones[node.zone].origin == zone.origin else { continue }
             for type in [RecordType.A, .AAAA] {
                 guard let set = node[type] else { continue }
+                let size = set.records.reduce(0) { $0 + name.wire.count + $1.size }
+                guard areNeeded || writer.hasRoom(for: size) else { continue }
                 for record in set.records {
                     writer.add(record, ofNew: name.wire, ttl: set.ttl, origin: origin, in: .additional, &buffer)
                 }

@@ -43,8 +43,19 @@ struct Zones: Sendable {
     init(_ zones: [(origin: DNSName, records: [ResourceRecord])]) {
         var keys = NameKeys()
         // The shorter first, so that a zone within another takes over its names.
+        var tops = KeyTable<Bool>()
+        for zone in zones {
+            keys.read(zone.origin.wire.span, at: 0)
+            tops[keys.last] = true
+        }
         for (origin, records) in zones.sorted(by: { $0.origin.labelCount < $1.origin.labelCount }) {
-            add(origin, records, &keys)
+            // Of what lies below another zone's top this one has no more to say than who serves it.
+            let depth = origin.labelCount
+            let own = records.filter { record in
+                keys.read(record.owner.wire.span, at: 0)
+                return keys.depth <= depth + 1 || !((depth + 1)..<keys.depth).contains { tops[keys[$0]] != nil }
+            }
+            add(origin, own, &keys)
         }
         for index in nodes.indices { connect(index, &keys) }
         facts = nodes.map { node in
@@ -66,7 +77,8 @@ struct Zones: Sendable {
                 if let target { nodes[index].sets[set].targets.append(target) }
             } else {
                 nodes[index].sets.append(
-                    RecordSet(type: record.type, ttl: record.ttl, records: [compact], targets: target.map { [$0] } ?? []))
+                    RecordSet(
+                        type: record.type, ttl: record.ttl, records: [compact], targets: target.map { [$0] } ?? []))
             }
         }
         let authority = records.first { $0.type == .SOA }!
