@@ -62,7 +62,8 @@ names:
     - {{name: free, list: customers, attribute: account=free, pool: web, select: random, ttl: 30}}
     - {{name: default, pool: web, ttl: 60}}
 """)
-        return [program, "serve", "--policy", policy, "--listen", f"127.0.0.1:{port}", "--workers", "1"]
+        return [program, "serve", "--policy", policy, "--listen", f"127.0.0.1:{port}", "--workers", "1",
+                "--no-response-limit"]
     return Server(f"steer-dns /{v4.split('/')[1]}", program, configure, v4, distinct, traffic)
 
 
