@@ -87,11 +87,9 @@ public struct Responder: ~Copyable {
         let cutSize = query.questionEnd + ednsSize
 
         let limit = transport == .tcp ? Self.maximumMessage : Self.datagramLimit(query)
-        if query.edns?.wantsIdentifier == true, let identifier = options.identifier,
-            cutSize + 4 + identifier.count <= limit
-        {
-            ending.identifier = identifier
-            ednsSize += 4 + identifier.count
+        if query.edns?.wantsIdentifier == true, let length = options.identifier?.count, cutSize + 4 + length <= limit {
+            ending.identifierLength = length
+            ednsSize += 4 + length
         }
         var writer = MessageWriter(limit: limit - ednsSize)
         writer.begin(query, message, &buffer)
@@ -109,7 +107,7 @@ public struct Responder: ~Copyable {
             case .cut:
                 counts.limited &+= 1
                 writer.cut(query)
-                ending.identifier = nil
+                ending.identifierLength = nil
                 answer.policy = nil
             case .drop:
                 counts.dropped &+= 1
@@ -117,7 +115,9 @@ public struct Responder: ~Copyable {
             }
         }
         if writer.isCut { counts.truncated &+= 1 }
-        if let edns = query.edns { writer.addEDNS(edns, answer.code, ending, message, &buffer) }
+        if let edns = query.edns {
+            writer.addEDNS(edns, answer.code, ending, identifier: options.identifier, message, &buffer)
+        }
         writer.finish(answer.code, isAuthoritative: answer.isAuthoritative, &buffer)
         count(answer, serving, &counts)
         return (writer.count, answer)
