@@ -102,7 +102,7 @@ extension NameExplanation {
 
     /// Why the policies before the one that decides do not.
     private mutating func explainPolicies(
-        _ serving: Serving, _ keys: NameKeys, _ client: IPAddress, until decided: Int?
+        _ serving: Serving, _ keys: borrowing NameKeys, _ client: IPAddress, until decided: Int?
     ) {
         let nameClass = serving.policies.names.nameClass(of: keys.last)
         for (number, policy) in serving.policies.policies.enumerated() {
@@ -110,21 +110,22 @@ extension NameExplanation {
                 reasons.append("\(policy.name) matches")
                 return
             }
-            guard let mismatch = mismatch(policy, serving.policies.rules[number], nameClass, client) else { continue }
+            guard let mismatch = mismatch(policy, number, serving.policies, nameClass, client) else { continue }
             reasons.append("\(policy.name) does not match: \(mismatch)")
         }
     }
 
     private func mismatch(
-        _ policy: AddressPolicy, _ rule: AddressPolicies.Rule, _ nameClass: NameClass, _ client: IPAddress
+        _ policy: AddressPolicy, _ number: Int, _ policies: AddressPolicies, _ nameClass: NameClass, _ client: IPAddress
     ) -> String? {
+        let rule = policies.rules[number]
         if case .absent = rule.outcome { return "it is for the site \(policy.site ?? "")" }
         if !policy.names.isEmpty || !policy.suffixes.isEmpty, !policy.names.contains(name),
             !policy.suffixes.contains(where: { name.isAtOrBelow($0) })
         {
             return "it is for other names"
         }
-        if let classes = rule.classes, !classes.contains(nameClass) {
+        if let classes = rule.classes, !policies.classSets[classes].contains(nameClass) {
             let list = policy.list.map { "the list \($0)" } ?? "any list"
             return "the name is not in \(list)" + (policy.attribute.map { " with \($0)" } ?? "")
         }

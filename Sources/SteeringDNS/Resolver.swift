@@ -146,7 +146,7 @@ struct Resolver: ~Copyable {
     private func depthOfSaidName(_ serving: Serving, from encloserDepth: Int) -> Int? {
         var depth = keys.depth - 1
         while depth > encloserDepth {
-            if serving.policies.isSaid(keys.keys[depth]) { return depth }
+            if serving.policies.isSaid(keys[depth]) { return depth }
             depth -= 1
         }
         return nil
@@ -157,7 +157,7 @@ struct Resolver: ~Copyable {
     private func hasSaidBelow(_ serving: Serving, from encloserDepth: Int) -> Bool {
         var depth = keys.depth - 1
         while depth > encloserDepth {
-            if serving.policies.isAboveSaid(keys.keys[depth]) { return true }
+            if serving.policies.isAboveSaid(keys[depth]) { return true }
             depth -= 1
         }
         return false

@@ -197,12 +197,3 @@ extension ResponseCode {
         }
     }
 }
-
-extension Span<UInt8> {
-    /// A number in network order.
-    fileprivate func number64(at offset: Int) -> UInt64 {
-        var number: UInt64 = 0
-        for index in offset..<(offset + 8) { number = number << 8 | UInt64(self[index]) }
-        return number
-    }
-}

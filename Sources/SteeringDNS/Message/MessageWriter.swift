@@ -19,11 +19,11 @@ struct MessageWriter {
     /// Begins with the header of the query, turned into that of an answer, and the question as it was asked.
     mutating func begin(_ query: Query, _ message: Span<UInt8>, _ buffer: inout MutableSpan<UInt8>) {
         let end = query.questionEnd
-        for offset in 0..<end { buffer[offset] = message[offset] }
+        buffer.copy(message, 0..<end, to: 0)
         // The opcode and RD are echoed; RA, Z, AD and CD are not ours to set.
         buffer[2] = Header.response | message[2] & (Header.opcode | Header.recursionDesired)
         buffer[3] = 0
-        buffer.store(query.hasQuestion ? 1 : 0, at: 4)
+        buffer.store(UInt16(query.hasQuestion ? 1 : 0), at: 4)
         count = end
     }
 
@@ -61,20 +61,20 @@ struct MessageWriter {
         return true
     }
 
-    private mutating func add(_ byte: UInt8, _ buffer: inout MutableSpan<UInt8>) {
-        buffer[count] = byte
-        count += 1
-    }
-
-    private mutating func add(_ number: UInt16, _ buffer: inout MutableSpan<UInt8>) {
+    @inline(__always)
+    private mutating func add(_ number: some FixedWidthInteger & BitwiseCopyable, _ buffer: inout MutableSpan<UInt8>) {
         buffer.store(number, at: count)
-        count += 2
+        count += MemoryLayout.size(ofValue: number)
     }
 
-    private mutating func add(_ number: UInt32, _ buffer: inout MutableSpan<UInt8>) {
-        buffer.store(UInt16(truncatingIfNeeded: number >> 16), at: count)
-        buffer.store(UInt16(truncatingIfNeeded: number), at: count + 2)
-        count += 4
+    private mutating func add(_ bytes: [UInt8], _ buffer: inout MutableSpan<UInt8>) {
+        buffer.copy(bytes.span, 0..<bytes.count, to: count)
+        count += bytes.count
+    }
+
+    private mutating func add(_ message: Span<UInt8>, _ range: Range<Int>, _ buffer: inout MutableSpan<UInt8>) {
+        buffer.copy(message, range, to: count)
+        count += range.count
     }
 }
 
@@ -96,9 +96,8 @@ extension MessageWriter {
         if address.family == .ipv4 {
             add(UInt32(truncatingIfNeeded: address.bits), &buffer)
         } else {
-            for word in stride(from: 96, through: 0, by: -32) {
-                add(UInt32(truncatingIfNeeded: address.bits >> UInt128(word)), &buffer)
-            }
+            add(UInt64(truncatingIfNeeded: address.bits >> 64), &buffer)
+            add(UInt64(truncatingIfNeeded: address.bits), &buffer)
         }
     }
 
@@ -118,7 +117,7 @@ extension MessageWriter {
         _ buffer: inout MutableSpan<UInt8>
     ) {
         guard reserve(name.count + record.size, section) else { return }
-        for byte in name { add(byte, &buffer) }
+        add(name, &buffer)
         add(record, ttl, origin, &buffer)
     }
 
@@ -130,7 +129,7 @@ extension MessageWriter {
         add(ttl, &buffer)
         add(UInt16(record.data.count), &buffer)
         let start = count
-        for byte in record.data { add(byte, &buffer) }
+        add(record.data, &buffer)
         for pointer in record.origins { buffer.store(Self.pointer(to: origin), at: start + pointer) }
     }
 
@@ -143,7 +142,7 @@ extension MessageWriter {
         add(UInt32(0), &buffer)
         add(UInt16(text.count + 1), &buffer)
         add(UInt8(text.count), &buffer)
-        for byte in text { add(byte, &buffer) }
+        add(text, &buffer)
     }
 
     /// What stands for all types of a name (RFC 8482, section 4.2): HINFO "RFC8482" "".
@@ -155,7 +154,7 @@ extension MessageWriter {
         add(RecordClass.internet, &buffer)
         add(UInt32(3_600), &buffer)
         add(UInt16(data.count), &buffer)
-        for byte in data { add(byte, &buffer) }
+        add(data, &buffer)
     }
 
     /// A pointer to a name, which stands in the first 16,383 bytes of the message.
@@ -197,29 +196,21 @@ extension MessageWriter {
         if let identifier = options.identifier {
             add(EDNSOption.nameServerIdentifier, &buffer)
             add(UInt16(identifier.count), &buffer)
-            for byte in identifier { add(byte, &buffer) }
+            add(identifier, &buffer)
         }
         if let (client, server) = options.cookie {
             add(EDNSOption.cookie, &buffer)
             add(UInt16(24), &buffer)
-            for offset in client { add(message[offset], &buffer) }
-            add(UInt32(truncatingIfNeeded: server.head >> 32), &buffer)
-            add(UInt32(truncatingIfNeeded: server.head), &buffer)
-            add(UInt32(truncatingIfNeeded: server.hash >> 32), &buffer)
-            add(UInt32(truncatingIfNeeded: server.hash), &buffer)
+            add(message, client, &buffer)
+            add(server.head, &buffer)
+            add(server.hash, &buffer)
         }
         if let (data, scope) = options.clientSubnet {
             add(EDNSOption.clientSubnet, &buffer)
             add(UInt16(data.count), &buffer)
-            for offset in data { add(offset == data.lowerBound + 3 ? scope : message[offset], &buffer) }
+            let scopeAt = count + 3
+            add(message, data, &buffer)
+            buffer[scopeAt] = scope
         }
-    }
-}
-
-extension MutableSpan<UInt8> {
-    /// Writes a number in network order.
-    fileprivate mutating func store(_ number: UInt16, at offset: Int) {
-        self[offset] = UInt8(truncatingIfNeeded: number >> 8)
-        self[offset + 1] = UInt8(truncatingIfNeeded: number)
     }
 }

@@ -179,9 +179,6 @@ extension Query.ClientSubnet {
 }
 
 extension Span<UInt8> {
-    /// A number in network order.
-    func number16(at offset: Int) -> UInt16 { UInt16(self[offset]) << 8 | UInt16(self[offset + 1]) }
-
     /// The offset behind a record; nil if it is cut off.
     fileprivate func endOfRecord(at start: Int) -> Int? {
         guard let fields = endOfName(at: start), fields + 10 <= count else { return nil }

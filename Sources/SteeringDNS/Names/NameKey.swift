@@ -23,20 +23,17 @@ struct NameHasher: Sendable {
     /// The key of the name that a label makes with its parent.
     ///
     /// Eight bytes at a time go through two multiplications of full width that share no factor, as in wyhash (Wang Yi,
-    /// 2019). The length is taken first, so labels cannot run into each other.
+    /// 2019). The first byte is the label's length, so labels cannot run into each other; letters begin above all
+    /// lengths, so it has no case.
     @inline(__always)
     func key(of label: Range<Int>, in bytes: Span<UInt8>, below parent: NameKey) -> NameKey {
-        var key = parent.mixed(with: UInt64(label.count))
+        var key = parent
         var offset = label.lowerBound
-        while offset < label.upperBound {
-            let end = min(offset + 8, label.upperBound)
-            var word: UInt64 = 0
-            while offset < end {
-                word = word << 8 | UInt64(bytes[offset])
-                offset += 1
-            }
-            key = key.mixed(with: word.lowercased)
-        }
+        repeat {
+            let length = min(8, label.upperBound - offset)
+            key = key.mixed(with: bytes.word(at: offset, length: length).lowercased)
+            offset += length
+        } while offset < label.upperBound
         return key
     }
 }
@@ -63,57 +60,4 @@ extension UInt64 {
         let isCapital = isAtLeastA & ~isAboveZ & ~self & (ones &* 0x80)
         return self | isCapital >> 2
     }
-}
-
-/// The keys of a name and of all its ancestors.
-struct NameKeys {
-    /// From the root's, at 0, to the name's own.
-    private(set) var keys = [NameKey](repeating: NameKey(high: 0, low: 0), count: 128)
-    /// Where each of these names begins in the bytes.
-    private(set) var offsets = [Int](repeating: 0, count: 128)
-    /// The number of labels: the last index that counts.
-    private(set) var depth = 0
-    private let hasher: NameHasher
-
-    init(_ hasher: NameHasher = .shared) {
-        self.hasher = hasher
-        keys[0] = hasher.root
-    }
-
-    /// The name's own.
-    var last: NameKey { keys[depth] }
-
-    /// Takes a name in wire form, whole and without compression, that begins at an offset.
-    mutating func read(_ bytes: Span<UInt8>, at start: Int) {
-        // The offsets forwards, then the keys backwards.
-        var labels = 0
-        var offset = start
-        while bytes[offset] != 0 {
-            offsets[labels] = offset
-            labels += 1
-            offset += 1 + Int(bytes[offset])
-        }
-        depth = labels
-        // Turned around, so that they go with the keys.
-        var (front, back) = (0, labels - 1)
-        while front < back {
-            offsets.swapAt(front, back)
-            front += 1
-            back -= 1
-        }
-        var key = hasher.root
-        // From here on the offset of depth 1 is that of the last label.
-        for index in 0..<labels {
-            let begin = offsets[index]
-            key = hasher.key(of: (begin + 1)..<(begin + 1 + Int(bytes[begin])), in: bytes, below: key)
-            keys[index + 1] = key
-        }
-        end = offset
-    }
-
-    /// Where the root's length is.
-    private var end = 0
-
-    /// Where the name of a depth begins.
-    func offset(ofDepth depth: Int) -> Int { depth == 0 ? end : offsets[depth - 1] }
 }

@@ -6,7 +6,7 @@ import Glibc
 /// part. Blank lines and what follows a # are left out.
 ///
 /// A list streams through a buffer, so that only the table of all lists grows with it.
-struct NameListReader {
+struct NameListReader: ~Copyable {
     private(set) var classes = NameClasses()
     private var builder = NameTable.Builder()
     private var keys = NameKeys()
@@ -71,7 +71,7 @@ struct NameListReader {
         let nameClass = try nameClass(of: bytes, position..<line.upperBound, list)
         builder.add(keys.last, nameClass)
         var depth = keys.depth - 1
-        while depth > 0, builder.addAncestor(keys.keys[depth]) { depth -= 1 }
+        while depth > 0, builder.addAncestor(keys[depth]) { depth -= 1 }
     }
 
     /// Puts a name into wire form, and its keys into ``keys``.

@@ -23,8 +23,10 @@ extension AddressPolicies {
         var best = Int.max
         if !index.isEmpty {
             for depth in 0...name.depth {
-                guard let mentions = index[name.keys[depth]] else { continue }
-                for mention in mentions where mention.rule < best && mention.rule >= start {
+                guard let range = index[name[depth]] else { continue }
+                for number in range {
+                    let mention = mentions[Int(number)]
+                    guard mention.rule >= start, mention.rule < best else { continue }
                     if matchesName(mention, depth, name, question), matches(mention.rule, question) {
                         best = mention.rule
                     }
@@ -67,7 +69,7 @@ extension AddressPolicies {
     /// itself.
     func isSaid(_ key: NameKey) -> Bool {
         if names.nameClass(of: key) > .emptyNonTerminal { return true }
-        return index[key]?.contains { !$0.isSuffix } ?? false
+        return index[key]?.contains { !mentions[Int($0)].isSuffix } ?? false
     }
 
     /// Whether a name exists, though it need not have anything, since policies give names below it addresses (RFC 8020):
@@ -80,17 +82,13 @@ extension AddressPolicies {
     @inline(__always)
     func outcome(of policy: Int) -> Outcome { rules[policy].outcome }
 
-    /// The addresses of a pool of one family.
-    @inline(__always)
-    func addresses(of pool: Int, _ family: IPFamily) -> PrefixPool {
-        family == .ipv4 ? familyPools[pool].ipv4 : familyPools[pool].ipv6
-    }
-
     @inline(__always)
     private func matches(_ number: Int, _ question: AddressQuestion) -> Bool {
         guard !rules[number].families.isDisjoint(with: question.families) else { return false }
-        if let classes = rules[number].classes, !classes.contains(question.nameClass) { return false }
-        if let client = question.client, let clients = rules[number].clients, !clients.contains(client) { return false }
+        if let classes = rules[number].classes, !classSets[classes].contains(question.nameClass) { return false }
+        if let client = question.client, let clients = rules[number].clients, !clientSets[clients].contains(client) {
+            return false
+        }
         return true
     }
 }
@@ -102,7 +100,24 @@ extension AddressPolicies {
         _ family: IPFamily, from pool: Int, _ selection: AddressSelection, name: () -> UInt128,
         client: IPAddress, using generator: inout FastGenerator
     ) -> IPAddress? {
-        let addresses = addresses(of: pool, family)
+        let index = 2 * pool + (family == .ipv4 ? 0 : 1)
+        if familyPools[index].isEmpty { return nil }
+        if selection == .random, let single = familyPools[index].single {
+            // A prefix has a power of two of addresses, so bits of the generator are an unbiased draw.
+            var bits = UInt128(generator.next())
+            if single.mask >> 64 != 0 { bits |= UInt128(generator.next()) << 64 }
+            bits = single.first | bits & single.mask
+            return family == .ipv4 ? IPAddress(ipv4: UInt32(truncatingIfNeeded: bits)) : IPAddress(ipv6: bits)
+        }
+        return rareDraw(index, selection, name: name, client: client, using: &generator)
+    }
+
+    @inline(never)
+    private func rareDraw(
+        _ index: Int, _ selection: AddressSelection, name: () -> UInt128, client: IPAddress,
+        using generator: inout FastGenerator
+    ) -> IPAddress? {
+        let addresses = familyPools[index].addresses
         return switch selection {
         case .random: addresses.randomAddress(using: &generator)
         case .name: addresses.address(forHash: name())

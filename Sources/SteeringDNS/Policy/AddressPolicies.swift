@@ -4,7 +4,7 @@ import Documents
 /// Policies with all that they refer to, compiled for answering: one value that is replaced as a whole.
 ///
 /// Nothing here belongs to a name, so that changing one policy moves all names that it matches at once.
-public struct AddressPolicies: Sendable {
+public final class AddressPolicies: Sendable {
     /// The policies, in order.
     public let policies: [AddressPolicy]
     /// The pools by name, as they may be handed out.
@@ -14,30 +14,74 @@ public struct AddressPolicies: Sendable {
     /// How many bytes they take in memory.
     public var nameBytes: Int { names.size }
 
-    let familyPools: [FamilyPools]
     let names: NameTable
-    /// Whether any policy asks where a client is, or answers by it.
-    let dependsOnClients: Bool
     let classes: NameClasses
     let listNames: [String]
+    /// Whether any policy asks where a client is, or answers by it.
+    let dependsOnClients: Bool
+
+    // What queries meet has no references in it: counting them would take longer than all else.
+
+    /// The policies, ready to be asked.
     let rules: [Rule]
-    /// For each name that a policy says by itself: the policies, and whether it is all of the name or the end. For those
-    /// above it, none.
-    let index: KeyTable<[Mention]>
+    /// For each name that a policy says by itself, where its mentions are. For those above it, none.
+    let index: KeyTable<Range<Int32>>
+    let mentions: [Mention]
     /// The rules without such names.
     let general: [Int]
+    /// The pools of each family, two for each pool.
+    let familyPools: [FamilyPool]
+    /// What rules match, where they match not all: classes of names, clients.
+    let classSets: [NameClassSet]
+    let clientSets: [PrefixPool]
 
-    struct Mention {
-        let rule: Int
-        let isSuffix: Bool
+    init(
+        policies: [AddressPolicy], pools: [(name: String, addresses: PrefixPool)], names: NameTable,
+        classes: NameClasses, listNames: [String], site: String?
+    ) {
+        self.policies = policies
+        self.pools = pools
+        self.names = names
+        self.classes = classes
+        self.listNames = listNames
+        dependsOnClients = policies.contains { policy in
+            if case .pool(_, .client, _) = policy.outcome { return true }
+            return policy.clients != nil
+        }
+        familyPools = pools.flatMap { pool in
+            [.ipv4, .ipv6].map { family in FamilyPool(pool.addresses, family) }
+        }
+        var compilation = Compilation()
+        for policy in policies {
+            let list = policy.list.flatMap { listNames.firstIndex(of: $0) }
+            let isConditional = policy.list != nil || policy.attribute != nil
+            let outcome: Outcome =
+                switch policy.outcome {
+                case _ where policy.site != nil && policy.site != site: .absent
+                case .pool(let name, let selection, let ttl):
+                    .pool(pools.firstIndex { $0.name == name }!, selection, ttl: ttl)
+                case .pass: .pass
+                case .refuse: .refuse
+                }
+            compilation.add(
+                policy, isConditional ? classes.matching(list: list, attribute: policy.attribute) : nil, outcome)
+        }
+        rules = compilation.rules
+        general = compilation.general
+        classSets = compilation.classSets
+        clientSets = compilation.clientSets
+        (index, mentions) = compilation.index()
     }
+}
 
+extension AddressPolicies {
     /// A policy, ready to be asked.
     struct Rule: Sendable {
-        let classes: NameClassSet?
         let families: FamilySet
-        let clients: PrefixPool?
         let outcome: Outcome
+        /// The number of its set of classes, or of clients; nil for all.
+        let classes: Int?
+        let clients: Int?
     }
 
     enum Outcome: Sendable {
@@ -46,6 +90,59 @@ public struct AddressPolicies: Sendable {
         case refuse
         /// A policy of another site.
         case absent
+    }
+
+    /// That a policy says a name.
+    struct Mention: Sendable {
+        let rule: Int
+        /// Whether it is all names that end with it.
+        let isSuffix: Bool
+    }
+
+    /// Rules in the making.
+    private struct Compilation {
+        var rules: [Rule] = []
+        var general: [Int] = []
+        var classSets: [NameClassSet] = []
+        var clientSets: [PrefixPool] = []
+        private var mentions: [DNSName: [Mention]] = [:]
+
+        mutating func add(_ policy: AddressPolicy, _ classes: NameClassSet?, _ outcome: Outcome) {
+            let number = rules.count
+            if let classes { classSets.append(classes) }
+            if let clients = policy.clients { clientSets.append(clients) }
+            rules.append(
+                Rule(
+                    families: FamilySet(policy.families), outcome: outcome,
+                    classes: classes == nil ? nil : classSets.count - 1,
+                    clients: policy.clients == nil ? nil : clientSets.count - 1))
+            if case .absent = outcome { return }
+            for (names, isSuffix) in [(policy.names, false), (policy.suffixes, true)] {
+                for name in names {
+                    mentions[name, default: []].append(Mention(rule: number, isSuffix: isSuffix))
+                    if case .pass = outcome { continue }
+                    var ancestor = name.parent
+                    while let name = ancestor, name != .root {
+                        mentions[name, default: []] += []
+                        ancestor = name.parent
+                    }
+                }
+            }
+            if policy.names.isEmpty, policy.suffixes.isEmpty { general.append(number) }
+        }
+
+        func index() -> (KeyTable<Range<Int32>>, [Mention]) {
+            var table = KeyTable<Range<Int32>>()
+            var all: [Mention] = []
+            var keys = NameKeys()
+            for (name, mentions) in mentions {
+                keys.read(name.wire.span, at: 0)
+                let start = Int32(all.count)
+                all += mentions
+                table[keys.last] = start..<Int32(all.count)
+            }
+            return (table, all)
+        }
     }
 }
 
@@ -63,66 +160,26 @@ struct FamilySet: OptionSet, Sendable {
     }
 }
 
-extension AddressPolicies {
-    /// A pool's addresses of each family, since a query asks for one.
-    struct FamilyPools: Sendable {
-        let ipv4, ipv6: PrefixPool
-
-        init(_ pool: PrefixPool) {
-            ipv4 = PrefixPool(pool.prefixes.filter { $0.family == .ipv4 })
-            ipv6 = PrefixPool(pool.prefixes.filter { $0.family == .ipv6 })
-        }
+/// A pool's addresses of one family, as far as a draw needs them.
+struct FamilyPool: Sendable {
+    /// What nearly all pools are: one prefix.
+    struct Single: Sendable {
+        let first: UInt128
+        /// The bits that a draw chooses.
+        let mask: UInt128
     }
 
-    init(
-        policies: [AddressPolicy], pools: [(name: String, addresses: PrefixPool)], names: NameTable,
-        classes: NameClasses, listNames: [String], site: String?
-    ) {
-        self.policies = policies
-        self.pools = pools
-        self.names = names
-        self.classes = classes
-        self.listNames = listNames
-        dependsOnClients = policies.contains { policy in
-            if case .pool(_, .client, _) = policy.outcome { return true }
-            return policy.clients != nil
-        }
-        familyPools = pools.map { FamilyPools($0.addresses) }
-        var index = KeyTable<[Mention]>()
-        var general: [Int] = []
-        var rules: [Rule] = []
-        var keys = NameKeys()
-        for (number, policy) in policies.enumerated() {
-            let list = policy.list.flatMap { listNames.firstIndex(of: $0) }
-            let isConditional = policy.list != nil || policy.attribute != nil
-            let outcome: Outcome =
-                switch policy.outcome {
-                case _ where policy.site != nil && policy.site != site: .absent
-                case .pool(let name, let selection, let ttl):
-                    .pool(pools.firstIndex { $0.name == name }!, selection, ttl: ttl)
-                case .pass: .pass
-                case .refuse: .refuse
-                }
-            rules.append(
-                Rule(
-                    classes: isConditional ? classes.matching(list: list, attribute: policy.attribute) : nil,
-                    families: FamilySet(policy.families), clients: policy.clients, outcome: outcome))
-            if case .absent = outcome { continue }
-            for (names, isSuffix) in [(policy.names, false), (policy.suffixes, true)] {
-                for name in names {
-                    keys.read(name.wire.span, at: 0)
-                    index[keys.last] = (index[keys.last] ?? []) + [Mention(rule: number, isSuffix: isSuffix)]
-                    if case .pass = outcome { continue }
-                    for depth in 1..<max(1, keys.depth) where index[keys.keys[depth]] == nil {
-                        index[keys.keys[depth]] = []
-                    }
-                }
-            }
-            if policy.names.isEmpty, policy.suffixes.isEmpty { general.append(number) }
-        }
-        self.rules = rules
-        self.index = index
-        self.general = general
-    }
+    let isEmpty: Bool
+    let single: Single?
+    let addresses: PrefixPool
 
+    init(_ pool: PrefixPool, _ family: IPFamily) {
+        addresses = PrefixPool(pool.prefixes.filter { $0.family == family })
+        isEmpty = addresses.isEmpty
+        if let prefix = addresses.prefixes.first, addresses.prefixes.count == 1 {
+            single = Single(first: prefix.first.bits, mask: prefix.last.bits - prefix.first.bits)
+        } else {
+            single = nil
+        }
+    }
 }

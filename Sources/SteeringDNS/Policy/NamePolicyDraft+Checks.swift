@@ -170,7 +170,7 @@ extension NamePolicyDraft {
         var problems: [String] = []
         let origins = serving.zones.zones.map(\.origin)
         for (number, (policy, place)) in policies.enumerated() {
-            if let classes = serving.policies.rules[number].classes, classes.isEmpty {
+            if let classes = serving.policies.rules[number].classes, serving.policies.classSets[classes].isEmpty {
                 let what = policy.attribute.map { "no listed name has \(quoted($0))" } ?? "the list has no names"
                 problems.append(
                     "\(place): the policy \(policy.name) can match nothing, since \(what): mend the list, or remove the policy"

@@ -53,7 +53,7 @@ struct Zones: Sendable {
             let depth = origin.labelCount
             let own = records.filter { record in
                 keys.read(record.owner.wire.span, at: 0)
-                return keys.depth <= depth + 1 || !((depth + 1)..<keys.depth).contains { tops[keys.keys[$0]] != nil }
+                return keys.depth <= depth + 1 || !((depth + 1)..<keys.depth).contains { tops[keys[$0]] != nil }
             }
             add(origin, own, &keys)
         }
@@ -125,7 +125,7 @@ struct Zones: Sendable {
     func encloser(of name: borrowing NameKeys) -> Int? {
         var depth = name.depth
         while true {
-            if let node = table[name.keys[depth]] { return node }
+            if let node = table[name[depth]] { return node }
             if depth == 0 { return nil }
             depth -= 1
         }
