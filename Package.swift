@@ -167,6 +167,9 @@ let package = Package(
             name: "SteerCommandTests",
             dependencies: ["Steering", "KernelTestSupport", "steer", "steerd", "steerd-run", "steering-probe"]),
         .testTarget(
+            name: "SteerDNSTests", dependencies: ["SteeringDNS", "KernelTestSupport", "steer-dns"],
+            exclude: ["client.py"]),
+        .testTarget(
             name: "SteeringNIOTests",
             dependencies: [
                 "Steering", "SteeringNIO", "KernelTestSupport", "steering-nio-probe", "steerd", "steer", "nio-http",

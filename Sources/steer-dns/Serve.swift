@@ -49,9 +49,19 @@ struct Serve: ParsableCommand {
     @Option(help: ArgumentHelp("How many of those go to a /24 or a /56 a second; 0 for any number.", valueName: "n"))
     var responseRate: UInt32 = 0
 
+    @Option(help: ArgumentHelp("How long a TCP connection may be still.", valueName: "seconds"))
+    var tcpIdle = 15
+
+    @Option(help: ArgumentHelp("How many TCP connections there may be; then the stillest goes.", valueName: "n"))
+    var tcpConnections = 1_024
+
     func validate() throws {
         guard workers.map({ (1...256).contains($0) }) ?? true else {
             throw ValidationError("--workers is a number from 1 to 256")
+        }
+        guard (1...3_600).contains(tcpIdle) else { throw ValidationError("--tcp-idle is 1 to 3600 seconds") }
+        guard (1...100_000).contains(tcpConnections) else {
+            throw ValidationError("--tcp-connections is a number from 1 to 100000")
         }
     }
 
@@ -67,7 +77,8 @@ struct Serve: ParsableCommand {
         if let user { try Privileges.become(user) }
         let server = NameServer(try policy.read(), options)
         try Service(
-            server: server, sockets: sockets, policy: policy, metrics: metricsAddress, logger: logger
+            server: server, sockets: sockets, policy: policy, metrics: metricsAddress,
+            limits: StreamLimits(connections: tcpConnections, idle: tcpIdle), logger: logger
         ).run()
     }
 
@@ -90,7 +101,8 @@ struct Serve: ParsableCommand {
         guard digits.utf8.count == 32, digits.utf8.allSatisfy({ Character(Unicode.Scalar($0)).isHexDigit }),
             let secret = UInt128(digits, radix: 16)
         else {
-            throw CommandError("\(path) is no secret: write 32 hexadecimal digits, such as `openssl rand -hex 16` prints")
+            throw CommandError(
+                "\(path) is no secret: write 32 hexadecimal digits, such as `openssl rand -hex 16` prints")
         }
         return secret
     }

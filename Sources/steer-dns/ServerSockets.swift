@@ -29,16 +29,28 @@ struct ServerSockets {
             return
         }
         guard !addresses.isEmpty else {
-            throw CommandError("there is nowhere to listen: give --listen ADDRESS:PORT, such as --listen 127.0.0.1:5353")
+            throw CommandError(
+                "there is nowhere to listen: give --listen ADDRESS:PORT, such as --listen 127.0.0.1:5353")
         }
         for address in addresses {
-            let first = try ServerSocket.datagrams(on: address)
-            // Port 0 is the kernel's choice, once.
-            let bound = first.localAddress ?? address
-            datagrams.append(first.release())
+            let (bound, first, listener) = try Self.pair(on: address)
+            datagrams.append(first)
+            listeners.append(listener)
             for _ in 1..<max(1, workers) { datagrams.append(try ServerSocket.datagrams(on: bound).release()) }
-            listeners.append(try ServerSocket.listener(on: bound).release())
             places.append("\(bound)")
         }
+    }
+
+    /// Sockets for UDP and TCP on one address. Port 0 is the kernel's choice for UDP; taken for TCP, it chooses again.
+    private static func pair(on address: SocketAddress) throws -> (SocketAddress, CInt, CInt) {
+        for attempt in 1... {
+            let first = try ServerSocket.datagrams(on: address)
+            let bound = first.localAddress ?? address
+            do {
+                let listener = try ServerSocket.listener(on: bound)
+                return (bound, first.release(), listener.release())
+            } catch { if address.port != 0 || attempt == 100 { throw error } }
+        }
+        fatalError("the attempts end")
     }
 }

@@ -13,12 +13,13 @@ struct Service {
     let sockets: ServerSockets
     let policy: PolicyOptions
     let metrics: AddressPools.SocketAddress?
+    let limits: StreamLimits
     let logger: Logger
 
     /// Returns when the server was told to end and has.
     func run() throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        let streams = try StreamServer(server, group, listeners: sockets.listeners)
+        let streams = try StreamServer(server, group, listeners: sockets.listeners, limits)
         let counters = try metrics.map { try MetricsEndpoint(server, group, on: $0) }
 
         let ended = DispatchGroup()
@@ -30,7 +31,8 @@ struct Service {
             "serving",
             metadata: [
                 "sockets": "\(sockets.places.joined(separator: ", "))",
-                "policies": "\(server.serving.policies.policies.count)", "names": "\(server.serving.policies.nameCount)",
+                "policies": "\(server.serving.policies.policies.count)",
+                "names": "\(server.serving.policies.nameCount)",
             ])
         print("serving \(sockets.places.joined(separator: ", "))")
         if let counters { print("serving http://\(counters.address)/metrics") }

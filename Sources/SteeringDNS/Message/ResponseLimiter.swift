@@ -12,6 +12,7 @@ struct ResponseLimiter {
     private var slots: [Slot]
     private let rate: UInt32
     private let factor: UInt64
+    private var tosses: UInt64 = 0
 
     private struct Slot {
         var network: UInt32 = 0
@@ -66,7 +67,7 @@ struct ResponseLimiter {
             if slot.answers >= 1_000 {
                 slot.answers -= 1_000
             } else if verdict != .drop {
-                verdict = coin(query, time) ? .cut : .drop
+                verdict = coin() ? .cut : .drop
             }
         }
         slot.time = time
@@ -74,7 +75,9 @@ struct ResponseLimiter {
         return verdict
     }
 
-    private func coin(_ query: Int, _ time: UInt32) -> Bool {
-        (UInt64(time) &* 31 &+ UInt64(query)) &* factor >> 63 == 0
+    /// Heads as often as tails, however few milliseconds pass (a Weyl sequence).
+    private mutating func coin() -> Bool {
+        tosses &+= factor
+        return tosses >> 63 == 0
     }
 }

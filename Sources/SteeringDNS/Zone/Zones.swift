@@ -64,6 +64,13 @@ final class Zones: Sendable {
         }
     }
 
+    /// Whether a zone leaves a name, and what is below it, to other servers.
+    func isDelegated(_ name: DNSName) -> Bool {
+        var keys = NameKeys()
+        keys.read(name.wire.span, at: 0)
+        return encloser(of: keys).map { facts[$0].cut != nil } ?? false
+    }
+
     /// The node of a name.
     func node(of name: DNSName) -> Int? {
         var keys = NameKeys()
