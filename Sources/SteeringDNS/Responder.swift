@@ -78,9 +78,8 @@ public struct Responder: ~Copyable {
         var ending = MessageWriter.Options()
         let isVerified = readCookie(query, message, client, time, &ending)
         if let subnet = query.edns?.clientSubnet, serving.usesClientSubnet {
-            // The answer may depend on all that was told.
-            let scope = serving.policies.dependsOnClients ? subnet.sourceLength : 0
-            ending.clientSubnet = (subnet.data, scope)
+            // The answer may depend on all that was told: the length is the third byte.
+            ending.clientSubnet = (subnet, serving.policies.dependsOnClients ? message[subnet.lowerBound + 2] : 0)
         }
         var ednsSize = query.edns == nil ? 0 : MessageWriter.optionlessSize + ending.size
         // Without the identifier, which is as long as one likes, no cut answer is much longer than its query.
@@ -171,7 +170,9 @@ public struct Responder: ~Copyable {
         default: break
         }
         var asking = client
-        if let subnet = query.edns?.clientSubnet, serving.usesClientSubnet, subnet.sourceLength > 0 {
+        if serving.usesClientSubnet, let data = query.edns?.clientSubnet,
+            let subnet = Query.ClientSubnet(message, data), subnet.sourceLength > 0
+        {
             asking = subnet.network
         }
         return resolver.resolve(type, message, client: asking, serving, &writer, &buffer)
