@@ -135,7 +135,8 @@ struct Resolver: ~Copyable {
         switch policies.outcome(of: policy) {
         case .pool(let pool, let selection, let ttl):
             let address = policies.draw(
-                family, from: pool, selection, name: { Self.nameHash(subject, message, serving) }, client: question.client!,
+                family, from: pool, selection, name: { Self.nameHash(subject, message, serving) },
+                client: question.client!,
                 using: &generator)
             guard let address else { return .exists }
             writer.add(address, of: subject.offset, ttl: ttl, &buffer)

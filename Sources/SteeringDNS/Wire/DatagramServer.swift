@@ -20,8 +20,10 @@ public struct DatagramServer: ~Copyable {
 
     /// - Throws: When there is no memory.
     public init(_ socket: consuming ServerSocket, of server: NameServer) throws(ServerSocketError) {
-        guard let batch = csdns_batch_create(
-                socket.descriptor, Self.capacity, Self.querySize, Self.answerSize) else {
+        guard
+            let batch = csdns_batch_create(
+                socket.descriptor, Self.capacity, Self.querySize, Self.answerSize)
+        else {
             throw ServerSocketError("there is no memory for a worker's buffers: use fewer workers")
         }
         self.batch = batch
