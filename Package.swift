@@ -145,6 +145,7 @@ let package = Package(
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "MetricsTestKit", package: "swift-metrics"),
             ], path: "Tests/steering-nio-probe"),
         .testTarget(name: "AddressPoolsTests", dependencies: ["AddressPools"]),
         .testTarget(name: "PolicyFilesTests", dependencies: ["PolicyFiles"]),
