@@ -2,10 +2,12 @@
 //
 //   steering-nio-probe workers     four listeners; whoever is sent "close" closes itself
 //   steering-nio-probe service     a listener as a service, which drains for two seconds when it is told to end
+//   steering-nio-probe report      a listener that is added to a service; what is reported and logged of it
 //   steering-nio-probe cycles      a thousand datagram channels, closed while they wait and while they read
 //   steering-nio-probe async       an asynchronous server channel and an asynchronous datagram channel, echoing
 import Foundation
 import Logging
+import MetricsTestKit
 import NIOCore
 import NIOPosix
 import ServiceLifecycle
@@ -73,6 +75,52 @@ case "service":
     let services = ServiceGroup(
         services: [service], gracefulShutdownSignals: [.sigterm], logger: Logger(label: "probe"))
     try await services.run()
+
+case "report":
+    let logger = Logger(label: "probe")
+    let metrics = TestMetrics()
+    @Sendable func met(_ condition: @Sendable (SteeringMetrics) -> Bool) async throws {
+        while !condition(try steering.metrics()) { try await Task.sleep(for: .milliseconds(10)) }
+    }
+    var policy = Policy()
+    try policy.bind("web", .tcp, to: pool, ports: [80])
+    for prefix in pool.prefixes {
+        policy.bind(try Binding(.tcp, to: prefix, ports: [81], .refuse))
+        policy.bind(try Binding(.tcp, to: prefix, ports: [82], .pass))
+    }
+    try steering.apply(policy)
+    say("answering")
+    // What was counted before it is not the reporter's.
+    let web = Destination("web", .ipv4, .tcp)
+    try await met { $0.destinations[web]?.lookups == 1 }
+
+    let service = SteeringService(steering.sockets, as: "web") {
+        try await met { $0.destinations[web]?.misses == 2 }
+    }.logging(to: logger)
+    service.add(try await bootstrap(group.next()).bind(host: "127.0.0.1", port: 0).get())
+    let reporter = SteeringReporter(steering, every: .milliseconds(20), to: metrics).logging(to: logger)
+    let change = Task {
+        try await met { $0.refused == 2 }
+        // Only what a report has seen is in the log.
+        while metrics.counterTotal(label: "steering_refused_total") < 2 { try await Task.sleep(for: .milliseconds(10)) }
+        try steering.bind("web", .tcp, to: pool, ports: [83])
+    }
+    try await ServiceGroup(
+        services: [reporter, service], gracefulShutdownSignals: [.sigterm], logger: Logger(label: "group")
+    ).run()
+    try await change.value
+    // It goes on trying, and says so once.
+    steering.detach()
+    let failing = Task { try await reporter.run() }
+    try await Task.sleep(for: .milliseconds(200))
+    failing.cancel()
+    try await failing.value
+    let counters = metrics.counters.map { "\($0.label) \($0.dimensions.map(\.1)) \($0.totalValue)" }
+    let gauges = metrics.recorders.map {
+        "\($0.label) \($0.dimensions.map(\.1)) \($0.values.max()!), then \($0.values.last!)"
+    }
+    for line in (counters + gauges).sorted() { say(line) }
+    say("ended")
 
 case "cycles":
     func descriptors() -> Int { FileManager.default.subpaths(atPath: "/proc/self/fd")?.count ?? 0 }
