@@ -1,6 +1,7 @@
 // Servers whose threads live in a test's network namespace:
 //
 //   steering-nio-probe workers     four listeners; whoever is sent "close" closes itself
+//   steering-nio-probe by-cpu      the same, and datagram channels, a worker for each processor
 //   steering-nio-probe service     a listener as a service, which drains for two seconds when it is told to end
 //   steering-nio-probe cycles      a thousand datagram channels, closed while they wait and while they read
 //   steering-nio-probe async       an asynchronous server channel and an asynchronous datagram channel, echoing
@@ -35,6 +36,20 @@ final class Worker: ChannelInboundHandler {
     }
 }
 
+/// Says to whoever sends something which worker it is.
+final class Receiver: ChannelInboundHandler {
+    typealias InboundIn = SteeredDatagram
+    typealias OutboundOut = SteeredDatagram
+    let number: Int
+    init(_ number: Int) { self.number = number }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let datagram = unwrapInboundIn(data)
+        guard String(buffer: datagram.payload) != "close\n" else { return context.close(promise: nil) }
+        context.write(wrapOutboundOut(datagram.reply(ByteBuffer(string: "worker \(number)"))), promise: nil)
+    }
+}
+
 let pool = try PrefixPool("192.0.2.0/24", "2001:db8:7::/64")
 let steering = try SocketSteering.attach()
 let group = MultiThreadedEventLoopGroup(numberOfThreads: 4)
@@ -58,6 +73,25 @@ case "workers":
     let listeners = try await steering.sockets.registerListeners(as: "web", over: group, bootstrap)
     try steering.bind("web", .tcp, to: pool, ports: [80])
     say("answering")
+    for listener in listeners { try await listener.closeFuture.get() }
+    try await Task.sleep(for: .seconds(600))
+
+case "by-cpu":
+    let processors = MultiThreadedEventLoopGroup(numberOfThreads: sysconf(CInt(_SC_NPROCESSORS_ONLN)))
+    let listeners = try await steering.sockets.registerListeners(as: "web", over: processors, spread: .byCPU, bootstrap)
+    let datagrams = Atomic(0)
+    let receivers = try await steering.sockets.registerReceivers(as: "web", over: processors, spread: .byCPU) { loop in
+        let number = datagrams.add(1, ordering: .relaxed).newValue
+        return DatagramBootstrap(group: loop).channelInitializer { channel in
+            channel.eventLoop.makeCompletedFuture {
+                try channel.pipeline.syncOperations.addHandlers(SteeredDatagramHandler(), Receiver(number))
+            }
+        }
+    }
+    try steering.bind("web", .both, to: pool, ports: [80])
+    say("answering")
+    let registered = try steering.sockets.list().filter { $0.destination.transport == .udp }
+    say("\(receivers.count) receivers, \(registered.count) of them registered")
     for listener in listeners { try await listener.closeFuture.get() }
     try await Task.sleep(for: .seconds(600))
 

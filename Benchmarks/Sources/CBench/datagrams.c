@@ -90,18 +90,24 @@ int bench_drain(int poller) {
 
 int bench_exchange(int sender, int poller, uint32_t batch, struct bench_burst *burst) {
     struct moment start = moment();
+    double receiving = 0;
     for (uint32_t first = 0; first < target_count; first += batch) {
         uint32_t count = first + batch > target_count ? target_count - first : batch;
         int error = send_to(sender, first, count);
         if (error)
             return error;
+        struct timespec sent, taken;
+        clock_gettime(CLOCK_MONOTONIC, &sent);
         for (uint32_t received = 0; received < count;) {
             int more = receive_from(poller, 1000);
             if (more <= 0)
                 return more < 0 ? more : -EPROTO;
             received += (uint32_t)more;
         }
+        clock_gettime(CLOCK_MONOTONIC, &taken);
+        receiving += nanoseconds_between(sent, taken);
     }
     *burst = burst_since(start, target_count);
+    burst->receiving = receiving;
     return 0;
 }

@@ -21,6 +21,8 @@ struct bench_burst {
     double nanoseconds;
     /// Of it, what the process had a processor, user and system.
     double processor;
+    /// Of it, what bench_exchange spent on waiting and receiving.
+    double receiving;
     uint32_t completed;
 };
 
@@ -37,6 +39,14 @@ int bench_enter_namespace(int namespace);
 /// A socket bound where a packet goes: UDP, or TCP and listening. It need not be an address of this host.
 /// `transparent`: it may be given packets for any other address (TPROXY).
 int bench_receiver(const struct bench_packet *address, bool transparent);
+
+/// Makes the kernel choose among `count` members of a SO_REUSEPORT group from number `first` on, in the order in which
+/// they were bound, by a program of classic BPF: by flow, or by processor.
+int bench_choose_by_flow(int member, uint32_t family, uint32_t first, uint32_t count);
+int bench_choose_by_processor(int member, uint32_t first, uint32_t count);
+
+/// How many bytes of memory wait to be received.
+int64_t bench_waiting(int socket);
 
 /// As many such sockets in a process of their own, which nobody receives from: one process may not have as many
 /// descriptors as a case may need sockets. Returns its process number, when they are there.
