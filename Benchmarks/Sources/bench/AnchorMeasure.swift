@@ -18,10 +18,12 @@ struct AnchorMeasure: Measure {
     @Option(help: "Datagrams in a slice, at most \(BENCH_BURST).")
     var datagrams = 512
 
-    @Option(help: "How many workers a group has.")
+    @Option(help: "How many workers a group has; by CPU it is one a processor.")
     var workers = 4
 
     func measure() throws -> (figures: [Figure], notes: [String]) {
+        let processors = sysconf(CInt(_SC_NPROCESSORS_ONLN))
+        guard processors > 1 else { throw BenchError("one processor is not enough for workers by CPU") }
         var random = SeededGenerator(seed: 1)
         var figures: [Figure] = []
         for family in IPFamily.allCases {
@@ -30,7 +32,7 @@ struct AnchorMeasure: Measure {
             var results = Rounds(Grouping.allCases.count)
             for _ in 0..<(options.quick ? 1 : setups) {
                 let lanes = try Grouping.allCases.map {
-                    try GroupLane($0, workers, traffic, addresses)
+                    try GroupLane($0, $0.isByFlow ? workers : processors, traffic, addresses)
                 }
                 try results.run(options.quick ? 3 : rounds, of: lanes.indices, random: &random) {
                     // What the others have driven out of the caches comes back first.
@@ -90,7 +92,8 @@ private enum Grouping: String, CaseIterable {
     /// Whether all workers have a share of what one thread sends.
     var isByFlow: Bool {
         switch self {
-        case .registeredByCPU, .anchoredBPFByCPU, .anchoredByCPU: false
+        // Without steering the kernel's hash takes the wildcard for the destination: one flow.
+        case .registeredByCPU, .anchoredBPFByCPU, .anchoredByCPU, .everywhere: false
         default: true
         }
     }
@@ -151,7 +154,7 @@ private final class GroupLane {
                 _ = try BenchError.check(
                     "SO_ATTACH_REUSEPORT_CBPF",
                     bench_choose_by_flow(sockets[0], targets[0].family, UInt32(first), UInt32(workers)))
-            } else if !grouping.isByFlow {
+            } else if grouping == .registeredByCPU || grouping == .anchoredBPFByCPU {
                 _ = try BenchError.check(
                     "SO_ATTACH_REUSEPORT_CBPF",
                     bench_choose_by_processor(sockets[0], UInt32(first), UInt32(workers)))
