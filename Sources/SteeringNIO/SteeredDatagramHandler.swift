@@ -62,12 +62,19 @@ public final class SteeredDatagramHandler: ChannelDuplexHandler {
     }
 
     private let maximumSenders: Int
+    private let coalescing: Bool
     private var state = State.inactive(wantsRead: false)
 
     /// Makes a handler.
     ///
-    /// - Parameter maximumSenders: How many sender sockets may be open at a time: a descriptor each.
-    public init(maximumSenders: Int = 1024) { self.maximumSenders = maximumSenders }
+    /// - Parameters:
+    ///   - maximumSenders: How many sender sockets may be open at a time: a descriptor each.
+    ///   - coalescing: Whether the kernel may hand over several datagrams of the same ends and size in one piece; each is
+    ///     still read by itself. For much of the same flow; others pay a little for it.
+    public init(maximumSenders: Int = 1024, coalescing: Bool = false) {
+        self.maximumSenders = maximumSenders
+        self.coalescing = coalescing
+    }
 
     // MARK: - The channel's life
 
@@ -95,7 +102,8 @@ public final class SteeredDatagramHandler: ChannelDuplexHandler {
         guard case .inactive(let wantsRead) = state else { return }
         do {
             let shared = try context.channel.syncDuplicateSocket()
-            let socket = try AddressedUDPSocket(.duplicate(shared.rawValue), senders: maximumSenders)
+            let socket = try AddressedUDPSocket(
+                .duplicate(shared.rawValue), senders: maximumSenders, coalescing: coalescing)
             let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
             let readability = Readability(of: shared, on: context.eventLoop) { bound.value.receive() }
             let active = Active(context, socket, readability)
@@ -161,7 +169,8 @@ public final class SteeredDatagramHandler: ChannelDuplexHandler {
     /// Sends at once; there is nothing to flush.
     ///
     /// The promise fails with `SteeringError`: `addressUnavailable` when the local address is none of this host,
-    /// `systemCall` otherwise, also when a send buffer is full and the datagram is dropped, as the network might.
+    /// `systemCall` otherwise, also when a send buffer is full and the datagram, or one of several, is dropped, as the
+    /// network might.
     public func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         let datagram = unwrapOutboundIn(data)
         guard case .active(let active) = state else {
@@ -170,7 +179,13 @@ public final class SteeredDatagramHandler: ChannelDuplexHandler {
         }
         do {
             let bytes = datagram.payload.readableBytesView
-            guard try active.socket.send(bytes, from: datagram.local, to: datagram.remote) else {
+            let isSent =
+                if let size = datagram.segmentSize, size > 0 {
+                    try active.socket.send(bytes, inDatagramsOf: size, from: datagram.local, to: datagram.remote)
+                } else {
+                    try active.socket.send(bytes, from: datagram.local, to: datagram.remote)
+                }
+            guard isSent else {
                 throw SteeringError(
                     .systemCall, "the datagram to \(datagram.remote) was dropped: the send buffer is full")
             }

@@ -96,8 +96,9 @@ int csteering_pidfd_open(pid_t pid);
 int csteering_pidfd_getfd(int pidfd, int descriptor);
 
 /// A datagram that was received: its length, and its ends. The family of `destination` is 0 where the kernel told none.
+/// Where `segment` is not 0 it is a train of datagrams of that length each, the last of which may be shorter (UDP_GRO).
 struct csteering_datagram {
-    size_t size;
+    size_t size, segment;
     struct sockaddr_storage source, destination;
 };
 
@@ -109,10 +110,11 @@ enum { CSTEERING_MAX_DATAGRAMS = 64 };
 /// other. Returns their number, or a negative errno.
 int csteering_receive(int socket, void *buffer, size_t size, struct csteering_datagram *datagrams, size_t count);
 
-/// Sends a datagram whose source address is that of `source` (IP_PKTINFO; its port is the socket's).
+/// Sends a datagram whose source address is that of `source` (IP_PKTINFO; its port is the socket's). Where `segment` is
+/// not 0 it leaves as datagrams of that length each, the last of which may be shorter (UDP_SEGMENT).
 /// Returns its length, or a negative errno.
-ssize_t csteering_send(int socket, const void *_Nullable buffer, size_t size, const struct sockaddr_storage *source,
-                       const struct sockaddr_storage *destination);
+ssize_t csteering_send(int socket, const void *_Nullable buffer, size_t size, uint16_t segment,
+                       const struct sockaddr_storage *source, const struct sockaddr_storage *destination);
 
 /// Sends a message with descriptors (SCM_RIGHTS; CMSG_* are macros), at most CSTEERING_MAX_DESCRIPTORS. Returns its
 /// length, or a negative errno.
