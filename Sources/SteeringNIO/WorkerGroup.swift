@@ -15,6 +15,9 @@ public import Steering
 /// in, and nothing is silent. (steerd holds the registered sockets of members that are closed, and the kernel goes on
 /// giving them their share: unregister before closing.)
 ///
+/// What has to be registered is, when the call returns. To register all channels once more, as ``SteeringService`` does,
+/// does no harm, but with `Spread.byCPU` datagrams then cost what they cost evenly.
+///
 /// Where the sockets are bound does not matter to what is steered to them, only their family does: so there is one of
 /// each family on every loop. Where IPv6 is off, take `127.0.0.1:0` alone.
 extension SocketRegistry {

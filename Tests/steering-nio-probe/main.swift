@@ -3,6 +3,7 @@
 //   steering-nio-probe workers     four listeners; whoever is sent "close" closes itself
 //   steering-nio-probe by-cpu      the same, and datagram channels, a worker for each processor
 //   steering-nio-probe service     a listener as a service, which drains for two seconds when it is told to end
+//   steering-nio-probe echo PORT   echoes datagrams: by NIO alone where they arrive at the port, steered on the next port
 //   steering-nio-probe cycles      a thousand datagram channels, closed while they wait and while they read
 //   steering-nio-probe async       an asynchronous server channel and an asynchronous datagram channel, echoing
 import Foundation
@@ -48,6 +49,20 @@ final class Receiver: ChannelInboundHandler {
         guard String(buffer: datagram.payload) != "close\n" else { return context.close(promise: nil) }
         context.write(wrapOutboundOut(datagram.reply(ByteBuffer(string: "worker \(number)"))), promise: nil)
     }
+}
+
+/// Sends back what comes.
+final class PlainEcho: ChannelInboundHandler {
+    typealias InboundIn = AddressedEnvelope<ByteBuffer>
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) { context.writeAndFlush(data, promise: nil) }
+}
+
+/// Sends back what comes, from where it was asked.
+final class SteeredEcho: ChannelInboundHandler {
+    typealias InboundIn = SteeredDatagram
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) { context.writeAndFlush(data, promise: nil) }
 }
 
 let pool = try PrefixPool("192.0.2.0/24", "2001:db8:7::/64")
@@ -107,6 +122,21 @@ case "service":
     let services = ServiceGroup(
         services: [service], gracefulShutdownSignals: [.sigterm], logger: Logger(label: "probe"))
     try await services.run()
+
+case "echo":
+    let port = UInt16(CommandLine.arguments[2])!
+    let plain = try await DatagramBootstrap(group: group.next()).channelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(PlainEcho()) }
+    }.bind(host: "127.0.0.1", port: Int(port)).get()
+    let steered = try await DatagramBootstrap(group: group.next()).channelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+            try channel.pipeline.syncOperations.addHandlers(SteeredDatagramHandler(), SteeredEcho())
+        }
+    }.bind(host: "127.0.0.1", port: 0).get()
+    try await steering.sockets.register(steered, as: "echo")
+    try steering.bind("echo", .udp, to: try PrefixPool("127.0.0.1/32"), ports: [PortRange(port + 1)])
+    say("answering")
+    for channel in [plain, steered] { try await channel.closeFuture.get() }
 
 case "cycles":
     func descriptors() -> Int { FileManager.default.subpaths(atPath: "/proc/self/fd")?.count ?? 0 }
