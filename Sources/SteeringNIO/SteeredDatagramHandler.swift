@@ -22,7 +22,7 @@ import Steering
 /// ## Why it reads and writes itself
 /// NIO 2.101 gives a datagram's destination without the port (`NIOPacketInfo`), and cannot send from a chosen address: it
 /// ignores the packet information of an envelope that is written. So this handler keeps a duplicate of the channel's
-/// socket, waits for it by way of Dispatch while nothing comes, and calls recvmmsg and sendmsg. The channel's options for
+/// socket, has the kernel tell the event loop when something comes, and calls recvmmsg and sendmsg. The channel's options for
 /// reading (`datagramVectorReadMessageCount`, `recvAllocator` ...) do not matter. Once NIO parses IP_ORIGDSTADDR and
 /// writes IP_PKTINFO, what is left of this is to choose the sender socket.
 ///
@@ -63,6 +63,7 @@ public final class SteeredDatagramHandler: ChannelDuplexHandler {
 
     private let maximumSenders: Int
     private let coalescing: Bool
+    private let waitsByDispatch: Bool
     private var state = State.inactive(wantsRead: false)
 
     /// Makes a handler.
@@ -71,9 +72,15 @@ public final class SteeredDatagramHandler: ChannelDuplexHandler {
     ///   - maximumSenders: How many sender sockets may be open at a time: a descriptor each.
     ///   - coalescing: Whether the kernel may hand over several datagrams of the same ends and size in one piece; each is
     ///     still read by itself. For much of the same flow; others pay a little for it.
-    public init(maximumSenders: Int = 1024, coalescing: Bool = false) {
+    public convenience init(maximumSenders: Int = 1024, coalescing: Bool = false) {
+        self.init(maximumSenders: maximumSenders, coalescing: coalescing, waitsByDispatch: false)
+    }
+
+    /// For tests: as where the kernel has nothing better.
+    package init(maximumSenders: Int = 1024, coalescing: Bool = false, waitsByDispatch: Bool) {
         self.maximumSenders = maximumSenders
         self.coalescing = coalescing
+        self.waitsByDispatch = waitsByDispatch
     }
 
     // MARK: - The channel's life
@@ -105,7 +112,9 @@ public final class SteeredDatagramHandler: ChannelDuplexHandler {
             let socket = try AddressedUDPSocket(
                 .duplicate(shared.rawValue), senders: maximumSenders, coalescing: coalescing)
             let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-            let readability = Readability(of: shared, on: context.eventLoop) { bound.value.receive() }
+            let readability = Readability(of: shared, on: context.eventLoop, byDispatch: waitsByDispatch) {
+                bound.value.receive()
+            }
             let active = Active(context, socket, readability)
             state = .active(active)
             if wantsRead { wait(active) }
@@ -136,7 +145,7 @@ public final class SteeredDatagramHandler: ChannelDuplexHandler {
         guard !active.isReading else { return }
         active.isReading = true
         guard active.isBusy else { return active.readability.wait() }
-        // While datagrams come, Dispatch is not needed; other channels of this loop have their turn between.
+        // While datagrams come, nobody has to tell; other channels of this loop have their turn between.
         let bound = NIOLoopBound(self, eventLoop: active.context.eventLoop)
         active.context.eventLoop.execute { bound.value.receive() }
     }

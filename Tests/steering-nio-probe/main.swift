@@ -3,7 +3,7 @@
 //   steering-nio-probe workers     four listeners; whoever is sent "close" closes itself
 //   steering-nio-probe by-cpu      the same, and datagram channels, a worker for each processor
 //   steering-nio-probe service     a listener as a service, which drains for two seconds when it is told to end
-//   steering-nio-probe echo PORT   echoes datagrams: by NIO alone where they arrive at the port, steered on the next port
+//   steering-nio-probe echo PORT   echoes datagrams: by NIO alone where they arrive at the port, steered on the next two
 //   steering-nio-probe cycles      a thousand datagram channels, closed while they wait and while they read
 //   steering-nio-probe async       an asynchronous server channel and an asynchronous datagram channel, echoing
 import Foundation
@@ -99,7 +99,9 @@ case "by-cpu":
         let number = datagrams.add(1, ordering: .relaxed).newValue
         return DatagramBootstrap(group: loop).channelInitializer { channel in
             channel.eventLoop.makeCompletedFuture {
-                try channel.pipeline.syncOperations.addHandlers(SteeredDatagramHandler(), Receiver(number))
+                // Both ways of waiting, in turns.
+                let handler = SteeredDatagramHandler(waitsByDispatch: number % 2 == 0)
+                try channel.pipeline.syncOperations.addHandlers(handler, Receiver(number))
             }
         }
     }
@@ -135,6 +137,14 @@ case "echo":
     }.bind(host: "127.0.0.1", port: 0).get()
     try await steering.sockets.register(steered, as: "echo")
     try steering.bind("echo", .udp, to: try PrefixPool("127.0.0.1/32"), ports: [PortRange(port + 1)])
+    let dispatched = try await DatagramBootstrap(group: group.next()).channelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+            let handler = SteeredDatagramHandler(waitsByDispatch: true)
+            try channel.pipeline.syncOperations.addHandlers(handler, SteeredEcho())
+        }
+    }.bind(host: "127.0.0.1", port: 0).get()
+    try await steering.sockets.register(dispatched, as: "by-dispatch")
+    try steering.bind("by-dispatch", .udp, to: try PrefixPool("127.0.0.1/32"), ports: [PortRange(port + 2)])
     say("answering")
     for channel in [plain, steered] { try await channel.closeFuture.get() }
 
@@ -148,7 +158,8 @@ case "cycles":
         precondition(cycle < 50 || before > 8, "the descriptors are not to be seen")
         let channel = try await DatagramBootstrap(group: group).channelInitializer { channel in
             channel.eventLoop.makeCompletedFuture {
-                try channel.pipeline.syncOperations.addHandler(SteeredDatagramHandler())
+                try channel.pipeline.syncOperations.addHandler(
+                    SteeredDatagramHandler(waitsByDispatch: cycle % 2 == 0))
             }
         }.channelOption(.autoRead, value: cycle % 4 != 3).bind(host: "127.0.0.1", port: 0).get()
         for _ in 0..<cycle % 3 {

@@ -116,6 +116,20 @@ int csteering_receive(int socket, void *buffer, size_t size, struct csteering_da
 ssize_t csteering_send(int socket, const void *_Nullable buffer, size_t size, uint16_t segment,
                        const struct sockaddr_storage *source, const struct sockaddr_storage *destination);
 
+/// Waits for a descriptor to be readable, by the kernel's asynchronous poll (io_submit, Linux 4.19, which glibc does not
+/// name): without a thread. One object waits for one descriptor at a time.
+struct csteering_poll;
+
+/// Makes one, or returns NULL where the kernel does not let it.
+struct csteering_poll *_Nullable csteering_poll_make(void);
+
+/// Adds 1 to `counter` (eventfd) once there is something to read from `descriptor`, which stays open until then.
+/// Returns 0, or a negative errno.
+int csteering_poll_once(struct csteering_poll *poll, int descriptor, int counter);
+
+/// Waits no more, and frees the object.
+void csteering_poll_end(struct csteering_poll *poll);
+
 /// Sends a message with descriptors (SCM_RIGHTS; CMSG_* are macros), at most CSTEERING_MAX_DESCRIPTORS. Returns its
 /// length, or a negative errno.
 ssize_t csteering_send_message(int socket, const void *bytes, size_t size, const int *_Nullable descriptors,
