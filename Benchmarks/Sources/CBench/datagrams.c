@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <sys/epoll.h>
+#include <sys/time.h>
+#include <unistd.h>
 
 struct sockaddr_storage targets[BENCH_BURST];
 socklen_t target_size;
@@ -110,4 +112,27 @@ int bench_exchange(int sender, int poller, uint32_t batch, struct bench_burst *b
     *burst = burst_since(start, target_count);
     burst->receiving = receiving;
     return 0;
+}
+
+int bench_round_trips(const struct bench_packet *target, uint32_t count, uint32_t pause_microseconds,
+                      double *nanoseconds) {
+    struct sockaddr_storage address;
+    socklen_t size = socket_address(target, &address);
+    const struct timeval patience = {.tv_sec = 2};
+    int client = socket(address.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (client < 0)
+        return -errno;
+    int error = setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) ||
+                        connect(client, (const struct sockaddr *)&address, size)
+                    ? -errno
+                    : 0;
+    for (uint32_t i = 0; i < count && !error; i++) {
+        usleep(pause_microseconds);
+        struct moment start = moment();
+        if (send(client, payload, sizeof payload, 0) < 0 || recv(client, payload, sizeof payload, 0) < 0)
+            error = -errno;
+        nanoseconds[i] = burst_since(start, 1).nanoseconds;
+    }
+    close(client);
+    return error;
 }

@@ -94,6 +94,10 @@ int bench_visit(int poller, bool check, struct bench_burst *burst);
 int bench_echo(const struct bench_packet *target, uint32_t connections, double seconds, bool reconnect,
                struct bench_burst *burst);
 
+/// Sends a datagram and waits for the answer, so many times, after a pause each: how long each took.
+int bench_round_trips(const struct bench_packet *target, uint32_t count, uint32_t pause_microseconds,
+                      double *nanoseconds);
+
 /// Runs a shell command, which is asked to end (SIGTERM) when the calling thread does. Returns its process number.
 int bench_start(const char *command);
 
