@@ -182,7 +182,7 @@ let package = Package(
                 "Steering", "SteeringNIO", "KernelTestSupport", "steering-nio-probe", "steerd", "steer", "nio-http",
                 "any-port", "udp-echo", "virtual-hosts", "least-privilege",
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOEmbedded", package: "swift-nio"),
-            ], exclude: ["udp-pairs.py"]),
+            ], exclude: ["udp-pairs.py", "spread.py"]),
         .testTarget(
             name: "SteeringTests", dependencies: ["Steering", "KernelTestSupport", "CSteering", "steering-probe"]),
     ],
