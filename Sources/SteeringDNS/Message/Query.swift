@@ -26,15 +26,14 @@ struct Query {
         var wantsIdentifier = false
         /// Where the data of the cookie option is, and its length: 8, or 16 to 40.
         var cookie: Range<Int>?
-        var clientSubnet: ClientSubnet?
+        /// Where the data of the client subnet option is. It is sound.
+        var clientSubnet: Range<Int>?
     }
 
     /// What EDNS tells of the client's network (RFC 7871).
     struct ClientSubnet {
-        var network: IPAddress
-        var sourceLength: UInt8
-        /// Where the option's data is.
-        var data: Range<Int>
+        let network: IPAddress
+        let sourceLength: UInt8
     }
 
     /// What becomes of a message.
@@ -148,8 +147,8 @@ extension Query.EDNS {
                 guard value.count == 8 || (16...40).contains(value.count) else { return false }
                 if cookie == nil { cookie = value }
             case EDNSOption.clientSubnet:
-                guard let subnet = Query.ClientSubnet(message, value) else { return false }
-                if clientSubnet == nil { clientSubnet = subnet }
+                guard Query.ClientSubnet(message, value) != nil else { return false }
+                if clientSubnet == nil { clientSubnet = value }
             default: break
             }
         }
@@ -160,7 +159,7 @@ extension Query.EDNS {
 extension Query.ClientSubnet {
     /// Nil when the option is not one (RFC 7871, section 7.1.1): the address has as many bytes as its length needs,
     /// without bits beyond it.
-    fileprivate init?(_ message: Span<UInt8>, _ data: Range<Int>) {
+    init?(_ message: Span<UInt8>, _ data: Range<Int>) {
         guard data.count >= 4 else { return nil }
         let family = message.number16(at: data.lowerBound), source = message[data.lowerBound + 2]
         // Who tells nothing of the client may leave out the family, too.
@@ -174,7 +173,6 @@ extension Query.ClientSubnet {
         guard bits & (source == width ? 0 : hostBits) == 0 else { return nil }
         network = width == 32 ? IPAddress(ipv4: UInt32(bits)) : IPAddress(ipv6: bits)
         sourceLength = source
-        self.data = data
     }
 }
 
