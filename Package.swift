@@ -174,7 +174,7 @@ let package = Package(
             name: "SteerCommandTests",
             dependencies: ["Steering", "KernelTestSupport", "steer", "steerd", "steerd-run", "steering-probe"]),
         .testTarget(
-            name: "SteerDNSTests", dependencies: ["SteeringDNS", "KernelTestSupport", "steer-dns"],
+            name: "SteerDNSTests", dependencies: ["SteeringDNS", "KernelTestSupport", "steer-dns", "steer"],
             exclude: ["client.py"]),
         .testTarget(
             name: "SteeringNIOTests",

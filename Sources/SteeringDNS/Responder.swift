@@ -37,7 +37,9 @@ public struct Responder: ~Copyable {
     public init(_ options: ResponderOptions) {
         self.options = options
         cookies = CookieMaker(secret: options.cookieSecret)
-        limiter = options.limitsResponses ? ResponseLimiter(rate: options.responseRate) : nil
+        limiter =
+            options.limitsResponses
+            ? ResponseLimiter(rate: options.responseRate, places: options.limiterPlaces) : nil
     }
 
     /// Answers a message.

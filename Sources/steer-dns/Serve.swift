@@ -74,11 +74,18 @@ struct Serve: ParsableCommand {
             listen: try listen.map(Self.socketAddress),
             workers: workers ?? ProcessInfo.processInfo.activeProcessorCount)
         let metricsAddress = try metrics.map(Self.socketAddress)
+        let room = Descriptors.room(
+            for: tcpConnections, sockets: sockets.datagrams.count + sockets.listeners.count)
+        if room < tcpConnections {
+            logger.warning(
+                "the limit of open files has room for \(room) TCP connections, not \(tcpConnections): raise it (LimitNOFILE)"
+            )
+        }
         if let user { try Privileges.become(user) }
         let server = NameServer(try policy.read(), options)
         try Service(
             server: server, sockets: sockets, policy: policy, metrics: metricsAddress,
-            limits: StreamLimits(connections: tcpConnections, idle: tcpIdle), logger: logger
+            limits: StreamLimits(connections: room, idle: tcpIdle), logger: logger
         ).run()
     }
 

@@ -21,6 +21,8 @@ struct Request: Encodable {
     var pieces: [String]?
     var answers: Int?
     var waits: Bool?
+    /// For what goes on: a file that ends it.
+    var until: String?
 
     init(_ name: String, _ type: String = "A") {
         self.name = name

@@ -3,7 +3,7 @@
 #   client.py ADDRESS PORT FILE
 #
 # The file is a JSON array of requests; each makes a line of JSON. What a request has is in Client.swift.
-import json, socket, struct, sys
+import collections, json, os, random, resource, select, socket, struct, sys
 import dns.edns, dns.flags, dns.message, dns.name, dns.opcode, dns.rcode, dns.rdataclass, dns.rdatatype
 
 address, port = sys.argv[1], int(sys.argv[2])
@@ -190,12 +190,129 @@ def flood(request):
     return {"sent": sent}
 
 
+def siege(request):
+    """Many connections that are silent, or stop within a message, and come again when they are closed; meanwhile somebody
+    asks as one should."""
+    count = request["answers"]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count + 200, count + 200))
+    starts = [b"", b"\0", b"\0\x1d", b"\0\x1d\x12\x34\1\0\0\1", b"\xff\xff" + bytes(100)]
+    waiting = select.epoll()
+    held = {}
+
+    def open_one():
+        client = socket.socket(family, socket.SOCK_STREAM)
+        client.setblocking(False)
+        client.connect_ex((address, port))
+        held[client.fileno()] = client
+        waiting.register(client, select.EPOLLOUT | select.EPOLLIN)
+
+    def tend(seconds):
+        closed = 0
+        for number, events in waiting.poll(seconds, 1000):
+            client = held[number]
+            try:
+                if events & (select.EPOLLIN | select.EPOLLERR | select.EPOLLHUP) and not client.recv(100): raise OSError
+                client.send(starts[number % len(starts)])
+                waiting.modify(client, select.EPOLLIN)
+            except BlockingIOError: pass
+            except OSError:
+                waiting.unregister(client)
+                held.pop(number).close()
+                open_one()
+                closed += 1
+        return closed
+
+    for _ in range(count):
+        open_one()
+        tend(0)
+    closed, udp, tcp = 0, 0, 0
+    for number in range(50):
+        for _ in range(5): closed += tend(0)
+        reply = ask({"name": f"host{number}.example.com"})
+        udp += reply["code"] == "NOERROR"
+        tcp += reply["tcp"]["code"] == "NOERROR"
+    return {"held": len(held), "closed": closed, "udp": udp, "tcp": tcp}
+
+
+def noise(request):
+    """What is no query, or no longer one: by UDP and by TCP."""
+    chance = random.Random(7)
+    good = query({"name": "www.example.com", "edns": {"options": [[10, "0123456789abcdef"], [8, "00011800c63364"]]}})
+    loop = good[:4] + b"\0\1\0\0\0\0\0\1" + b"\xc0\x0c\0\1\0\1"
+    messages = [chance.randbytes(chance.choice([0, 1, 11, 12, 13, 50, 512, 1232, 2047, 2048, 2049, 9000, 65507]))
+                for _ in range(300)]
+    messages += [good[:end] for end in range(len(good))] + [loop, loop * 100, good * 50]
+    for _ in range(1000):
+        damaged = bytearray(good)
+        for _ in range(chance.randrange(1, 4)): damaged[chance.randrange(2, len(good))] = chance.randrange(256)
+        messages.append(bytes(damaged))
+    with datagrams() as client:
+        for message in messages:
+            client.send(message)
+            select.select([client], [], [], 0)
+    for message in messages[::7] + [bytes(65535), chance.randbytes(65535), good[:12] + b"?" * 65523]:
+        with stream() as client:
+            client.sendall(framed(message) + framed(good))
+            client.shutdown(socket.SHUT_WR)
+            try:
+                while client.recv(65536): pass
+            except ConnectionError: pass
+    return {"sent": len(messages)}
+
+
+def steady(request):
+    """Asks on and on, some at a time, until a file is there: how often each address was the answer, and how many got none."""
+    counts, asked, number = collections.Counter(), {}, 0
+    base = query({"name": "www.example.com"})
+    with datagrams() as client:
+        client.settimeout(5)
+        try:
+            while not os.path.exists(request["until"]) or asked:
+                while len(asked) < 20 and not os.path.exists(request["until"]):
+                    number = (number + 1) % 65536
+                    client.send(struct.pack("!H", number) + base[2:])
+                    asked[number] = True
+                answer = client.recv(65535)
+                del asked[struct.unpack("!H", answer[:2])[0]]
+                counts[f"{answer[3] & 15} " + socket.inet_ntoa(answer[-4:])] += 1
+        except (TimeoutError, ConnectionError): pass
+    return {"lost": len(asked), "answers": counts}
+
+
+def draws(request):
+    """How often each address is the answer to a query that is asked so often."""
+    counts, base, sent, open_queries = collections.Counter(), query(request), 0, 0
+    with datagrams() as client:
+        while sent < request["answers"] or open_queries:
+            while sent < request["answers"] and open_queries < 50:
+                client.send(base)
+                sent, open_queries = sent + 1, open_queries + 1
+            counts[socket.inet_ntoa(client.recv(65535)[-4:])] += 1
+            open_queries -= 1
+    return counts
+
+
+def queued(request):
+    """Sends queries to a server that is stopped, then lets it go on and end: how many are answered."""
+    with datagrams() as client, stream() as other:
+        for number in range(request["answers"]): client.send(query({**request, "id": number}))
+        os.kill(request["id"], 15)
+        os.kill(request["id"], 18)
+        seen = set()
+        client.settimeout(5)
+        try:
+            while len(seen) < request["answers"]: seen.add(client.recv(65535)[:2])
+        except (TimeoutError, ConnectionError): pass
+    return {"answered": len(seen)}
+
+
 def bytes_of(request): return query(request).hex()
 
 
 for request in json.load(open(sys.argv[3])):
     function = {"ask": ask, "silence": silence, "pieces": pieces, "burst": burst, "hold": hold,
-                "flood": flood, "bytes": bytes_of}[request.pop("do", "ask")]
+                "flood": flood, "siege": siege, "noise": noise, "steady": steady, "draws": draws, "queued": queued,
+                "bytes": bytes_of}[request.pop("do", "ask")]
     try:
         print(json.dumps(function(request)), flush=True)
     except Exception as error:

@@ -11,8 +11,8 @@ import Testing
         return counts.reduce(0) { $0 + (Double($1) - expected) * (Double($1) - expected) / expected }
     }
 
-    /// Six standard deviations on either side: with so many places nearly a normal distribution, and outside once in
-    /// some 10^8 runs.
+    /// Six standard deviations on either side: outside with a probability of 10^-7 above (256 places; less with more), and
+    /// far less below.
     private func isEven(_ counts: [Int]) -> Bool {
         let freedom = Double(counts.count - 1)
         return abs(chiSquare(counts) - freedom) < 6 * (2 * freedom).squareRoot()

@@ -28,10 +28,12 @@ struct ResponseLimiter {
 
     static let burst: Int32 = 4_096
 
-    /// - Parameter rate: Answers a second to a network; 0 for any number.
-    init(rate: UInt32) {
+    /// - Parameters:
+    ///   - rate: answers a second to a network; 0 for any number.
+    ///   - places: how many networks have a place of their own, at most; a power of two up to 65,536.
+    init(rate: UInt32, places: Int = 1 << 16) {
         self.rate = rate
-        slots = Array(repeating: Slot(), count: 1 << 16)
+        slots = Array(repeating: Slot(), count: places)
         var system = SystemRandomNumberGenerator()
         factor = system.next() | 1
     }
@@ -45,7 +47,7 @@ struct ResponseLimiter {
         let network = IPPrefix(masking: client, length: client.family == .ipv4 ? 24 : 56).address.bits
         let folded = UInt64(truncatingIfNeeded: network >> 64) ^ UInt64(truncatingIfNeeded: network)
         let hash = (folded &+ 1) &* factor
-        let index = Int(truncatingIfNeeded: hash >> 48)
+        let index = Int(truncatingIfNeeded: hash >> 48) & (slots.count - 1)
         // 0 is nobody's.
         let mark = UInt32(truncatingIfNeeded: hash >> 16) | 1
         var slot = slots[index]
