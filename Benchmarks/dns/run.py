@@ -53,7 +53,7 @@ class Running:
         end = time.monotonic() + seconds
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
             client.settimeout(0.2)
-            client.connect(("127.0.0.1", self.port))
+            client.connect((servers.ADDRESS, self.port))
             while time.monotonic() < end and self.process.poll() is None:
                 with contextlib.suppress(OSError):
                     client.send(question)
@@ -83,7 +83,7 @@ class Running:
         return sum(int(time[0]) for time in times) / 1e9, sum(int(time[1]) for time in times) / 1e9
 
     def ask(self, traffic, *extra):
-        command = ["taskset", "-c", str(load_processor), options.load, "--port", str(self.port),
+        command = ["taskset", "-c", str(load_processor), options.load, "--server", servers.ADDRESS, "--port", str(self.port),
                    "--names", str(options.names), "--types", traffic, "--v4", self.server.v4, "--v6", servers.SIX,
                    *map(str, extra)]
         run = subprocess.run(command, capture_output=True, text=True)

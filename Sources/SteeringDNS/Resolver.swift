@@ -56,6 +56,14 @@ struct Resolver: ~Copyable {
         return result
     }
 
+    /// Has what the table of names knows of a query's name fetched, if the query has a name.
+    @inline(__always)
+    mutating func prefetch(_ message: Span<UInt8>, _ serving: Serving) {
+        guard Query.nameLength(message) != nil else { return }
+        keys.read(message, at: Query.nameOffset)
+        serving.policies.names.prefetch(keys.last)
+    }
+
     enum Step {
         case done(Responder.Answer)
         /// Another name to be looked up: the target of a node's CNAME, which the message has at an offset.

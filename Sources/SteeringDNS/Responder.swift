@@ -61,6 +61,10 @@ public struct Responder: ~Copyable {
             .size
     }
 
+    /// Has what is needed to answer a message fetched.
+    @inline(__always)
+    mutating func prefetch(_ message: Span<UInt8>, _ serving: Serving) { resolver.prefetch(message, serving) }
+
     @inline(__always)
     mutating func reply(
         to message: Span<UInt8>, from client: IPAddress, over transport: Transport, at time: Time,

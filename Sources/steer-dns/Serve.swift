@@ -19,6 +19,13 @@ struct Serve: ParsableCommand {
     @Option(help: ArgumentHelp("Where to listen, UDP and TCP; may be repeated.", valueName: "address:port"))
     var listen: [String] = []
 
+    @Flag(
+        help: """
+            Answer from the address that was asked also where a socket is bound to another: where what is bound to a real \
+            address is steered to. Without being told, sockets do that which are passed, or bound to loopback or to any.
+            """)
+    var anyAddress = false
+
     @Option(help: "How many threads answer UDP; as many as there are processors unless said.")
     var workers: Int?
 
@@ -72,7 +79,7 @@ struct Serve: ParsableCommand {
         let options = try responderOptions()
         let sockets = try ServerSockets(
             listen: try listen.map(Self.socketAddress),
-            workers: workers ?? ProcessInfo.processInfo.activeProcessorCount)
+            workers: workers ?? ProcessInfo.processInfo.activeProcessorCount, anyAddress: anyAddress)
         let metricsAddress = try metrics.map(Self.socketAddress)
         let room = Descriptors.room(
             for: tcpConnections, sockets: sockets.datagrams.count + sockets.listeners.count)

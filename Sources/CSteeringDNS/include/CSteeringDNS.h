@@ -39,5 +39,8 @@ void csdns_answer(struct csdns_batch *batch, uint32_t index, uint32_t length);
 /// Sends what is to be answered, and forgets it. Returns how many could not be sent.
 uint32_t csdns_send(struct csdns_batch *batch, int socket);
 
+/// Has memory fetched that will be read soon.
+static inline void csdns_prefetch(const void *address) { __builtin_prefetch(address); }
+
 #pragma clang assume_nonnull end
 #endif

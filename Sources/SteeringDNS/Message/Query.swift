@@ -83,18 +83,25 @@ extension Query {
         return .query(query)
     }
 
-    /// Reads a name without compression, for which a question has no use, and its type and class.
-    private mutating func readQuestion(_ message: Span<UInt8>) -> Bool {
-        var offset = Self.nameOffset
+    /// The length of the name of a question, which has no compression; nil if it is none.
+    static func nameLength(_ message: Span<UInt8>) -> Int? {
+        var offset = nameOffset
         while true {
-            guard offset < message.count else { return false }
+            guard offset < message.count else { return nil }
             let length = Int(message[offset])
-            guard length < 64 else { return false }
+            guard length < 64 else { return nil }
             offset += 1 + length
             if length == 0 { break }
         }
-        nameLength = offset - Self.nameOffset
-        guard nameLength <= 255, offset + 4 <= message.count else { return false }
+        return offset - nameOffset <= 255 ? offset - nameOffset : nil
+    }
+
+    /// Reads the name, its type and class.
+    private mutating func readQuestion(_ message: Span<UInt8>) -> Bool {
+        guard let length = Self.nameLength(message) else { return false }
+        nameLength = length
+        let offset = Self.nameOffset + length
+        guard offset + 4 <= message.count else { return false }
         type = message.number16(at: offset)
         recordClass = message.number16(at: offset + 2)
         hasQuestion = true

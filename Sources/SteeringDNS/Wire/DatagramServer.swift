@@ -4,7 +4,7 @@ import Glibc
 
 /// Serves DNS over UDP from one socket, many queries a system call (recvmmsg, sendmmsg).
 ///
-/// Answers leave from the address that was asked, so a socket may be bound to any, or be steered to.
+/// Answers leave from the address that was asked where the socket knows it: ``ServerSocket/datagrams(on:fromAnyAddress:)``.
 public struct DatagramServer: ~Copyable {
     private let batch: OpaquePointer
     private let socket: ServerSocket
@@ -59,6 +59,14 @@ public struct DatagramServer: ~Copyable {
         let queries = csdns_queries(batch), answers = csdns_answers(batch)
         let batch = batch
         worker.answer { responder, serving, counts in
+            if count > 1, serving.policies.names.isLarge {
+                for index in 0..<count {
+                    let length = min(csdns_query_length(batch, index), Self.querySize)
+                    let query = Span(
+                        _unsafeStart: UnsafePointer(queries + Int(index) * Int(Self.querySize)), count: Int(length))
+                    responder.prefetch(query, serving)
+                }
+            }
             for index in 0..<count {
                 let length = csdns_query_length(batch, index)
                 var high: UInt64 = 0, low: UInt64 = 0
