@@ -16,7 +16,7 @@ private func entry(
         arguments: [
             ("", "f:1:1:", "empty"),
             ("# nothing\n", "f:1:1:", "empty"),
-            ("hello", "f:1:1:", "a policy is a text here: write a mapping with the keys labels, bindings"),
+            ("hello", "f:1:1:", "a policy is a text here: write a mapping with the keys labels, pools, bindings, names"),
             ("- a", "f:1:1:", "a policy is a list"),
             ("labels: {}\n", "f:1:1:", "has no bindings"),
             ("bindings:\n", "f:1:10:", "write a list"),
@@ -27,7 +27,7 @@ private func entry(
             ("bindings: [::/0]\n", "f:1:12:", "put a text that begins with a colon in quotes"),
             ("a: b: c\n", "f:1:5:", "mapping values are not allowed"),
             ("bindings: []\nbinding: []\n", "f:2:1:", "did you mean bindings?"),
-            ("bindings: []\nxyz: []\n", "f:2:1:", "its keys are labels, bindings"),
+            ("bindings: []\nxyz: []\n", "f:2:1:", "its keys are labels, pools, bindings, names"),
             ("bindings: []\nbindings: []\n", "f:1:1:", "\"bindings\" is written again"),
             ("bindings: []\n---\nbindings: []\n", "f:2:1:", "document"),
             ("bindings: []\n[1]: 2\n", "f:2:1:", "a key is a list"),
