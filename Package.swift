@@ -55,6 +55,14 @@ let package = Package(
         .target(name: "CSteeringDNS"),
         .target(name: "SteeringDNS", dependencies: ["AddressPools", "Documents", "CSteeringDNS"]),
 
+        // Pools that are drained and moved: what both commands know of it.
+        .target(
+            name: "Draining",
+            dependencies: [
+                "SteeringDNS", "Documents", .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ]),
+
         // Channels, datagrams and worker groups of SwiftNIO.
         .target(
             name: "SteeringNIO",
@@ -71,7 +79,8 @@ let package = Package(
         .executableTarget(
             name: "steer",
             dependencies: [
-                "Steering", "PolicyFiles", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "Steering", "PolicyFiles", "SteeringDNS", "Documents", "Draining",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
             ]),
@@ -95,7 +104,8 @@ let package = Package(
         .executableTarget(
             name: "steer-dns",
             dependencies: [
-                "SteeringDNS", "Documents", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "SteeringDNS", "Documents", "Draining",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -165,7 +175,10 @@ let package = Package(
         .testTarget(name: "SteeringDNSTests", dependencies: ["SteeringDNS"]),
         .testTarget(
             name: "SteerCommandTests",
-            dependencies: ["Steering", "KernelTestSupport", "steer", "steerd", "steerd-run", "steering-probe"]),
+            dependencies: [
+                "Steering", "Documents", "KernelTestSupport", "steer", "steer-dns", "steerd", "steerd-run",
+                "steering-probe",
+            ]),
         .testTarget(
             name: "SteeringNIOTests",
             dependencies: [
