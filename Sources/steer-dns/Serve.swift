@@ -9,8 +9,8 @@ struct Serve: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Answer queries by UDP and TCP.",
         discussion: """
-            SIGHUP, and a change of the policy file, read it again: what is wrong is said, and the old policy stays in \
-            force. SIGTERM and SIGINT end the server after what has come in is answered. Sockets that a service \
+            SIGHUP, and a change of the policy file or of a file of prefixes or zones that it names, read it again: \
+            what is wrong is said, and the old policy stays in force. Lists of names are not watched. SIGTERM and SIGINT end the server after what has come in is answered. Sockets that a service \
             manager or steerd-run passes are used instead of --listen; steered to, they answer on whole prefixes.
             """)
 
@@ -65,9 +65,12 @@ struct Serve: ParsableCommand {
             workers: workers ?? ProcessInfo.processInfo.activeProcessorCount)
         let metricsAddress = try metrics.map(Self.socketAddress)
         if let user { try Privileges.become(user) }
+        let watched = WatchedPolicy(policy.policy), reading = Date.now
         let server = NameServer(try policy.read(), options)
+        let times = PolicyTimes(server.serving.policies, readAt: reading)
         try Service(
-            server: server, sockets: sockets, policy: policy, metrics: metricsAddress, logger: logger
+            server: server, sockets: sockets, policy: policy, watched: watched, times: times, metrics: metricsAddress,
+            logger: logger
         ).run()
     }
 
@@ -90,7 +93,8 @@ struct Serve: ParsableCommand {
         guard digits.utf8.count == 32, digits.utf8.allSatisfy({ Character(Unicode.Scalar($0)).isHexDigit }),
             let secret = UInt128(digits, radix: 16)
         else {
-            throw CommandError("\(path) is no secret: write 32 hexadecimal digits, such as `openssl rand -hex 16` prints")
+            throw CommandError(
+                "\(path) is no secret: write 32 hexadecimal digits, such as `openssl rand -hex 16` prints")
         }
         return secret
     }
