@@ -14,8 +14,10 @@ let package = Package(
         .trait(name: "YAML", description: "policies may be YAML beside JSON, by way of Yams"),
         .trait(name: "NIO", description: "SteeringNIO, by way of SwiftNIO"),
         .trait(name: "ServiceLifecycle", description: "SteeringNIO's steering as a service of swift-service-lifecycle"),
+        .trait(name: "Logging", description: "SteeringNIO's services say what they do, by way of swift-log"),
+        .trait(name: "Metrics", description: "SteeringNIO reports the counters, by way of swift-metrics"),
         // A consumer chooses; `traits: []` fetches nothing at all.
-        .default(enabledTraits: ["YAML", "NIO", "ServiceLifecycle"]),
+        .default(enabledTraits: ["YAML", "NIO", "ServiceLifecycle", "Logging", "Metrics"]),
     ],
     dependencies: [
         // Only executables use it, and none is a product: whoever imports a library does not fetch it.
@@ -24,9 +26,11 @@ let package = Package(
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
         // The command serves its counters with it; SteeringNIO uses it, fetched only with the trait.
         .package(url: "https://github.com/apple/swift-nio", from: "2.81.0"),
-        // steerd uses them; SteeringNIO the second, fetched only with the trait.
+        // steerd uses them; SteeringNIO, too, fetched only with their traits.
         .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.6.0"),
+        // Only SteeringNIO uses it; fetched only with the trait.
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.5.0"),
     ],
     targets: [
         // Values: addresses, prefixes, ports, pools.
@@ -73,6 +77,8 @@ let package = Package(
                 .product(
                     name: "ServiceLifecycle", package: "swift-service-lifecycle",
                     condition: .when(traits: ["ServiceLifecycle"])),
+                .product(name: "Logging", package: "swift-log", condition: .when(traits: ["Logging"])),
+                .product(name: "Metrics", package: "swift-metrics", condition: .when(traits: ["Metrics"])),
             ]),
 
         // The command.
@@ -169,6 +175,7 @@ let package = Package(
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "MetricsTestKit", package: "swift-metrics"),
             ], path: "Tests/steering-nio-probe"),
         .testTarget(name: "AddressPoolsTests", dependencies: ["AddressPools"]),
         .testTarget(name: "PolicyFilesTests", dependencies: ["PolicyFiles"]),
@@ -180,12 +187,15 @@ let package = Package(
                 "steering-probe",
             ]),
         .testTarget(
+            name: "SteerDNSTests", dependencies: ["SteeringDNS", "KernelTestSupport", "steer-dns", "steer"],
+            exclude: ["client.py"]),
+        .testTarget(
             name: "SteeringNIOTests",
             dependencies: [
                 "Steering", "SteeringNIO", "KernelTestSupport", "steering-nio-probe", "steerd", "steer", "nio-http",
                 "any-port", "udp-echo", "virtual-hosts", "least-privilege",
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOEmbedded", package: "swift-nio"),
-            ], exclude: ["udp-pairs.py"]),
+            ], exclude: ["udp-pairs.py", "spread.py"]),
         .testTarget(
             name: "SteeringTests", dependencies: ["Steering", "KernelTestSupport", "CSteering", "steering-probe"]),
     ],

@@ -11,6 +11,7 @@
 #include "wire.h"
 #include <getopt.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <time.h>
 
@@ -230,6 +231,10 @@ static uint64_t due_now(uint64_t interval) {
 }
 
 // Asks until the time or the number of queries is up, then waits for what is outstanding.
+// SIGINT ends the asking; what is outstanding is waited for.
+static volatile sig_atomic_t stopped;
+static void stop(int signal) { (void)signal; stopped = 1; }
+
 static void run(void) {
     const uint64_t patience = 1000000000, end = start + (uint64_t)(options.seconds * 1e9);
     const uint64_t interval = options.rate > 0 ? (uint64_t)(1e9 / options.rate) : 0;
@@ -237,7 +242,7 @@ static void run(void) {
     bool is_asking = true;
     while (is_asking || is_any_outstanding()) {
         uint64_t time = now();
-        is_asking = options.queries ? count.sent < options.queries : time < end;
+        is_asking = !stopped && (options.queries ? count.sent < options.queries : time < end);
         for (unsigned i = 0; i < options.sockets; i++) {
             if (receive_answers(&lanes[i]) > 0) heard = time;
             if (is_asking) send_queries(&lanes[i], start + count.sent * interval, interval, due_now(interval));
@@ -314,6 +319,7 @@ int main(int argc, char **argv) {
     if (getrandom(&seed, sizeof seed, 0) != sizeof seed) fail("getrandom");
     for (unsigned i = 0; i < options.sockets; i++) open_lane(&lanes[i]);
 
+    signal(SIGINT, stop);
     start = now();
     run();
     double seconds = (double)(now() - start) / 1e9;

@@ -2,6 +2,9 @@
 """The name servers that scripts/bench dns compares: how each is configured and started, and what it must answer."""
 import dataclasses, ipaddress, os
 
+# Where they listen: an address as any, on the loopback interface. Bound to 127.0.0.1, steer-dns would take itself for
+# steered to, and ask the kernel where each query went.
+ADDRESS = "203.0.113.53"
 ONE, SMALL, LARGE, SIX = "192.0.2.7/32", "192.0.2.0/24", "198.18.0.0/20", "2001:db8::/44"
 A, AAAA, MIXED = "a", "aaaa", "mixed"
 
@@ -44,7 +47,7 @@ def write_names(path, count):
 
 
 def bound(program):
-    command = lambda folder, port: [program, "127.0.0.1", str(port), SMALL, SIX]
+    command = lambda folder, port: [program, ADDRESS, str(port), SMALL, SIX]
     return Server("bound", program, command, traffic=(A, AAAA, MIXED))
 
 
@@ -62,7 +65,7 @@ names:
     - {{name: free, list: customers, attribute: account=free, pool: web, select: random, ttl: 30}}
     - {{name: default, pool: web, ttl: 60}}
 """)
-        return [program, "serve", "--policy", policy, "--listen", f"127.0.0.1:{port}", "--workers", "1",
+        return [program, "serve", "--policy", policy, "--listen", f"{ADDRESS}:{port}", "--workers", "1",
                 "--no-response-limit"]
     return Server(f"steer-dns /{v4.split('/')[1]}", program, configure, v4, distinct, traffic)
 
@@ -74,7 +77,7 @@ def knot(v4, count):
         write(folder, "geo.conf", f"*.example.com:\n{sets}")
         return ["knotd", "-c", write(folder, "knot.conf", f"""server:
     rundir: {folder}
-    listen: 127.0.0.1@{port}
+    listen: {ADDRESS}@{port}
     udp-workers: 1
     tcp-workers: 1
     background-workers: 1
@@ -106,7 +109,7 @@ def gdnsd(count=64):
                         for some in listed(SMALL, count))
         write(folder, "zones/example.com", ZONE + "* 30 DYNA weighted!web\n")
         write(folder, "config", f"""options => {{
-  listen => 127.0.0.1:{port}, udp_threads = 1, tcp_threads = 1
+  listen => {ADDRESS}:{port}, udp_threads = 1, tcp_threads = 1
   run_dir = {folder}/run, state_dir = {folder}/state
 }}
 service_types => {{ }}
@@ -130,7 +133,7 @@ def nsd():
         # It limits answers to 200 a second for a source unless it is told not to.
         return ["nsd", "-d", "-c", write(folder, "nsd.conf", f"""server:
     server-count: 1
-    ip-address: 127.0.0.1@{port}
+    ip-address: {ADDRESS}@{port}
     username: ""
     chroot: ""
     database: ""
@@ -167,7 +170,7 @@ def powerdns(what):
         write(folder, "named.conf", f'zone "example.com" {{ type master; file "{zone}"; }};\n')
         write(folder, "pdns.conf", f"""launch=bind
 bind-config={folder}/named.conf
-local-address=127.0.0.1
+local-address={ADDRESS}
 local-port={port}
 socket-dir={folder}
 enable-lua-records=shared

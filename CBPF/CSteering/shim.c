@@ -9,6 +9,7 @@
 #include <linux/capability.h>
 #include <malloc.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -24,6 +25,12 @@
 #endif
 #ifndef IPV6_RECVORIGDSTADDR
 #define IPV6_RECVORIGDSTADDR 74
+#endif
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
+#ifndef UDP_GRO
+#define UDP_GRO 104
 #endif
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
@@ -160,14 +167,21 @@ int csteering_pidfd_getfd(int pidfd, int descriptor) {
     return taken < 0 ? -errno : (int)taken;
 }
 
-/* Where the client sent it, before the kernel was told another socket. */
-static void read_destination(struct msghdr *message, struct sockaddr_storage *destination) {
+/* Where the client sent it, before the kernel was told another socket; and whether it is a train. */
+static void read_control(struct msghdr *message, struct csteering_datagram *datagram) {
+    struct sockaddr_storage *destination = &datagram->destination;
     memset(destination, 0, sizeof *destination);
+    datagram->segment = 0;
     for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
         if (c->cmsg_level == SOL_IP && c->cmsg_type == IP_ORIGDSTADDR)
             memcpy(destination, CMSG_DATA(c), sizeof(struct sockaddr_in));
         else if (c->cmsg_level == SOL_IPV6 && c->cmsg_type == IPV6_RECVORIGDSTADDR)
             memcpy(destination, CMSG_DATA(c), sizeof(struct sockaddr_in6));
+        else if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO) {
+            int size;
+            memcpy(&size, CMSG_DATA(c), sizeof size);
+            datagram->segment = size > 0 ? (size_t)size : 0;
+        }
     }
 }
 
@@ -189,14 +203,14 @@ int csteering_receive(int socket, void *buffer, size_t size, struct csteering_da
         return -errno;
     for (int i = 0; i < received; i++) {
         datagrams[i].size = messages[i].msg_len;
-        read_destination(&messages[i].msg_hdr, &datagrams[i].destination);
+        read_control(&messages[i].msg_hdr, &datagrams[i]);
     }
     return received;
 }
 
-ssize_t csteering_send(int socket, const void *buffer, size_t size, const struct sockaddr_storage *source,
-                       const struct sockaddr_storage *destination) {
-    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct in6_pktinfo))] = {0};
+ssize_t csteering_send(int socket, const void *buffer, size_t size, uint16_t segment,
+                       const struct sockaddr_storage *source, const struct sockaddr_storage *destination) {
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof segment)] = {0};
     struct iovec part = {.iov_base = (void *)buffer, .iov_len = size};
     struct msghdr message = {.msg_name = (void *)destination, .msg_iov = &part, .msg_iovlen = 1,
                              .msg_control = control};
@@ -213,6 +227,12 @@ ssize_t csteering_send(int socket, const void *buffer, size_t size, const struct
         message.msg_controllen = CMSG_SPACE(sizeof info);
         *c = (struct cmsghdr){.cmsg_level = SOL_IPV6, .cmsg_type = IPV6_PKTINFO, .cmsg_len = CMSG_LEN(sizeof info)};
         memcpy(CMSG_DATA(c), &info, sizeof info);
+    }
+    if (segment) {
+        c = (struct cmsghdr *)(control + message.msg_controllen);
+        *c = (struct cmsghdr){.cmsg_level = SOL_UDP, .cmsg_type = UDP_SEGMENT, .cmsg_len = CMSG_LEN(sizeof segment)};
+        memcpy(CMSG_DATA(c), &segment, sizeof segment);
+        message.msg_controllen += CMSG_SPACE(sizeof segment);
     }
     ssize_t sent = sendmsg(socket, &message, MSG_NOSIGNAL);
     return sent < 0 ? -errno : sent;

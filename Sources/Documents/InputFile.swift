@@ -53,7 +53,8 @@ package enum InputFile {
 
     static func tooLarge(_ name: String) -> DocumentError {
         DocumentError(
-            "\(name) is larger than \(Document.maximumSize >> 20) MiB and was not read: join its prefixes into shorter ones")
+            "\(name) is larger than \(Document.maximumSize >> 20) MiB and was not read: join its prefixes into shorter ones"
+        )
     }
 
     private static func unreadable(_ name: String, _ reason: String, _ remedy: String) -> DocumentError {

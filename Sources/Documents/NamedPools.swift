@@ -64,7 +64,9 @@ package struct NamedPools: Sendable {
         let fields = try Mapping(entry.value, "a pool", keys: keys, in: source)
         var all: [IPPrefix] = []
         if let node = fields["prefixes"] { all += try prefixes(node, source) }
-        if let node = fields["prefixes-from"] { all += try PrefixList.prefixes(named: node, source, directory).map(\.0) }
+        if let node = fields["prefixes-from"] {
+            all += try PrefixList.prefixes(named: node, source, directory).map(\.0)
+        }
         if all.isEmpty { throw source.error(at: entry.position, "the pool \(name) has no prefixes: \(hint)") }
         let addresses = PrefixPool(all)
         var handedOut = addresses

@@ -60,4 +60,3 @@ package struct Source: Sendable {
         (byte < 0x20 && byte != 0x09 && byte != 0x0A && byte != 0x0D) || byte == 0x7F
     }
 }
-

@@ -53,7 +53,9 @@ struct PolicyDecoder {
         return (options, services)
     }
 
-    private static let keys = ["label", "outcome", "protocols", "prefixes", "prefixes-from", "pool", "ports", "from", "on"]
+    private static let keys = [
+        "label", "outcome", "protocols", "prefixes", "prefixes-from", "pool", "ports", "from", "on",
+    ]
 
     private mutating func readBindings(of node: Node) throws(DocumentError) {
         let entry = try Mapping(node, "a binding", keys: Self.keys, in: source)

@@ -11,12 +11,12 @@ struct Resolver: ~Copyable {
     /// A CNAME leads to another name, and that may to another.
     private static let longestChain = 8
 
-    /// A name that is being looked up.
+    /// A name that is being looked up. No references here: they would be counted for each query.
     private struct Subject {
         /// Where the message has it.
-        var offset: Int
-        /// The name, where it is not that of the question.
-        var name: DNSName?
+        var offset = Query.nameOffset
+        /// The node whose CNAME led to it, if it is not the name of the question.
+        var alias: Int?
     }
 
     mutating func resolve(
@@ -24,40 +24,58 @@ struct Resolver: ~Copyable {
         _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>
     ) -> Responder.Answer {
         keys.read(message, at: Query.nameOffset)
-        var subject = Subject(offset: Query.nameOffset)
-        var result: Responder.Answer?
+        switch step(Subject(), type, message, client, serving, &writer, &buffer) {
+        case .done(let answer): return answer
+        case .alias(let node, let offset):
+            return follow(node, offset, type, message, client, serving, &writer, &buffer)
+        }
+    }
+
+    /// Follows an alias to its end.
+    private mutating func follow(
+        _ node: Int, _ offset: Int, _ type: RecordType, _ message: Span<UInt8>, _ client: IPAddress,
+        _ serving: Serving, _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>
+    ) -> Responder.Answer {
+        // What the chain began with is authoritative; its end says whether the last name exists.
+        var result = Responder.Answer(code: .noError, kind: .records, isAuthoritative: true)
+        var subject = Subject(offset: offset, alias: node)
         var passed: [NameKey] = []
-        for _ in 0...Self.longestChain {
-            let step = step(subject, type, message, client, serving, &writer, &buffer)
-            switch step {
+        for _ in 0..<Self.longestChain {
+            passed.append(keys.last)
+            keys.read(serving.zones.target(ofAlias: subject.alias!).wire.span, at: 0)
+            // Around in a circle, there is nothing at its end.
+            if passed.contains(keys.last) { break }
+            switch step(subject, type, message, client, serving, &writer, &buffer) {
             case .done(let answer):
-                guard var first = result else { return answer }
-                // What the chain began with is authoritative; its end says whether the last name exists.
-                first.code = answer.code == .refused ? .noError : answer.code
-                if answer.policy != nil { (first.policy, first.address) = (answer.policy, answer.address) }
-                return first
-            case .alias(let target, let offset):
-                result = result ?? Responder.Answer(code: .noError, kind: .records, isAuthoritative: true)
-                passed.append(keys.last)
-                keys.read(target.wire.span, at: 0)
-                // Around in a circle, there is nothing at its end.
-                if passed.contains(keys.last) { return result! }
-                subject = Subject(offset: offset, name: target)
+                result.code = answer.code == .refused ? .noError : answer.code
+                if answer.policy != nil { (result.policy, result.address) = (answer.policy, answer.address) }
+                return result
+            case .alias(let node, let offset): subject = Subject(offset: offset, alias: node)
             }
         }
-        return result!
+        return result
+    }
+
+    /// Has what the table of names knows of a query's name fetched, if the query has a name.
+    @inline(__always)
+    mutating func prefetch(_ message: Span<UInt8>, _ serving: Serving) {
+        guard Query.nameLength(message) != nil else { return }
+        keys.read(message, at: Query.nameOffset)
+        serving.policies.names.prefetch(keys.last)
     }
 
     enum Step {
         case done(Responder.Answer)
-        /// Another name to be looked up, which the message has at an offset.
-        case alias(DNSName, Int)
+        /// Another name to be looked up: the target of a node's CNAME, which the message has at an offset.
+        case alias(Int, Int)
     }
 
     private mutating func step(
         _ subject: Subject, _ type: RecordType, _ message: Span<UInt8>, _ client: IPAddress, _ serving: Serving,
         _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>
     ) -> Step {
+        // Begun before it is needed: with millions of names, it has to be fetched from far.
+        let nameClass = serving.policies.names.nameClass(of: keys.last)
         guard let encloser = serving.zones.encloser(of: keys) else {
             return .done(Responder.Answer(code: .refused, kind: .refused))
         }
@@ -66,18 +84,15 @@ struct Resolver: ~Copyable {
         if facts.cut != nil || exists && facts.hasRecords {
             let place = place(encloser, subject, serving)
             if let cut = facts.cut, !(cut == encloser && exists && type == .DS) {
-                place.refer(
-                    serving.zones.nodes[cut], at: offset(ofDepth: serving.zones.nodes[cut].depth, subject), &writer,
-                    &buffer)
+                place.refer(cut, at: offset(ofDepth: serving.zones.facts[cut].depth, subject), &writer, &buffer)
                 return .done(Responder.Answer(code: .noError, kind: .referral))
             }
-            if let step = place.answer(type, of: serving.zones.nodes[encloser], &writer, &buffer) { return step }
+            if let step = place.answer(type, of: encloser, &writer, &buffer) { return step }
         }
 
         let saidDepth = depthOfSaidName(serving, from: facts.depth)
         let question = AddressQuestion(
-            nameClass: serving.policies.names.nameClass(of: keys.last), client: client,
-            encloserDepth: saidDepth ?? facts.depth, zoneDepth: facts.zoneDepth)
+            nameClass: nameClass, client: client, encloserDepth: saidDepth ?? facts.depth, zoneDepth: facts.zoneDepth)
         var isKnown = false
         switch ask(type, question, subject, message, serving, &writer, &buffer) {
         case .answer(let answer): return .done(answer)
@@ -88,7 +103,7 @@ struct Resolver: ~Copyable {
         let place = place(encloser, subject, serving)
         if exists || serving.policies.isAboveSaid(keys.last) { return .done(place.noData(&writer, &buffer)) }
         if let wildcard = facts.wildcard, saidDepth == nil, !hasSaidBelow(serving, from: facts.depth) {
-            if let step = place.answer(type, of: serving.zones.nodes[wildcard], &writer, &buffer) { return step }
+            if let step = place.answer(type, of: wildcard, &writer, &buffer) { return step }
             return .done(place.noData(&writer, &buffer))
         }
         return .done(isKnown ? place.noData(&writer, &buffer) : place.noSuchName(&writer, &buffer))
@@ -128,7 +143,8 @@ struct Resolver: ~Copyable {
         switch policies.outcome(of: policy) {
         case .pool(let pool, let selection, let ttl):
             let address = policies.draw(
-                family, from: pool, selection, name: { Self.nameHash(subject, message) }, client: question.client!,
+                family, from: pool, selection, name: { Self.nameHash(subject, message, serving) },
+                client: question.client!,
                 using: &generator)
             guard let address else { return .exists }
             writer.add(address, of: subject.offset, ttl: ttl, &buffer)
@@ -164,13 +180,16 @@ struct Resolver: ~Copyable {
     }
 
     private func place(_ node: Int, _ subject: Subject, _ serving: Serving) -> ZoneAnswer {
-        let zone = serving.zones.zones[serving.zones.facts[node].zone]
+        let facts = serving.zones.facts[node]
         return ZoneAnswer(
-            zones: serving.zones, zone: zone, origin: offset(ofDepth: zone.depth, subject), owner: subject.offset)
+            zones: serving.zones, zone: facts.zone, origin: offset(ofDepth: facts.zoneDepth, subject),
+            owner: subject.offset)
     }
 
-    private static func nameHash(_ subject: Subject, _ message: Span<UInt8>) -> UInt128 {
-        if let name = subject.name { return AddressPolicies.hash(of: name.wire.span) }
+    private static func nameHash(_ subject: Subject, _ message: Span<UInt8>, _ serving: Serving) -> UInt128 {
+        if let alias = subject.alias {
+            return AddressPolicies.hash(of: serving.zones.target(ofAlias: alias).wire.span)
+        }
         var end = subject.offset
         while message[end] != 0 { end += 1 + Int(message[end]) }
         return AddressPolicies.hash(of: message.extracting(subject.offset...end))
@@ -179,6 +198,6 @@ struct Resolver: ~Copyable {
     /// Where the message has the ancestor of a depth. Offsets in a name that follows an alias count from its beginning,
     /// and it may have a pointer within; only those before it can be pointed to.
     private func offset(ofDepth depth: Int, _ subject: Subject) -> Int {
-        subject.name == nil ? keys.offset(ofDepth: depth) : subject.offset + keys.offset(ofDepth: depth)
+        subject.alias == nil ? keys.offset(ofDepth: depth) : subject.offset + keys.offset(ofDepth: depth)
     }
 }

@@ -37,7 +37,9 @@ public struct Responder: ~Copyable {
     public init(_ options: ResponderOptions) {
         self.options = options
         cookies = CookieMaker(secret: options.cookieSecret)
-        limiter = options.limitsResponses ? ResponseLimiter(rate: options.responseRate) : nil
+        limiter =
+            options.limitsResponses
+            ? ResponseLimiter(rate: options.responseRate, places: options.limiterPlaces) : nil
     }
 
     /// Answers a message.
@@ -59,6 +61,10 @@ public struct Responder: ~Copyable {
             .size
     }
 
+    /// Has what is needed to answer a message fetched.
+    @inline(__always)
+    mutating func prefetch(_ message: Span<UInt8>, _ serving: Serving) { resolver.prefetch(message, serving) }
+
     @inline(__always)
     mutating func reply(
         to message: Span<UInt8>, from client: IPAddress, over transport: Transport, at time: Time,
@@ -78,20 +84,17 @@ public struct Responder: ~Copyable {
         var ending = MessageWriter.Options()
         let isVerified = readCookie(query, message, client, time, &ending)
         if let subnet = query.edns?.clientSubnet, serving.usesClientSubnet {
-            // The answer may depend on all that was told.
-            let scope = serving.policies.dependsOnClients ? subnet.sourceLength : 0
-            ending.clientSubnet = (subnet.data, scope)
+            // The answer may depend on all that was told: the length is the third byte.
+            ending.clientSubnet = (subnet, serving.policies.dependsOnClients ? message[subnet.lowerBound + 2] : 0)
         }
         var ednsSize = query.edns == nil ? 0 : MessageWriter.optionlessSize + ending.size
         // Without the identifier, which is as long as one likes, no cut answer is much longer than its query.
         let cutSize = query.questionEnd + ednsSize
 
         let limit = transport == .tcp ? Self.maximumMessage : Self.datagramLimit(query)
-        if query.edns?.wantsIdentifier == true, let identifier = options.identifier,
-            cutSize + 4 + identifier.count <= limit
-        {
-            ending.identifier = identifier
-            ednsSize += 4 + identifier.count
+        if query.edns?.wantsIdentifier == true, let length = options.identifier?.count, cutSize + 4 + length <= limit {
+            ending.identifierLength = length
+            ednsSize += 4 + length
         }
         var writer = MessageWriter(limit: limit - ednsSize)
         writer.begin(query, message, &buffer)
@@ -109,7 +112,7 @@ public struct Responder: ~Copyable {
             case .cut:
                 counts.limited &+= 1
                 writer.cut(query)
-                ending.identifier = nil
+                ending.identifierLength = nil
                 answer.policy = nil
             case .drop:
                 counts.dropped &+= 1
@@ -117,7 +120,9 @@ public struct Responder: ~Copyable {
             }
         }
         if writer.isCut { counts.truncated &+= 1 }
-        if let edns = query.edns { writer.addEDNS(edns, answer.code, ending, message, &buffer) }
+        if let edns = query.edns {
+            writer.addEDNS(edns, answer.code, ending, identifier: options.identifier, message, &buffer)
+        }
         writer.finish(answer.code, isAuthoritative: answer.isAuthoritative, &buffer)
         count(answer, serving, &counts)
         return (writer.count, answer)
@@ -171,7 +176,9 @@ public struct Responder: ~Copyable {
         default: break
         }
         var asking = client
-        if let subnet = query.edns?.clientSubnet, serving.usesClientSubnet, subnet.sourceLength > 0 {
+        if serving.usesClientSubnet, let data = query.edns?.clientSubnet,
+            let subnet = Query.ClientSubnet(message, data), subnet.sourceLength > 0
+        {
             asking = subnet.network
         }
         return resolver.resolve(type, message, client: asking, serving, &writer, &buffer)

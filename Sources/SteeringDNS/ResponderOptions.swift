@@ -10,6 +10,8 @@ public struct ResponderOptions: Sendable {
     public var limitsResponses = true
     /// How many of those a second go to a /24 or a /56; 0 for any number.
     public var responseRate: UInt32 = 0
+    /// How many places for networks the limit has; few where it is tested.
+    var limiterPlaces = 1 << 16
     /// Whether each address of each pool of at most 65,536 is counted.
     public var countsAddresses = false
 

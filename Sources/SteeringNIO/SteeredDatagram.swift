@@ -9,6 +9,9 @@ public struct SteeredDatagram: Sendable, Hashable {
     public var local: AddressPools.SocketAddress
     /// The client's: where it came from, and where an answer goes.
     public var remote: AddressPools.SocketAddress
+    /// Of one to be sent: it leaves as datagrams of this size, the last of which may be shorter, and costs little more than
+    /// one. Nil for a single datagram, as those that came always are.
+    public var segmentSize: Int?
 
     /// Makes a datagram.
     ///
@@ -16,14 +19,19 @@ public struct SteeredDatagram: Sendable, Hashable {
     ///   - payload: What it carries.
     ///   - local: An address of this host, and any port.
     ///   - remote: The client.
-    public init(_ payload: ByteBuffer, local: AddressPools.SocketAddress, remote: AddressPools.SocketAddress) {
+    ///   - segmentSize: How many bytes each carries, if it is to leave as several. Greater than 0.
+    public init(
+        _ payload: ByteBuffer, local: AddressPools.SocketAddress, remote: AddressPools.SocketAddress,
+        segmentSize: Int? = nil
+    ) {
         self.payload = payload
         self.local = local
         self.remote = remote
+        self.segmentSize = segmentSize
     }
 
-    /// The answer to this datagram, from where it was sent to.
-    public func reply(_ payload: ByteBuffer) -> SteeredDatagram {
-        SteeredDatagram(payload, local: local, remote: remote)
+    /// The answer to this datagram, from where it was sent to; as several, where it has a size for each.
+    public func reply(_ payload: ByteBuffer, segmentSize: Int? = nil) -> SteeredDatagram {
+        SteeredDatagram(payload, local: local, remote: remote, segmentSize: segmentSize)
     }
 }

@@ -22,7 +22,7 @@ import Steering
 /// ## Why it reads and writes itself
 /// NIO 2.101 gives a datagram's destination without the port (`NIOPacketInfo`), and cannot send from a chosen address: it
 /// ignores the packet information of an envelope that is written. So this handler keeps a duplicate of the channel's
-/// socket, waits for it by way of Dispatch while nothing comes, and calls recvmmsg and sendmsg. The channel's options for
+/// socket, has the kernel tell the event loop when something comes, and calls recvmmsg and sendmsg. The channel's options for
 /// reading (`datagramVectorReadMessageCount`, `recvAllocator` ...) do not matter. Once NIO parses IP_ORIGDSTADDR and
 /// writes IP_PKTINFO, what is left of this is to choose the sender socket.
 ///
@@ -62,12 +62,26 @@ public final class SteeredDatagramHandler: ChannelDuplexHandler {
     }
 
     private let maximumSenders: Int
+    private let coalescing: Bool
+    private let waitsByDispatch: Bool
     private var state = State.inactive(wantsRead: false)
 
     /// Makes a handler.
     ///
-    /// - Parameter maximumSenders: How many sender sockets may be open at a time: a descriptor each.
-    public init(maximumSenders: Int = 1024) { self.maximumSenders = maximumSenders }
+    /// - Parameters:
+    ///   - maximumSenders: How many sender sockets may be open at a time: a descriptor each.
+    ///   - coalescing: Whether the kernel may hand over several datagrams of the same ends and size in one piece; each is
+    ///     still read by itself. For much of the same flow; others pay a little for it.
+    public convenience init(maximumSenders: Int = 1024, coalescing: Bool = false) {
+        self.init(maximumSenders: maximumSenders, coalescing: coalescing, waitsByDispatch: false)
+    }
+
+    /// For tests: as where the kernel has nothing better.
+    package init(maximumSenders: Int = 1024, coalescing: Bool = false, waitsByDispatch: Bool) {
+        self.maximumSenders = maximumSenders
+        self.coalescing = coalescing
+        self.waitsByDispatch = waitsByDispatch
+    }
 
     // MARK: - The channel's life
 
@@ -95,9 +109,12 @@ public final class SteeredDatagramHandler: ChannelDuplexHandler {
         guard case .inactive(let wantsRead) = state else { return }
         do {
             let shared = try context.channel.syncDuplicateSocket()
-            let socket = try AddressedUDPSocket(.duplicate(shared.rawValue), senders: maximumSenders)
+            let socket = try AddressedUDPSocket(
+                .duplicate(shared.rawValue), senders: maximumSenders, coalescing: coalescing)
             let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-            let readability = Readability(of: shared, on: context.eventLoop) { bound.value.receive() }
+            let readability = Readability(of: shared, on: context.eventLoop, byDispatch: waitsByDispatch) {
+                bound.value.receive()
+            }
             let active = Active(context, socket, readability)
             state = .active(active)
             if wantsRead { wait(active) }
@@ -128,7 +145,7 @@ public final class SteeredDatagramHandler: ChannelDuplexHandler {
         guard !active.isReading else { return }
         active.isReading = true
         guard active.isBusy else { return active.readability.wait() }
-        // While datagrams come, Dispatch is not needed; other channels of this loop have their turn between.
+        // While datagrams come, nobody has to tell; other channels of this loop have their turn between.
         let bound = NIOLoopBound(self, eventLoop: active.context.eventLoop)
         active.context.eventLoop.execute { bound.value.receive() }
     }
@@ -161,7 +178,8 @@ public final class SteeredDatagramHandler: ChannelDuplexHandler {
     /// Sends at once; there is nothing to flush.
     ///
     /// The promise fails with `SteeringError`: `addressUnavailable` when the local address is none of this host,
-    /// `systemCall` otherwise, also when a send buffer is full and the datagram is dropped, as the network might.
+    /// `systemCall` otherwise, also when a send buffer is full and the datagram, or one of several, is dropped, as the
+    /// network might.
     public func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         let datagram = unwrapOutboundIn(data)
         guard case .active(let active) = state else {
@@ -170,7 +188,13 @@ public final class SteeredDatagramHandler: ChannelDuplexHandler {
         }
         do {
             let bytes = datagram.payload.readableBytesView
-            guard try active.socket.send(bytes, from: datagram.local, to: datagram.remote) else {
+            let isSent =
+                if let size = datagram.segmentSize, size > 0 {
+                    try active.socket.send(bytes, inDatagramsOf: size, from: datagram.local, to: datagram.remote)
+                } else {
+                    try active.socket.send(bytes, from: datagram.local, to: datagram.remote)
+                }
+            guard isSent else {
                 throw SteeringError(
                     .systemCall, "the datagram to \(datagram.remote) was dropped: the send buffer is full")
             }

@@ -10,7 +10,8 @@ enum Privileges {
         let user = account.pointee.pw_uid, group = account.pointee.pw_gid
         guard setgroups(0, nil) == 0, setgid(group) == 0, setuid(user) == 0 else {
             throw CommandError(
-                "cannot become the user \(name) (\(String(cString: strerror(errno)))): start as root, or without --user")
+                "cannot become the user \(name) (\(String(cString: strerror(errno)))): start as root, or without --user"
+            )
         }
     }
 }

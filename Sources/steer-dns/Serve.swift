@@ -19,6 +19,13 @@ struct Serve: ParsableCommand {
     @Option(help: ArgumentHelp("Where to listen, UDP and TCP; may be repeated.", valueName: "address:port"))
     var listen: [String] = []
 
+    @Flag(
+        help: """
+            Answer from the address that was asked also where a socket is bound to another: where what is bound to a real \
+            address is steered to. Without being told, sockets do that which are passed, or bound to loopback or to any.
+            """)
+    var anyAddress = false
+
     @Option(help: "How many threads answer UDP; as many as there are processors unless said.")
     var workers: Int?
 
@@ -49,9 +56,19 @@ struct Serve: ParsableCommand {
     @Option(help: ArgumentHelp("How many of those go to a /24 or a /56 a second; 0 for any number.", valueName: "n"))
     var responseRate: UInt32 = 0
 
+    @Option(help: ArgumentHelp("How long a TCP connection may be still.", valueName: "seconds"))
+    var tcpIdle = 15
+
+    @Option(help: ArgumentHelp("How many TCP connections there may be; then the stillest goes.", valueName: "n"))
+    var tcpConnections = 1_024
+
     func validate() throws {
         guard workers.map({ (1...256).contains($0) }) ?? true else {
             throw ValidationError("--workers is a number from 1 to 256")
+        }
+        guard (1...3_600).contains(tcpIdle) else { throw ValidationError("--tcp-idle is 1 to 3600 seconds") }
+        guard (1...100_000).contains(tcpConnections) else {
+            throw ValidationError("--tcp-connections is a number from 1 to 100000")
         }
     }
 
@@ -62,15 +79,22 @@ struct Serve: ParsableCommand {
         let options = try responderOptions()
         let sockets = try ServerSockets(
             listen: try listen.map(Self.socketAddress),
-            workers: workers ?? ProcessInfo.processInfo.activeProcessorCount)
+            workers: workers ?? ProcessInfo.processInfo.activeProcessorCount, anyAddress: anyAddress)
         let metricsAddress = try metrics.map(Self.socketAddress)
+        let room = Descriptors.room(
+            for: tcpConnections, sockets: sockets.datagrams.count + sockets.listeners.count)
+        if room < tcpConnections {
+            logger.warning(
+                "the limit of open files has room for \(room) TCP connections, not \(tcpConnections): raise it (LimitNOFILE)"
+            )
+        }
         if let user { try Privileges.become(user) }
         let watched = WatchedPolicy(policy.policy), reading = Date.now
         let server = NameServer(try policy.read(), options)
         let times = PolicyTimes(server.serving.policies, readAt: reading)
         try Service(
             server: server, sockets: sockets, policy: policy, watched: watched, times: times, metrics: metricsAddress,
-            logger: logger
+            limits: StreamLimits(connections: room, idle: tcpIdle), logger: logger
         ).run()
     }
 

@@ -16,16 +16,17 @@ struct Service {
     let watched: WatchedPolicy?
     let times: PolicyTimes
     let metrics: AddressPools.SocketAddress?
+    let limits: StreamLimits
     let logger: Logger
 
     /// Returns when the server was told to end and has.
     func run() throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        let streams = try StreamServer(server, group, listeners: sockets.listeners)
+        let streams = try StreamServer(server, group, listeners: sockets.listeners, limits)
         let counters = try metrics.map { try MetricsEndpoint(server, times, group, on: $0) }
 
         let ended = DispatchGroup()
-        for number in sockets.datagrams { startWorker(number, ended) }
+        for (descriptor, isFromAnyAddress) in sockets.datagrams { startWorker(descriptor, isFromAnyAddress, ended) }
         let reloading = DispatchQueue(label: "reload")
         let sources = signals(reloading)
         watch(reloading)
@@ -48,11 +49,12 @@ struct Service {
     }
 
     /// Answers the queries of a socket, on a thread of its own.
-    private func startWorker(_ number: CInt, _ ended: DispatchGroup) {
+    private func startWorker(_ descriptor: CInt, _ isFromAnyAddress: Bool, _ ended: DispatchGroup) {
         ended.enter()
         Thread.detachNewThread { [server, logger] in
             do {
-                var worker = try DatagramServer(try ServerSocket.adoptDatagrams(number), of: server)
+                let socket = try ServerSocket.adoptDatagrams(descriptor, fromAnyAddress: isFromAnyAddress)
+                var worker = try DatagramServer(socket, of: server)
                 worker.run(server)
             } catch {
                 logger.error("a worker has ended: \(error)")

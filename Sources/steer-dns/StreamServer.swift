@@ -11,11 +11,14 @@ struct StreamServer {
     private let sweep: RepeatedTask
 
     /// Takes over listening sockets; all connections share the group's one loop.
-    init(_ server: NameServer, _ group: MultiThreadedEventLoopGroup, listeners descriptors: [CInt]) throws {
+    init(
+        _ server: NameServer, _ group: MultiThreadedEventLoopGroup, listeners descriptors: [CInt],
+        _ limits: StreamLimits
+    ) throws {
         self.group = group
         let loop = group.next()
         let connections = try loop.submit {
-            NIOLoopBound(StreamConnections(server.makeWorker()), eventLoop: loop)
+            NIOLoopBound(StreamConnections(server.makeWorker(), limits), eventLoop: loop)
         }.wait()
         self.connections = connections
         sweep = loop.scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { _ in
@@ -44,6 +47,14 @@ struct StreamServer {
     }
 }
 
+/// What connections may take up.
+struct StreamLimits {
+    /// How many there may be.
+    var connections = 1_024
+    /// How long one may be still (RFC 7766, section 6.2.3, speaks of seconds).
+    var idle = 15
+}
+
 /// The connections of an event loop.
 ///
 /// None keeps its place for long: one that sends no whole message for a while, or does not read its answers, is closed;
@@ -53,16 +64,20 @@ final class StreamConnections {
     fileprivate var worker: ServerWorker
     private var handlers: [ObjectIdentifier: StreamHandler] = [:]
 
-    static let capacity = 1_024
-    /// How long a connection may be still (RFC 7766, section 6.2.3, speaks of seconds).
-    private static let patience = TimeAmount.seconds(15)
+    private let capacity: Int
+    private let patience: TimeAmount
     /// With most places taken.
-    private static let impatience = TimeAmount.seconds(3)
+    private let impatience: TimeAmount
 
-    init(_ worker: consuming ServerWorker) { self.worker = worker }
+    init(_ worker: consuming ServerWorker, _ limits: StreamLimits) {
+        self.worker = worker
+        capacity = limits.connections
+        patience = .seconds(Int64(limits.idle))
+        impatience = min(patience, .seconds(3))
+    }
 
     fileprivate func add(_ handler: StreamHandler) {
-        if handlers.count >= Self.capacity {
+        if handlers.count >= capacity {
             handlers.values.min { $0.lastProgress < $1.lastProgress }?.close()
         }
         handlers[ObjectIdentifier(handler)] = handler
@@ -71,7 +86,7 @@ final class StreamConnections {
     fileprivate func remove(_ handler: StreamHandler) { handlers[ObjectIdentifier(handler)] = nil }
 
     fileprivate func sweep(now: NIODeadline) {
-        let patience = handlers.count > Self.capacity / 2 ? Self.impatience : Self.patience
+        let patience = handlers.count > capacity / 2 ? impatience : patience
         for handler in handlers.values where handler.lastProgress + patience < now { handler.close() }
         // So that an idle server does not keep what it no longer serves.
         worker.refresh()
@@ -86,7 +101,7 @@ private final class StreamHandler: ChannelInboundHandler {
     private var context: ChannelHandlerContext?
     private var client: IPAddress?
     /// What came, up to a message that is not whole yet.
-    private var pending = ByteBuffer()
+    private var pending = MessageFraming()
     /// When the last message was whole, with nothing in the way of answers.
     private(set) var lastProgress = NIODeadline.now()
 
@@ -105,9 +120,13 @@ private final class StreamHandler: ChannelInboundHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        var bytes = unwrapInboundIn(data)
-        pending.writeBuffer(&bytes)
-        while let message = pending.readMessage() {
+        pending.append(unwrapInboundIn(data).readableBytesView)
+        answer(context)
+    }
+
+    /// Answers what came, as long as answers are taken: one read may hold queries for many times its size.
+    private func answer(_ context: ChannelHandlerContext) {
+        while context.channel.isWritable, let message = pending.next() {
             lastProgress = .now()
             let answer = connections.worker.answer(message, from: client!, at: .now)
             // What is no query is not answered, and who sends it has no use for the connection.
@@ -117,30 +136,22 @@ private final class StreamHandler: ChannelInboundHandler {
             buffer.writeBytes(answer)
             context.write(wrapOutboundOut(buffer), promise: nil)
         }
-        pending.discardReadBytes()
     }
 
     func channelReadComplete(context: ChannelHandlerContext) { context.flush() }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         context.channel.setOption(.autoRead, value: context.channel.isWritable).whenFailure { _ in }
+        if context.channel.isWritable {
+            answer(context)
+            context.flush()
+        }
         context.fireChannelWritabilityChanged()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 
     func close() { context?.close(promise: nil) }
-}
-
-extension ByteBuffer {
-    /// A message behind its length; nil if it is not whole.
-    fileprivate mutating func readMessage() -> [UInt8]? {
-        guard let length = getInteger(at: readerIndex, as: UInt16.self), readableBytes >= 2 + Int(length) else {
-            return nil
-        }
-        moveReaderIndex(forwardBy: 2)
-        return readBytes(length: Int(length))
-    }
 }
 
 extension IPAddress {

@@ -9,10 +9,16 @@ import Glibc
 enum Commands {
     /// Runs a command in the calling thread's network namespace: its output, and what wait(2) says.
     static func run(_ command: String) -> (output: String, status: CInt) {
-        var path = [CChar](repeating: 0, count: 64)
-        readlink("/proc/thread-self", &path, path.count - 1)
-        let namespace = "/proc/" + String(decoding: path.prefix { $0 != 0 }.map(UInt8.init), as: UTF8.self) + "/ns/net"
+        // At home there is nothing to enter, for which one would have to be root.
+        let isHome = link("/proc/thread-self/ns/net") == link("/proc/self/ns/net")
+        let namespace = isHome ? nil : "/proc/\(link("/proc/thread-self"))/ns/net"
         return spawner.run(namespace: namespace, command: command)
+    }
+
+    private static func link(_ path: String) -> String {
+        var target = [CChar](repeating: 0, count: 64)
+        readlink(path, &target, target.count - 1)
+        return String(decoding: target.prefix { $0 != 0 }.map(UInt8.init), as: UTF8.self)
     }
 
     private static let spawner = Spawner()
@@ -46,13 +52,15 @@ private final class Spawner: @unchecked Sendable {
         started.wait()
     }
 
-    func run(namespace: String, command: String) -> (output: String, status: CInt) {
+    func run(namespace: String?, command: String) -> (output: String, status: CInt) {
         let done = ThreadResult<(output: String, status: CInt)>()
         pthread_mutex_lock(&lock)
         jobs.append {
-            let target = open(namespace, O_RDONLY | O_CLOEXEC)
-            precondition(csteering_enter_netns(target) == 0, "cannot enter \(namespace)")
-            close(target)
+            if let namespace {
+                let target = open(namespace, O_RDONLY | O_CLOEXEC)
+                precondition(csteering_enter_netns(target) == 0, "cannot enter \(namespace)")
+                close(target)
+            }
             // Threads of the test runner block every signal, and children would inherit that.
             var none = sigset_t()
             sigemptyset(&none)

@@ -103,6 +103,75 @@ struct AddressedUDPTests {
         }
     }
 
+    @Test(
+        "A train of datagrams is received as each of them, with the ends of all, in one piece or not",
+        arguments: IPFamily.allCases, [true, false])
+    func receivedTrain(family: IPFamily, coalescing: Bool) async throws {
+        try await withNetworkNamespace(routing: Flow.prefixes) {
+            let flow = Flow(.udp, family)
+            let steering = try SocketSteering.attach()
+            let receiver = try OwnedDescriptor.receiver(on: flow.loopback, .nonblocking)
+            try steering.sockets.register(receiver, as: "echo")
+            try steering.bind("echo", .udp, to: flow.pool, ports: .all)
+            var socket = try AddressedUDPSocket(receiver, coalescing: coalescing)
+            let asked = flow.host(7, port: 7007)
+            // UDP_SEGMENT: ten times 100 bytes, and 37.
+            let port = try shell(
+                """
+                python3 -c '
+                import socket
+                client = socket.socket(socket.\(family == .ipv4 ? "AF_INET" : "AF_INET6"), socket.SOCK_DGRAM)
+                client.connect(("\(asked.address)", \(asked.port)))
+                client.setsockopt(17, 103, 100)
+                for _ in range(3): client.send(bytes(i // 100 for i in range(1037)))
+                print(client.getsockname()[1])'
+                """
+            ).filter(\.isNumber)
+
+            var datagrams = try socket.receive(upTo: 1)
+            try verify(datagrams.count, is: coalescing ? 11 : 1, "datagrams of the first piece")
+            // One by one, and then the rest.
+            while datagrams.count < 13, let next = try socket.receive() { datagrams.append(next) }
+            while case let rest = try socket.receive(upTo: 32), !rest.isEmpty { datagrams += rest }
+            let train = (0..<11).map { [UInt8](repeating: $0, count: $0 < 10 ? 100 : 37) }
+            try verify(datagrams.map(\.payload), is: train + train + train, "payloads")
+            try verify(Set(datagrams.map(\.destination)), is: [asked], "destinations")
+            try verify(Set(datagrams.map { "\($0.source.port)" }), is: [port], "sources")
+        }
+    }
+
+    @Test(
+        "A train is sent from the address and port asked, also where it cannot be cut on the way",
+        arguments: IPFamily.allCases, [1400, 65_536])
+    func sentTrain(family: IPFamily, mtu: Int) async throws {
+        try await withNetworkNamespace(routing: Flow.prefixes) {
+            let flow = Flow(.udp, family)
+            try shell("ip link set lo mtu \(mtu)")
+            var socket = try AddressedUDPSocket(.receiver(on: flow.loopback))
+            let own = try socket.receiver.localAddress().port
+            // From its own port, and from a sender socket's.
+            for port in [own, 7007] {
+                let source = flow.host(7, port: port)
+                let client = try OwnedDescriptor.receiver(on: flow.loopback)
+                try Traffic.connect(client.rawValue, to: source)
+                Traffic.limit(client.rawValue)
+                // For all of them at once.
+                var room: CInt = 1 << 22
+                setsockopt(client.rawValue, SOL_SOCKET, SO_RCVBUFFORCE, &room, socklen_t(MemoryLayout<CInt>.size))
+                // More than one call takes: 65,507 bytes, or 64 datagrams.
+                let payload = (0..<100_001).map { UInt8(truncatingIfNeeded: $0 / 2000) }
+                let isWhole = try socket.send(
+                    payload, inDatagramsOf: 2000, from: source, to: try client.localAddress())
+                try verify(isWhole, "sent")
+                for number in 0...50 {
+                    let size = number < 50 ? 2000 : 1
+                    let expected = Reply.answered([UInt8](repeating: UInt8(number), count: size), from: source)
+                    try verify(Traffic.receive(on: client) == expected, "datagram \(number) of port \(port)")
+                }
+            }
+        }
+    }
+
     @Test("A process without descriptors left closes a sender socket for the next")
     func fewDescriptors() async throws {
         let output = try Programs.run(

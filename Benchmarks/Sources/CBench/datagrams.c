@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <sys/epoll.h>
+#include <sys/time.h>
+#include <unistd.h>
 
 struct sockaddr_storage targets[BENCH_BURST];
 socklen_t target_size;
@@ -90,18 +92,47 @@ int bench_drain(int poller) {
 
 int bench_exchange(int sender, int poller, uint32_t batch, struct bench_burst *burst) {
     struct moment start = moment();
+    double receiving = 0;
     for (uint32_t first = 0; first < target_count; first += batch) {
         uint32_t count = first + batch > target_count ? target_count - first : batch;
         int error = send_to(sender, first, count);
         if (error)
             return error;
+        struct timespec sent, taken;
+        clock_gettime(CLOCK_MONOTONIC, &sent);
         for (uint32_t received = 0; received < count;) {
             int more = receive_from(poller, 1000);
             if (more <= 0)
                 return more < 0 ? more : -EPROTO;
             received += (uint32_t)more;
         }
+        clock_gettime(CLOCK_MONOTONIC, &taken);
+        receiving += nanoseconds_between(sent, taken);
     }
     *burst = burst_since(start, target_count);
+    burst->receiving = receiving;
     return 0;
+}
+
+int bench_round_trips(const struct bench_packet *target, uint32_t count, uint32_t pause_microseconds,
+                      double *nanoseconds) {
+    struct sockaddr_storage address;
+    socklen_t size = socket_address(target, &address);
+    const struct timeval patience = {.tv_sec = 2};
+    int client = socket(address.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (client < 0)
+        return -errno;
+    int error = setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) ||
+                        connect(client, (const struct sockaddr *)&address, size)
+                    ? -errno
+                    : 0;
+    for (uint32_t i = 0; i < count && !error; i++) {
+        usleep(pause_microseconds);
+        struct moment start = moment();
+        if (send(client, payload, sizeof payload, 0) < 0 || recv(client, payload, sizeof payload, 0) < 0)
+            error = -errno;
+        nanoseconds[i] = burst_since(start, 1).nanoseconds;
+    }
+    close(client);
+    return error;
 }

@@ -68,11 +68,15 @@ int bench_set_receive_buffer(int socket, int bytes) {
     return setsockopt(socket, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes) ? -errno : 0;
 }
 
-int64_t bench_drops(int socket) {
+static int64_t memory_of(int socket, int what) {
     uint32_t memory[SK_MEMINFO_VARS];
     socklen_t size = sizeof memory;
-    return getsockopt(socket, SOL_SOCKET, SO_MEMINFO, memory, &size) ? -errno : memory[SK_MEMINFO_DROPS];
+    return getsockopt(socket, SOL_SOCKET, SO_MEMINFO, memory, &size) ? -errno : memory[what];
 }
+
+int64_t bench_drops(int socket) { return memory_of(socket, SK_MEMINFO_DROPS); }
+
+int64_t bench_waiting(int socket) { return memory_of(socket, SK_MEMINFO_RMEM_ALLOC); }
 
 int bench_poller(void) {
     int poller = epoll_create1(EPOLL_CLOEXEC);

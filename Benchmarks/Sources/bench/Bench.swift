@@ -11,7 +11,7 @@ struct Bench: ParsableCommand {
     /// In the order in which `scripts/bench all` runs them.
     static let measures: [any Measure.Type] = [
         ProgramMeasure.self, ControlMeasure.self, SetupMeasure.self, UDPMeasure.self, TCPMeasure.self,
-        ServerMeasure.self,
+        ServerMeasure.self, AnchorMeasure.self, TrainMeasure.self, LatencyMeasure.self,
     ]
 }
 

@@ -122,7 +122,7 @@ private final class Nginx {
         guard isSteered ? steered >= made : steered == 0 else {
             throw BenchError("nginx at \(target): \(steered) connections were steered, at least \(made) made")
         }
-        return bench_burst(nanoseconds: 1e9 / rate, processor: 0, completed: 1)
+        return bench_burst(nanoseconds: 1e9 / rate, processor: 0, receiving: 0, completed: 1)
     }
 
     private func steeredConnections() throws -> UInt64 {

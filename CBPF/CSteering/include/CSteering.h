@@ -96,8 +96,9 @@ int csteering_pidfd_open(pid_t pid);
 int csteering_pidfd_getfd(int pidfd, int descriptor);
 
 /// A datagram that was received: its length, and its ends. The family of `destination` is 0 where the kernel told none.
+/// Where `segment` is not 0 it is a train of datagrams of that length each, the last of which may be shorter (UDP_GRO).
 struct csteering_datagram {
-    size_t size;
+    size_t size, segment;
     struct sockaddr_storage source, destination;
 };
 
@@ -109,10 +110,25 @@ enum { CSTEERING_MAX_DATAGRAMS = 64 };
 /// other. Returns their number, or a negative errno.
 int csteering_receive(int socket, void *buffer, size_t size, struct csteering_datagram *datagrams, size_t count);
 
-/// Sends a datagram whose source address is that of `source` (IP_PKTINFO; its port is the socket's).
+/// Sends a datagram whose source address is that of `source` (IP_PKTINFO; its port is the socket's). Where `segment` is
+/// not 0 it leaves as datagrams of that length each, the last of which may be shorter (UDP_SEGMENT).
 /// Returns its length, or a negative errno.
-ssize_t csteering_send(int socket, const void *_Nullable buffer, size_t size, const struct sockaddr_storage *source,
-                       const struct sockaddr_storage *destination);
+ssize_t csteering_send(int socket, const void *_Nullable buffer, size_t size, uint16_t segment,
+                       const struct sockaddr_storage *source, const struct sockaddr_storage *destination);
+
+/// Waits for a descriptor to be readable, by the kernel's asynchronous poll (io_submit, Linux 4.19, which glibc does not
+/// name): without a thread. One object waits for one descriptor at a time.
+struct csteering_poll;
+
+/// Makes one, or returns NULL where the kernel does not let it.
+struct csteering_poll *_Nullable csteering_poll_make(void);
+
+/// Adds 1 to `counter` (eventfd) once there is something to read from `descriptor`, which stays open until then.
+/// Returns 0, or a negative errno.
+int csteering_poll_once(struct csteering_poll *poll, int descriptor, int counter);
+
+/// Waits no more, and frees the object.
+void csteering_poll_end(struct csteering_poll *poll);
 
 /// Sends a message with descriptors (SCM_RIGHTS; CMSG_* are macros), at most CSTEERING_MAX_DESCRIPTORS. Returns its
 /// length, or a negative errno.

@@ -14,8 +14,9 @@
 /// Datagrams that were received together, and the answers to some of them.
 struct csdns_batch;
 
-/// Room for `count` datagrams of at most `query_size` bytes and answers of at most `answer_size`. Null without memory.
-struct csdns_batch *_Nullable csdns_batch_create(uint32_t count, uint32_t query_size, uint32_t answer_size);
+/// Room for `count` datagrams of a socket, of at most `query_size` bytes, and answers of at most `answer_size`. Null
+/// without memory.
+struct csdns_batch *_Nullable csdns_batch_create(int socket, uint32_t count, uint32_t query_size, uint32_t answer_size);
 void csdns_batch_destroy(struct csdns_batch *batch);
 
 /// Where the queries and the answers are: one behind the other, each with its full room.
@@ -37,6 +38,9 @@ void csdns_answer(struct csdns_batch *batch, uint32_t index, uint32_t length);
 
 /// Sends what is to be answered, and forgets it. Returns how many could not be sent.
 uint32_t csdns_send(struct csdns_batch *batch, int socket);
+
+/// Has memory fetched that will be read soon.
+static inline void csdns_prefetch(const void *address) { __builtin_prefetch(address); }
 
 #pragma clang assume_nonnull end
 #endif

@@ -20,7 +20,7 @@ struct DatagramReader: ~Copyable {
 
     /// Receives what is there, and lends each datagram with its source and its original destination.
     ///
-    /// - Parameter limit: How many at most.
+    /// - Parameter limit: How many at most; a train of datagrams counts as one.
     /// - Returns: How many were received, also those that are not lent because the kernel does not tell their ends.
     ///   0 when a non-blocking socket has none.
     mutating func read(
@@ -38,9 +38,14 @@ struct DatagramReader: ~Copyable {
                 let destination = SocketAddress(datagrams[index].destination)
             else { continue }
             let start = index * Self.slotSize
-            each(
-                UnsafeRawBufferPointer(rebasing: memory[start..<start + datagrams[index].size]),
-                source.unmapped, destination.unmapped)
+            let whole = memory[start..<start + datagrams[index].size]
+            // One datagram, also an empty one; or a train of them.
+            let segment = datagrams[index].segment == 0 ? max(1, whole.count) : datagrams[index].segment
+            for next in stride(from: start, through: max(start, whole.endIndex - 1), by: segment) {
+                each(
+                    UnsafeRawBufferPointer(rebasing: whole[next..<min(next + segment, whole.endIndex)]),
+                    source.unmapped, destination.unmapped)
+            }
         }
         return Int(received)
     }

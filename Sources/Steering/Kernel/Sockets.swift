@@ -86,7 +86,25 @@ extension OwnedDescriptor {
     }
 }
 
+extension OwnedDescriptor {
+    /// Of a SO_REUSEPORT group the kernel gives this socket, before others, what arrives on a processor.
+    func prefer(processor: Int) throws(SteeringError) {
+        try setOption(rawValue, SO_INCOMING_CPU, CInt(processor))
+    }
+}
+
+extension Spread {
+    /// The sockets of a group on this machine.
+    package func members(_ transport: TransportProtocol, workers: Int) -> [GroupMember] {
+        members(transport, workers: workers, processors: sysconf(CInt(_SC_NPROCESSORS_ONLN)))
+    }
+}
+
 func setOption(_ descriptor: CInt, _ name: CInt, level: CInt = SOL_SOCKET, _ value: Bool) throws(SteeringError) {
-    var number: CInt = value ? 1 : 0
+    try setOption(descriptor, name, level: level, value ? 1 : 0)
+}
+
+func setOption(_ descriptor: CInt, _ name: CInt, level: CInt = SOL_SOCKET, _ value: CInt) throws(SteeringError) {
+    var number = value
     try systemCall("setsockopt") { setsockopt(descriptor, level, name, &number, socklen_t(MemoryLayout<CInt>.size)) }
 }

@@ -27,23 +27,24 @@ struct UDPSenders: ~Copyable {
     /// - Returns: Whether the kernel took it; a full buffer drops it, as the network might.
     /// - Throws: `addressUnavailable` when the source is no address of this host, `systemCall`.
     mutating func send(
-        _ payload: UnsafeBufferPointer<UInt8>, from source: SocketAddress, to destination: SocketAddress
+        _ payload: UnsafeBufferPointer<UInt8>, _ segment: UInt16 = 0, from source: SocketAddress,
+        to destination: SocketAddress
     ) throws(SteeringError) -> Bool {
         let sender = try sender(from: source)
         return try withExtendedLifetime(sender) { () throws(SteeringError) in
-            try Self.send(payload, on: sender.socket.rawValue, from: source, to: destination)
+            try Self.send(payload, segment, on: sender.socket.rawValue, from: source, to: destination)
         }
     }
 
     /// Sends on a socket that is bound to the source's port.
     static func send(
-        _ payload: UnsafeBufferPointer<UInt8>, on socket: CInt, from source: SocketAddress,
+        _ payload: UnsafeBufferPointer<UInt8>, _ segment: UInt16 = 0, on socket: CInt, from source: SocketAddress,
         to destination: SocketAddress
     ) throws(SteeringError) -> Bool {
         var from = source.storage.0
         var to = destination.storage.0
         func attempt() -> CInt {
-            let sent = csteering_send(socket, payload.baseAddress, payload.count, &from, &to)
+            let sent = csteering_send(socket, payload.baseAddress, payload.count, segment, &from, &to)
             return sent < 0 ? CInt(-sent) : 0
         }
         var error = attempt()

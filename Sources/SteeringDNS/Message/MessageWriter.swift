@@ -166,14 +166,15 @@ extension MessageWriter {
 extension MessageWriter {
     /// The options that an answer has.
     struct Options {
-        var identifier: [UInt8]?
+        /// How long the server's identifier is, if it is asked for.
+        var identifierLength: Int?
         /// The client's cookie, in the query, and the server's.
         var cookie: (client: Range<Int>, server: ServerCookie)?
         /// The client's network as it was asked, and how much of it the answer depends on.
         var clientSubnet: (data: Range<Int>, scope: UInt8)?
 
         var size: Int {
-            (identifier.map { 4 + $0.count } ?? 0) + (cookie == nil ? 0 : 28)
+            (identifierLength.map { 4 + $0 } ?? 0) + (cookie == nil ? 0 : 28)
                 + (clientSubnet.map { 4 + $0.data.count } ?? 0)
         }
     }
@@ -182,7 +183,7 @@ extension MessageWriter {
 
     /// The OPT record (RFC 6891). The limit leaves room for it.
     mutating func addEDNS(
-        _ edns: Query.EDNS, _ code: ResponseCode, _ options: borrowing Options, _ message: Span<UInt8>,
+        _ edns: Query.EDNS, _ code: ResponseCode, _ options: Options, identifier: [UInt8]?, _ message: Span<UInt8>,
         _ buffer: inout MutableSpan<UInt8>
     ) {
         additionals += 1
@@ -193,7 +194,7 @@ extension MessageWriter {
         add(UInt8(0), &buffer)
         add(UInt16(edns.wantsDNSSEC ? 0x8000 : 0), &buffer)
         add(UInt16(options.size), &buffer)
-        if let identifier = options.identifier {
+        if options.identifierLength != nil, let identifier {
             add(EDNSOption.nameServerIdentifier, &buffer)
             add(UInt16(identifier.count), &buffer)
             add(identifier, &buffer)

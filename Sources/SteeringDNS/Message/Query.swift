@@ -26,15 +26,14 @@ struct Query {
         var wantsIdentifier = false
         /// Where the data of the cookie option is, and its length: 8, or 16 to 40.
         var cookie: Range<Int>?
-        var clientSubnet: ClientSubnet?
+        /// Where the data of the client subnet option is. It is sound.
+        var clientSubnet: Range<Int>?
     }
 
     /// What EDNS tells of the client's network (RFC 7871).
     struct ClientSubnet {
-        var network: IPAddress
-        var sourceLength: UInt8
-        /// Where the option's data is.
-        var data: Range<Int>
+        let network: IPAddress
+        let sourceLength: UInt8
     }
 
     /// What becomes of a message.
@@ -84,18 +83,25 @@ extension Query {
         return .query(query)
     }
 
-    /// Reads a name without compression, for which a question has no use, and its type and class.
-    private mutating func readQuestion(_ message: Span<UInt8>) -> Bool {
-        var offset = Self.nameOffset
+    /// The length of the name of a question, which has no compression; nil if it is none.
+    static func nameLength(_ message: Span<UInt8>) -> Int? {
+        var offset = nameOffset
         while true {
-            guard offset < message.count else { return false }
+            guard offset < message.count else { return nil }
             let length = Int(message[offset])
-            guard length < 64 else { return false }
+            guard length < 64 else { return nil }
             offset += 1 + length
             if length == 0 { break }
         }
-        nameLength = offset - Self.nameOffset
-        guard nameLength <= 255, offset + 4 <= message.count else { return false }
+        return offset - nameOffset <= 255 ? offset - nameOffset : nil
+    }
+
+    /// Reads the name, its type and class.
+    private mutating func readQuestion(_ message: Span<UInt8>) -> Bool {
+        guard let length = Self.nameLength(message) else { return false }
+        nameLength = length
+        let offset = Self.nameOffset + length
+        guard offset + 4 <= message.count else { return false }
         type = message.number16(at: offset)
         recordClass = message.number16(at: offset + 2)
         hasQuestion = true
@@ -148,8 +154,8 @@ extension Query.EDNS {
                 guard value.count == 8 || (16...40).contains(value.count) else { return false }
                 if cookie == nil { cookie = value }
             case EDNSOption.clientSubnet:
-                guard let subnet = Query.ClientSubnet(message, value) else { return false }
-                if clientSubnet == nil { clientSubnet = subnet }
+                guard Query.ClientSubnet(message, value) != nil else { return false }
+                if clientSubnet == nil { clientSubnet = value }
             default: break
             }
         }
@@ -160,7 +166,7 @@ extension Query.EDNS {
 extension Query.ClientSubnet {
     /// Nil when the option is not one (RFC 7871, section 7.1.1): the address has as many bytes as its length needs,
     /// without bits beyond it.
-    fileprivate init?(_ message: Span<UInt8>, _ data: Range<Int>) {
+    init?(_ message: Span<UInt8>, _ data: Range<Int>) {
         guard data.count >= 4 else { return nil }
         let family = message.number16(at: data.lowerBound), source = message[data.lowerBound + 2]
         // Who tells nothing of the client may leave out the family, too.
@@ -174,7 +180,6 @@ extension Query.ClientSubnet {
         guard bits & (source == width ? 0 : hostBits) == 0 else { return nil }
         network = width == 32 ? IPAddress(ipv4: UInt32(bits)) : IPAddress(ipv6: bits)
         sourceLength = source
-        self.data = data
     }
 }
 

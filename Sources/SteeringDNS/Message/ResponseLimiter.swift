@@ -12,6 +12,7 @@ struct ResponseLimiter {
     private var slots: [Slot]
     private let rate: UInt32
     private let factor: UInt64
+    private var tosses: UInt64 = 0
 
     private struct Slot {
         var network: UInt32 = 0
@@ -27,10 +28,12 @@ struct ResponseLimiter {
 
     static let burst: Int32 = 4_096
 
-    /// - Parameter rate: Answers a second to a network; 0 for any number.
-    init(rate: UInt32) {
+    /// - Parameters:
+    ///   - rate: answers a second to a network; 0 for any number.
+    ///   - places: how many networks have a place of their own, at most; a power of two up to 65,536.
+    init(rate: UInt32, places: Int = 1 << 16) {
         self.rate = rate
-        slots = Array(repeating: Slot(), count: 1 << 16)
+        slots = Array(repeating: Slot(), count: places)
         var system = SystemRandomNumberGenerator()
         factor = system.next() | 1
     }
@@ -44,7 +47,7 @@ struct ResponseLimiter {
         let network = IPPrefix(masking: client, length: client.family == .ipv4 ? 24 : 56).address.bits
         let folded = UInt64(truncatingIfNeeded: network >> 64) ^ UInt64(truncatingIfNeeded: network)
         let hash = (folded &+ 1) &* factor
-        let index = Int(truncatingIfNeeded: hash >> 48)
+        let index = Int(truncatingIfNeeded: hash >> 48) & (slots.count - 1)
         // 0 is nobody's.
         let mark = UInt32(truncatingIfNeeded: hash >> 16) | 1
         var slot = slots[index]
@@ -66,7 +69,7 @@ struct ResponseLimiter {
             if slot.answers >= 1_000 {
                 slot.answers -= 1_000
             } else if verdict != .drop {
-                verdict = coin(query, time) ? .cut : .drop
+                verdict = coin() ? .cut : .drop
             }
         }
         slot.time = time
@@ -74,7 +77,9 @@ struct ResponseLimiter {
         return verdict
     }
 
-    private func coin(_ query: Int, _ time: UInt32) -> Bool {
-        (UInt64(time) &* 31 &+ UInt64(query)) &* factor >> 63 == 0
+    /// Heads as often as tails, however few milliseconds pass (a Weyl sequence).
+    private mutating func coin() -> Bool {
+        tosses &+= factor
+        return tosses >> 63 == 0
     }
 }

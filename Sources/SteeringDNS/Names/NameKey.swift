@@ -7,8 +7,8 @@ struct NameKey: Hashable, Sendable {
     var low: UInt64
 }
 
-/// Makes the keys of names: that of a name from its parent's and its first label, so that the keys of all a name's
-/// ancestors come with its own.
+/// What the keys of names begin with: that of a name is made from its parent's and its first label, so that the keys of
+/// all a name's ancestors come with its own.
 struct NameHasher: Sendable {
     let root: NameKey
 
@@ -19,28 +19,11 @@ struct NameHasher: Sendable {
         var generator = generator
         root = NameKey(high: generator.next(), low: generator.next())
     }
-
-    /// The key of the name that a label makes with its parent.
-    ///
-    /// Eight bytes at a time go through two multiplications of full width that share no factor, as in wyhash (Wang Yi,
-    /// 2019). The first byte is the label's length, so labels cannot run into each other; letters begin above all
-    /// lengths, so it has no case.
-    @inline(__always)
-    func key(of label: Range<Int>, in bytes: Span<UInt8>, below parent: NameKey) -> NameKey {
-        var key = parent
-        var offset = label.lowerBound
-        repeat {
-            let length = min(8, label.upperBound - offset)
-            key = key.mixed(with: bytes.word(at: offset, length: length).lowercased)
-            offset += length
-        } while offset < label.upperBound
-        return key
-    }
 }
 
 extension NameKey {
     @inline(__always)
-    fileprivate func mixed(with word: UInt64) -> NameKey {
+    func mixed(with word: UInt64) -> NameKey {
         let one = (high ^ word).multipliedFullWidth(by: 0x9E37_79B9_7F4A_7C15)
         let other = (low ^ word).multipliedFullWidth(by: 0xD6E8_FEB8_6659_FD93)
         // Each half takes up something of the other's product, so that a product of 0 does not make it forget.
@@ -51,7 +34,7 @@ extension NameKey {
 extension UInt64 {
     /// Eight bytes with the capital letters of ASCII made small, all at once.
     @inline(__always)
-    fileprivate var lowercased: UInt64 {
+    var lowercased: UInt64 {
         let ones: UInt64 = 0x0101_0101_0101_0101
         let low = self & (ones &* 0x7F)
         // The top bit of each byte: at least "A", and above "Z", both for bytes below 0x80.

@@ -33,7 +33,8 @@ struct NameListReader: ~Copyable {
         let name = path == "-" ? "standard input" : path
         let descriptor = path == "-" ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else {
-            throw DocumentError("\(name) cannot be read, \(String(cString: strerror(errno))): check its name and permissions")
+            throw DocumentError(
+                "\(name) cannot be read, \(String(cString: strerror(errno))): check its name and permissions")
         }
         defer { close(descriptor) }
         var status = stat()
@@ -52,7 +53,8 @@ struct NameListReader: ~Copyable {
             total += count
             // The last line may lack its end.
             let isLast = count == 0
-            try lines.take(isLast ? [UInt8(ascii: "\n")] : chunk, isLast ? 1 : count) { bytes, range throws(ListError) in
+            try lines.take(isLast ? [UInt8(ascii: "\n")] : chunk, isLast ? 1 : count) {
+                bytes, range throws(ListError) in
                 try take(bytes, range, list)
             }
             progress?(total, size)
@@ -115,7 +117,8 @@ struct NameListReader: ~Copyable {
     private func invalidName(_ bytes: Span<UInt8>, _ range: Range<Int>) -> ListError {
         let text = String(decoding: range.prefix(80).map { bytes[$0] }, as: UTF8.self)
         return ListError(
-            message: "\(quoted(text)) is not a name: write labels of 1 to 63 visible characters joined by dots, at most 253 in all"
+            message:
+                "\(quoted(text)) is not a name: write labels of 1 to 63 visible characters joined by dots, at most 253 in all"
         )
     }
 
@@ -144,7 +147,9 @@ struct NameListReader: ~Copyable {
 }
 
 extension UInt8 {
-    fileprivate var isSpace: Bool { self == UInt8(ascii: " ") || self == UInt8(ascii: "\t") || self == UInt8(ascii: "\r") }
+    fileprivate var isSpace: Bool {
+        self == UInt8(ascii: " ") || self == UInt8(ascii: "\t") || self == UInt8(ascii: "\r")
+    }
 }
 
 /// Parts what streams by into lines.
@@ -186,7 +191,8 @@ private struct Lines {
         begun += chunk[start..<count]
         guard begun.count <= Self.limit else {
             throw DocumentError(
-                "\(name):\(number + 1): the line is longer than 64 KiB and is no name: check that this is the file you mean")
+                "\(name):\(number + 1): the line is longer than 64 KiB and is no name: check that this is the file you mean"
+            )
         }
     }
 }

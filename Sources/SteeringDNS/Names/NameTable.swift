@@ -14,7 +14,7 @@ extension NameClass {
 /// A slot holds 48 bits of a name's key and its class, and its place among the slots follows from the other half of the
 /// key: some 70 bits in all. So of a million different names that are not listed, 10^-8 are taken for one that is.
 final class NameTable: Sendable {
-    private let slots: [UInt64]
+    let slots: [UInt64]
     /// How many names there are, empty non-terminals not counted.
     let count: Int
 
@@ -48,7 +48,7 @@ final class NameTable: Sendable {
 
     /// A key's place: the fraction of the slots that its lower half is of 2^64.
     @inline(__always)
-    fileprivate static func home(of key: NameKey, _ count: Int) -> Int {
+    static func home(of key: NameKey, _ count: Int) -> Int {
         Int(truncatingIfNeeded: key.low.multipliedFullWidth(by: UInt64(count)).high)
     }
 

@@ -186,13 +186,16 @@ extension NamePolicyDraft {
                     "\(place): the policy \(policy.name) matches below \(name), where no zone is: add one, or remove it"
                 )
             }
+            for name in policy.names + policy.suffixes where serving.zones.isDelegated(name) {
+                problems.append(
+                    "\(place): the policy \(policy.name) matches \(name), which a zone delegates to other servers: "
+                        + "remove the one or the other")
+            }
             for name in policy.names {
-                guard let node = serving.zones.node(of: name).map({ serving.zones.nodes[$0] }) else { continue }
-                if node.cut != nil {
-                    problems.append(
-                        "\(place): the policy \(policy.name) matches \(name), which a zone delegates to other servers: "
-                            + "remove the one or the other")
-                } else if node[.CNAME] != nil || node[.A] != nil || node[.AAAA] != nil {
+                guard let node = serving.zones.node(of: name).map({ serving.zones.nodes[$0] }), node.cut == nil else {
+                    continue
+                }
+                if node[.CNAME] != nil || node[.A] != nil || node[.AAAA] != nil {
                     problems.append(
                         "\(place): the policy \(policy.name) matches \(name), for which a zone has an address or CNAME: "
                             + "remove the one or the other")

@@ -4,7 +4,7 @@ import Glibc
 
 /// Serves DNS over UDP from one socket, many queries a system call (recvmmsg, sendmmsg).
 ///
-/// Answers leave from the address that was asked, so a socket may be bound to any, or be steered to.
+/// Answers leave from the address that was asked where the socket knows it: ``ServerSocket/datagrams(on:fromAnyAddress:)``.
 public struct DatagramServer: ~Copyable {
     private let batch: OpaquePointer
     private let socket: ServerSocket
@@ -12,15 +12,19 @@ public struct DatagramServer: ~Copyable {
 
     /// As many queries as are there are taken at once, up to this number.
     private static let capacity: UInt32 = 64
-    /// No query that is answered is longer; EDNS options in queries are few.
-    private static let querySize: UInt32 = 2_048
+    /// No query that is answered is longer; EDNS options in queries are few. Neither is a power of two: the beginnings
+    /// of all queries, and of all answers, would share a few lines of the nearest cache.
+    private static let querySize: UInt32 = 1_216
+    private static let answerSize: UInt32 = 1_344
     /// 4 MiB of small packets with what the kernel keeps beside each, and as many again.
     private static let lastBatches = 256
-    private static let answerSize = UInt32(Responder.maximumDatagram)
 
     /// - Throws: When there is no memory.
     public init(_ socket: consuming ServerSocket, of server: NameServer) throws(ServerSocketError) {
-        guard let batch = csdns_batch_create(Self.capacity, Self.querySize, Self.answerSize) else {
+        guard
+            let batch = csdns_batch_create(
+                socket.descriptor, Self.capacity, Self.querySize, Self.answerSize)
+        else {
             throw ServerSocketError("there is no memory for a worker's buffers: use fewer workers")
         }
         self.batch = batch
@@ -55,6 +59,14 @@ public struct DatagramServer: ~Copyable {
         let queries = csdns_queries(batch), answers = csdns_answers(batch)
         let batch = batch
         worker.answer { responder, serving, counts in
+            if count > 1, serving.policies.names.isLarge {
+                for index in 0..<count {
+                    let length = min(csdns_query_length(batch, index), Self.querySize)
+                    let query = Span(
+                        _unsafeStart: UnsafePointer(queries + Int(index) * Int(Self.querySize)), count: Int(length))
+                    responder.prefetch(query, serving)
+                }
+            }
             for index in 0..<count {
                 let length = csdns_query_length(batch, index)
                 var high: UInt64 = 0, low: UInt64 = 0
@@ -67,7 +79,7 @@ public struct DatagramServer: ~Copyable {
                 let query = Span(
                     _unsafeStart: UnsafePointer(queries + Int(index) * Int(Self.querySize)), count: Int(length))
                 var buffer = MutableSpan(
-                    _unsafeStart: answers + Int(index) * Int(Self.answerSize), count: Int(Self.answerSize))
+                    _unsafeStart: answers + Int(index) * Int(Self.answerSize), count: Responder.maximumDatagram)
                 let size = responder.respond(
                     to: query, from: client, over: .udp, at: time, with: serving, counting: &counts, into: &buffer)
                 if size > 0 { csdns_answer(batch, index, UInt32(size)) }

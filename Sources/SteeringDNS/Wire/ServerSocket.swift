@@ -29,10 +29,16 @@ public struct ServerSocket: ~Copyable, Sendable {
 
     /// A UDP socket bound to an address, one of a group over which the kernel spreads (SO_REUSEPORT).
     ///
+    /// - Parameters:
+    ///   - address: the address.
+    ///   - fromAnyAddress: whether answers leave from the address that was asked, and not from the one that is bound.
+    ///     Sockets that are steered to need it; bound to no address in particular, all do. It costs a twentieth of a query.
     /// - Throws: When the address cannot be bound: it is in use, not one of this machine, or the port needs a privilege.
-    public static func datagrams(on address: SocketAddress) throws(ServerSocketError) -> ServerSocket {
+    public static func datagrams(
+        on address: SocketAddress, fromAnyAddress: Bool = true
+    ) throws(ServerSocketError) -> ServerSocket {
         let socket = try bound(SOCK_DGRAM, to: address)
-        try socket.prepareForDatagrams()
+        try socket.prepareForDatagrams(fromAnyAddress: fromAnyAddress)
         return socket
     }
 
@@ -109,7 +115,7 @@ public struct ServerSocket: ~Copyable, Sendable {
     }
 
     /// Room for bursts, and to be told where each query was sent to.
-    private func prepareForDatagrams() throws(ServerSocketError) {
+    private func prepareForDatagrams(fromAnyAddress: Bool) throws(ServerSocketError) {
         var on: CInt = 1, room: CInt = 4 << 20
         var patience = timeval(tv_sec: 0, tv_usec: 500_000)
         let size = socklen_t(MemoryLayout<CInt>.size)
@@ -117,12 +123,16 @@ public struct ServerSocket: ~Copyable, Sendable {
         if setsockopt(descriptor, SOL_SOCKET, SO_RCVBUFFORCE, &room, size) != 0 {
             setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &room, size)
         }
-        // Each family's is for sockets of that family; a dual-stack one takes both.
-        let isIPv4 = setsockopt(descriptor, CInt(IPPROTO_IP), IP_PKTINFO, &on, size) == 0
-        let isIPv6 = setsockopt(descriptor, CInt(IPPROTO_IPV6), IPV6_RECVPKTINFO, &on, size) == 0
+        var isTold = !fromAnyAddress
+        if fromAnyAddress {
+            // Each family's is for sockets of that family; a dual-stack one takes both.
+            let isIPv4 = setsockopt(descriptor, CInt(IPPROTO_IP), IP_PKTINFO, &on, size) == 0
+            let isIPv6 = setsockopt(descriptor, CInt(IPPROTO_IPV6), IPV6_RECVPKTINFO, &on, size) == 0
+            isTold = isIPv4 || isIPv6
+        }
         let waits =
             setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size)) == 0
-        guard isIPv4 || isIPv6, waits else { throw Self.failure("a socket cannot be prepared") }
+        guard isTold, waits else { throw Self.failure("a socket cannot be prepared") }
     }
 
     private static func failure(_ what: String) -> ServerSocketError {
@@ -163,12 +173,18 @@ extension ServerSocket {
         return (datagrams, listeners)
     }
 
-    /// Takes over a UDP socket that was passed.
-    public static func adoptDatagrams(_ number: CInt) throws(ServerSocketError) -> ServerSocket {
+    /// Takes over a UDP socket.
+    ///
+    /// - Parameters:
+    ///   - number: its descriptor.
+    ///   - fromAnyAddress: as in ``datagrams(on:fromAnyAddress:)``.
+    public static func adoptDatagrams(
+        _ number: CInt, fromAnyAddress: Bool = true
+    ) throws(ServerSocketError) -> ServerSocket {
         let flags = fcntl(number, F_GETFL)
         _ = fcntl(number, F_SETFL, flags & ~O_NONBLOCK)
         let socket = ServerSocket(owning: number)
-        try socket.prepareForDatagrams()
+        try socket.prepareForDatagrams(fromAnyAddress: fromAnyAddress)
         return socket
     }
 

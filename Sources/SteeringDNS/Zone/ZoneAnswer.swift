@@ -1,7 +1,8 @@
 /// A zone as one answer sees it: where the message has the names that records refer to. Writes what the zone has.
 struct ZoneAnswer {
     let zones: Zones
-    let zone: Zones.Zone
+    /// The zone's number.
+    let zone: Int
     /// Where the message has the zone's name.
     let origin: Int
     /// Where it has the name that is asked for.
@@ -9,8 +10,9 @@ struct ZoneAnswer {
 
     /// Writes the records of a node for a type. Nil if it has none.
     func answer(
-        _ type: RecordType, of node: Zones.ZoneNode, _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>
+        _ type: RecordType, of number: Int, _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>
     ) -> Resolver.Step? {
+        let node = zones.nodes[number]
         let answer = Responder.Answer(code: .noError, kind: .records, isAuthoritative: true)
         if type == .ANY, !node.sets.isEmpty {
             // Nothing stands beside a CNAME (RFC 8482, section 4.2).
@@ -22,18 +24,18 @@ struct ZoneAnswer {
             if type == .NS { addAddresses(of: set.targets, areNeeded: false, &writer, &buffer) }
             return .done(answer)
         }
-        guard let alias = node[.CNAME], let target = alias.targets.first else { return nil }
+        guard let alias = node[.CNAME] else { return nil }
         // The target stands in the record's data, at its end.
         add(alias, &writer, &buffer)
         let start = writer.count - alias.records[0].data.count
-        return writer.isCut ? .done(answer) : .alias(target, start)
+        return writer.isCut ? .done(answer) : .alias(number, start)
     }
 
     /// Writes the servers of a delegated zone and their addresses.
     func refer(
-        _ cut: Zones.ZoneNode, at offset: Int, _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>
+        _ cut: Int, at offset: Int, _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>
     ) {
-        guard let servers = cut[.NS] else { return }
+        guard let servers = zones.nodes[cut][.NS] else { return }
         for record in servers.records {
             writer.add(record, of: offset, ttl: servers.ttl, origin: origin, in: .authority, &buffer)
         }
@@ -52,6 +54,7 @@ struct ZoneAnswer {
 
     /// The zone's SOA, which tells resolvers how long there is nothing (RFC 2308).
     private func addAuthority(_ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>) {
+        let zone = zones.zones[zone]
         writer.add(zone.authority, of: origin, ttl: zone.negativeTTL, origin: origin, in: .authority, &buffer)
     }
 
@@ -70,7 +73,7 @@ struct ZoneAnswer {
             guard let index = zones.node(of: name) else { continue }
             let node = zones.nodes[index]
             // Its records may be compressed by another zone's name.
-            guard zones.zones[node.zone].origin == zone.origin else { continue }
+            guard node.zone == zone else { continue }
             for type in [RecordType.A, .AAAA] {
                 guard let set = node[type] else { continue }
                 let size = set.records.reduce(0) { $0 + name.wire.count + $1.size }

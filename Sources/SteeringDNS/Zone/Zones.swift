@@ -1,12 +1,12 @@
 import AddressPools
 
 /// The zones that are served, as one tree of names that a hash table stands for.
-struct Zones: Sendable {
-    private(set) var zones: [Zone] = []
-    private(set) var nodes: [ZoneNode] = []
+final class Zones: Sendable {
+    let zones: [Zone]
+    let nodes: [ZoneNode]
     /// What an answer needs to know of most nodes.
-    private(set) var facts: [Facts] = []
-    private var table = KeyTable<Int>()
+    let facts: [Facts]
+    private let table: KeyTable<Int>
 
     struct Facts: Sendable {
         let depth: Int
@@ -41,82 +41,15 @@ struct Zones: Sendable {
 
     /// Makes zones of records that have been checked, each with its origin.
     init(_ zones: [(origin: DNSName, records: [ResourceRecord])]) {
-        var keys = NameKeys()
-        // The shorter first, so that a zone within another takes over its names.
-        var tops = KeyTable<Bool>()
-        for zone in zones {
-            keys.read(zone.origin.wire.span, at: 0)
-            tops[keys.last] = true
-        }
-        for (origin, records) in zones.sorted(by: { $0.origin.labelCount < $1.origin.labelCount }) {
-            // Of what lies below another zone's top this one has no more to say than who serves it.
-            let depth = origin.labelCount
-            let own = records.filter { record in
-                keys.read(record.owner.wire.span, at: 0)
-                return keys.depth <= depth + 1 || !((depth + 1)..<keys.depth).contains { tops[keys[$0]] != nil }
-            }
-            add(origin, own, &keys)
-        }
-        for index in nodes.indices { connect(index, &keys) }
-        facts = nodes.map { node in
+        var builder = Builder()
+        builder.add(zones)
+        self.zones = builder.zones
+        nodes = builder.nodes
+        table = builder.table
+        facts = builder.nodes.map { node in
             Facts(
-                depth: node.depth, zone: node.zone, zoneDepth: self.zones[node.zone].depth,
+                depth: node.depth, zone: node.zone, zoneDepth: builder.zones[node.zone].depth,
                 hasRecords: !node.sets.isEmpty, cut: node.cut, wildcard: node.wildcard)
-        }
-    }
-
-    private mutating func add(_ origin: DNSName, _ records: [ResourceRecord], _ keys: inout NameKeys) {
-        let number = zones.count
-        let top = node(of: origin, origin, number, &keys)
-        for record in records {
-            let index = node(of: record.owner, origin, number, &keys)
-            let compact = CompactRecord(record, origin: origin)
-            let target = [.CNAME, .NS].contains(record.type) ? DNSName(wire: record.data) : nil
-            if let set = nodes[index].sets.firstIndex(where: { $0.type == record.type }) {
-                nodes[index].sets[set].records.append(compact)
-                if let target { nodes[index].sets[set].targets.append(target) }
-            } else {
-                nodes[index].sets.append(
-                    RecordSet(
-                        type: record.type, ttl: record.ttl, records: [compact], targets: target.map { [$0] } ?? []))
-            }
-        }
-        let authority = records.first { $0.type == .SOA }!
-        let minimum = authority.data.suffix(4).reduce(0) { $0 << 8 | UInt32($1) }
-        zones.append(
-            Zone(
-                origin: origin, depth: origin.labelCount, authority: CompactRecord(authority, origin: origin),
-                negativeTTL: min(authority.ttl, minimum), node: top))
-    }
-
-    /// The node of a name, made if it is not there, and with it those between the name and the zone's.
-    private mutating func node(
-        of name: DNSName, _ origin: DNSName, _ zone: Int, _ keys: inout NameKeys
-    ) -> Int {
-        keys.read(name.wire.span, at: 0)
-        if let known = table[keys.last], nodes[known].zone == zone { return known }
-        table[keys.last] = nodes.count
-        nodes.append(ZoneNode(name: name, zone: zone, depth: name.labelCount))
-        let index = nodes.count - 1
-        if name != origin, let parent = name.parent { _ = node(of: parent, origin, zone, &keys) }
-        return index
-    }
-
-    /// Finds a node's delegation and its wildcard.
-    private mutating func connect(_ index: Int, _ keys: inout NameKeys) {
-        let zone = nodes[index].zone
-        let origin = zones[zone].origin
-        if let wildcard = nodes[index].name.wildcard {
-            keys.read(wildcard.wire.span, at: 0)
-            nodes[index].wildcard = table[keys.last].flatMap { nodes[$0].zone == zone ? $0 : nil }
-        }
-        var name = nodes[index].name
-        while name != origin {
-            keys.read(name.wire.span, at: 0)
-            if let above = table[keys.last], nodes[above].zone == zone, nodes[above][.NS] != nil {
-                nodes[index].cut = above
-            }
-            name = name.parent!
         }
     }
 
@@ -131,10 +64,104 @@ struct Zones: Sendable {
         }
     }
 
+    /// Whether a zone leaves a name, and what is below it, to other servers.
+    func isDelegated(_ name: DNSName) -> Bool {
+        var keys = NameKeys()
+        keys.read(name.wire.span, at: 0)
+        return encloser(of: keys).map { facts[$0].cut != nil } ?? false
+    }
+
     /// The node of a name.
     func node(of name: DNSName) -> Int? {
         var keys = NameKeys()
         keys.read(name.wire.span, at: 0)
         return table[keys.last]
+    }
+
+    /// Where the CNAME of a node leads to.
+    func target(ofAlias node: Int) -> DNSName { nodes[node][.CNAME]?.targets.first ?? .root }
+}
+
+extension Zones {
+    /// Zones in the making.
+    private struct Builder {
+        var zones: [Zone] = []
+        var nodes: [ZoneNode] = []
+        var table = KeyTable<Int>()
+
+        mutating func add(_ zones: [(origin: DNSName, records: [ResourceRecord])]) {
+            var keys = NameKeys()
+            // The shorter first, so that a zone within another takes over its names.
+            var tops = KeyTable<Bool>()
+            for zone in zones {
+                keys.read(zone.origin.wire.span, at: 0)
+                tops[keys.last] = true
+            }
+            for (origin, records) in zones.sorted(by: { $0.origin.labelCount < $1.origin.labelCount }) {
+                // Of what lies below another zone's top this one has no more to say than who serves it.
+                let depth = origin.labelCount
+                let own = records.filter { record in
+                    keys.read(record.owner.wire.span, at: 0)
+                    return keys.depth <= depth + 1 || !((depth + 1)..<keys.depth).contains { tops[keys[$0]] != nil }
+                }
+                add(origin, own, &keys)
+            }
+            for index in nodes.indices { connect(index, &keys) }
+        }
+
+        private mutating func add(_ origin: DNSName, _ records: [ResourceRecord], _ keys: inout NameKeys) {
+            let number = zones.count
+            let top = node(of: origin, origin, number, &keys)
+            for record in records {
+                let index = node(of: record.owner, origin, number, &keys)
+                let compact = CompactRecord(record, origin: origin)
+                let target = [.CNAME, .NS].contains(record.type) ? DNSName(wire: record.data) : nil
+                if let set = nodes[index].sets.firstIndex(where: { $0.type == record.type }) {
+                    nodes[index].sets[set].records.append(compact)
+                    if let target { nodes[index].sets[set].targets.append(target) }
+                } else {
+                    nodes[index].sets.append(
+                        RecordSet(
+                            type: record.type, ttl: record.ttl, records: [compact], targets: target.map { [$0] } ?? []))
+                }
+            }
+            let authority = records.first { $0.type == .SOA }!
+            let minimum = authority.data.suffix(4).reduce(0) { $0 << 8 | UInt32($1) }
+            zones.append(
+                Zone(
+                    origin: origin, depth: origin.labelCount, authority: CompactRecord(authority, origin: origin),
+                    negativeTTL: min(authority.ttl, minimum), node: top))
+        }
+
+        /// The node of a name, made if it is not there, and with it those between the name and the zone's.
+        private mutating func node(
+            of name: DNSName, _ origin: DNSName, _ zone: Int, _ keys: inout NameKeys
+        ) -> Int {
+            keys.read(name.wire.span, at: 0)
+            if let known = table[keys.last], nodes[known].zone == zone { return known }
+            table[keys.last] = nodes.count
+            nodes.append(ZoneNode(name: name, zone: zone, depth: name.labelCount))
+            let index = nodes.count - 1
+            if name != origin, let parent = name.parent { _ = node(of: parent, origin, zone, &keys) }
+            return index
+        }
+
+        /// Finds a node's delegation and its wildcard.
+        private mutating func connect(_ index: Int, _ keys: inout NameKeys) {
+            let zone = nodes[index].zone
+            let origin = zones[zone].origin
+            if let wildcard = nodes[index].name.wildcard {
+                keys.read(wildcard.wire.span, at: 0)
+                nodes[index].wildcard = table[keys.last].flatMap { nodes[$0].zone == zone ? $0 : nil }
+            }
+            var name = nodes[index].name
+            while name != origin {
+                keys.read(name.wire.span, at: 0)
+                if let above = table[keys.last], nodes[above].zone == zone, nodes[above][.NS] != nil {
+                    nodes[index].cut = above
+                }
+                name = name.parent!
+            }
+        }
     }
 }

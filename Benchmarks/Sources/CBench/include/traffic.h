@@ -21,6 +21,8 @@ struct bench_burst {
     double nanoseconds;
     /// Of it, what the process had a processor, user and system.
     double processor;
+    /// Of it, what bench_exchange spent on waiting and receiving.
+    double receiving;
     uint32_t completed;
 };
 
@@ -37,6 +39,14 @@ int bench_enter_namespace(int namespace);
 /// A socket bound where a packet goes: UDP, or TCP and listening. It need not be an address of this host.
 /// `transparent`: it may be given packets for any other address (TPROXY).
 int bench_receiver(const struct bench_packet *address, bool transparent);
+
+/// Makes the kernel choose among `count` members of a SO_REUSEPORT group from number `first` on, in the order in which
+/// they were bound, by a program of classic BPF: by flow, or by processor.
+int bench_choose_by_flow(int member, uint32_t family, uint32_t first, uint32_t count);
+int bench_choose_by_processor(int member, uint32_t first, uint32_t count);
+
+/// How many bytes of memory wait to be received.
+int64_t bench_waiting(int socket);
 
 /// As many such sockets in a process of their own, which nobody receives from: one process may not have as many
 /// descriptors as a case may need sockets. Returns its process number, when they are there.
@@ -83,6 +93,10 @@ int bench_visit(int poller, bool check, struct bench_burst *burst);
 /// connection each time.
 int bench_echo(const struct bench_packet *target, uint32_t connections, double seconds, bool reconnect,
                struct bench_burst *burst);
+
+/// Sends a datagram and waits for the answer, so many times, after a pause each: how long each took.
+int bench_round_trips(const struct bench_packet *target, uint32_t count, uint32_t pause_microseconds,
+                      double *nanoseconds);
 
 /// Runs a shell command, which is asked to end (SIGTERM) when the calling thread does. Returns its process number.
 int bench_start(const char *command);

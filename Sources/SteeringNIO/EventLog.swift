@@ -1,0 +1,48 @@
+#if Logging
+import Logging
+#endif
+import NIOCore
+import Steering
+
+/// What services say of what they do: to the logger that the caller gave, where the trait `Logging` has loggers.
+struct EventLog: Sendable {
+    #if Logging
+    var logger: Logger?
+
+    func registered(_ channel: any Channel, as label: Label) {
+        logger?.info("socket registered", metadata: metadata(channel, label))
+    }
+
+    func withdrawn(_ channel: any Channel, from label: Label) {
+        logger?.info("socket withdrawn", metadata: metadata(channel, label))
+    }
+
+    func notWithdrawn(_ channel: any Channel, from label: Label, _ error: any Error) {
+        var metadata = metadata(channel, label)
+        metadata["error"] =
+            channel.isActive ? "\(error)" : "its channel was closed before: put the service behind its server"
+        logger?.warning("socket not withdrawn", metadata: metadata)
+    }
+
+    func policyInForce(bindings: Int, changes: UInt64) {
+        logger?.info("policy in force", metadata: ["bindings": "\(bindings)", "changes": "\(changes)"])
+    }
+
+    func notRead(_ error: any Error) {
+        logger?.warning("counters not read, which is tried again", metadata: ["error": "\(error)"])
+    }
+
+    func readAgain() { logger?.info("counters read again") }
+
+    private func metadata(_ channel: any Channel, _ label: Label) -> Logger.Metadata {
+        ["label": "\(label)", "socket": "\(channel.askedAddress.map(String.init(describing:)) ?? "closed")"]
+    }
+    #else
+    func registered(_ channel: any Channel, as label: Label) {}
+    func withdrawn(_ channel: any Channel, from label: Label) {}
+    func notWithdrawn(_ channel: any Channel, from label: Label, _ error: any Error) {}
+    func policyInForce(bindings: Int, changes: UInt64) {}
+    func notRead(_ error: any Error) {}
+    func readAgain() {}
+    #endif
+}

@@ -1,0 +1,75 @@
+#if Metrics
+import Metrics
+import Steering
+
+/// Turns the kernel's counters into increments, which is what a metrics backend takes.
+struct MetricsReport {
+    /// Where a destination is reported.
+    private struct Reported {
+        let lookups, misses, incompatible: Counter
+        let sockets: Gauge
+
+        init(_ destination: Destination, to factory: any MetricsFactory) {
+            let dimensions = [
+                ("label", "\(destination.label)"), ("family", "\(destination.family)"),
+                ("protocol", "\(destination.transport)"),
+            ]
+            lookups = Counter(label: "steering_lookups_total", dimensions: dimensions, factory: factory)
+            misses = Counter(label: "steering_misses_total", dimensions: dimensions, factory: factory)
+            incompatible = Counter(label: "steering_incompatible_total", dimensions: dimensions, factory: factory)
+            sockets = Gauge(label: "steering_sockets", dimensions: dimensions, factory: factory)
+        }
+    }
+
+    private let factory: any MetricsFactory
+    private let refused, passed, changes: Counter
+    private let bindings: Gauge
+    private var destinations: [Destination: Reported] = [:]
+    /// Nil before the first, from which the next ones count.
+    private var last: SteeringStatus?
+
+    init(to factory: any MetricsFactory) {
+        self.factory = factory
+        refused = Counter(label: "steering_refused_total", factory: factory)
+        passed = Counter(label: "steering_passed_total", factory: factory)
+        changes = Counter(label: "steering_policy_changes_total", factory: factory)
+        bindings = Gauge(label: "steering_bindings", factory: factory)
+    }
+
+    mutating func add(_ status: SteeringStatus) {
+        let former = last ?? status
+        refused.increment(by: increase(from: former.metrics.refused, to: status.metrics.refused))
+        passed.increment(by: increase(from: former.metrics.passed, to: status.metrics.passed))
+        changes.increment(by: increase(from: former.changes, to: status.changes))
+        bindings.record(status.bindings)
+
+        let sockets = Dictionary(grouping: status.labels.flatMap(\.sockets), by: \.destination)
+        for (destination, now) in status.metrics.destinations {
+            let before = former.metrics.destinations[destination]
+            report(destination, since: before, now, sockets: sockets[destination]?.count ?? 0)
+        }
+        // A label without bindings and sockets is forgotten, its number and its counters free for another.
+        for (destination, reported) in destinations where status.metrics.destinations[destination] == nil {
+            reported.sockets.record(0)
+        }
+        last = status
+    }
+
+    private mutating func report(
+        _ destination: Destination, since before: DestinationMetrics?, _ now: DestinationMetrics, sockets: Int
+    ) {
+        if destinations[destination] == nil {
+            guard sockets > 0 || now.lookups > 0 else { return }
+            destinations[destination] = Reported(destination, to: factory)
+        }
+        let reported = destinations[destination]!
+        reported.lookups.increment(by: increase(from: before?.lookups ?? 0, to: now.lookups))
+        reported.misses.increment(by: increase(from: before?.misses ?? 0, to: now.misses))
+        reported.incompatible.increment(by: increase(from: before?.incompatible ?? 0, to: now.incompatible))
+        reported.sockets.record(sockets)
+    }
+
+    /// One that is less than before has begun anew, as the steering was loaded anew.
+    private func increase(from before: UInt64, to now: UInt64) -> UInt64 { now >= before ? now - before : now }
+}
+#endif

@@ -1,0 +1,19 @@
+import NIOCore
+import NIOPosix
+
+@main
+struct UDPEcho {
+    static func main() async throws {
+        let channel = try await DatagramBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .bind(host: "0.0.0.0", port: 7777) { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try NIOAsyncChannel<AddressedEnvelope<ByteBuffer>, AddressedEnvelope<ByteBuffer>>(
+                        wrappingChannelSynchronously: channel)
+                }
+            }
+        try await channel.executeThenClose { datagrams, replies in
+            // From an address that the kernel chooses, which need not be the one that was asked.
+            for try await datagram in datagrams { try await replies.write(datagram) }
+        }
+    }
+}

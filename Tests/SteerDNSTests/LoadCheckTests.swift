@@ -1,0 +1,178 @@
+import KernelTestSupport
+import Testing
+
+/// What `steer-dns check` refuses: each error names the lines.
+@Suite struct LoadCheckTests {
+    /// Lines from 6 on are policies.
+    private func check(_ policies: [String], more: String = "", files: [String: String] = [:]) throws -> String {
+        let text = """
+            pools: { web: [192.0.2.0/24, "2001:db8::/64"], four: 192.0.2.0/24, six: "2001:db8::/64", drained: { prefixes: 192.0.2.0/24, drained-from: drained } }
+            names:
+              zones: [zone]
+              lists: { customers: customers, none: none }
+              policies:
+
+            """
+        let lists = ["customers": "www.example.com account=free\nb.example.com account=paid\n", "none": "# nobody\n"]
+        let policy = text + policies.map { "    - { \($0) }\n" }.joined() + more
+        let folder = try DNSBed.folder(
+            policy, (["zone": DNSBed.zone, "drained": "192.0.2.0/24\n"].merging(lists) { $1 }).merging(files) { $1 })
+        defer { _ = try? shell("rm -r \(folder)") }
+        return try DNSBed.run("check \(folder)/policy.yaml").replacing("\(folder)/", with: "")
+            .trimmingCharacters(in: ["\n"])
+    }
+
+    private static let last = "name: default, pool: web"
+
+    @Test("what is right is said in one line")
+    func right() throws {
+        let text = try check(["name: a, list: customers, attribute: account=free, pool: four", Self.last])
+        #expect(text == "policy.yaml: 2 policies, 4 pools, 2 names in lists (0 MiB), zones example.com.")
+    }
+
+    /// Each error is one line that begins with the place of the later policy, and has the line of the other.
+    private func expect(_ policies: [String], _ errors: (line: Int, parts: [String])..., more: String = "") throws {
+        let text = try check(policies, more: more)
+        let lines = text.split(separator: "\n")
+        try verify(lines.count == errors.count, "\(errors.count) errors: \(text)")
+        for (line, error) in zip(lines, errors) {
+            try verify(line.hasPrefix("steer-dns: policy.yaml:\(error.line):"), "line \(error.line): \(line)")
+            for part in error.parts { try verify(line.contains(part), "\(part) in: \(line)") }
+        }
+    }
+
+    @Test(
+        "a policy behind one that matches all that it matches is named with that",
+        arguments: [
+            ("name: a, pool: web", "name: b, suffix: example.com, pool: four"),
+            ("name: a, suffix: example.com, pool: web", "name: b, exact: www.example.com, pool: four"),
+            ("name: a, suffix: example.com, pool: web", "name: b, suffix: [a.example.com, b.example.com], pool: four"),
+            ("name: a, suffix: a.example.com, pool: web", "name: b, suffix: A.Example.com, types: A, pool: four"),
+            ("name: a, list: customers, pool: web", "name: b, list: customers, attribute: account=free, pool: four"),
+            (
+                "name: a, attribute: account=free, pool: web",
+                "name: b, list: customers, attribute: account=free, pool: four"
+            ),
+            ("name: a, clients: 10.0.0.0/8, pool: web", "name: b, clients: [10.1.0.0/16, 10.2.0.0/16], pool: four"),
+            ("name: a, clients: [10.0.0.0/9, 10.128.0.0/9], pool: web", "name: b, clients: 10.0.0.0/8, pool: four"),
+            ("name: a, types: A, pool: web", "name: b, types: A, site: x, pool: four"),
+        ])
+    func shadowed(first: String, second: String) throws {
+        let text = try check([first, second, Self.last])
+        #expect(text.hasPrefix("steer-dns: policy.yaml:7:"), "\(text)")
+        #expect(text.contains("b never decides, since a of line 6"), "\(text)")
+    }
+
+    @Test(
+        "a policy that can answer nothing says why",
+        arguments: [
+            ("name: a, types: AAAA, pool: four", "no address of IPv6"),
+            ("name: a, types: A, pool: six", "no address of IPv4"),
+            ("name: a, suffix: example.com, pool: drained", "drained"),
+            ("name: a, attribute: account=gold, pool: web", "account=gold"),
+            ("name: a, list: none, pool: web", "the list has no names"),
+            ("name: a, list: none, attribute: account=free, pool: web", "account=free"),
+        ])
+    func unsatisfiable(policy: String, why: String) throws {
+        try expect([policy, Self.last], (6, ["the policy a can", "nothing", why]))
+    }
+
+    @Test(
+        "an exclusive policy that overlaps with another is named with that",
+        arguments: [
+            (
+                "name: a, suffix: x.example.com, types: A, exclusive: true, pool: web",
+                "name: b, suffix: example.com, pool: four"
+            ),
+            ("name: a, exact: www.example.com, pool: web", "name: b, list: customers, exclusive: true, pool: four"),
+            ("name: a, clients: 10.1.0.0/16, pool: web", "name: b, clients: 10.0.0.0/8, exclusive: true, pool: four"),
+            (
+                "name: a, attribute: account=free, pool: web",
+                "name: b, attribute: region=eu, exclusive: true, pool: four"
+            ),
+        ])
+    func overlapping(first: String, second: String) throws {
+        let text = try check([first, second, Self.last])
+        #expect(text.hasPrefix("steer-dns: policy.yaml:7:"))
+        #expect(text.contains("b overlaps with a of line 6") && text.contains("is exclusive"))
+    }
+
+    @Test("exclusive policies that cannot meet are right, and the last may meet all")
+    func disjoint() throws {
+        let text = try check([
+            "name: a, suffix: a.example.com, exclusive: true, pool: web",
+            "name: b, exact: b.example.com, exclusive: true, pool: web",
+            "name: c, suffix: c.example.com, types: A, exclusive: true, pool: web",
+            "name: d, suffix: c.example.com, types: AAAA, exclusive: true, pool: web",
+            "name: e, suffix: e.example.com, clients: 10.0.0.0/8, exclusive: true, pool: web",
+            "name: f, suffix: e.example.com, clients: 192.0.2.0/24, exclusive: true, pool: web", Self.last,
+        ])
+        #expect(text.hasPrefix("policy.yaml: 7 policies"))
+    }
+
+    @Test("what is not there is named where it is wanted")
+    func missing() throws {
+        try expect(["name: a, pool: wbe", Self.last], (6, ["wbe"]))
+        try expect(["name: a, list: customer, pool: web", Self.last], (6, ["there is no list", "customer"]))
+        try expect(
+            ["name: a, exact: www.example.org, pool: web", Self.last], (6, ["www.example.org.", "lies in no zone"]))
+        try expect(
+            ["name: a, suffix: example.org, pool: web", Self.last], (6, ["example.org.", "no zone is"]))
+        try expect(
+            ["name: a, exact: ns1.example.com, pool: web", Self.last],
+            (6, ["ns1.example.com.", "a zone has an address"]))
+        try expect(
+            ["name: a, exact: alias.example.com, pool: web", Self.last], (6, ["alias.example.com.", "CNAME"]))
+        try expect(
+            ["name: a, exact: x.sub.example.com, pool: web", Self.last], (6, ["x.sub.example.com.", "delegates"]))
+    }
+
+    @Test(
+        "the last policy matches everything",
+        arguments: [
+            "name: z, suffix: example.com, pool: web", "name: z, types: A, pool: web", "name: z, site: x, pool: web",
+            "name: z, clients: 10.0.0.0/8, pool: web",
+        ])
+    func noDefault(policy: String) throws {
+        try expect(["name: a, exact: a.example.com, pool: web", policy], (7, ["the last policy, z,", "every query"]))
+    }
+
+    @Test("nothing is called like another of its kind")
+    func repeated() throws {
+        try expect(
+            ["name: a, exact: a.example.com, pool: web", "name: a, exact: b.example.com, pool: web", Self.last],
+            (7, ["line 6", "called a, too"]))
+        // A key that is there twice is named by the line of its mapping.
+        for (line, text) in [
+            (1, "pools: { web: 192.0.2.0/24, web: 192.0.3.0/24 }\nnames: {}\n"),
+            (4, "names:\n  zones: [zone]\n  lists:\n    a: zone\n    a: other\n  policies: []\n"),
+            (2, "names:\n  zones: [zone]\n  zones: [other]\n"), (1, "names: {}\nnames: {}\n"),
+        ] {
+            let error = try Self.checkAlone(text)
+            #expect(error.hasPrefix("steer-dns: policy.yaml:\(line):") && error.contains("again in the same mapping"))
+        }
+        let zones = try Self.checkAlone(
+            "names:\n  zones:\n    - zone\n    - { file: again, origin: Example.com }\n  policies: [{ name: default, outcome: pass }]\n"
+        )
+        #expect(zones.hasPrefix("steer-dns: policy.yaml:4:") && zones.contains("is there already"))
+    }
+
+    private static func checkAlone(_ policy: String) throws -> String {
+        let folder = try DNSBed.folder(policy, ["zone": DNSBed.zone, "again": DNSBed.zone])
+        defer { _ = try? shell("rm -r \(folder)") }
+        return try DNSBed.run("check \(folder)/policy.yaml").replacing("\(folder)/", with: "")
+    }
+
+    @Test("a zone file, a list and a drained file say their own lines")
+    func files() throws {
+        let zone = try check([Self.last], files: ["zone": DNSBed.zone + "www A 192.0.2\n"])
+        #expect(
+            zone.hasPrefix(
+                "steer-dns: zone:\(DNSBed.zone.split(separator: "\n", omittingEmptySubsequences: false).count):"),
+            "\(zone)")
+        let list = try check([Self.last], files: ["customers": "www.example.com\n\nbad..name\n"])
+        #expect(list.hasPrefix("steer-dns: customers:3:"), "\(list)")
+        let drained = try check([Self.last], files: ["drained": "192.0.2.0/24\n192.0.2.0/33\n"])
+        #expect(drained.contains(" drained:2:1: "), "\(drained)")
+    }
+}

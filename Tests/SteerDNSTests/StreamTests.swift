@@ -1,0 +1,93 @@
+import KernelTestSupport
+import Testing
+
+/// TCP (RFC 7766, 9210). That its answers are those of UDP, every test of answers shows.
+@Suite struct StreamTests {
+    private func framed(_ message: String) -> String { hexadecimal(message.count / 2) + message }
+
+    private func queries(_ bed: DNSBed, _ count: Int) throws -> String {
+        let names = ["www", "x.ns1", "huge", "alias", "x.sub"]
+        return try bed.bytes(
+            (0..<count).map { number in
+                Request("\(names[number % names.count]).example.com", number % 5 == 2 ? "TXT" : "A").with {
+                    $0.id = number
+                }
+            }
+        ).map(framed).joined()
+    }
+
+    /// What is answered when a stream comes in pieces.
+    private func ask(_ bed: DNSBed, _ pieces: [String], answers: Int) throws -> [Reply] {
+        var request = Request(raw: "")
+        (request.do, request.pieces, request.answers) = ("pieces", pieces, answers)
+        let replies: [[Reply]] = try bed.client([request])
+        return replies[0]
+    }
+
+    private func check(_ replies: [Reply], _ count: Int) {
+        let codes = ["NOERROR", "NXDOMAIN", "NOERROR", "NOERROR", "NOERROR"]
+        #expect(replies.count == count)
+        for reply in replies {
+            #expect(reply.id && reply.echo && !reply.isCut && reply.code == codes[reply.number! % 5])
+        }
+        #expect(Set(replies.map(\.number)).count == count)
+    }
+
+    @Test("many queries may be sent at once on a connection, and each is answered")
+    func pipelined() throws {
+        let bed = try DNSBed.shared()
+        check(try ask(bed, [try queries(bed, 500)], answers: 500), 500)
+    }
+
+    @Test("a stream may be cut anywhere, in lengths and in messages", arguments: [1, 2, 3, 7, 29, 33, 200])
+    func pieces(size: Int) throws {
+        let bed = try DNSBed.shared()
+        var rest = Substring(try queries(bed, 20))
+        var pieces: [String] = []
+        while !rest.isEmpty {
+            pieces.append(String(rest.prefix(2 * size)))
+            rest = rest.dropFirst(2 * size)
+        }
+        check(try ask(bed, pieces, answers: 20), 20)
+    }
+
+    private struct End: Decodable { let closed: Bool }
+
+    @Test(
+        "a connection that sends no whole message for a while is closed",
+        arguments: ["", "00", "0020", "00201234", "0000", "000b1234000000010000000000"])
+    func idle(start: String) throws {
+        let bed = try DNSBed(options: "--tcp-idle 1")
+        var request = Request(raw: "")
+        (request.do, request.pieces, request.answers, request.waits) = ("pieces", [start], 0, true)
+        let ends: [[End]] = try bed.client([request])
+        #expect(ends[0].map(\.closed) == [true])
+        #expect(try bed.ask(Request("www.example.com")).addresses == [DNSBed.web])
+    }
+
+    private struct Held: Decodable { let closed, open: Int }
+
+    @Test("with all places taken, the connection that has been still for longest makes room")
+    func places() throws {
+        let bed = try DNSBed(options: "--tcp-connections 10 --tcp-idle 100")
+        let held: [Held] = try bed.client([
+            Request("www.example.com").with { ($0.do, $0.answers) = ("hold", 25) }
+        ])
+        // The last were not the stillest.
+        #expect(held[0].closed == 15 && held[0].open == 10)
+    }
+
+    @Test("who does not read his answers is not read from, and takes up little memory")
+    func unread() throws {
+        let bed = try DNSBed(options: "--tcp-idle 100")
+        let asked = try bed.bytes([Request("huge.example.com", "TXT")])[0]
+        let flood: [Flood] = try bed.client([Request(raw: framed(asked)).with { $0.do = "flood" }])
+        let resident = Int(
+            try shell("awk '/^VmRSS/ { print $2 }' /proc/\(bed.server.pid)/status").trimmingPrefix(" ").dropLast())!
+        // 16 connections, each with more than 10,000 answers of 1.3 kB asked for.
+        #expect(flood[0].sent > 16 * 330_000 && resident < 200_000, "\(flood[0].sent) bytes taken, \(resident) KiB")
+        #expect(try bed.ask(Request("www.example.com")).addresses == [DNSBed.web])
+    }
+
+    private struct Flood: Decodable { let sent: Int }
+}

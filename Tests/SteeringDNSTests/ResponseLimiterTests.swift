@@ -1,0 +1,61 @@
+import AddressPools
+import Testing
+
+@testable import SteeringDNS
+
+@Suite struct ResponseLimiterTests {
+    @Test("over any run no network is sent more than 1.5 times its bytes and 4 KiB", arguments: [1, 2, 3] as [UInt64])
+    func amplification(seed: UInt64) throws {
+        var generator = ZoneGenerator(seed: seed)
+        var limiter = ResponseLimiter(rate: seed == 3 ? 100 : 0)
+        var received: [UInt128: Int] = [:], sent: [UInt128: Int] = [:]
+        var time: UInt32 = .max - 5_000
+        var verdicts: [ResponseLimiter.Verdict: Int] = [:]
+        for _ in 0..<300_000 {
+            // Far more networks than places, so that they meet.
+            let client =
+                generator.flip()
+                ? IPAddress(ipv4: UInt32(generator.number(0...30_000_000)))
+                : IPAddress(ipv4: UInt32(generator.number(0...2_000)))
+            let network = IPPrefix(masking: client, length: 24).address.bits
+            let query = generator.number(17...300), cut = query + generator.number(0...16)
+            let answer = max(cut, generator.number(12...1_232))
+            let verdict = limiter.verdict(client, query: query, answer: answer, cut: cut, time: time)
+            verdicts[verdict, default: 0] += 1
+            received[network, default: 0] += query + 28
+            switch verdict {
+            case .send: sent[network, default: 0] += answer + 28
+            case .cut: sent[network, default: 0] += cut + 28
+            case .drop: break
+            }
+            #expect(2 * sent[network, default: 0] <= 3 * received[network]! + 2 * 4_096)
+            time &+= UInt32(generator.number(0...1))
+        }
+        #expect(verdicts[.send]! > 1_000 && verdicts[.cut]! > 1_000 && (verdicts[.drop] ?? 0 > 1_000) == (seed == 3))
+    }
+
+    @Test("who asks no more than it may be told is never limited")
+    func ordinary() throws {
+        var limiter = ResponseLimiter(rate: 0)
+        let client = try IPAddress("2001:db8::1")
+        for _ in 0..<100_000 {
+            #expect(limiter.verdict(client, query: 50, answer: 99, cut: 50, time: 0) == .send)
+        }
+    }
+
+    @Test("answers a second are counted by network, as time goes by")
+    func rate() throws {
+        var limiter = ResponseLimiter(rate: 10)
+        func sent(_ address: String, _ count: Int, _ time: UInt32) throws -> Int {
+            let client = try IPAddress(address)
+            return (0..<count).reduce(0) { sum, _ in
+                sum + (limiter.verdict(client, query: 40, answer: 56, cut: 40, time: time) == .send ? 1 : 0)
+            }
+        }
+        #expect(try sent("192.0.2.1", 30, 0) == 10)
+        #expect(try sent("192.0.2.2", 30, 0) == 0)
+        #expect(try sent("192.0.3.2", 30, 0) == 10)
+        #expect(try sent("192.0.2.1", 30, 500) == 5)
+        #expect(try sent("192.0.2.1", 30, 100_000) == 10)
+    }
+}
