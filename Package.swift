@@ -59,6 +59,14 @@ let package = Package(
         .target(name: "CSteeringDNS"),
         .target(name: "SteeringDNS", dependencies: ["AddressPools", "Documents", "CSteeringDNS"]),
 
+        // Pools that are drained and moved: what both commands know of it.
+        .target(
+            name: "Draining",
+            dependencies: [
+                "SteeringDNS", "Documents", .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ]),
+
         // Channels, datagrams and worker groups of SwiftNIO.
         .target(
             name: "SteeringNIO",
@@ -77,7 +85,8 @@ let package = Package(
         .executableTarget(
             name: "steer",
             dependencies: [
-                "Steering", "PolicyFiles", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "Steering", "PolicyFiles", "SteeringDNS", "Documents", "Draining",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
             ]),
@@ -101,7 +110,8 @@ let package = Package(
         .executableTarget(
             name: "steer-dns",
             dependencies: [
-                "SteeringDNS", "Documents", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "SteeringDNS", "Documents", "Draining",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -172,7 +182,10 @@ let package = Package(
         .testTarget(name: "SteeringDNSTests", dependencies: ["SteeringDNS"]),
         .testTarget(
             name: "SteerCommandTests",
-            dependencies: ["Steering", "KernelTestSupport", "steer", "steerd", "steerd-run", "steering-probe"]),
+            dependencies: [
+                "Steering", "Documents", "KernelTestSupport", "steer", "steer-dns", "steerd", "steerd-run",
+                "steering-probe",
+            ]),
         .testTarget(
             name: "SteerDNSTests", dependencies: ["SteeringDNS", "KernelTestSupport", "steer-dns", "steer"],
             exclude: ["client.py"]),

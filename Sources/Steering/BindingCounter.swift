@@ -22,18 +22,23 @@ public final class BindingCounter: Sendable {
 
     private let steering: SocketSteering
     private let limit: Int
+    /// What is counted of a policy.
+    private let counted: @Sendable (Policy) -> Policy
     private let link: SharedDescriptor
     private let state: Mutex<State>
 
     fileprivate init(
-        _ steering: SocketSteering, in namespace: borrowing NetworkNamespace, _ limit: Int
+        _ steering: SocketSteering, in namespace: borrowing NetworkNamespace, _ limit: Int,
+        _ counted: @escaping @Sendable (Policy) -> Policy = { $0 }
     ) throws(SteeringError) {
         let snapshot = try steering.snapshot(in: namespace)
-        let program = try Self.program(steering, snapshot, limit)
+        let policy = counted(snapshot.policy)
+        let program = try Self.program(steering, policy, limit)
         link = try program.attach(to: namespace)
         self.steering = steering
         self.limit = limit
-        state = Mutex(State(program: program, policy: snapshot.policy, generation: snapshot.generation))
+        self.counted = counted
+        state = Mutex(State(program: program, policy: policy, generation: snapshot.generation))
     }
 
     deinit { DataPlane.detach(link) }
@@ -65,12 +70,13 @@ public final class BindingCounter: Sendable {
     private func keepUp(_ state: inout State) throws(SteeringError) {
         let snapshot = try steering.snapshot()
         guard snapshot.generation != state.generation else { return }
-        let program = try Self.program(steering, snapshot, limit)
+        let policy = counted(snapshot.policy)
+        let program = try Self.program(steering, policy, limit)
         try program.replaceProgram(of: link)
         let before = Dictionary(uniqueKeysWithValues: try Self.counts(state).map { ($0.binding, $0.packets) })
         state.sums = [:]
-        for binding in snapshot.policy.bindings { state.sums[binding] = before[binding] }
-        (state.program, state.policy, state.generation) = (program, snapshot.policy, snapshot.generation)
+        for binding in policy.bindings { state.sums[binding] = before[binding] }
+        (state.program, state.policy, state.generation) = (program, policy, snapshot.generation)
     }
 
     private static func counts(_ state: State) throws(SteeringError) -> [Count] {
@@ -80,18 +86,18 @@ public final class BindingCounter: Sendable {
     }
 
     private static func program(
-        _ steering: SocketSteering, _ snapshot: SteeringSnapshot, _ limit: Int
+        _ steering: SocketSteering, _ policy: Policy, _ limit: Int
     ) throws(SteeringError) -> CountingProgram {
-        guard snapshot.policy.count <= limit else { throw .tooManyBindings(snapshot.policy.count, limit) }
+        guard policy.count <= limit else { throw .tooManyBindings(policy.count, limit) }
         var indices: [InterfaceName: UInt32] = [:]
-        let wanted = snapshot.policy.interfaces
+        let wanted = policy.interfaces
         if !wanted.isEmpty {
             for (index, name) in try steering.interfaces.names() { indices[name] = index }
             // Of one that has gone no packet comes.
             for name in wanted where indices[name] == nil { indices[name] = .max }
         }
-        let tables = try Tables(tellingBindingsOf: snapshot.policy, interfaceIndices: indices)
-        return try CountingProgram(tables, bindings: snapshot.policy.count)
+        let tables = try Tables(tellingBindingsOf: policy, interfaceIndices: indices)
+        return try CountingProgram(tables, bindings: policy.count)
     }
 }
 
@@ -118,6 +124,39 @@ extension SocketSteering {
         in namespace: borrowing NetworkNamespace, atMost limit: Int = 100_000
     ) throws(SteeringError) -> BindingCounter {
         try BindingCounter(self, in: namespace, limit)
+    }
+
+    /// Counts packets for parts of prefixes that are bound: those that come to what bindings of labels match there.
+    /// The bindings that are counted are the parts' own, whose ports are those of the bindings around them.
+    ///
+    /// - Parameter parts: Prefixes that do not overlap.
+    /// - Throws: As ``countBindings(in:atMost:)``.
+    package func countArrivals(
+        at parts: [IPPrefix], in namespace: borrowing NetworkNamespace
+    ) throws(SteeringError) -> BindingCounter {
+        try BindingCounter(self, in: namespace, 100_000) { $0.arrivals(at: parts) }
+    }
+}
+
+extension Policy {
+    /// Bindings of parts of what labels are bound to. They have one label, so that none is in another's way.
+    fileprivate func arrivals(at parts: [IPPrefix]) -> Policy {
+        let pool = PrefixPool(parts)
+        var counted: [Binding] = []
+        for binding in bindings {
+            guard case .label = binding.outcome, pool.overlaps(PrefixPool([binding.prefix])) else { continue }
+            for part in parts where part.overlaps(binding.prefix) {
+                let prefix = part.length > binding.prefix.length ? part : binding.prefix
+                // What is left of a binding that is valid is valid.
+                if let part = try? Binding(
+                    binding.protocols, to: prefix, ports: binding.ports, from: binding.source, on: binding.interface,
+                    .label("arrivals"))
+                {
+                    counted.append(part)
+                }
+            }
+        }
+        return Policy(counted)
     }
 }
 

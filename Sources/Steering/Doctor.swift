@@ -41,10 +41,15 @@ public struct Doctor: ~Copyable, Sendable {
 
     /// Everything that was found, the worst first. Nothing is changed; what may not be looked at is left out.
     ///
-    /// - Parameter wanted: A policy that should be in force, such as that of a file. Without it, what is in
-    ///   force is examined.
+    /// - Parameters:
+    ///   - wanted: A policy that should be in force, such as that of a file. Without it, what is in force is
+    ///     examined.
+    ///   - answered: Pools of addresses that names are answered with, by what they are called: they must be steered,
+    ///     and routed here.
     /// - Throws: `systemCall` where the kernel cannot be asked.
-    public func examine(wanted: Policy? = nil) throws(SteeringError) -> [Finding] {
+    public func examine(
+        wanted: Policy? = nil, answered: [String: PrefixPool] = [:]
+    ) throws(SteeringError) -> [Finding] {
         var findings = Self.kernel() + Self.privileges() + fileSystem() + (try stalePins())
         let steering: SocketSteering?
         do throws(SteeringError) {
@@ -64,7 +69,8 @@ public struct Doctor: ~Copyable, Sendable {
                     .warning, "policy", "the policy in force is not the one that was given",
                     remedy: "steer apply FILE"))
         }
-        if let policy = wanted ?? inForce { findings += try routes(policy) }
+        if let inForce { findings += names(answered, inForce, wanted: wanted ?? inForce) }
+        if let policy = wanted ?? inForce { findings += try routes(policy, answered) }
         return findings.sorted { $0.severity > $1.severity }
     }
 
@@ -166,33 +172,28 @@ public struct Doctor: ~Copyable, Sendable {
 
     // MARK: - Routes
 
-    private func routes(_ policy: Policy) throws(SteeringError) -> [Finding] {
+    private func routes(_ policy: Policy, _ answered: [String: PrefixPool]) throws(SteeringError) -> [Finding] {
         // A binding of nearly everything means whatever gets here.
         let prefixes = Set(policy.bindings.lazy.filter { $0.outcome != .pass }.map(\.prefix)).filter {
             $0.length >= ($0.family == .ipv4 ? 8 : 16)
         }
         let pool = PrefixPool(prefixes)
+        // Of an address that is bound, too, the binding is said.
+        let answers = answered.values.reduce(PrefixPool()) { $0.union($1) }.subtracting(pool)
         struct Environment: Sendable {
-            var undelivered: [IPPrefix]
+            var undelivered, unreachable: [IPPrefix]
             var strict: [String]
             var bindsNonlocal: Bool
         }
         let looked = try? namespace.run { () throws(SteeringError) in
             Environment(
                 undelivered: try LocalRoutes().undelivered(in: pool),
+                unreachable: try LocalRoutes().undelivered(in: answers),
                 strict: HostFacts.interfaces.filter { $0 != "lo" && HostFacts.reversePathFilter($0) == 1 },
                 bindsNonlocal: HostFacts.sysctl("net.ipv4.ip_nonlocal_bind") == "1")
         }
         guard let looked else { return [] }
-        var findings = looked.undelivered.prefix(10).map { prefix in
-            Finding(
-                .warning, "routes", "\(prefix) is bound, but not routed to this host: its packets do not get here",
-                remedy: "ip \(prefix.family == .ipv6 ? "-6 " : "")route add local \(prefix) dev lo")
-        }
-        if looked.undelivered.count > 10 {
-            findings.append(
-                Finding(.warning, "routes", "so are \(looked.undelivered.count - 10) other prefixes that are bound"))
-        }
+        var findings = unrouted(looked.undelivered, "bound") + unrouted(looked.unreachable, "answered for names")
         if !looked.undelivered.isEmpty, !looked.bindsNonlocal {
             findings.append(
                 Finding(
@@ -208,6 +209,19 @@ public struct Doctor: ~Copyable, Sendable {
                     remedy:
                         "sysctl -w \(looked.strict.map { "net.ipv4.conf.\($0.replacing(".", with: "/")).rp_filter=2" }.joined(separator: " "))"
                 ))
+        }
+        return findings
+    }
+
+    private func unrouted(_ prefixes: [IPPrefix], _ what: String) -> [Finding] {
+        var findings = prefixes.prefix(10).map { prefix in
+            Finding(
+                .warning, "routes", "\(prefix) is \(what), but not routed to this host: its packets do not get here",
+                remedy: "ip \(prefix.family == .ipv6 ? "-6 " : "")route add local \(prefix) dev lo")
+        }
+        if prefixes.count > 10 {
+            findings.append(
+                Finding(.warning, "routes", "so are \(prefixes.count - 10) other prefixes that are \(what)"))
         }
         return findings
     }

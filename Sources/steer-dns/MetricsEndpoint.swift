@@ -9,14 +9,17 @@ struct MetricsEndpoint {
     let address: AddressPools.SocketAddress
     private let channel: any Channel
 
-    init(_ server: NameServer, _ group: MultiThreadedEventLoopGroup, on address: AddressPools.SocketAddress) throws {
+    init(
+        _ server: NameServer, _ times: PolicyTimes, _ group: MultiThreadedEventLoopGroup,
+        on address: AddressPools.SocketAddress
+    ) throws {
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.configureHTTPServerPipeline()
                     try channel.pipeline.syncOperations.addHandler(IdleStateHandler(allTimeout: .seconds(30)))
-                    try channel.pipeline.syncOperations.addHandler(MetricsHandler(server))
+                    try channel.pipeline.syncOperations.addHandler(MetricsHandler(server, times))
                 }
             }
         do {
@@ -34,9 +37,10 @@ private final class MetricsHandler: ChannelInboundHandler {
     typealias OutboundOut = HTTPServerResponsePart
 
     private let server: NameServer
+    private let times: PolicyTimes
     private var isFound = false
 
-    init(_ server: NameServer) { self.server = server }
+    init(_ server: NameServer, _ times: PolicyTimes) { (self.server, self.times) = (server, times) }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch unwrapInboundIn(data) {
@@ -53,7 +57,7 @@ private final class MetricsHandler: ChannelInboundHandler {
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 
     private func answer(_ context: ChannelHandlerContext) {
-        let body = isFound ? MetricsText(server).text : "not found: the counters are at /metrics\n"
+        let body = isFound ? MetricsText(server, times.current).text : "not found: the counters are at /metrics\n"
         let headers: HTTPHeaders = [
             "Content-Type": "text/plain; version=0.0.4; charset=utf-8", "Content-Length": "\(body.utf8.count)",
             "Connection": "close",

@@ -1,10 +1,11 @@
+import Foundation
 import SteeringDNS
 
 /// The counters in Prometheus' text format.
 struct MetricsText {
     private(set) var text = ""
 
-    init(_ server: NameServer) {
+    init(_ server: NameServer, _ times: PolicyTimes.Times) {
         let counts = server.counts()
         add(
             "steer_dns_queries_total", "Messages that came, by transport.",
@@ -35,9 +36,22 @@ struct MetricsText {
             "steer_dns_reloads_total", "Policies that were put in force after the first.",
             [("", UInt64(server.generation))])
         let policies = server.serving.policies
+        addTimes(times)
         add("steer_dns_names", "Names in lists.", [("", UInt64(policies.nameCount))], "gauge")
         addAddresses(counts, policies)
     }
+
+    private mutating func addTimes(_ times: PolicyTimes.Times) {
+        add(
+            "steer_dns_policy_read_seconds", "When the reading of the policy in force began, in seconds since 1970.",
+            [("", seconds(times.read))], "gauge")
+        add(
+            "steer_dns_pool_since_seconds",
+            "Since when the pool is answered with its present addresses, in seconds since 1970.",
+            times.pools.sorted { $0.key < $1.key }.map { ("pool=\"\($0.key)\"", seconds($0.value.since)) }, "gauge")
+    }
+
+    private func seconds(_ date: Date) -> String { String(format: "%.3f", date.timeIntervalSince1970) }
 
     private mutating func addAddresses(_ counts: ServerCounts, _ policies: AddressPolicies) {
         guard !counts.byAddress.isEmpty else { return }
@@ -52,7 +66,8 @@ struct MetricsText {
     }
 
     private mutating func add(
-        _ name: String, _ help: String, _ rows: [(labels: String, value: UInt64)], _ kind: String = "counter"
+        _ name: String, _ help: String, _ rows: [(labels: String, value: some CustomStringConvertible)],
+        _ kind: String = "counter"
     ) {
         text += "# HELP \(name) \(help)\n# TYPE \(name) \(kind)\n"
         for row in rows {

@@ -9,8 +9,8 @@ struct Serve: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Answer queries by UDP and TCP.",
         discussion: """
-            SIGHUP, and a change of the policy file, read it again: what is wrong is said, and the old policy stays in \
-            force. SIGTERM and SIGINT end the server after what has come in is answered. Sockets that a service \
+            SIGHUP, and a change of the policy file or of a file of prefixes or zones that it names, read it again: \
+            what is wrong is said, and the old policy stays in force. Lists of names are not watched. SIGTERM and SIGINT end the server after what has come in is answered. Sockets that a service \
             manager or steerd-run passes are used instead of --listen; steered to, they answer on whole prefixes.
             """)
 
@@ -89,9 +89,11 @@ struct Serve: ParsableCommand {
             )
         }
         if let user { try Privileges.become(user) }
+        let watched = WatchedPolicy(policy.policy), reading = Date.now
         let server = NameServer(try policy.read(), options)
+        let times = PolicyTimes(server.serving.policies, readAt: reading)
         try Service(
-            server: server, sockets: sockets, policy: policy, metrics: metricsAddress,
+            server: server, sockets: sockets, policy: policy, watched: watched, times: times, metrics: metricsAddress,
             limits: StreamLimits(connections: room, idle: tcpIdle), logger: logger
         ).run()
     }

@@ -12,6 +12,9 @@ struct Service {
     let server: NameServer
     let sockets: ServerSockets
     let policy: PolicyOptions
+    /// Since before the policy was read; nil for standard input.
+    let watched: WatchedPolicy?
+    let times: PolicyTimes
     let metrics: AddressPools.SocketAddress?
     let limits: StreamLimits
     let logger: Logger
@@ -20,7 +23,7 @@ struct Service {
     func run() throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let streams = try StreamServer(server, group, listeners: sockets.listeners, limits)
-        let counters = try metrics.map { try MetricsEndpoint(server, group, on: $0) }
+        let counters = try metrics.map { try MetricsEndpoint(server, times, group, on: $0) }
 
         let ended = DispatchGroup()
         for (descriptor, isFromAnyAddress) in sockets.datagrams { startWorker(descriptor, isFromAnyAddress, ended) }
@@ -76,13 +79,12 @@ struct Service {
         }
     }
 
-    /// Follows the policy file and the files of drained prefixes.
+    /// Follows the policy file and the files of prefixes and zones that it names.
     private func watch(_ reloading: DispatchQueue) {
-        guard policy.policy != "-" else { return }
+        guard let watched else { return }
         Thread.detachNewThread { [self] in
-            let watcher = FileWatcher(policy.policy)
             while true {
-                watcher.waitForChange()
+                watched.waitForChange()
                 reloading.async { reload() }
             }
         }
@@ -90,10 +92,11 @@ struct Service {
 
     /// Puts the policy in force as it stands in the file now. One that is wrong changes nothing.
     private func reload() {
-        let began = ContinuousClock.now
+        let began = ContinuousClock.now, reading = Date.now
         do {
             let serving = try policy.read()
             server.replace(with: serving)
+            times.took(serving.policies, readAt: reading)
             logger.info(
                 "policy reloaded",
                 metadata: [

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Documents
 import Foundation
 import SteeringDNS
 
@@ -16,7 +17,7 @@ struct SteerDNS: ParsableCommand {
               steer-dns serve --policy policy.yaml --listen 127.0.0.1:5353
               dig @127.0.0.1 -p 5353 www.example.com
             """,
-        subcommands: [Serve.self, Check.self, Ask.self, Zone.self])
+        subcommands: [Serve.self, Check.self, Ask.self, Zone.self, Drain.self, Undrain.self])
 
     static func main() {
         do {
@@ -25,6 +26,8 @@ struct SteerDNS: ParsableCommand {
         } catch let error as NamePolicyError {
             fail(error.description)
         } catch let error as ServerSocketError {
+            fail(error.message)
+        } catch let error as DocumentError {
             fail(error.message)
         } catch let error as CommandError {
             fail(error.message)

@@ -1,6 +1,7 @@
 import ArgumentParser
 import PolicyFiles
 import Steering
+import SteeringDNS
 
 struct Diagnose: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -8,6 +9,9 @@ struct Diagnose: ParsableCommand {
         abstract: "Look for what is wrong, and say what mends it.",
         discussion: """
             Exit code 0: all is well (notes apart); 1: warnings; 2: something is broken.
+
+            Where the policy has names, too, addresses are found that they may be answered with, but that no binding \
+            steers, or that are not routed here.
 
               steer doctor
               steer doctor --policy policy.yaml     # also: is this in force, is it routed here?
@@ -33,9 +37,10 @@ struct Diagnose: ParsableCommand {
 
     func run() throws {
         let wanted = try policy.map { try PolicyFile.read(contentsOf: $0) }
+        let answered = try policy.map(answeredPools) ?? [:]
         let doctor = Doctor(try target.namespace(), bpffs: target.bpffs)
         let removed = fix ? try doctor.removeStalePins() : []
-        let findings = try doctor.examine(wanted: wanted)
+        let findings = try doctor.examine(wanted: wanted, answered: answered)
         if target.json {
             let items = findings.map {
                 Report.Item(severity: "\($0.severity)", subject: $0.subject, message: $0.message, remedy: $0.remedy)
@@ -56,6 +61,13 @@ struct Diagnose: ParsableCommand {
         default: break
         }
     }
+
+    /// What names may be answered with; standard input was read already.
+    private func answeredPools(_ path: String) throws -> [String: PrefixPool] {
+        guard path != "-" else { return [:] }
+        let outline = try NamePolicyOutline(readingForSockets: path)
+        return Dictionary(uniqueKeysWithValues: outline.answered.map { ($0.pool.name, $0.answers) })
+    }
 }
 
 extension Finding.Severity {
@@ -65,5 +77,12 @@ extension Finding.Severity {
         case .warning: 33
         case .broken: 31
         }
+    }
+}
+
+extension NamePolicyOutline {
+    /// Reads a policy file, with the errors of this command.
+    init(readingForSockets path: String) throws(SteeringError) {
+        do { try self.init(contentsOf: path) } catch { throw SteeringError(.invalidPolicyFile, error.message) }
     }
 }

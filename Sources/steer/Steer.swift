@@ -30,6 +30,7 @@ struct Steer: ParsableCommand {
             Load.self, Unload.self, Upgrade.self, Apply.self, Bind.self, Unbind.self, SetLabel.self,
             Register.self, Unregister.self,
             Bindings.self, Sockets.self, Status.self, Metrics.self, Explain.self, Trace.self, Diagnose.self,
+            Pool.self,
         ])
 
     static func main() {

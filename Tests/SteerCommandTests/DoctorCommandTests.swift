@@ -64,4 +64,48 @@ struct DoctorCommandTests {
             try verify(bed.bpffs.listing(), is: files)
         }
     }
+
+    @Test("--policy of a file with names joins the halves: what is answered and not bound is named, and what mends it")
+    func names() async throws {
+        try await withBed { bed in
+            let server = try bed.server("here", port: 8080)
+            try bed.steer("bind web tcp 192.0.2.0/25 80")
+            try bed.steer("register web --pid \(server.pid)")
+            // Neither the zone nor the list is read: there is none.
+            let names = """
+                pools:
+                  web: { prefixes: 192.0.2.0/24, drained-from: drained.txt }
+                  spare: 203.0.113.0/24
+                names:
+                  zones: [nowhere.zone]
+                  lists: { customers: nowhere.txt }
+                  policies:
+                    - { name: default, pool: web, ttl: 30 }
+                bindings:
+                  - { label: web, protocols: tcp, PREFIXES, ports: 80 }
+
+                """
+            let bound = try bed.write(names.replacing("PREFIXES", with: "prefixes: 192.0.2.0/25"), to: "half.yaml")
+            let found = try bed.run("doctor --policy \(bound)")
+            try verify(found.exitCode == 1 && found.error.isEmpty, "\(found)")
+            try verify(
+                found.output,
+                is: """
+                    warning [names] 192.0.2.128/25, which no binding steers, may be answered from the pool web
+                        steer bind web tcp 192.0.2.128/25 80
+
+                    """)
+            // What is drained is not answered.
+            let drained = try bed.write("192.0.2.128/25\n", to: "drained.txt")
+            try verify(bed.steer("doctor --policy \(bound)"), is: "all is well\n")
+            try shell("rm \(drained)")
+
+            let whole = try bed.write(names.replacing("PREFIXES", with: "pool: web"), to: "whole.yaml")
+            let differs = try bed.run("doctor --policy \(whole)")
+            try verify(differs.output.contains("[names] 192.0.2.128/25"), differs.output)
+            try verify(differs.output.contains("\n    steer apply FILE\n"), differs.output)
+            try bed.steer("apply \(whole)")
+            try verify(bed.steer("doctor --policy \(whole)"), is: "all is well\n")
+        }
+    }
 }

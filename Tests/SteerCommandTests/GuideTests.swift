@@ -14,7 +14,8 @@ struct GuideTests {
             // `steer VERB ...` as it stands there, with this test's BPF file system.
             var script = """
                 cd \(bed.folder); set -e
-                steer() { verb=$1; shift; case $verb in -*) \(bed.steer) $verb "$@";; *) \(bed.steer) $verb --bpffs \(bed.bpffs.path) "$@";; esac; }
+                steer() { verb=$1; shift; case $verb in -*) \(bed.steer) $verb "$@";; pool) \(bed.steer) pool "$@" --bpffs \(bed.bpffs.path);; *) \(bed.steer) $verb --bpffs \(bed.bpffs.path) "$@";; esac; }
+                steer-dns() { \(try Programs.path(of: "steer-dns")) "$@"; }
 
                 """
             for (index, block) in blocks.filter({ $0.language == "sh" }).enumerated() {

@@ -62,7 +62,7 @@ struct UsageTests {
             let verbs = [
                 "load", "unload", "upgrade", "apply", "bind", "unbind", "label", "register", "unregister", "bindings",
                 "sockets",
-                "status", "metrics", "explain", "trace", "doctor",
+                "status", "metrics", "explain", "trace", "doctor", "pool",
             ]
             let all = try bed.sh("\(bed.steer) --help")
             for verb in verbs {

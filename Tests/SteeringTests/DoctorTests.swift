@@ -7,8 +7,10 @@ import Testing
 /// Each finding is found, and its remedy mends it.
 @Suite(.kernel)
 struct DoctorTests {
-    private func examined(_ bpffs: String, wanted: Policy? = nil) throws -> [Finding] {
-        try Doctor(try .current(), bpffs: bpffs).examine(wanted: wanted)
+    private func examined(
+        _ bpffs: String, wanted: Policy? = nil, answered: [String: PrefixPool] = [:]
+    ) throws -> [Finding] {
+        try Doctor(try .current(), bpffs: bpffs).examine(wanted: wanted, answered: answered)
     }
 
     private func policy(_ prefixes: String...) throws -> Policy {
@@ -200,6 +202,70 @@ struct DoctorTests {
             let finding = try only(examined(bpffs), .note, "rp_filter")
             try shell(finding.remedy!)
             try verify(examined(bpffs), is: [])
+        }
+    }
+
+    @Test("What names are answered with is steered, for all that its pool is steered for; what is not is named")
+    func answered() async throws {
+        try await withHealthy { steering, _, bpffs in
+            func names(_ pool: PrefixPool, wanted: Policy? = nil) throws -> [Finding] {
+                try examined(bpffs, wanted: wanted, answered: ["web": pool]).filter { $0.subject == "names" }
+            }
+            let pool = try PrefixPool("192.0.2.0/24", "2001:db8::/64")
+            try verify(examined(bpffs, answered: ["web": pool, "none": PrefixPool()]), is: [])
+            // Neither a prefix within, nor one that only some senders reach, nor one that is passed inside, is a finding.
+            try steering.bind("web", .tcp, to: PrefixPool("192.0.2.9/32"), ports: [22])
+            try steering.bind("web", .tcp, to: PrefixPool("192.0.2.9/32"), ports: [23], from: IPPrefix("127.0.0.0/8"))
+            try steering.bind(try Binding(.tcp, to: IPPrefix("192.0.2.8/32"), ports: [9], .pass))
+            try verify(names(pool), is: [])
+
+            // As far as it is not bound, in few prefixes, however large the pool is.
+            let wide = try PrefixPool("192.0.0.0/22", "2001:db8::/44")
+            for finding in try names(wide) {
+                try verify(
+                    finding.message.hasSuffix(", which no binding steers, may be answered from the pool web")
+                        || finding.message.hasPrefix("so may "), finding.message)
+            }
+            try verify(
+                names(try PrefixPool("192.0.2.0/23")).map(\.remedy), is: ["steer bind web tcp 192.0.3.0/24 7000"])
+            try verify(names(wide).count, is: 11)
+
+            // What is refused within it for good is not steered.
+            let hole = try Binding(.both, to: IPPrefix("192.0.2.128/25"), ports: .all, .refuse)
+            try steering.bind(hole)
+            try verify(
+                names(pool).map(\.message),
+                is: [
+                    "192.0.2.128/25, which no binding steers, may be answered from the pool web"
+                ])
+            try steering.unbind(hole)
+
+            // Of the ports that the policy that should be in force has for the whole pool, all are looked at.
+            var wanted = try steering.policy
+            try wanted.bind("web", .tcp, to: pool, ports: [443])
+            try steering.bind("web", .tcp, to: PrefixPool("192.0.2.0/25", "2001:db8::/64"), ports: [443])
+            let finding = try only(examined(bpffs, wanted: wanted, answered: ["web": pool]), .warning, "names")
+            try verify(
+                finding.message,
+                is: "192.0.2.128/25, which no binding steers for tcp 443, may be answered from the pool web")
+            try verify(finding.remedy, is: "steer bind web tcp 192.0.2.128/25 443")
+            let nothing = try names(try PrefixPool("198.51.100.0/24"), wanted: wanted)
+            try verify(nothing.map(\.remedy), is: ["steer bind LABEL tcp 198.51.100.0/24 PORTS"])
+        }
+    }
+
+    @Test("What names are answered with is routed here; the remedy mends it")
+    func answeredRoutes() async throws {
+        try await withHealthy { steering, _, bpffs in
+            let pool = try PrefixPool("192.0.2.0/24", "198.51.100.0/25", "2001:db8:1::/64")
+            let findings = try examined(bpffs, answered: ["web": pool]).filter { $0.subject == "routes" }
+            try verify(
+                findings.map(\.message),
+                is: ["198.51.100.0/25", "2001:db8:1::/64"].map {
+                    "\($0) is answered for names, but not routed to this host: its packets do not get here"
+                })
+            for finding in findings { try shell(finding.remedy!) }
+            try verify(examined(bpffs, answered: ["web": pool]).filter { $0.subject == "routes" }, is: [])
         }
     }
 }

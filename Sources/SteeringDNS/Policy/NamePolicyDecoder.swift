@@ -29,9 +29,11 @@ struct NamePolicyDecoder {
     let source: Source
     let directory: String
 
+    /// A document may hold both halves: labels and bindings are for the sockets.
+    static let documentKeys = ["labels", "pools", "bindings", "names"]
+
     func draft(of root: Node) throws(DocumentError) -> NamePolicyDraft {
-        // A document may hold both halves: labels and bindings are for the sockets.
-        let file = try Mapping(root, "a policy", keys: ["labels", "pools", "bindings", "names"], in: source)
+        let file = try Mapping(root, "a policy", keys: Self.documentKeys, in: source)
         let names = try Mapping(
             try file.required("names", "write names: with zones and policies"), "names",
             keys: ["zones", "lists", "client-subnet", "policies"], in: source)

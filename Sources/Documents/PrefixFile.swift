@@ -1,0 +1,124 @@
+package import AddressPools
+import Glibc
+
+/// A file of prefixes, one a line, as commands change it: lines of comments stay, and what follows a # stays with its
+/// prefix.
+package struct PrefixFile: Sendable {
+    private struct Line {
+        var prefix: IPPrefix?
+        /// What stands behind the prefix, or the whole line where there is none.
+        var rest: String
+    }
+
+    package let path: String
+    private var lines: [Line] = []
+
+    /// Reads a file; one that is missing is empty.
+    package init(_ path: String) throws(DocumentError) {
+        self.path = path
+        guard access(path, F_OK) == 0 || errno != ENOENT else { return }
+        let bytes = try InputFile.contents(of: path)
+        let prefixes = try PrefixList.prefixes(in: bytes, Source(name: path))
+        var next = prefixes[...]
+        let texts = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+        for (number, text) in texts.enumerated() {
+            if number == texts.count - 1, text.isEmpty { break }
+            if let (prefix, place) = next.first, place.position.line == number + 1 {
+                let comment = text.drop { $0 != UInt8(ascii: "#") }
+                lines.append(
+                    Line(prefix: prefix, rest: comment.isEmpty ? "" : "  " + String(decoding: comment, as: UTF8.self)))
+                next.removeFirst()
+            } else {
+                lines.append(Line(prefix: nil, rest: String(decoding: text, as: UTF8.self)))
+            }
+        }
+    }
+
+    /// The addresses of all lines.
+    package var addresses: PrefixPool { PrefixPool(lines.compactMap(\.prefix)) }
+
+    /// The prefixes in the order of their lines, with what stands behind a # there.
+    package var entries: [(prefix: IPPrefix, comment: String)] {
+        lines.compactMap { line in
+            line.prefix.map { ($0, String(line.rest.drop { $0 == " " || $0 == "#" })) }
+        }
+    }
+
+    /// Adds addresses. Lines without a comment that lie within them are not needed any more.
+    package mutating func add(_ pool: PrefixPool, comment: String? = nil) {
+        lines.removeAll { line in line.rest.isEmpty && line.prefix.map(pool.contains) ?? false }
+        for prefix in pool.subtracting(addresses).prefixes {
+            lines.append(Line(prefix: prefix, rest: comment.map { "  # \($0)" } ?? ""))
+        }
+    }
+
+    /// Removes addresses. What is left of a prefix takes its place, with its comment.
+    package mutating func remove(_ pool: PrefixPool) {
+        lines = lines.flatMap { line -> [Line] in
+            guard let prefix = line.prefix, PrefixPool([prefix]).overlaps(pool) else { return [line] }
+            return PrefixPool([prefix]).subtracting(pool).prefixes.map { Line(prefix: $0, rest: line.rest) }
+        }
+    }
+
+    private var text: String {
+        lines.map { ($0.prefix?.description ?? "") + $0.rest + "\n" }.joined()
+    }
+}
+
+extension PrefixFile {
+    /// Changes a file while no other command does. Whoever reads it finds the former one or the new one, whole.
+    ///
+    /// - Throws: What the closure throws, which leaves the file as it is.
+    package static func change(
+        _ path: String, _ change: (inout PrefixFile) throws(DocumentError) -> Void
+    ) throws(DocumentError) {
+        let path = resolved(path)
+        let lock = try locked(path)
+        defer { close(lock) }
+        var file = try PrefixFile(path)
+        let before = file.text
+        try change(&file)
+        if file.text != before { try write(file.text, to: path) }
+    }
+
+    /// Where a path leads, so that a symbolic link stays one.
+    private static func resolved(_ path: String) -> String {
+        guard let real = realpath(path, nil) else { return path }
+        defer { free(real) }
+        return String(cString: real)
+    }
+
+    /// The directory is what stays the same when the file is replaced.
+    private static func locked(_ path: String) throws(DocumentError) -> CInt {
+        let directory = InputFile.directory(of: path)
+        let number = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard number >= 0 else { throw unwritable(path, errno) }
+        for _ in 0..<100 {
+            if flock(number, LOCK_EX | LOCK_NB) == 0 { return number }
+            usleep(100_000)
+        }
+        close(number)
+        throw DocumentError("another command has been changing files of \(directory) for ten seconds: try again")
+    }
+
+    private static func write(_ text: String, to path: String) throws(DocumentError) {
+        let temporary = "\(path).new"
+        let number = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o644)
+        guard number >= 0 else { throw unwritable(path, errno) }
+        defer { close(number) }
+        var left = Array(text.utf8)
+        while !left.isEmpty {
+            let count = Glibc.write(number, left, left.count)
+            guard count > 0 else { throw unwritable(path, errno) }
+            left.removeFirst(count)
+        }
+        guard fchmod(number, 0o644) == 0, fsync(number) == 0, rename(temporary, path) == 0 else {
+            throw unwritable(path, errno)
+        }
+    }
+
+    private static func unwritable(_ path: String, _ error: CInt) -> DocumentError {
+        DocumentError(
+            "\(path) cannot be written, \(String(cString: strerror(error))): check the permissions of its folder")
+    }
+}

@@ -1,0 +1,87 @@
+import AddressPools
+import Documents
+import SteeringDNS
+
+/// A pool of a policy file, of which prefixes can be drained: its `drained-from` names a file.
+package struct DrainablePool: Sendable {
+    package let policy: String
+    package let name: String
+    /// The addresses that are steered, and those that policies may answer with.
+    package let addresses, answers: PrefixPool
+    /// How long answers are kept, at most, by the policies that answer from it: seconds.
+    package let ttl: UInt32
+    package let drainedFile: String
+    package let prefixesFile: String?
+
+    /// Finds a pool of a policy file.
+    package init(_ name: String, policy: String) throws(DocumentError) {
+        try self.init(name, in: try NamePolicyOutline(contentsOf: policy), policy)
+    }
+
+    /// Finds the pool that has a prefix.
+    package init(with prefix: IPPrefix, policy: String) throws(DocumentError) {
+        let outline = try NamePolicyOutline(contentsOf: policy)
+        let names = outline.pools.pools.filter { $0.addresses.contains(prefix) }.map(\.name)
+        guard let name = names.first else {
+            throw DocumentError("no pool of \(policy) has all of \(prefix): name a prefix that one has")
+        }
+        guard names.count == 1 else {
+            throw DocumentError(
+                "the pools \(names.joined(separator: ", ")) of \(policy) all have \(prefix): say which by --pool")
+        }
+        try self.init(name, in: outline, policy)
+    }
+
+    private init(_ name: String, in outline: NamePolicyOutline, _ policy: String) throws(DocumentError) {
+        guard let pool = outline.pools[name] else {
+            let names = outline.pools.pools.map(\.name).joined(separator: ", ")
+            throw DocumentError(
+                "there is no pool \(name) in \(policy): its pools are \(names.isEmpty ? "none" : names)")
+        }
+        guard let drainedFile = pool.drainedFile else {
+            throw DocumentError(
+                "the pool \(name) of \(policy) names no file of drained prefixes: write \(name): { prefixes: ..., "
+                    + "drained-from: \(name)-drained.txt } there; the file may be missing")
+        }
+        let answered = outline.answered.first { $0.pool.name == name }
+        self.policy = policy
+        self.name = name
+        addresses = pool.addresses
+        answers = answered?.answers ?? PrefixPool()
+        ttl = answered?.ttl ?? 0
+        self.drainedFile = drainedFile
+        prefixesFile = pool.prefixesFile
+    }
+
+    /// Stops answering from some of its addresses.
+    package func drain(_ prefixes: PrefixPool) throws(DocumentError) {
+        if let stranger = prefixes.subtracting(addresses).prefixes.first {
+            throw DocumentError("\(stranger) is not in the pool \(name), which has \(addresses): name what it has")
+        }
+        try PrefixFile.change(drainedFile) { file throws(DocumentError) in
+            // Read under the lock: no two commands drain the last addresses together.
+            let now = try DrainablePool(name, policy: policy)
+            try now.refuseEmptying(of: now.answers.subtracting(prefixes))
+            file.add(prefixes, comment: DrainedFile.comment(at: DrainedFile.now))
+        }
+    }
+
+    /// Answers from some of its addresses again.
+    package func undrain(_ prefixes: PrefixPool) throws(DocumentError) {
+        try PrefixFile.change(drainedFile) { file throws(DocumentError) in
+            guard file.addresses.overlaps(prefixes) else {
+                throw DocumentError("\(prefixes) is not drained: nothing was changed")
+            }
+            file.remove(prefixes)
+        }
+    }
+
+    /// Throws where a family would have no address left to answer with.
+    package func refuseEmptying(of remaining: PrefixPool) throws(DocumentError) {
+        for family in [IPFamily.ipv4, .ipv6]
+        where !answers.restricted(to: family).isEmpty && remaining.restricted(to: family).isEmpty {
+            throw DocumentError(
+                "the pool \(name) would have no \(family) address left to answer with: add a prefix to it first")
+        }
+    }
+}

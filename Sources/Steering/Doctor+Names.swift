@@ -1,0 +1,58 @@
+extension Doctor {
+    /// What names are answered with must be steered: of each address at least something, and what is wanted for the
+    /// whole pool for all of it.
+    func names(_ answered: [String: PrefixPool], _ inForce: Policy, wanted: Policy) -> [Finding] {
+        var findings: [Finding] = []
+        for (name, pool) in answered.sorted(by: { $0.key < $1.key }) where !pool.isEmpty {
+            let service = wanted.traffic(ofAll: pool)
+            let unsteered = inForce.unsteered(in: pool)
+            findings += Self.findings(unsteered, "which no binding steers, may be answered from the pool \(name)") {
+                wanted.unsteered(in: PrefixPool([$0])).isEmpty
+                    ? "steer apply FILE" : Self.binding(of: $0, as: inForce.nearestService(to: pool))
+            }
+            for (label, traffic) in service {
+                let partly = inForce.unsteered(traffic, in: pool).subtracting(unsteered)
+                let what = "\(traffic.protocols) \(traffic.ports)"
+                findings += Self.findings(
+                    partly, "which no binding steers for \(what), may be answered from the pool \(name)"
+                ) { Self.binding(of: $0, as: (label, traffic)) }
+            }
+        }
+        return findings
+    }
+
+    private static func findings(
+        _ pool: PrefixPool, _ sentence: String, remedy: (IPPrefix) -> String
+    ) -> [Finding] {
+        var findings = pool.prefixes.prefix(10).map { prefix in
+            Finding(.warning, "names", "\(prefix), \(sentence)", remedy: remedy(prefix))
+        }
+        if pool.prefixes.count > 10 {
+            findings.append(Finding(.warning, "names", "so may \(pool.prefixes.count - 10) other prefixes"))
+        }
+        return findings
+    }
+
+    private static func binding(of prefix: IPPrefix, as service: (label: Label, traffic: Traffic)?) -> String {
+        guard let (label, traffic) = service else { return "steer bind LABEL tcp \(prefix) PORTS" }
+        return "steer bind \(label) \(traffic.protocols) \(prefix) \(traffic.ports)"
+    }
+}
+
+extension Policy {
+    /// What most of a pool's addresses that are bound are bound to.
+    fileprivate func nearestService(to pool: PrefixPool) -> (label: Label, traffic: Traffic)? {
+        let bound = pool.intersection(PrefixPool(bindings.lazy.filter { $0.outcome.label != nil }.map(\.prefix)))
+        if let all = traffic(ofAll: bound).first, !bound.isEmpty { return (all.0, all.1) }
+        return bindings.lazy.compactMap { binding in
+            guard let label = binding.outcome.label, pool.overlaps(PrefixPool([binding.prefix])) else { return nil }
+            return (label, Traffic(protocols: binding.protocols, ports: binding.ports))
+        }.first
+    }
+}
+
+extension Outcome {
+    fileprivate var label: Label? {
+        if case .label(let label) = self { label } else { nil }
+    }
+}

@@ -1,0 +1,155 @@
+import AddressPools
+import ArgumentParser
+import Documents
+import Draining
+import Foundation
+import SteeringDNS
+
+/// `steer-dns drain PREFIX`.
+struct Drain: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Stop answering from prefixes of a pool, and say when the last answer expires.",
+        discussion: """
+            Writes them to the file that the pool's drained-from names; servers notice. They stay steered: clients \
+            that have an answer go on until its TTL is over. With --wait the command ends when the last one has \
+            expired. Some clients keep answers longer: `steer pool status` counts the connections that still come, \
+            and says when the prefix may be unbound.
+
+              pools:
+                web: { prefixes: 192.0.2.0/24, drained-from: drained.txt }
+
+              steer-dns drain 192.0.2.128/25 --policy policy.yaml --wait
+              steer-dns drain 192.0.2.7/32 --policy policy.yaml --server 127.0.0.1:9153
+              steer-dns undrain 192.0.2.128/25 --policy policy.yaml
+            """)
+
+    @Argument(help: "The prefixes.")
+    var prefixes: [String]
+
+    @OptionGroup var options: DrainOptions
+
+    @Option(
+        help: ArgumentHelp(
+            "Where a server serves its counters, to know since when it answers so; may be repeated.",
+            valueName: "address:port"))
+    var server: [String] = []
+
+    @Option(help: ArgumentHelp("How long servers take to notice, where none is asked.", valueName: "seconds"))
+    var reload = 5
+
+    @Flag(help: "Wait until the last answer has expired.")
+    var wait = false
+
+    func run() throws {
+        let watch = ServerWatch(servers: try server.map(Serve.socketAddress), reload: reload)
+        let (pool, prefixes) = try options.pool(prefixes)
+        try pool.drain(prefixes)
+        var report = DrainReport(pool, try pool.status(watch), prefixes)
+        guard wait else { return print(options.json ? Output.json(report) : report.text) }
+        let bar = ProgressBar()
+        while !report.hasExpired {
+            let left = report.secondsLeft
+            bar.show(
+                left.map { "the last answer expires in \($0) s" } ?? "waiting for the servers to notice",
+                Int(pool.ttl) - min(left ?? Int(pool.ttl), Int(pool.ttl)), of: max(1, Int(pool.ttl)), unit: "s",
+                scale: 1)
+            usleep(200_000)
+            report = DrainReport(pool, try pool.status(watch), prefixes)
+        }
+        bar.clear()
+        print(options.json ? Output.json(report) : report.text)
+    }
+}
+
+/// `steer-dns undrain PREFIX`.
+struct Undrain: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Answer from drained prefixes of a pool again.")
+
+    @Argument(help: "The prefixes.")
+    var prefixes: [String]
+
+    @OptionGroup var options: DrainOptions
+
+    func run() throws {
+        let (pool, prefixes) = try options.pool(prefixes)
+        try pool.undrain(prefixes)
+        let report = DrainReport(pool, [], prefixes)
+        print(options.json ? Output.json(report) : "the pool \(pool.name) is answered from \(prefixes) again")
+    }
+}
+
+/// Which pool is meant.
+struct DrainOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp("The policy file, YAML or JSON.", valueName: "file"),
+        completion: .file(extensions: ["yaml", "yml", "json"]))
+    var policy: String
+
+    @Option(help: ArgumentHelp("The pool, where several have the prefix.", valueName: "name"))
+    var pool: String?
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    func pool(_ texts: [String]) throws -> (DrainablePool, PrefixPool) {
+        let prefixes: [IPPrefix]
+        do { prefixes = try texts.map { try IPPrefix($0) } } catch { throw ValidationError("\(error)") }
+        guard let first = prefixes.first else { throw ValidationError("name a prefix") }
+        do {
+            let found = try pool.map { name throws(DocumentError) in try DrainablePool(name, policy: policy) }
+            return (
+                try found ?? DrainablePool(with: first, policy: policy), PrefixPool(prefixes)
+            )
+        }
+    }
+}
+
+/// What `steer-dns drain` prints.
+private struct DrainReport: Encodable {
+    struct Part: Encodable {
+        let prefix: String
+        let drained: String
+        /// Missing while a server still answers with it.
+        let expires: String?
+        let expired: Bool
+    }
+    let pool: String
+    let ttl: UInt32
+    let drained: [Part]
+    /// Not printed: of the prefixes that this command is about.
+    let hasExpired: Bool
+    let secondsLeft: Int?
+
+    private enum CodingKeys: CodingKey {
+        case pool, ttl, drained
+    }
+
+    init(_ pool: DrainablePool, _ parts: [DrainStatus], _ prefixes: PrefixPool) {
+        let now = Date.now.timeIntervalSince1970
+        let own = parts.filter { PrefixPool([$0.prefix]).overlaps(prefixes) }
+        self.pool = pool.name
+        ttl = pool.ttl
+        drained = own.map {
+            Part(
+                prefix: $0.prefix.description, drained: DrainedFile.text(of: $0.drained),
+                expires: $0.expiry.map(DrainedFile.text), expired: $0.hasExpired(at: now))
+        }
+        hasExpired = own.allSatisfy { $0.hasExpired(at: now) }
+        let expiries = own.compactMap(\.expiry)
+        secondsLeft = expiries.count < own.count ? nil : expiries.max().map { max(0, Int(Double($0) - now)) }
+    }
+
+    var text: String {
+        var lines = drained.map { part in
+            let state = part.expires.map {
+                part.expired ? "the last answer expired \($0)" : "the last answer expires \($0)"
+            }
+            return "\(part.prefix) drained \(part.drained); \(state ?? "a server still answers with it")"
+        }
+        lines.append(
+            hasExpired
+                ? "steer pool status \(pool) counts what still comes, and says when to unbind"
+                : "keep it bound: --wait waits for the last answer to expire, then see steer pool status \(pool)")
+        return lines.joined(separator: "\n")
+    }
+}

@@ -1,0 +1,97 @@
+import ArgumentParser
+import Documents
+import Draining
+import Steering
+
+struct Pool: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "pool",
+        abstract: "Move the addresses that names are answered with, and see what still comes to former ones.",
+        discussion: """
+            For policy files with names, which `steer-dns` answers, and whose pools name the files that are written:
+
+              pools:
+                web: { prefixes-from: web.txt, drained-from: web-drained.txt }
+
+              steer pool move web --from 192.0.2.0/24 --to 192.0.2.0/28 --policy policy.yaml
+              steer pool status web --policy policy.yaml
+            """,
+        subcommands: [PoolStatus.self, PoolMove.self])
+}
+
+/// Which pool is meant, and how it is known what servers answer.
+struct PoolOptions: ParsableArguments {
+    @Argument(help: "The pool.")
+    var name: String
+
+    @Option(
+        help: ArgumentHelp("The policy file, with bindings and names.", valueName: "file"),
+        completion: .file(extensions: ["yaml", "yml", "json"]))
+    var policy: String
+
+    @Option(
+        help: ArgumentHelp(
+            "Where a steer-dns serves its counters, to know since when it answers from what; may be repeated.",
+            valueName: "address:port"))
+    var server: [String] = []
+
+    @Option(help: ArgumentHelp("How long servers take to notice a change, where none is asked.", valueName: "seconds"))
+    var reload = 5
+
+    @Option(help: ArgumentHelp("How many packets a prefix that is quiet may still get.", valueName: "packets"))
+    var threshold: UInt64 = 0
+
+    @Option(
+        name: .customLong("for"),
+        help: ArgumentHelp("How long a drained prefix must be quiet.", valueName: "seconds"))
+    var duration = 5.0
+
+    func validate() throws {
+        if !(0.1...86_400).contains(duration) { throw misuse("--for is 0.1 to 86,400 seconds") }
+        if !(0...86_400).contains(reload) { throw misuse("--reload is 0 to 86,400 seconds") }
+    }
+
+    func watch() throws -> ServerWatch {
+        ServerWatch(
+            servers: try server.map { text in try parsed { () throws(AddressError) in try SocketAddress(text) } },
+            reload: reload)
+    }
+}
+
+/// Runs what reads and writes the files of pools, with the errors of this command.
+func policyFiles<Value>(_ body: () throws(DocumentError) -> Value) throws(SteeringError) -> Value {
+    do { return try body() } catch { throw SteeringError(.invalidPolicyFile, error.message) }
+}
+
+/// Counts what comes to parts of drained prefixes.
+struct Arrivals {
+    let parts: [IPPrefix]
+    private let counter: BindingCounter?
+
+    /// - Parameter prefixes: Each is looked at in 16 parts, or by address, where they are few.
+    init(at prefixes: [IPPrefix], _ steering: SocketSteering, _ target: Target) throws(SteeringError) {
+        let bits = prefixes.count > 64 ? 0 : 4
+        parts = prefixes.flatMap { Self.parts(of: $0, bits) }
+        counter = parts.isEmpty ? nil : try steering.countArrivals(at: parts, in: try target.namespace())
+    }
+
+    private static func parts(of prefix: IPPrefix, _ bits: Int) -> [IPPrefix] {
+        var parts = [prefix]
+        for _ in 0..<bits {
+            guard parts[0].halves != nil else { return parts }
+            parts = parts.flatMap { [$0.halves!.0, $0.halves!.1] }
+        }
+        return parts
+    }
+
+    /// The packets of each part, since counting began.
+    func packets() throws(SteeringError) -> [UInt64] {
+        var packets = [UInt64](repeating: 0, count: parts.count)
+        for count in try counter?.counts() ?? [] where count.packets > 0 {
+            if let part = parts.firstIndex(where: { $0.contains(count.binding.prefix) }) {
+                packets[part] &+= count.packets
+            }
+        }
+        return packets
+    }
+}
