@@ -7,8 +7,8 @@
 What counts is the server's processor time for a query, of all its threads, while as many queries are outstanding as
 keep it busy; and the latency at 6,000 queries a second. docs/benchmarks.md says more.
 """
-import argparse, collections, contextlib, datetime, json, os, platform, random, shutil, socket, statistics, subprocess, sys
-import tempfile, time
+import argparse, collections, contextlib, datetime, json, os, platform, random, shutil, socket, statistics
+import subprocess, sys, tempfile, time
 
 import servers
 from servers import A, AAAA, MIXED
@@ -187,11 +187,18 @@ def aims(figures):
     mixed = ours.get(("steer-dns /24", TITLES[MIXED]))
     for (name, traffic), ratio in cost.items():
         if mixed and (name, traffic) not in ours and "static" not in name:
-            yield f"ahead of {name} by at least 1.2: {ratio / mixed:.2f}", ratio / mixed >= 1.2
+            yield f"ahead of {name} by at least 1.2: {ratio / mixed:.3f}", ratio / mixed >= 1.2
     p99 = {(figure["name"], figure["traffic"]): figure["median"] for figure in figures if figure["unit"] == P99}
     slowest = max(p99[case] for case in ours)
     fastest_bound = min(value for (name, _), value in p99.items() if name == "bound")
     yield f"p99 of steer-dns at most 100 us: {slowest:,.0f} (the bound's: {fastest_bound:,.0f})", slowest <= 100
+
+
+def command():
+    """What to type for such a run."""
+    changed = [f"--{name} {getattr(options, name)}" for name in ("rounds", "seconds", "names")
+               if getattr(options, name) != arguments.get_default(name)]
+    return " ".join(["scripts/bench dns", *(["--quick"] if options.quick else changed), "--json"])
 
 
 def report(samples, all):
@@ -211,7 +218,7 @@ def report(samples, all):
         notes += [f"{sentence}: {'met' if is_met else 'not met'}." for sentence, is_met in aims(all)]
     model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
     return {
-        "measure": "dns", "title": "what a query costs a name server", "command": "scripts/bench dns --json",
+        "measure": "dns", "title": "what a query costs a name server", "command": command(),
         "environment": {
             "kernel": platform.release(), "architecture": platform.machine(), "processor": model,
             "cores": os.cpu_count(), "date": datetime.date.today().isoformat(), "isRealTime": False},
