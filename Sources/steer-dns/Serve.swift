@@ -53,7 +53,9 @@ struct Serve: ParsableCommand {
     @Flag(help: "Do not limit answers by UDP to clients without a cookie.")
     var noResponseLimit = false
 
-    @Option(help: ArgumentHelp("How many of those go to a /24 or a /56 a second; 0 for any number.", valueName: "n"))
+    @Option(
+        help: ArgumentHelp(
+            "How many of those a worker sends to a /24 or a /56 a second; 0 for any number.", valueName: "n"))
     var responseRate: UInt32 = 0
 
     @Option(help: ArgumentHelp("How long a TCP connection may be still.", valueName: "seconds"))

@@ -174,13 +174,16 @@ import Testing
             "name: c, exact: deep.er.example.com, pool: p2", "name: d, suffix: far.away.example.com, pool: p3",
             "name: e, suffix: near.example.com, clients: 127.1.0.0/16, pool: p4",
             "name: f, suffix: none.example.com, outcome: pass",
-            "name: g, suffix: only4.example.com, pool: p5",
+            "name: g, suffix: only4.example.com, pool: p5", "name: h, exact: both.example.com, outcome: pass",
+            "name: i, exact: x.both.example.com, pool: p6",
             "name: default, outcome: pass",
         ])
         #expect(
             try numbers(
                 bed, ["x.six", "x.only4", "er", "deep.er", "x.er", "away", "x.away", "far.away", "x.near", "x.none"])
                 == ["NODATA", "5", "NODATA", "2", "NXDOMAIN", "NODATA", "NXDOMAIN", "3", "NODATA", "NXDOMAIN"])
+        for type in ["A", "AAAA", "TXT", "ANY"] { #expect(try numbers(bed, ["both"], type) == ["NODATA"]) }
+        #expect(try numbers(bed, ["x.both", "y.both"]) == ["6", "NXDOMAIN"])
         #expect(
             try numbers(bed, ["x.six", "x.only4", "x.near", "x.none"], "AAAA") == ["1", "NODATA", "NODATA", "NXDOMAIN"])
         #expect(

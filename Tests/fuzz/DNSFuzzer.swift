@@ -100,7 +100,8 @@ private func isAnswerable(_ message: [UInt8]) -> Bool { message.count >= 12 && m
 private func datagramLimit(_ message: [UInt8]) -> Int {
     var limit = 512
     guard message.count > 16 else { return limit }
-    for index in 12..<(message.count - 4) where message[index] == 0 && message[index + 1] == 0 && message[index + 2] == 41 {
+    for index in 12..<(message.count - 4) {
+        guard message[index] == 0, message[index + 1] == 0, message[index + 2] == 41 else { continue }
         limit = max(limit, min(1_232, Int(message[index + 3]) << 8 | Int(message[index + 4])))
     }
     return limit
@@ -117,7 +118,8 @@ private func check(_ answer: [UInt8], of message: [UInt8], limit: Int) {
     precondition(reader.counts[0] <= 1, "there is one question at most")
     precondition(answer[12..<reader.questionEnd] == message[12..<max(12, reader.questionEnd)], "it is the query's")
     if answer[2] & 2 != 0 {
-        precondition(reader.counts[1] == 0 && reader.counts[2] == 0 && reader.counts[3] == reader.optCount, "cut is cut")
+        let counts = reader.counts
+        precondition(counts[1] == 0 && counts[2] == 0 && counts[3] == reader.optCount, "cut is cut")
     }
     precondition(reader.optCount <= 1)
 }

@@ -7,7 +7,7 @@ import AddressPools
 /// What would go beyond is cut to the question and EDNS, which is at most 1.3 times the query: who asked in earnest asks
 /// again by TCP, or with a cookie (RFC 7873), and then is not limited. A network is a /24 or a /56; it has a place in a
 /// table of fixed size. Networks that meet at a place share what may be sent, so that nobody gains by making room; of
-/// answers a second each begins anew there.
+/// answers a second each begins anew there. Each worker has a table.
 struct ResponseLimiter {
     private var slots: [Slot]
     private let rate: UInt32

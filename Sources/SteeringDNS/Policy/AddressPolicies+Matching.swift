@@ -75,7 +75,8 @@ extension AddressPolicies {
     /// Whether a name exists, though it need not have anything, since policies give names below it addresses (RFC 8020):
     /// said in policies or in lists.
     func isAboveSaid(_ key: NameKey) -> Bool {
-        names.nameClass(of: key) == .emptyNonTerminal || index[key]?.isEmpty == true
+        names.nameClass(of: key) == .emptyNonTerminal
+            || (index[key]?.contains { mentions[Int($0)].isBelow } ?? false)
     }
 
     /// What a policy does.

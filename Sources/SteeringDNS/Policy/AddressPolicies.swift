@@ -24,7 +24,7 @@ public final class AddressPolicies: Sendable {
 
     /// The policies, ready to be asked.
     let rules: [Rule]
-    /// For each name that a policy says by itself, where its mentions are. For those above it, none.
+    /// For each name that a policy says by itself, where its mentions are. Those above it have one that says so.
     let index: KeyTable<Range<Int32>>
     let mentions: [Mention]
     /// The rules without such names.
@@ -97,6 +97,10 @@ extension AddressPolicies {
         let rule: Int
         /// Whether it is all names that end with it.
         let isSuffix: Bool
+
+        /// That a policy says a name below it: no policy is of this number.
+        static let below = Mention(rule: .max, isSuffix: true)
+        var isBelow: Bool { rule == .max }
     }
 
     /// Rules in the making.
@@ -123,7 +127,9 @@ extension AddressPolicies {
                     if case .pass = outcome { continue }
                     var ancestor = name.parent
                     while let name = ancestor, name != .root {
-                        mentions[name, default: []] += []
+                        if mentions[name]?.contains(where: \.isBelow) != true {
+                            mentions[name, default: []].append(.below)
+                        }
                         ancestor = name.parent
                     }
                 }
