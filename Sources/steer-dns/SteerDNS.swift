@@ -26,6 +26,8 @@ struct SteerDNS: ParsableCommand {
             fail(error.description)
         } catch let error as ServerSocketError {
             fail(error.message)
+        } catch let error as OfflineZoneError {
+            fail(error.message)
         } catch let error as CommandError {
             fail(error.message)
         } catch {
