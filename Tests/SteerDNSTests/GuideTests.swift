@@ -12,7 +12,7 @@ import Testing
         let folder = try DNSBed.folder("", [:])
         defer { _ = try? shell("rm -r \(folder)") }
         let programs = URL(filePath: try Programs.path(of: "steer-dns")).deletingLastPathComponent().path
-        var script = "cd \(folder); set -e; PATH=\(programs):$PATH; trap 'kill $server 2>/dev/null' EXIT\n"
+        var script = "cd \(folder); set -e; PATH=\(programs):$PATH; trap 'kill $server 2>/dev/null || true' EXIT\n"
         for (index, block) in blocks.filter({ $0.language == "sh" }).enumerated() {
             script += "exec >\(folder)/block-\(index) 2>\(folder)/errors-\(index)\n\(block.text)\n"
         }

@@ -138,6 +138,9 @@ import Testing
         let full = try shell(
             "\(try Programs.path(of: "steer-dns")) \(command) --origin example.com 2>&1 >/dev/full || true")
         #expect(full.contains("No space left on device: make room"), "\(full)")
+        try shell("ln -s zone \(bed.folder)/example.com.zone")
+        let own = try DNSBed.run("\(command) --origin example.com --output \(bed.folder) 2>&1")
+        #expect(own.contains("is a file that the policy refers to"), "\(own)")
         let clients = Self.single.replacing("name: free,", with: "name: free, clients: 10.0.0.0/8,")
         try bed.replace("policy.yaml", with: clients)
         let asking = try DNSBed.run("\(command) --origin example.com 2>&1")

@@ -1,5 +1,6 @@
 import AddressPools
 import Documents
+import Glibc
 
 /// A zone with the policies' answers in it, as a file for other name servers.
 ///
@@ -111,11 +112,20 @@ public struct OfflineZone: Sendable {
     /// - Throws: When the file cannot be written, or the zone file or a list no longer be read.
     public func write(to path: String, progress: Progress? = nil) throws(OfflineZoneError) -> Summary {
         do {
+            try refuseToReplaceInput(path)
             var writer = OfflineZoneWriter(self, try ZoneOutput(path))
             return try writer.write(progress)
         } catch let error as OfflineZoneError {
             throw error
         } catch { throw OfflineZoneError("\(error)") }
+    }
+
+    /// The file that is written must not be one that is read.
+    private func refuseToReplaceInput(_ path: String) throws(OfflineZoneError) {
+        guard path != "-", let file = FileIdentity(path) else { return }
+        for input in serving.files.zones.map(\.path) + serving.files.lists.map(\.path) where FileIdentity(input) == file {
+            throw OfflineZoneError("\(path) is a file that the policy refers to: write to another directory")
+        }
     }
 
     /// The zone's own records, from its file: the SOA first.
@@ -125,5 +135,18 @@ public struct OfflineZone: Sendable {
         let said = Set(policies.flatMap(\.names))
         let records = try CheckedZone(file, origin: origin) { said.contains($0) }.records
         return records.filter { $0.type == .SOA } + records.filter { $0.type != .SOA }
+    }
+}
+
+/// What tells files apart, whatever their paths.
+private struct FileIdentity: Equatable {
+    let device: dev_t
+    let inode: ino_t
+
+    /// Nil if there is no such file.
+    init?(_ path: String) {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return nil }
+        (device, inode) = (status.st_dev, status.st_ino)
     }
 }
