@@ -18,7 +18,8 @@ import Testing
         }
         try script.write(toFile: "\(folder)/guide.sh", atomically: true, encoding: .utf8)
         let end = try shell("timeout 120 bash \(folder)/guide.sh; echo $?")
-        try verify(end == "0\n", "\(end) \(try shell("tail -n 3 \(folder)/errors-*"))")
+        let errors = try shell("cat \(folder)/errors-*")
+        try verify(end == "0\n", "\(end)\(errors)")
         var index = -1
         for block in blocks {
             if block.language == "sh" { index += 1 }
