@@ -57,7 +57,8 @@ import Testing
         """
     }
 
-    private static let single = policy(("203.0.113.7, \"2001:db8:1::7\"", "203.0.113.5", "203.0.113.4"))
+    private static let single = policy(
+        ("203.0.113.7/32, \"2001:db8:1::7/128\"", "203.0.113.5/32", "203.0.113.4/32"))
     private static let several = policy(
         ("198.51.100.0/25, \"2001:db8:1::/48\"", "203.0.113.0/26", "203.0.113.128/26"), select: "name")
 
