@@ -123,6 +123,9 @@ let package = Package(
             path: "Examples/echo-server"),
 
         .executableTarget(
+            name: "dns-server", dependencies: ["AddressPools", "SteeringDNS"], path: "Examples/dns-server"),
+
+        .executableTarget(
             name: "nio-http",
             dependencies: [
                 "Steering", "SteeringNIO",

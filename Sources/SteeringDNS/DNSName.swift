@@ -228,7 +228,7 @@ extension DNSName: CustomStringConvertible {
     }
 
     /// Characters that mean something to a reader of zone files when they stand in a name.
-    private static let specialInNames = Array("\"().;\\@$".utf8)
+    static let specialInNames = Array("\"().;\\@$".utf8)
 }
 
 /// Why a text is not a domain name: one sentence with the remedy.

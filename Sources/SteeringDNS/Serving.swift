@@ -7,11 +7,19 @@ public final class Serving: Sendable {
     let zones: Zones
     /// Whether the network that EDNS tells of a client counts as the client (RFC 7871).
     public let usesClientSubnet: Bool
+    let files: Files
 
-    init(zones: Zones, policies: AddressPolicies, usesClientSubnet: Bool) {
+    /// Where all of it was read: who writes it off-line reads names and records there again.
+    struct Files: Sendable {
+        var zones: [(origin: DNSName, path: String)] = []
+        var lists: [(name: String, path: String)] = []
+    }
+
+    init(zones: Zones, policies: AddressPolicies, usesClientSubnet: Bool, files: Files) {
         self.zones = zones
         self.policies = policies
         self.usesClientSubnet = usesClientSubnet
+        self.files = files
     }
 
     /// Counts at zero.

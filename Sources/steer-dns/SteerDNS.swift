@@ -29,6 +29,8 @@ struct SteerDNS: ParsableCommand {
             fail(error.message)
         } catch let error as DocumentError {
             fail(error.message)
+        } catch let error as OfflineZoneError {
+            fail(error.message)
         } catch let error as CommandError {
             fail(error.message)
         } catch {

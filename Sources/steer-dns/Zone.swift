@@ -1,14 +1,58 @@
 import AddressPools
 import ArgumentParser
-import Foundation
 import SteeringDNS
 
 /// `steer-dns zone`.
 struct Zone: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Write the policy's answers as zone files, for other name servers.")
+        abstract: "Write a zone with the policy's answers in it, for other name servers.",
+        discussion: """
+            An RFC 1035 zone file: the zone's own records, one address of each family for every listed or exact name \
+            that a policy gives addresses, and wildcards for the names that a policy gives them without saying each. \
+            The same policy, lists and seed make the same file, and one more name changes no other's address. It \
+            ends with comments about what a file cannot answer as the policy does.
+            """)
 
     @OptionGroup var policy: PolicyOptions
 
-    func run() throws {}
+    @Option(help: ArgumentHelp("The zone's name, such as example.com.", valueName: "name"))
+    var origin: String
+
+    @Option(help: ArgumentHelp("What random addresses follow from; by chance unless said.", valueName: "number"))
+    var seed: UInt64?
+
+    @Option(
+        help: ArgumentHelp("Where the file NAME.zone goes; - for standard output.", valueName: "directory"),
+        completion: .directory)
+    var output = "-"
+
+    @Option(help: ArgumentHelp("The client's address, if policies ask for it.", valueName: "address"))
+    var from: String?
+
+    func run() throws {
+        let name: DNSName
+        do { name = try DNSName(origin) } catch { throw ValidationError(error.message) }
+        let client: IPAddress?
+        do { client = try from.map { try IPAddress($0) } } catch { throw ValidationError("\(error)") }
+        let zone = try OfflineZone(
+            policy.read(), origin: name, seed: seed ?? .random(in: 0...(.max)), client: client)
+
+        let bar = ProgressBar()
+        defer { bar.clear() }
+        let path = output == "-" ? "-" : "\(output)/\(fileName(of: name))"
+        let summary = try zone.write(to: path) { read, size in
+            bar.show("writing \(name)", read, of: size, unit: "MB of lists", scale: 1_000_000)
+        }
+        bar.clear()
+        Output.complain(
+            "\(path == "-" ? "\(name)" : path): \(summary.names) names, \(summary.wildcards) wildcards, "
+                + "\(summary.addresses) addresses, \(summary.records) records of the zone, \(summary.size) bytes")
+        for note in summary.notes { Output.complain("note: \(note)") }
+    }
+
+    /// "example.com.zone". What would lead to another directory is replaced.
+    private func fileName(of name: DNSName) -> String {
+        let text = name == .root ? "root." : name.description.replacing("/", with: "_")
+        return text + "zone"
+    }
 }

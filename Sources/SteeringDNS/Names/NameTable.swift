@@ -46,6 +46,21 @@ final class NameTable: Sendable {
         }
     }
 
+    /// The number of a name's slot, the same as long as the table is there; nil if the table does not have it.
+    func slot(of key: NameKey) -> Int? {
+        var index = Self.home(of: key, slots.count)
+        let mark = Self.mark(of: key)
+        while slots[index] != 0 {
+            if slots[index] & ~0xFFFF == mark { return index }
+            index += 1
+            if index == slots.count { index = 0 }
+        }
+        return nil
+    }
+
+    /// How many slots there are.
+    var capacity: Int { slots.count }
+
     /// A key's place: the fraction of the slots that its lower half is of 2^64.
     @inline(__always)
     static func home(of key: NameKey, _ count: Int) -> Int {

@@ -5,19 +5,23 @@ extension NamePolicyDraft {
     /// What is served, if all of it makes sense together.
     func serving(site: String?, progress: NamePolicyFile.Progress?) throws(NamePolicyError) -> Serving {
         var problems = problemsOfPolicies()
-        let zones = readZones(&problems)
+        var files = Serving.Files(lists: lists.map { ($0.name, $0.path) })
+        let zones = readZones(&files, &problems)
         if !problems.isEmpty { throw NamePolicyError(problems) }
         let (table, classes) = try readLists(progress)
         let policies = AddressPolicies(
             policies: policies.map(\.policy), pools: pools.pools.map { ($0.name, $0.handedOut) }, names: table,
             classes: classes, listNames: lists.map(\.name), site: site)
-        let serving = Serving(zones: Zones(zones), policies: policies, usesClientSubnet: usesClientSubnet)
+        let serving = Serving(
+            zones: Zones(zones), policies: policies, usesClientSubnet: usesClientSubnet, files: files)
         problems = problemsOfNames(serving)
         if !problems.isEmpty { throw NamePolicyError(problems) }
         return serving
     }
 
-    private func readZones(_ problems: inout [String]) -> [(origin: DNSName, records: [ResourceRecord])] {
+    private func readZones(
+        _ files: inout Serving.Files, _ problems: inout [String]
+    ) -> [(origin: DNSName, records: [ResourceRecord])] {
         var zones: [(origin: DNSName, records: [ResourceRecord])] = []
         for entry in self.zones {
             let place = source.place(entry.position)
@@ -36,6 +40,7 @@ extension NamePolicyDraft {
                 let said = Set(policies.flatMap(\.policy.names))
                 let zone = try CheckedZone(file, origin: origin) { said.contains($0) }
                 zones.append((origin, zone.records))
+                files.zones.append((origin, entry.path))
             } catch let error as ZoneProblems {
                 problems += error.problems.map(\.description)
             } catch let error as DocumentError {

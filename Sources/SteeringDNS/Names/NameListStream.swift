@@ -1,0 +1,168 @@
+import AddressPools
+import Documents
+import Glibc
+
+/// A list of names, as it streams by: a name a line, sorted or not, and behind it attributes such as `account=free`,
+/// which spaces part. Blank lines and what follows a # are left out.
+///
+/// It goes through a buffer, so that a list takes up nothing by itself.
+struct NameListStream {
+    private let path: String
+    /// Told, now and then, how many bytes were read, and of how many, where that is known.
+    private let progress: ((Int, Int?) -> Void)?
+
+    /// - Parameter path: A file, or "-" for standard input.
+    init(_ path: String, progress: ((Int, Int?) -> Void)? = nil) {
+        self.path = path
+        self.progress = progress
+    }
+
+    /// The bytes of a list; nil where that is not known before it is read.
+    static func size(of path: String) -> Int? {
+        var status = stat()
+        guard path != "-", stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
+        return Int(status.st_size)
+    }
+
+    /// Reads the list.
+    ///
+    /// - Parameter each: Gets each name in wire form, and its line with the range of what stands behind the name. A
+    ///   ``ListError`` of it is told with the line's place.
+    func read(
+        _ each: (_ name: Span<UInt8>, _ line: Span<UInt8>, _ attributes: Range<Int>) throws -> Void
+    ) throws {
+        let name = path == "-" ? "standard input" : path
+        let descriptor = path == "-" ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            throw DocumentError(
+                "\(name) cannot be read, \(String(cString: strerror(errno))): check its name and permissions")
+        }
+        defer { close(descriptor) }
+        let size = Self.size(of: path)
+        var lines = Lines(name: name)
+        var chunk = [UInt8](repeating: 0, count: 1 << 20)
+        var wire: [UInt8] = []
+        var total = 0
+        while true {
+            let count = Glibc.read(descriptor, &chunk, chunk.count)
+            if count < 0 {
+                if errno == EINTR { continue }
+                throw DocumentError("\(name) cannot be read, \(String(cString: strerror(errno))): check the file")
+            }
+            total += count
+            // The last line may lack its end.
+            let isLast = count == 0
+            try lines.take(isLast ? [UInt8(ascii: "\n")] : chunk, isLast ? 1 : count) { bytes, line in
+                guard let name = Self.name(in: bytes, line) else { return }
+                try Self.readName(bytes, name, into: &wire)
+                try each(wire.span, bytes, name.upperBound..<line.upperBound)
+            }
+            progress?(total, size)
+            if isLast { return }
+        }
+    }
+
+    /// Where a line has its name; nil if it has none.
+    private static func name(in bytes: Span<UInt8>, _ line: Range<Int>) -> Range<Int>? {
+        var position = line.lowerBound
+        while position < line.upperBound, bytes[position].isSpace { position += 1 }
+        guard position < line.upperBound, bytes[position] != UInt8(ascii: "#") else { return nil }
+        let start = position
+        while position < line.upperBound, !bytes[position].isSpace { position += 1 }
+        return start..<position
+    }
+
+    /// Puts a name into wire form.
+    private static func readName(
+        _ bytes: Span<UInt8>, _ range: Range<Int>, into wire: inout [UInt8]
+    ) throws(ListError) {
+        wire.removeAll(keepingCapacity: true)
+        wire.append(0)
+        var lengthAt = 0
+        var hasEscape = false
+        for position in range {
+            let byte = bytes[position]
+            switch byte {
+            case UInt8(ascii: "."):
+                guard wire.count - lengthAt - 1 > 0 else { throw invalidName(bytes, range) }
+                lengthAt = wire.count
+                wire.append(0)
+            case UInt8(ascii: "\\"): hasEscape = true
+            case 0x21...0x7E:
+                wire.append(byte)
+                wire[lengthAt] += 1
+                // Checked here, where the length still fits its byte.
+                guard wire[lengthAt] < 64 else { throw invalidName(bytes, range) }
+            default: throw invalidName(bytes, range)
+            }
+            if hasEscape { break }
+        }
+        if hasEscape {
+            do { wire = try DNSName(String(decoding: range.map { bytes[$0] }, as: UTF8.self)).wire } catch {
+                throw ListError(message: error.message)
+            }
+        } else if wire[lengthAt] != 0 {
+            wire.append(0)
+        }
+        guard wire.count > 1, wire.count <= 255 else { throw invalidName(bytes, range) }
+    }
+
+    private static func invalidName(_ bytes: Span<UInt8>, _ range: Range<Int>) -> ListError {
+        let text = String(decoding: range.prefix(80).map { bytes[$0] }, as: UTF8.self)
+        return ListError(
+            message:
+                "\(quoted(text)) is not a name: write labels of 1 to 63 visible characters joined by dots, at most 253 in all"
+        )
+    }
+}
+
+extension UInt8 {
+    var isSpace: Bool {
+        self == UInt8(ascii: " ") || self == UInt8(ascii: "\t") || self == UInt8(ascii: "\r")
+    }
+}
+
+/// Parts what streams by into lines.
+private struct Lines {
+    let name: String
+    private var number = 0
+    /// The beginning of a line whose end is yet to come.
+    private var begun: [UInt8] = []
+
+    /// No name with its attributes is longer.
+    private static let limit = 1 << 16
+
+    init(name: String) { self.name = name }
+
+    mutating func take(
+        _ chunk: [UInt8], _ count: Int, _ each: (Span<UInt8>, Range<Int>) throws -> Void
+    ) throws {
+        let bytes = chunk.span
+        var start = 0
+        var position = 0
+        while position < count {
+            guard bytes[position] == UInt8(ascii: "\n") else {
+                position += 1
+                continue
+            }
+            number += 1
+            do {
+                if begun.isEmpty {
+                    try each(bytes, start..<position)
+                } else {
+                    begun += chunk[start..<position]
+                    try each(begun.span, 0..<begun.count)
+                    begun.removeAll(keepingCapacity: true)
+                }
+            } catch let error as ListError { throw DocumentError("\(name):\(number): \(error.message)") }
+            position += 1
+            start = position
+        }
+        begun += chunk[start..<count]
+        guard begun.count <= Self.limit else {
+            throw DocumentError(
+                "\(name):\(number + 1): the line is longer than 64 KiB and is no name: check that this is the file you mean"
+            )
+        }
+    }
+}
