@@ -16,7 +16,10 @@ private func entry(
         arguments: [
             ("", "f:1:1:", "empty"),
             ("# nothing\n", "f:1:1:", "empty"),
-            ("hello", "f:1:1:", "a policy is a text here: write a mapping with the keys labels, pools, bindings, names"),
+            (
+                "hello", "f:1:1:",
+                "a policy is a text here: write a mapping with the keys labels, pools, bindings, names"
+            ),
             ("- a", "f:1:1:", "a policy is a list"),
             ("labels: {}\n", "f:1:1:", "has no bindings"),
             ("bindings:\n", "f:1:10:", "write a list"),
