@@ -28,8 +28,13 @@ public final class Background: Sendable {
         pid = Int32(try shell("cat \(base).pid").dropLast())!
     }
 
-    // As dash writes a group.
-    deinit { _ = try? shell("kill -KILL -$(cat \(base).group) 2>/dev/null || true") }
+    deinit { end() }
+
+    /// Kills it, and what it has started: before its folder goes, where it is written who that is.
+    public func end() {
+        // As dash writes a group.
+        _ = try? shell("test ! -e \(base).group || kill -KILL -$(cat \(base).group) 2>/dev/null || true")
+    }
 
     /// What /proc says of each of its threads. One may end while it is read.
     public func threads(_ file: String) throws -> String {

@@ -4,7 +4,7 @@ import Testing
 /// Aliases and delegations (RFC 1034, 2181, 6604, 9471).
 @Suite struct AliasTests {
     private let bed: DNSBed
-    init() throws { bed = try DNSBed.shared() }
+    init() throws { bed = try DNSBed.plain() }
 
     @Test("an alias leads to what policies say of its target, through other aliases")
     func aliases() throws {

@@ -4,7 +4,7 @@ import Testing
 /// What names and types have for an answer (RFC 1034, 2308, 4592, 8020, 8482, 8906).
 @Suite struct AnswerTests {
     private let bed: DNSBed
-    init() throws { bed = try DNSBed.shared() }
+    init() throws { bed = try DNSBed.plain() }
 
     private func negative(_ code: String) -> String { "\(code) qr aa rd\n+ \(DNSBed.soa)" }
 

@@ -16,20 +16,20 @@ import Testing
 
     @Test("who sends a cookie gets it back with the server's, of RFC 9018's form")
     func form() throws {
-        let cookie = try cookie(try DNSBed.shared())
+        let cookie = try cookie(try DNSBed.plain())
         #expect(cookie.count == 48 && cookie.hasPrefix(Self.client + "01000000"))
     }
 
     @Test("cookies of other lengths than there are, are mistakes", arguments: [0, 1, 7, 9, 15, 41, 48])
     func lengths(count: Int) throws {
-        let reply = try DNSBed.shared().ask(
+        let reply = try DNSBed.plain().ask(
             Request("www.example.com").edns([(10, String(repeating: "ab", count: count))]))
         #expect(reply.head == "FORMERR qr rd")
     }
 
     @Test("a server's part that is none of ours is answered, with a good one", arguments: [8, 16, 17, 32])
     func foreign(count: Int) throws {
-        let reply = try DNSBed.shared().ask(
+        let reply = try DNSBed.plain().ask(
             Request("www.example.com").edns([(10, Self.client + String(repeating: "01", count: count))]))
         #expect(reply.head == "NOERROR qr aa rd" && reply.edns!.options[0].data.count == 48)
     }

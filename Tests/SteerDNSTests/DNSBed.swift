@@ -38,7 +38,10 @@ final class DNSBed: Sendable {
         port = Int(place[place.index(after: colon)...])!
     }
 
-    deinit { _ = try? shell("rm -r \(folder)") }
+    deinit {
+        server.end()
+        _ = try? shell("rm -r \(folder)")
+    }
 
     /// A directory with a policy and other files.
     static func folder(_ policy: String, _ files: [String: String]) throws -> String {

@@ -4,7 +4,7 @@ import Testing
 /// EDNS and its options (RFC 6891, 3225, 5001, 7828, 7830, 7871).
 @Suite struct EDNSTests {
     private let bed: DNSBed
-    init() throws { bed = try DNSBed.shared() }
+    init() throws { bed = try DNSBed.plain() }
     private let www = "03777777076578616d706c6503636f6d0000010001"
 
     @Test("EDNS is of version 0 with room for 1,232 bytes; DO comes back, other flags and unknown options do not")

@@ -33,7 +33,7 @@ import Testing
 
     @Test("operations that are not queries are not implemented", arguments: [1, 2, 3, 4, 5, 6, 7, 15])
     func opcodes(opcode: Int) throws {
-        let reply = try DNSBed.shared().ask(Request("www.example.com", "SOA").with { $0.opcode = opcode })
+        let reply = try DNSBed.plain().ask(Request("www.example.com", "SOA").with { $0.opcode = opcode })
         #expect(reply.head == "NOTIMP qr rd" && reply.opcode == opcode)
         #expect(reply.answer + reply.authority + reply.additional == [])
     }
@@ -42,19 +42,19 @@ import Testing
     func counts() throws {
         let www = "03777777076578616d706c6503636f6d0000010001"
         let record = "c00c00010001000000000004c0000201"
-        let replies = try DNSBed.shared().ask([
+        let replies = try DNSBed.plain().ask([
             message([0, 0, 0, 0], ""), message([2, 0, 0, 0], www + www), message([0, 0, 0, 1], "00" + opt()),
             message([1, 1, 0, 0], www + record), message([1, 0, 1, 0], www + record), message([65535, 0, 0, 0], www),
             message([1, 0, 0, 1], www), message([1, 0, 0, 0], www + "00"), message([1, 0, 0, 0], www + record),
         ])
         #expect(replies.map(\.code) == Array(repeating: "FORMERR", count: 9))
         // A record that nobody needs, of a class and type without a name.
-        #expect(try DNSBed.shared().ask(message([1, 0, 0, 1], www + record)).head == "NOERROR qr aa")
+        #expect(try DNSBed.plain().ask(message([1, 0, 0, 1], www + record)).head == "NOERROR qr aa")
     }
 
     @Test("a query without a question is for a cookie")
     func cookieAlone() throws {
-        let reply = try DNSBed.shared().ask(message([0, 0, 0, 1], "00" + opt("000a00080123456789abcdef")))
+        let reply = try DNSBed.plain().ask(message([0, 0, 0, 1], "00" + opt("000a00080123456789abcdef")))
         #expect(reply.head == "NOERROR qr" && reply.questions == 0)
         #expect(reply.edns?.options.first?.data.hasPrefix("0123456789abcdef") == true)
     }
@@ -68,7 +68,7 @@ import Testing
             String(repeating: "0161", count: 127) + "016100" + "00010001", "03777777c00c00010001",
         ])
     func names(question: String) throws {
-        let reply = try DNSBed.shared().ask(message([1, 0, 0, 0], question))
+        let reply = try DNSBed.plain().ask(message([1, 0, 0, 0], question))
         #expect(reply.head == "FORMERR qr" && reply.questions == 0)
     }
 
@@ -77,13 +77,13 @@ import Testing
         let label = String(repeating: "a", count: 63)
         let name = "\(label).\(label).\(label).\(String(repeating: "a", count: 49)).example.com"
         let labels = String(repeating: "a.", count: 121) + "example.com"
-        let replies = try DNSBed.shared().ask([Request(name), Request(labels)])
+        let replies = try DNSBed.plain().ask([Request(name), Request(labels)])
         #expect(replies.allSatisfy { $0.head == "NOERROR qr aa rd" && $0.addresses == [DNSBed.web] })
     }
 
     @Test("letters may be large or small, and come back as they were asked (0x20)")
     func letters() throws {
-        let replies = try DNSBed.shared().ask([
+        let replies = try DNSBed.plain().ask([
             Request("wWw.eXAMPle.CoM"), Request("TXT.Example.com", "TXT"), Request("SECOND.EXAMPLE.COM"),
             Request("A.WILD.example.COM"), Request("HOST.Sub.EXAMPLE.com"), Request("X.NS1.example.com"),
         ])
@@ -113,8 +113,6 @@ func opt(_ options: String = "", payload: Int = 1_232, version: String = "00", l
 }
 
 extension DNSBed {
-    private static let common = Result { try DNSBed(options: "--identifier here --version 'a test'") }
-
-    /// A server for tests that change nothing.
-    static func shared() throws -> DNSBed { try common.get() }
+    /// A server for tests that change nothing. Each has its own: one for all would outlive them.
+    static func plain() throws -> DNSBed { try DNSBed(options: "--identifier here --version 'a test'") }
 }
