@@ -123,7 +123,8 @@ public struct OfflineZone: Sendable {
     /// The file that is written must not be one that is read.
     private func refuseToReplaceInput(_ path: String) throws(OfflineZoneError) {
         guard path != "-", let file = FileIdentity(path) else { return }
-        for input in serving.files.zones.map(\.path) + serving.files.lists.map(\.path) where FileIdentity(input) == file {
+        for input in serving.files.zones.map(\.path) + serving.files.lists.map(\.path) where FileIdentity(input) == file
+        {
             throw OfflineZoneError("\(path) is a file that the policy refers to: write to another directory")
         }
     }
