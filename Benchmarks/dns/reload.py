@@ -11,7 +11,8 @@ import argparse, json, os, re, signal, subprocess, sys, tempfile, time
 arguments = argparse.ArgumentParser()
 arguments.add_argument("--load", required=True)
 arguments.add_argument("--steer-dns", required=True)
-arguments.add_argument("--bound", help="not needed")
+for unused in ("--bound", "--allocations"):
+    arguments.add_argument(unused, help="not needed")
 arguments.add_argument("--names", type=int, default=20_000_000)
 arguments.add_argument("--rate", type=int, default=50_000)
 arguments.add_argument("--reloads", type=int, default=5)

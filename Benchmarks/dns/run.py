@@ -2,7 +2,7 @@
 """Name servers in turns, each asked by load.c: scripts/bench dns, which calls this in namespaces of its own.
 
   run.py --load PROGRAM --bound PROGRAM --steer-dns PROGRAM
-         [--rounds N] [--seconds S] [--names N] [--only WORD...] [--json] [--quick]
+         --allocations LIBRARY [--rounds N] [--seconds S] [--names N] [--only WORD...] [--json] [--quick]
 
 What counts is the server's processor time for a query, of all its threads, while as many queries are outstanding as
 keep it busy; and the latency at 6,000 queries a second. docs/benchmarks.md says more.
@@ -21,6 +21,7 @@ arguments = argparse.ArgumentParser()
 arguments.add_argument("--load", required=True)
 arguments.add_argument("--bound", required=True)
 arguments.add_argument("--steer-dns", required=True)
+arguments.add_argument("--allocations", required=True)
 arguments.add_argument("--rounds", type=int, default=15)
 arguments.add_argument("--seconds", type=float, default=0.8, help="of a slice")
 arguments.add_argument("--names", type=int, default=20_000_000)
@@ -42,11 +43,12 @@ def fail(message):
 class Running:
     """A server that was started; ends with the block."""
 
-    def __init__(self, server, port, folder):
+    def __init__(self, server, port, folder, **environment):
         self.server, self.port, self.folder = server, port, folder
         self.log = open(os.path.join(folder, "log"), "w+")
         command = ["taskset", "-c", str(server_processor), *server.configure(folder, port)]
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, cwd=folder)
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, cwd=folder,
+                                        env=os.environ | environment)
 
     def wait_until_it_answers(self, seconds=300):
         question = b"\x00\x07\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x02n0\x07example\x03com\x00\x00\x01\x00\x01"
@@ -140,6 +142,24 @@ def chosen(folder):
     return [server for server in all if any(word.lower() in server.name.lower() for word in words)]
 
 
+def allocations(server, folder):
+    """How often a server allocates for a query, once it has answered some."""
+    os.mkdir(folder)
+    file = os.path.join(folder, "allocations")
+    running = Running(server, 5299, folder, LD_PRELOAD=options.allocations, ALLOCATIONS=file)
+    count = lambda: int.from_bytes(open(file, "rb").read(8), sys.byteorder)
+    try:
+        running.wait_until_it_answers()
+        running.ask(MIXED, "--queries", 5_000)
+        before = count()
+        answered = running.ask(MIXED, "--queries", 50_000)["answered"]
+        if before == 0:
+            running.fail("did not count its allocations")
+        return (count() - before) / answered
+    finally:
+        running.stop()
+
+
 def measure(running):
     """By (server, traffic): the samples of all rounds, in their order."""
     cases = [(each, traffic) for each in running for traffic in each.server.traffic]
@@ -201,7 +221,7 @@ def command():
     return " ".join(["scripts/bench dns", *(["--quick"] if options.quick else changed), "--json"])
 
 
-def report(samples, all):
+def report(samples, all, allocated):
     busy, idlest = min((statistics.median(sample["busy"]), name) for (name, _), sample in samples.items())
     lost = collections.Counter()
     for (name, _), sample in samples.items():
@@ -212,6 +232,7 @@ def report(samples, all):
         f"{options.names:,}, each answer checked. Rounds: {options.rounds}, slices of {options.seconds:g} s.",
         "CPU: of all threads of the server, with 128 queries outstanding. The least busy one, "
         f"{idlest}, had something to do {busy * 100:.0f} % of the time. Queries lost: {lost_by_server}.",
+        *([] if allocated is None else [f"steer-dns allocates {allocated:.5f} times a query."]),
         "The second ratio is the median over all rounds of the ratio within a round.",
     ]
     if not options.quick:
@@ -253,8 +274,13 @@ def main():
             running[-1].wait_until_it_answers()
             running[-1].check()
             print(f"{server.name}: answers as it should", file=sys.stderr)
+        ours = next((server for server in compared if server.name.startswith("steer-dns")), None)
+        allocated = ours and allocations(ours, os.path.join(folder, "counted"))
+        # What looks at files now and then, on another thread, is all there is.
+        if allocated and allocated > 0.01:
+            fail(f"steer-dns allocated {allocated:.3f} times a query; none is right: find what does (Responder, Wire)")
         samples = measure(running)
-    result = report(samples, figures(samples))
+    result = report(samples, figures(samples), allocated)
     print(json.dumps(result, sort_keys=True)) if options.json else print_table(result)
 
 
