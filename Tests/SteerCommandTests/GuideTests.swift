@@ -15,7 +15,7 @@ struct GuideTests {
             var script = """
                 cd \(bed.folder); set -e
                 steer() { verb=$1; shift; case $verb in -*) \(bed.steer) $verb "$@";; pool) \(bed.steer) pool "$@" --bpffs \(bed.bpffs.path);; *) \(bed.steer) $verb --bpffs \(bed.bpffs.path) "$@";; esac; }
-                steer-dns() { \(try Programs.path(of: "steer-dns")) "$@"; }
+                mkdir bin; ln -s \(try Programs.path(of: "steer-dns")) bin/steer-dns; PATH=$PWD/bin:$PATH
 
                 """
             for (index, block) in blocks.filter({ $0.language == "sh" }).enumerated() {
