@@ -44,7 +44,7 @@ public struct ServerSocket: ~Copyable, Sendable {
 
     /// A TCP socket that listens on an address.
     ///
-    /// - Throws: As ``datagrams(on:)``.
+    /// - Throws: As ``datagrams(on:fromAnyAddress:)``.
     public static func listener(on address: SocketAddress) throws(ServerSocketError) -> ServerSocket {
         let socket = try bound(SOCK_STREAM, to: address)
         guard listen(socket.descriptor, 4_096) == 0 else { throw failure("cannot listen on \(address)") }
