@@ -50,15 +50,16 @@ struct ServerSockets {
 
     /// Sockets for UDP and TCP on one address. Port 0 is the kernel's choice for UDP; taken for TCP, it chooses again.
     private static func pair(on address: SocketAddress) throws -> (SocketAddress, CInt, CInt) {
-        for attempt in 1... {
+        var attempts = 100
+        while true {
+            attempts -= 1
             let first = try ServerSocket.datagrams(on: address, fromAnyAddress: false)
             let bound = first.localAddress ?? address
             do {
                 let listener = try ServerSocket.listener(on: bound)
                 return (bound, first.release(), listener.release())
-            } catch { if address.port != 0 || attempt == 100 { throw error } }
+            } catch { if address.port != 0 || attempts == 0 { throw error } }
         }
-        fatalError("the attempts end")
     }
 }
 
