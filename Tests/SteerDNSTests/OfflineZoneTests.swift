@@ -174,37 +174,7 @@ import Testing
     /// Asks steer-dns, and NSD with the file that steer-dns writes.
     private func ask(_ bed: DNSBed, _ requests: [Request]) throws -> (ours: [Reply], theirs: [Reply]) {
         _ = try write(bed)
-        // Below what the kernel chooses for clients, and beside what PeerTests take.
-        let port = Int.random(in: 10_001...19_999)
-        let configuration = """
-            server:
-                ip-address: 127.0.0.1@\(port)
-                username: ""
-                zonesdir: \(bed.folder)
-                database: ""
-                pidfile: ""
-                zonelistfile: \(bed.folder)/nsd.list
-                xfrdfile: \(bed.folder)/nsd.xfrd
-                xfrdir: \(bed.folder)
-                cookie-secret-file: ""
-                server-count: 1
-                rrl-ratelimit: 0
-                minimal-responses: yes
-            remote-control:
-                control-enable: no
-            zone:
-                name: example.com
-                zonefile: example.com.zone
-
-            """
-        try bed.replace("nsd.conf", with: configuration)
-        let nsd = try Background("/usr/sbin/nsd -d -c \(bed.folder)/nsd.conf", folder: bed.folder)
-        try eventually("NSD serves") {
-            let error = try nsd.error
-            if error.contains("error:") { throw Unmet(description: error) }
-            return error.contains("nsd started")
-        }
-        let theirs: [Replies] = try DNSBed.client(requests, address: "127.0.0.1", port: port, folder: bed.folder)
+        let theirs = try NSD(serving: "example.com.zone", of: bed).ask(requests)
         return (try bed.askBoth(requests).map(\.tcp), theirs.map(\.tcp))
     }
 

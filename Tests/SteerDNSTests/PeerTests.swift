@@ -68,43 +68,13 @@ import Testing
     func nsd() throws {
         let bed = try DNSBed(
             "names: { zones: [zone], policies: [{ name: default, outcome: pass }] }", ["zone": Self.zone])
-        let port = Int.random(in: 20_000...30_000)
-        let configuration = """
-            server:
-                ip-address: 127.0.0.1@\(port)
-                username: ""
-                zonesdir: \(bed.folder)
-                database: ""
-                pidfile: ""
-                zonelistfile: \(bed.folder)/nsd.list
-                xfrdfile: \(bed.folder)/nsd.xfrd
-                xfrdir: \(bed.folder)
-                cookie-secret-file: ""
-                server-count: 1
-                rrl-ratelimit: 0
-                minimal-responses: yes
-                refuse-any: yes
-            remote-control:
-                control-enable: no
-            zone:
-                name: example.com
-                zonefile: zone
-
-            """
-        try bed.replace("nsd.conf", with: configuration)
-        let nsd = try Background("/usr/sbin/nsd -d -c \(bed.folder)/nsd.conf", folder: bed.folder)
-        try eventually("NSD serves") {
-            let error = try nsd.error
-            if error.contains("error:") { throw Unmet(description: error) }
-            return error.contains("nsd started")
-        }
-
+        let nsd = try NSD(serving: "zone", of: bed)
         let types = ["A", "AAAA", "NS", "SOA", "MX", "TXT", "CNAME", "DS", "SRV", "HTTPS", "TYPE666"]
         let requests = Self.names.flatMap { name in
             types.map { Request(name, $0).edns(payload: $0 == "TXT" ? 600 : 1_232) }
         }
         let ours = try bed.askBoth(requests)
-        let theirs: [Replies] = try DNSBed.client(requests, address: "127.0.0.1", port: port, folder: bed.folder)
+        let theirs = try nsd.ask(requests)
         #expect(ours.count == theirs.count && ours.count > 800)
         for (request, (one, other)) in zip(requests, zip(ours, theirs)) {
             #expect(

@@ -1,0 +1,50 @@
+import KernelTestSupport
+
+/// Debian's NSD with a zone file of a bed as example.com; it ends with this value.
+struct NSD {
+    private let folder: String
+    private let port: Int
+    private let process: Background
+
+    init(serving zoneFile: String, of bed: DNSBed) throws {
+        folder = bed.folder
+        // Below what the kernel chooses for clients.
+        port = Int.random(in: 10_001...30_000)
+        let configuration = """
+            server:
+                ip-address: 127.0.0.1@\(port)
+                username: ""
+                zonesdir: \(folder)
+                database: ""
+                pidfile: ""
+                zonelistfile: \(folder)/nsd.list
+                xfrdfile: \(folder)/nsd.xfrd
+                xfrdir: \(folder)
+                cookie-secret-file: ""
+                server-count: 1
+                rrl-ratelimit: 0
+                minimal-responses: yes
+                refuse-any: yes
+            remote-control:
+                control-enable: no
+            zone:
+                name: example.com
+                zonefile: \(zoneFile)
+
+            """
+        try bed.replace("nsd.conf", with: configuration)
+        let process = try Background("/usr/sbin/nsd -d -c \(folder)/nsd.conf", folder: folder)
+        try eventually("NSD serves") {
+            let error = try process.error
+            if error.contains("error:") { throw Unmet(description: error) }
+            return error.contains("nsd started")
+        }
+        self.process = process
+    }
+
+    /// What it answers, by UDP and by TCP.
+    func ask(_ requests: [Request]) throws -> [Replies] {
+        defer { withExtendedLifetime(process) {} }
+        return try DNSBed.client(requests, address: "127.0.0.1", port: port, folder: folder)
+    }
+}
