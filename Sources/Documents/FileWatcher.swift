@@ -6,16 +6,7 @@ import Glibc
 /// It looks at the files four times a second rather than asking to be told: that works on every file system
 /// and through every chain of links, and a policy file does not change more often.
 package final class FileWatcher {
-    private var known: [String: Identity?]
-
-    private struct Identity: Equatable {
-        let device, inode: UInt64
-        let size: Int64
-        let modified: Int64
-        let modifiedNanoseconds: Int64
-        let changed: Int64
-        let changedNanoseconds: Int64
-    }
+    private var known: [String: FileIdentity?]
 
     /// Watches paths; the files need not exist.
     package init(_ paths: String...) {
@@ -42,16 +33,7 @@ package final class FileWatcher {
         }
     }
 
-    private static func identities(of paths: some Sequence<String>) -> [String: Identity?] {
-        Dictionary(paths.map { ($0, identity(of: $0)) }) { first, _ in first }
-    }
-
-    private static func identity(of path: String) -> Identity? {
-        var status = stat()
-        guard stat(path, &status) == 0 else { return nil }
-        return Identity(
-            device: UInt64(status.st_dev), inode: UInt64(status.st_ino), size: Int64(status.st_size),
-            modified: Int64(status.st_mtim.tv_sec), modifiedNanoseconds: Int64(status.st_mtim.tv_nsec),
-            changed: Int64(status.st_ctim.tv_sec), changedNanoseconds: Int64(status.st_ctim.tv_nsec))
+    private static func identities(of paths: some Sequence<String>) -> [String: FileIdentity?] {
+        Dictionary(paths.map { ($0, FileIdentity($0)) }) { first, _ in first }
     }
 }

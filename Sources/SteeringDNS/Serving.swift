@@ -1,4 +1,5 @@
 import AddressPools
+import Documents
 
 /// Everything that answers are made of: zones and policies. Immutable; a reload makes another and puts it in its place.
 public final class Serving: Sendable {
@@ -13,6 +14,8 @@ public final class Serving: Sendable {
     struct Files: Sendable {
         var zones: [(origin: DNSName, path: String)] = []
         var lists: [(name: String, path: String)] = []
+        /// What the lists were when they were read; nil where that cannot be known.
+        var readLists: [FileIdentity]?
     }
 
     init(zones: Zones, policies: AddressPolicies, usesClientSubnet: Bool, files: Files) {

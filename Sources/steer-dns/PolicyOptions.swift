@@ -14,12 +14,14 @@ struct PolicyOptions: ParsableArguments {
     var site: String?
 
     /// Reads the policy, with a progress bar on a terminal.
-    func read() throws -> Serving { try Self.read(policy, site: site) }
+    func read(reusing previous: Serving? = nil) throws -> Serving {
+        try Self.read(policy, site: site, reusing: previous)
+    }
 
-    static func read(_ policy: String, site: String?) throws -> Serving {
+    static func read(_ policy: String, site: String?, reusing previous: Serving? = nil) throws -> Serving {
         let bar = ProgressBar()
         defer { bar.clear() }
-        return try NamePolicyFile.read(contentsOf: policy, site: site) { list, read, size in
+        return try NamePolicyFile.read(contentsOf: policy, site: site, reusing: previous) { list, read, size in
             bar.show("reading \(list)", read, of: size, unit: "MB", scale: 1_000_000)
         }
     }

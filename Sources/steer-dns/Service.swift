@@ -94,7 +94,7 @@ struct Service {
     private func reload() {
         let began = ContinuousClock.now, reading = Date.now
         do {
-            let serving = try policy.read()
+            let serving = try policy.read(reusing: server.serving)
             server.replace(with: serving)
             times.took(serving.policies, readAt: reading)
             logger.info(

@@ -1,9 +1,15 @@
+import ArgumentParser
 import Documents
 import Draining
 import Glibc
 import PolicyFiles
 import Steering
 import SteeringDNS
+
+/// How far a pool has been moved: what hosts that serve it together must all have reached before one goes on.
+enum MoveStep: String, CaseIterable, ExpressibleByArgument {
+    case bound, answering, expired, quiet, unbound, moved
+}
 
 /// A pool on its way to other prefixes.
 ///
@@ -22,6 +28,8 @@ struct Move {
     let threshold: UInt64
     /// How many seconds what is retired must be quiet.
     let quiet: Double
+    /// The last step to take.
+    let last: MoveStep
     let steering: SocketSteering
     let target: Target
     let report: MoveReport
@@ -30,12 +38,21 @@ struct Move {
         let lock = try locked()
         defer { close(lock) }
         try check()
-        try bindNew()
-        try answerFromNew()
-        try awaitExpiry()
-        try unbindOld()
-        try forgetDrained()
-        try report.step("moved", "the pool \(name) has moved: it is answered from \(try pool().answers)", new)
+        for step in MoveStep.allCases {
+            try take(step)
+            if step == last { break }
+        }
+    }
+
+    private func take(_ step: MoveStep) throws(SteeringError) {
+        switch step {
+        case .bound: try bindNew()
+        case .answering: try answerFromNew()
+        case .expired: try awaitExpiry()
+        case .quiet: try awaitQuiet()
+        case .unbound: try unbindOld()
+        case .moved: try forgetDrained()
+        }
     }
 
     private func pool() throws(SteeringError) -> DrainablePool {
@@ -163,7 +180,7 @@ struct Move {
                 "no binding of \(policy) steers \(traffic.protocols) \(traffic.ports) to \(prefix), "
                     + "as for the rest of the pool: use pool: \(name) in it")
         }
-        try report.step("bound", "bound: \(try self.pool().addresses)", new)
+        try report.step(.bound, "bound: \(try self.pool().addresses)", new)
     }
 
     private func answerFromNew() throws(SteeringError) {
@@ -174,7 +191,7 @@ struct Move {
                 $0.add(leaving, comment: DrainedFile.comment(at: DrainedFile.now))
             }
         }
-        try report.step("answering", "answered: \(try self.pool().answers)", new)
+        try report.step(.answering, "answered: \(try self.pool().answers)", new)
     }
 
     private func awaitExpiry() throws(SteeringError) {
@@ -193,7 +210,12 @@ struct Move {
             usleep(100_000)
         }
         if leaving.isEmpty { return }
-        try report.step("expired", "expired: the last answer with \(leaving)", leaving)
+        try report.step(.expired, "expired: the last answer with \(leaving)", leaving)
+    }
+
+    private func awaitQuiet() throws(SteeringError) {
+        let leaving = try leaving()
+        if leaving.isEmpty { return }
         let arrivals = try Arrivals(at: leaving.prefixes, steering, target)
         while true {
             let before = try arrivals.packets().reduce(0, &+)
@@ -202,7 +224,7 @@ struct Move {
             if packets <= threshold { break }
             report.waiting("\(packets) packets in \(quiet) s still come to \(leaving)")
         }
-        try report.step("quiet", "quiet: \(leaving)", leaving)
+        try report.step(.quiet, "quiet: \(leaving)", leaving)
     }
 
     /// Another command may have undrained it meanwhile.
@@ -224,7 +246,7 @@ struct Move {
         if let stuck = try self.leaving().prefixes.first {
             throw refusal("\(stuck) of the pool \(name) is written in \(policy), too: remove it there")
         }
-        try report.step("unbound", "unbound: \(leaving)", leaving)
+        try report.step(.unbound, "unbound: \(leaving)", leaving)
     }
 
     /// Puts the file in force, unless names would be answered with what it does not steer.
@@ -253,6 +275,7 @@ struct Move {
         }
         // Nothing depends on it any more, but what is printed is then so.
         if !watch.servers.isEmpty { try awaitServers(of: pool.drainedFile) }
+        try report.step(.moved, "the pool \(name) has moved: it is answered from \(try self.pool().answers)", new)
     }
 
     private func awaitServers(of file: String) throws(SteeringError) {

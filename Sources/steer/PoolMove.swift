@@ -17,6 +17,10 @@ struct PoolMove: ParsableCommand {
 
               steer pool move web --from 192.0.2.0/24 --to 192.0.2.0/28 --policy policy.yaml --server 127.0.0.1:9153
               steer pool move web --from 192.0.2.0/28 --to 192.0.2.0/24 --policy policy.yaml      # and back
+
+            Hosts that serve the same names, each with files of its own, go together: an answer of one may lead to \
+            another. So the command runs on all of them with --until bound, then on all with --until quiet, then \
+            without.
             """)
 
     @OptionGroup var options: PoolOptions
@@ -27,13 +31,16 @@ struct PoolMove: ParsableCommand {
     @Option(parsing: .upToNextOption, help: ArgumentHelp("The new prefixes.", valueName: "prefix"))
     var to: [String]
 
+    @Option(help: "Stop after this step: bound, answering, expired, quiet, unbound.")
+    var until = MoveStep.moved
+
     @OptionGroup var target: Target
 
     func run() throws {
         let (old, new) = (try Self.pool(from, "--from"), try Self.pool(to, "--to"))
         let move = Move(
             name: options.name, policy: options.policy, new: new, retired: old.subtracting(new),
-            watch: try options.watch(), threshold: options.threshold, quiet: options.duration,
+            watch: try options.watch(), threshold: options.threshold, quiet: options.duration, last: until,
             steering: try target.open(for: .changing), target: target, report: MoveReport(isJSON: target.json))
         try move.run()
     }
@@ -55,9 +62,9 @@ final class MoveReport {
         let step, prefixes: String
     }
 
-    func step(_ step: String, _ sentence: String, _ pool: PrefixPool) throws(SteeringError) {
+    func step(_ step: MoveStep, _ sentence: String, _ pool: PrefixPool) throws(SteeringError) {
         waits = ""
-        print(isJSON ? JSON.text(Line(step: step, prefixes: pool.description)) : sentence)
+        print(isJSON ? JSON.text(Line(step: step.rawValue, prefixes: pool.description)) : sentence)
         try Terminal.finish()
     }
 

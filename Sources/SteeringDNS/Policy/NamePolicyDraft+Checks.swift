@@ -3,12 +3,15 @@ import Documents
 
 extension NamePolicyDraft {
     /// What is served, if all of it makes sense together.
-    func serving(site: String?, progress: NamePolicyFile.Progress?) throws(NamePolicyError) -> Serving {
+    func serving(
+        site: String?, reusing previous: Serving?, progress: NamePolicyFile.Progress?
+    ) throws(NamePolicyError) -> Serving {
         var problems = problemsOfPolicies()
-        var files = Serving.Files(lists: lists.map { ($0.name, $0.path) })
+        var files = Serving.Files(lists: lists.map { ($0.name, $0.path) }, readLists: identitiesOfLists())
         let zones = readZones(&files, &problems)
         if !problems.isEmpty { throw NamePolicyError(problems) }
-        let (table, classes) = try readLists(progress)
+        let (table, classes) =
+            if let names = names(of: previous, for: files) { names } else { try readLists(progress) }
         let policies = AddressPolicies(
             policies: policies.map(\.policy), pools: pools.pools.map { ($0.name, $0.handedOut) }, names: table,
             classes: classes, listNames: lists.map(\.name), site: site)
@@ -48,6 +51,20 @@ extension NamePolicyDraft {
             } catch { problems.append("\(error)") }
         }
         return zones
+    }
+
+    /// What the lists are now; nil if one could change without being seen to.
+    private func identitiesOfLists() -> [FileIdentity]? {
+        let identities = lists.compactMap { $0.path == "-" ? nil : FileIdentity($0.path) }
+        return identities.count == lists.count && identities.allSatisfy(\.isSettled) ? identities : nil
+    }
+
+    /// What lists say depends on nothing else: where they are the same, so are the names.
+    private func names(of previous: Serving?, for files: Serving.Files) -> (NameTable, NameClasses)? {
+        guard let previous, let lists = files.readLists, lists == previous.files.readLists,
+            files.lists.map(\.name) == previous.files.lists.map(\.name)
+        else { return nil }
+        return (previous.policies.names, previous.policies.classes)
     }
 
     private func readLists(

@@ -55,10 +55,11 @@ public enum NamePolicyFile {
     /// - Parameters:
     ///   - path: YAML, or JSON if its name ends in `.json`; "-" for standard input, as YAML.
     ///   - site: the site for which to answer; policies of others are left out.
+    ///   - previous: what was read before. Lists that are the same files, unchanged, are not read again.
     ///   - progress: told now and then how far the lists of names are read.
     /// - Throws: When something cannot be read, or makes no sense together.
     public static func read(
-        contentsOf path: String, site: String? = nil, progress: Progress? = nil
+        contentsOf path: String, site: String? = nil, reusing previous: Serving? = nil, progress: Progress? = nil
     ) throws(NamePolicyError) -> Serving {
         let bytes: [UInt8]
         do {
@@ -66,7 +67,8 @@ public enum NamePolicyFile {
         } catch { throw NamePolicyError([error.message]) }
         return try parse(
             bytes, name: path == "-" ? "standard input" : path, isJSON: path.hasSuffix(".json"),
-            directory: path == "-" ? "." : InputFile.directory(of: path), site: site, progress: progress)
+            directory: path == "-" ? "." : InputFile.directory(of: path), site: site, reusing: previous,
+            progress: progress)
     }
 
     /// Reads a policy from bytes, and what it refers to from files.
@@ -77,11 +79,12 @@ public enum NamePolicyFile {
     ///   - isJSON: whether it is JSON, not YAML.
     ///   - directory: where the paths in it begin.
     ///   - site: the site for which to answer.
+    ///   - previous: what was read before. Lists that are the same files, unchanged, are not read again.
     ///   - progress: told now and then how far the lists of names are read.
     /// - Throws: When something cannot be read, or makes no sense together.
     public static func parse(
         _ bytes: [UInt8], name: String, isJSON: Bool = false, directory: String, site: String? = nil,
-        progress: Progress? = nil
+        reusing previous: Serving? = nil, progress: Progress? = nil
     ) throws(NamePolicyError) -> Serving {
         let source = Source(name: name)
         let draft: NamePolicyDraft
@@ -90,6 +93,6 @@ public enum NamePolicyFile {
                 of: bytes, isJSON ? .json : .yaml, in: source, empty: "write names: with zones and policies")
             draft = try NamePolicyDecoder(source: source, directory: directory).draft(of: root)
         } catch { throw NamePolicyError([error.message]) }
-        return try draft.serving(site: site, progress: progress)
+        return try draft.serving(site: site, reusing: previous, progress: progress)
     }
 }
