@@ -39,13 +39,13 @@ struct PoolMoveTests {
             let wider = "move --from 192.0.2.16/28 --to 192.0.2.128/25 --for 1"
             for _ in 0..<2 {
                 try verify(pool.pool("\(wider) --until bound"), is: "bound: 192.0.2.16/28, 192.0.2.128/25\n")
-                try verify(pool.prefixes(), is: ["192.0.2.128/25", "192.0.2.16/28"])
+                try verify(pool.prefixes(), is: ["192.0.2.16/28", "192.0.2.128/25"])
                 try verify(pool.file("web-drained.txt").hasPrefix("192.0.2.128/25"), "the new one is answered")
             }
             for _ in 0..<2 {
                 let text = try pool.pool("\(wider) --until quiet")
                 try verify(text.hasSuffix("expired: the last answer with 192.0.2.16/28\nquiet: 192.0.2.16/28\n"), text)
-                try verify(pool.prefixes(), is: ["192.0.2.128/25", "192.0.2.16/28"])
+                try verify(pool.prefixes(), is: ["192.0.2.16/28", "192.0.2.128/25"])
                 try verify(pool.file("web-drained.txt").hasPrefix("192.0.2.16/28"), "the old one is answered")
             }
             try pool.pool(wider)

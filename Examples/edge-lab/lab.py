@@ -1,0 +1,368 @@
+"""The edge: clients in two regions, two points of presence, three servers each; all of it network namespaces.
+
+    clients-east ---- router-east ---- server-east-1, -2, -3
+                \\    /
+                 \\  /       BGP between clients and routers (BIRD): both points of presence announce the same
+                 /  \\       prefixes, and clients prefer the nearer one
+                /    \\
+    clients-west ---- router-west ---- server-west-1, -2, -3
+
+A router spreads flows over its servers by a next-hop group (ECMP). Each server has steering for the pool, nginx and
+steer-dns. Nothing here knows what an experiment does.
+
+Call this in network, mount and process namespaces of its own (scripts/evaluate): whatever is here ends with them.
+"""
+import contextlib
+import ipaddress
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+REGIONS = ("east", "west")
+SERVERS = tuple(f"server-{region}-{number}" for region in REGIONS for number in (1, 2, 3))
+# RFC 2544's prefix and RFC 3849's: nobody's.
+POOL = {4: ipaddress.ip_network("198.18.0.0/20"), 6: ipaddress.ip_network("2001:db8:40::/44")}
+NAME_SERVER = {4: "203.0.113.53", 6: "2001:db8:53::53"}
+ANNOUNCED = {4: [str(POOL[4]), "203.0.113.0/24"], 6: [str(POOL[6]), "2001:db8:53::/48"]}
+SOURCES = {"east": ("10.8.0.0/22", "fd00:8::/64"), "west": ("10.9.0.0/22", "fd00:9::/64")}
+ANY = {4: "0.0.0.0/0", 6: "::/0"}
+HTTP_PORTS = (80, 8080, 8880, 2052, 2082, 2086, 2095)
+HTTPS_PORTS = (443, 2053, 2083, 2087, 2096, 8443)
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def wait(what, holds, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{what}: not within {seconds} s")
+        time.sleep(0.05)
+
+
+class Namespace:
+    """A network namespace, with /sys/fs/bpf as it is outside, which `ip netns exec` would hide."""
+
+    def __init__(self, name):
+        self.name = name
+        subprocess.run(["ip", "netns", "add", name], check=True)
+        self.run("ip link set lo up")
+
+    def command(self, command):
+        words = command.split() if isinstance(command, str) else [str(word) for word in command]
+        return ["nsenter", f"--net=/run/netns/{self.name}", *words]
+
+    def output(self, command):
+        """What a command prints, whether it fails or not."""
+        return subprocess.run(self.command(command), capture_output=True, text=True).stdout
+
+    def run(self, command):
+        done = subprocess.run(self.command(command), capture_output=True, text=True)
+        if done.returncode != 0:
+            text = command if isinstance(command, str) else " ".join(map(str, command))
+            raise RuntimeError(f"{self.name}: {text} ended with {done.returncode}: {done.stderr or done.stdout}")
+        return done.stdout
+
+    def start(self, command, log, **options):
+        with open(log, "a") as output:
+            return subprocess.Popen(
+                self.command(command), stdin=subprocess.DEVNULL, stdout=output, stderr=output, **options)
+
+    def sysctl(self, **settings):
+        self.run(["sysctl", "-q", "-w", *(f"{name.replace('__', '/')}={value}" for name, value in settings.items())])
+
+
+class Link:
+    """A veth pair between two namespaces, with addresses of both families."""
+
+    count = 0
+
+    def __init__(self, one, other):
+        number = Link.count
+        Link.count += 1
+        subprocess.run(["ip", "link", "add", other.name[:15], "netns", one.name, "type", "veth", "peer", "name",
+                        one.name[:15], "netns", other.name], check=True)
+        self.addresses = {}
+        for end, namespace, device in ((0, one, other.name[:15]), (1, other, one.name[:15])):
+            four = f"10.0.{number}.{end}"
+            six = f"fd00:0:0:{number:x}::{end + 1:x}"
+            namespace.run(f"ip address add {four}/31 dev {device}")
+            namespace.run(f"ip address add {six}/64 dev {device} nodad")
+            namespace.run(f"ip link set {device} up")
+            self.addresses[namespace.name] = {4: four, 6: six}
+
+    def to(self, namespace):
+        return self.addresses[namespace.name]
+
+
+class Router(Namespace):
+    """A point of presence: announces the prefixes to both regions, and spreads what comes over its servers."""
+
+    def __init__(self, region):
+        super().__init__(f"router-{region}")
+        self.region, self.links, self.resilient = region, [], True
+        self.sysctl(net__ipv4__ip_forward=1, net__ipv6__conf__all__forwarding=1,
+                    net__ipv4__fib_multipath_hash_policy=1, net__ipv6__fib_multipath_hash_policy=1)
+
+    def attach(self, servers):
+        for number, server in enumerate(servers, 1):
+            link = Link(self, server)
+            self.links.append((server, link))
+            for family in (4, 6):
+                address = link.to(server)[family]
+                self.run(f"ip -{family} nexthop add id {10 * family + number} via {address} dev {server.name[:15]}")
+                server.run(f"ip -{family} route add default via {link.to(self)[family]}")
+        self.balance([1, 2, 3])
+
+    def balance(self, numbers, resilient=True):
+        """Spreads over these of its servers. A group keeps its kind while its members change; another kind is another group."""
+        kind = "type resilient buckets 256 idle_timer 3600" if resilient else ""
+        for family in (4, 6):
+            group = 100 * family + (1 if resilient else 2)
+            members = "/".join(str(10 * family + number) for number in numbers)
+            self.run(f"ip nexthop replace id {group} group {members} {kind}")
+            for prefix in ANNOUNCED[family]:
+                self.run(f"ip -{family} route replace {prefix} nhid {group}")
+        self.resilient = resilient
+
+    def routes(self):
+        """How many routes its table has, of both families, without those of its own addresses."""
+        return sum(len(self.run(f"ip -{family} route show").splitlines()) for family in (4, 6))
+
+    def received(self):
+        """The packets that each server was sent."""
+        devices = json.loads(self.run("ip -s -j link show"))
+        sent = {device["ifname"]: device["stats64"]["tx"]["packets"] for device in devices}
+        return {server.name: sent[server.name[:15]] for server, _ in self.links}
+
+
+class Bird:
+    """BIRD in a namespace, which speaks BGP over links to others."""
+
+    def __init__(self, namespace, asn, neighbours, announced, folder):
+        """Neighbours: link, namespace, AS, and how near it is."""
+        self.namespace, self.socket = namespace, f"{folder}/{namespace.name}.bird"
+        text = [f"router id 10.255.{asn % 100}.1;", "protocol device {}"]
+        for family in (4, 6):
+            routes = " ".join(f"route {prefix} unreachable;" for prefix in announced[family])
+            text.append(f"protocol static own{family} {{ ipv{family}; {routes} }}")
+            text.append(f"protocol kernel kernel{family} {{ ipv{family} {{ import none; "
+                        f"export where source = RTS_BGP; }}; }}")
+            for link, other, other_asn, preference in neighbours:
+                text.append(
+                    f"protocol bgp {other.name.replace('-', '_')}_{family} {{\n"
+                    f"  local {link.to(namespace)[family]} as {asn};\n"
+                    f"  neighbor {link.to(other)[family]} as {other_asn};\n"
+                    f"  hold time 9; connect delay time 1;\n"
+                    f"  ipv{family} {{ import filter {{ bgp_local_pref = {preference}; accept; }};\n"
+                    f"    export where source = RTS_STATIC; }};\n}}")
+        pathlib.Path(f"{folder}/{namespace.name}.conf").write_text("\n".join(text) + "\n")
+        self.process = namespace.start(
+            ["bird", "-f", "-c", f"{folder}/{namespace.name}.conf", "-s", self.socket], f"{folder}/bird.log")
+
+    def announce(self, announces):
+        """Begins or ends to announce what is its own."""
+        for family in (4, 6):
+            subprocess.run(["birdc", "-s", self.socket, "enable" if announces else "disable", f"own{family}"],
+                           check=True, capture_output=True)
+
+
+class Server(Namespace):
+    """A server: steering for the pool, nginx, which knows nothing of it, and steer-dns."""
+
+    def __init__(self, name, folder, tools):
+        super().__init__(name)
+        self.folder, self.tools = pathlib.Path(folder) / name, tools
+        self.site = name.split("-")[1]
+        self.nginx = self.dns = None
+        self.folder.mkdir()
+        self.sysctl(net__core__somaxconn=4096, net__ipv4__tcp_max_syn_backlog=8192)
+        for family in (4, 6):
+            self.run(f"ip -{family} address add {NAME_SERVER[family]} dev lo" + (" nodad" if family == 6 else ""))
+            self.run(f"ip -{family} route add local {POOL[family]} dev lo")
+
+    def write(self, name, text):
+        """Replaces a file in one step: servers follow it."""
+        path = self.folder / name
+        (self.folder / f"{name}.new").write_text(text)
+        os.rename(self.folder / f"{name}.new", path)
+
+    def steer(self, command):
+        return self.run([self.tools.steer, *command.split()])
+
+    def begin(self, policy, prefixes):
+        """Puts a policy in force, and starts what answers by it."""
+        self.write("web.txt", "".join(f"{prefix}\n" for prefix in prefixes))
+        self.write("example.com.zone", ZONE)
+        self.write("policy.yaml", policy)
+        self.steer(f"apply --load {self.folder}/policy.yaml")
+        self.start_nginx()
+        self.start_dns()
+
+    def start_nginx(self):
+        (self.folder / "nginx.conf").write_text(NGINX.format(name=self.name, folder=self.folder, tls=self.tools.tls))
+        self.nginx = self.start(["nginx", "-c", f"{self.folder}/nginx.conf"], self.folder / "nginx.log")
+        wait(f"nginx of {self.name}", lambda: self.run("ss -Hltn sport = :8001").count("\n") == 2)
+        pid = self.nginx.pid
+        for label, port in (("web", 8000), ("tls", 8001)):
+            for address in ("127.0.0.1", "[::1]"):
+                self.steer(f"register {label} --pid {pid} --replace tcp {address}:{port}")
+
+    def start_dns(self):
+        listen = [f"--listen={NAME_SERVER[4]}:53", f"--listen=[{NAME_SERVER[6]}]:53"]
+        self.dns = self.start(
+            [self.tools.steer_dns, "serve", "--policy", f"{self.folder}/policy.yaml", "--site", self.site, *listen,
+             "--workers", "1", "--metrics", "127.0.0.1:9153", "--no-response-limit"], self.folder / "dns.log")
+
+    def await_dns(self):
+        def serves():
+            if self.dns.poll() is not None:
+                raise RuntimeError(f"steer-dns of {self.name} ended: {(self.folder / 'dns.log').read_text()}")
+            return "/metrics" in (self.folder / "dns.log").read_text()
+        wait(f"steer-dns of {self.name}", serves, 600)
+
+    def end(self):
+        for process in (self.nginx, self.dns):
+            if process and process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in (self.nginx, self.dns):
+            if process:
+                process.wait(30)
+
+
+class Edge:
+    """All of it."""
+
+    def __init__(self, folder, tools):
+        self.folder, self.tools = folder, tools
+        self.servers = {name: Server(name, folder, tools) for name in SERVERS}
+        self.routers = {region: Router(region) for region in REGIONS}
+        self.clients = {region: Namespace(f"clients-{region}") for region in REGIONS}
+        for region, router in self.routers.items():
+            router.attach([server for server in self.servers.values() if server.site == region])
+        self.route()
+
+    def route(self):
+        asn = {f"{kind}-{region}": 64600 + 10 * number + place
+               for number, kind in enumerate(("clients", "router")) for place, region in enumerate(REGIONS)}
+        links = {(there, here): Link(self.clients[there], self.routers[here]) for there in REGIONS for here in REGIONS}
+        self.birds = {}
+        for region, router in self.routers.items():
+            neighbours = [(links[there, region], self.clients[there], asn[f"clients-{there}"], 100) for there in REGIONS]
+            self.birds[region] = Bird(router, asn[router.name], neighbours, ANNOUNCED, self.folder)
+        for region, clients in self.clients.items():
+            clients.sysctl(net__ipv4__ip_local_port_range="1024 65535", net__ipv4__tcp_tw_reuse=1)
+            for family, prefix in zip((4, 6), SOURCES[region]):
+                clients.run(f"ip -{family} route add local {prefix} dev lo")
+            neighbours = [(links[region, here], self.routers[here], asn[f"router-{here}"], 200 if here == region else 100)
+                          for here in REGIONS]
+            Bird(clients, asn[clients.name], neighbours, {4: [SOURCES[region][0]], 6: [SOURCES[region][1]]}, self.folder)
+        for region in REGIONS:
+            wait(f"routes of {region}", lambda: self.nearest(region) == region)
+
+    def nearest(self, region):
+        """To which point of presence the clients of a region go: by their own routes."""
+        found = set()
+        for family in (4, 6):
+            route = self.clients[region].output(f"ip -{family} route get {POOL[family][1]}")
+            found.add(route.split(" dev ")[1].split()[0].removeprefix("router-") if "router-" in route else None)
+        return found.pop() if len(found) == 1 else None
+
+    def begin(self, policy, prefixes=None):
+        """Starts what all servers run."""
+        prefixes = prefixes or list(POOL.values())
+        for server in self.servers.values():
+            server.begin(policy, prefixes)
+        for server in self.servers.values():
+            server.await_dns()
+
+    def each(self, command):
+        """Runs a command of `steer` on all servers at once; ends when all have."""
+        running = []
+        for server in self.servers.values():
+            words = [server.tools.steer, *command.format(policy=f"{server.folder}/policy.yaml").split()]
+            running.append((server, subprocess.Popen(server.command(words), stdout=subprocess.PIPE,
+                                                     stderr=subprocess.PIPE, text=True)))
+        for server, process in running:
+            output, error = process.communicate(timeout=600)
+            if process.returncode != 0:
+                raise RuntimeError(f"{server.name}: steer {command}: {error or output}")
+
+    def visitors(self, region, arguments, **options):
+        """Starts clients of a region."""
+        four, six = SOURCES[region]
+        words = [self.tools.visitors, "--server", NAME_SERVER[4], "--sources", four, "--sources6", six,
+                 *map(str, arguments)]
+        return subprocess.Popen(self.clients[region].command(words), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                text=True, **options)
+
+    def end(self):
+        for server in self.servers.values():
+            server.end()
+
+
+@contextlib.contextmanager
+def edge(folder, tools):
+    lab = Edge(folder, tools)
+    try:
+        yield lab
+    finally:
+        lab.end()
+
+
+def policy(names, ttl, lists=None):
+    """The policy of all servers: the pool's addresses for every name."""
+    lists = f"  lists: {{ customers: {lists} }}\n" if lists else ""
+    condition = ", list: customers" if lists else ""
+    default = "    - { name: default, outcome: refuse }\n" if lists else ""
+    return f"""\
+pools:
+  web: {{ prefixes-from: web.txt, drained-from: web-drained.txt }}
+names:
+  zones: [example.com.zone]
+{lists}  policies:
+    - {{ name: names{condition}, pool: web, ttl: {ttl} }}
+{default}bindings:
+  - {{ label: web, protocols: tcp, pool: web, ports: "{','.join(map(str, HTTP_PORTS))}" }}
+  - {{ label: tls, protocols: tcp, pool: web, ports: "{','.join(map(str, HTTPS_PORTS))}" }}
+"""
+
+
+ZONE = f"""\
+$ORIGIN example.com.
+$TTL 60
+@   SOA ns hostmaster ( 1 1d 2h 4w 5m )
+    NS  ns
+ns  A   {NAME_SERVER[4]}
+ns  AAAA {NAME_SERVER[6]}
+"""
+
+NGINX = """\
+daemon off;
+user root;
+worker_processes 1;
+pid {folder}/nginx.pid;
+error_log {folder}/nginx.log warn;
+events {{ worker_connections 16384; }}
+worker_rlimit_nofile 40000;
+http {{
+  access_log off;
+  keepalive_requests 1000000;
+  default_type text/plain;
+  ssl_certificate {tls}/certificate.pem;
+  ssl_certificate_key {tls}/key.pem;
+  server {{
+    listen 127.0.0.1:8000 backlog=4096;
+    listen [::1]:8000 backlog=4096;
+    listen 127.0.0.1:8001 ssl backlog=4096;
+    listen [::1]:8001 ssl backlog=4096;
+    location = /status {{ stub_status; }}
+    location / {{ return 200 "{name} answers at $server_addr\\n"; }}
+  }}
+}}
+"""
