@@ -46,7 +46,9 @@ static void parse_ports(char *text) {
     options.port_count = 0;
     for (char *port = strtok(text, ","); port; port = strtok(NULL, ",")) {
         if (options.port_count == max_ports) usage("--ports has more than 64");
-        options.ports[options.port_count++] = (unsigned)atoi(port);
+        int number = atoi(port);
+        if (number < 1 || number > 65535) usage("--ports has what is no port");
+        options.ports[options.port_count++] = (unsigned)number;
     }
 }
 

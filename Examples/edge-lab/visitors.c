@@ -9,9 +9,9 @@
 // A visit is to a name n<k> below the suffix, k from 0 and Zipf-distributed, by a client of one of the resolvers, Zipf
 // too. The resolver's cache has the name or asks for it: 1 s, three attempts, each from any of the sockets. An answer
 // lives for its TTL and no longer. Then a connection to any of the ports, the requests one after the other, --think
-// apart, and the client closes first. Nothing is retried: a visit that fails is a failed request, and
-// those that it would have made after that are not made. A server that closes while more requests were to come fails
-// the next one. Requests are those that were answered and those that failed; with --requests exactly so many.
+// apart, and the client closes first. Nothing is retried: a visit that fails is a failed request, and those that it
+// would have made after that are not made. A server that closes while more requests were to come fails the next one.
+// Requests are those that were answered and those that failed; with --requests exactly so many.
 //
 // With --rate visits begin when they are due, whatever comes back; without, C are open at all times. Latencies: `visit`
 // from when it was due to its first response; `dns` from when it was due to the answer, of those that waited for one;
@@ -23,6 +23,7 @@
 #include "resolvers.h"
 #include <netinet/tcp.h>
 #include <signal.h>
+#include <sys/prctl.h>
 
 enum { max_open = 1 << 18, scratch_room = 1 << 16, most_body = 1 << 24, most_begun = 64 };
 enum state { idle, asking, connecting, requesting, thinking };
@@ -380,6 +381,7 @@ int main(int argc, char **argv) {
     names = make_zipf(options.names, options.skew);
     resolvers = make_zipf(options.resolvers, 1);
     if (getrandom(&seed, sizeof seed, 0) != sizeof seed) fail("getrandom");
+    prctl(PR_SET_TIMERSLACK, 1); // visits are due to the microsecond; the usual slack would make all late by 50
     if ((events = epoll_create1(EPOLL_CLOEXEC)) < 0) fail("epoll_create1");
     for (unsigned i = 0; i < lane_count; i++) open_lane(&lanes[i]);
     const struct sigaction action = {.sa_handler = stop};
