@@ -6,10 +6,12 @@ import AddressPools
 /// a policy says the name itself. All other names in a zone are the policies', and then the zone's wildcards'.
 struct Resolver: ~Copyable {
     private var keys = NameKeys()
-    private var generator = FastGenerator()
+    private var generator: FastGenerator
 
     /// A CNAME leads to another name, and that may to another.
     private static let longestChain = 8
+
+    init(_ generator: FastGenerator) { self.generator = generator }
 
     /// A name that is being looked up. No references here: they would be counted for each query.
     private struct Subject {

@@ -28,14 +28,20 @@ public struct Responder: ~Copyable {
         }
     }
 
-    private var resolver = Resolver()
+    private var resolver: Resolver
     private var limiter: ResponseLimiter?
     private let options: ResponderOptions
     private let cookies: CookieMaker
 
     /// Makes a responder.
-    public init(_ options: ResponderOptions) {
+    ///
+    /// - Parameters:
+    ///   - options: what it tells of itself, and what it limits.
+    ///   - generator: what random addresses are drawn with. One with a seed gives the same answers to the same queries
+    ///     each time, as simulations need it.
+    public init(_ options: ResponderOptions, drawingWith generator: FastGenerator = FastGenerator()) {
         self.options = options
+        resolver = Resolver(generator)
         cookies = CookieMaker(secret: options.cookieSecret)
         limiter =
             options.limitsResponses

@@ -1,0 +1,20 @@
+import ArgumentParser
+import Foundation
+
+/// Simulates what an edge on one machine is too small for, with the answers of steer-dns.
+@main
+struct Simulate: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "simulate",
+        abstract: "Simulate an edge whose names are answered by policy, with steer-dns's own answers.",
+        subcommands: [LoadCommand.self])
+}
+
+extension ParsableCommand {
+    /// One line of JSON on standard output.
+    func output(_ value: some Encodable) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        print(String(decoding: try encoder.encode(value), as: UTF8.self))
+    }
+}
