@@ -35,7 +35,7 @@ public struct Catchment: Sendable {
 
     private let parameters: Parameters
     /// What the servers answer from before the alarm, and A's after it.
-    private let before: (a: Serving, b: Serving), drained: Serving
+    let before: (a: Serving, b: Serving), drained: Serving
 
     /// Both sites before the leak, and both detectors, as they learnt from it.
     private struct Learnt: Sendable {
@@ -75,10 +75,15 @@ public struct Catchment: Sendable {
         """
     }
 
+    /// The servers of both sites, before the alarm.
+    func servers() -> TwoSites.Servers {
+        TwoSites.Servers(
+            a: Authority(before.a, seed: parameters.seed &+ 1), b: Authority(before.b, seed: parameters.seed &+ 2))
+    }
+
     /// Simulates.
     public func run() throws -> CatchmentReport {
-        var servers = TwoSites.Servers(
-            a: Authority(before.a, seed: parameters.seed &+ 1), b: Authority(before.b, seed: parameters.seed &+ 2))
+        var servers = servers()
         var learnt = try learn(&servers)
         let falseAlarms = try watch(&learnt, &servers)
         let progress = Progress("leaks", of: parameters.leaks.count * parameters.trials)

@@ -30,7 +30,7 @@ public struct Search: Sendable {
     }
 
     private let parameters: Parameters
-    private let policies: SlicePolicies
+    let policies: SlicePolicies
     /// The share of the legitimate requests that each name has, from rank 1 on.
     private let shares: [Double]
 
