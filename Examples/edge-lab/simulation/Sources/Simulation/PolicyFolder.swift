@@ -3,7 +3,7 @@ import SteeringDNS
 
 /// A folder with a zone, in which simulations write the policies and lists that they change as they go: files, which are read
 /// as steer-dns reads its own. It is removed with its value.
-final class PolicyFolder {
+final class PolicyFolder: Sendable {
     private let url: URL
 
     private static let zone = """

@@ -7,7 +7,7 @@ struct Simulate: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "simulate",
         abstract: "Simulate an edge whose names are answered by policy, with steer-dns's own answers.",
-        subcommands: [LoadCommand.self])
+        subcommands: [LoadCommand.self, CatchmentCommand.self, SearchCommand.self])
 }
 
 extension ParsableCommand {
