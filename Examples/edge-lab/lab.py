@@ -105,7 +105,7 @@ class Router(Namespace):
 
     def __init__(self, region):
         super().__init__(f"router-{region}")
-        self.region, self.links, self.resilient = region, [], True
+        self.region, self.links, self.resilient, self.generation = region, [], True, 0
         self.sysctl(net__ipv4__ip_forward=1, net__ipv6__conf__all__forwarding=1,
                     net__ipv4__fib_multipath_hash_policy=1, net__ipv6__fib_multipath_hash_policy=1)
 
@@ -120,15 +120,22 @@ class Router(Namespace):
         self.balance([1, 2, 3])
 
     def balance(self, numbers, resilient=True):
-        """Spreads over these of its servers. A group keeps its kind while its members change; another kind is another group."""
-        kind = "type resilient buckets 256 idle_timer 3600" if resilient else ""
+        """Spreads over these of its servers, by a group that is new: it has no memory of flows."""
+        self.generation, self.resilient = self.generation + 1, resilient
+        self.change(numbers)
         for family in (4, 6):
-            group = 100 * family + (1 if resilient else 2)
-            members = "/".join(str(10 * family + number) for number in numbers)
-            self.run(f"ip nexthop replace id {group} group {members} {kind}")
             for prefix in ANNOUNCED[family]:
-                self.run(f"ip -{family} route replace {prefix} nhid {group}")
-        self.resilient = resilient
+                self.run(f"ip -{family} route replace {prefix} nhid {self.group(family)}")
+
+    def change(self, numbers):
+        """Changes the members of the group; one that is resilient moves as few flows as it can."""
+        kind = "type resilient buckets 256 idle_timer 3600" if self.resilient else ""
+        for family in (4, 6):
+            members = "/".join(str(10 * family + number) for number in numbers)
+            self.run(f"ip nexthop replace id {self.group(family)} group {members} {kind}")
+
+    def group(self, family):
+        return 1000 * family + self.generation
 
     def routes(self):
         """How many routes its table has, of both families, without those of its own addresses."""
@@ -195,23 +202,50 @@ class Server(Namespace):
     def steer(self, command):
         return self.run([self.tools.steer, *command.split()])
 
-    def begin(self, policy, prefixes):
+    def begin(self, policy, prefixes, steering=True, dns=True):
         """Puts a policy in force, and starts what answers by it."""
         self.write("web.txt", "".join(f"{prefix}\n" for prefix in prefixes))
         self.write("example.com.zone", ZONE)
         self.write("policy.yaml", policy)
-        self.steer(f"apply --load {self.folder}/policy.yaml")
-        self.start_nginx()
-        self.start_dns()
+        self.serve(steering)
+        if dns:
+            self.start_dns()
 
-    def start_nginx(self):
-        (self.folder / "nginx.conf").write_text(NGINX.format(name=self.name, folder=self.folder, tls=self.tools.tls))
-        self.nginx = self.start(["nginx", "-c", f"{self.folder}/nginx.conf"], self.folder / "nginx.log")
-        wait(f"nginx of {self.name}", lambda: self.run("ss -Hltn sport = :8001").count("\n") == 2)
-        pid = self.nginx.pid
-        for label, port in (("web", 8000), ("tls", 8001)):
-            for address in ("127.0.0.1", "[::1]"):
-                self.steer(f"register {label} --pid {pid} --replace tcp {address}:{port}")
+    def serve(self, steered):
+        """Has nginx answer for the pool: steered to, or bound to every address, as without us."""
+        self.kill_nginx()
+        listen = LISTEN if steered else "".join(
+            f"listen {address}:{port}{tls}; " for address in ("0.0.0.0", "[::]")
+            for ports, tls in ((HTTP_PORTS, ""), (HTTPS_PORTS, " ssl")) for port in ports)
+        (self.folder / "nginx.conf").write_text(
+            NGINX.format(name=self.name, folder=self.folder, tls=self.tools.tls, listen=listen))
+        if steered:
+            self.steer(f"apply --load {self.folder}/policy.yaml")
+        else:
+            self.output([self.tools.steer, "unload"])
+        self.nginx = self.start(["nginx", "-c", f"{self.folder}/nginx.conf"], self.folder / "nginx.log",
+                                start_new_session=True)
+        port = 8001 if steered else 8443
+        wait(f"nginx of {self.name}", lambda: self.run(f"ss -Hltn sport = :{port}").count("\n") == 2)
+        if steered:
+            for label, port in (("web", 8000), ("tls", 8001)):
+                for address in ("127.0.0.1", "[::1]"):
+                    self.steer(f"register {label} --pid {self.nginx.pid} --replace tcp {address}:{port}")
+
+    def kill_nginx(self):
+        """Ends nginx as a fault would, with its worker."""
+        if self.nginx:
+            os.killpg(self.nginx.pid, signal.SIGKILL)
+            self.nginx.wait()
+            self.nginx = None
+
+    def status(self):
+        """nginx's own counts: connections accepted, requests."""
+        words = self.run("curl -s http://127.0.0.1:8000/status").split("\n")[2].split()
+        return int(words[0]), int(words[2])
+
+    def accepted(self):
+        return self.status()[0]
 
     def start_dns(self):
         listen = [f"--listen={NAME_SERVER[4]}:53", f"--listen=[{NAME_SERVER[6]}]:53"]
@@ -226,6 +260,16 @@ class Server(Namespace):
             return "/metrics" in (self.folder / "dns.log").read_text()
         wait(f"steer-dns of {self.name}", serves, 600)
 
+    def reloads(self):
+        return (self.folder / "dns.log").read_text().count("policy reloaded")
+
+    def expect_reload(self, policy):
+        self.expected = self.reloads() + 1
+        self.write("policy.yaml", policy)
+
+    def await_reload(self):
+        wait(f"{self.name} answers by the new policy", lambda: self.reloads() >= self.expected)
+
     def end(self):
         for process in (self.nginx, self.dns):
             if process and process.poll() is None:
@@ -239,7 +283,7 @@ class Edge:
     """All of it."""
 
     def __init__(self, folder, tools):
-        self.folder, self.tools = folder, tools
+        self.folder, self.tools, self.questions = folder, tools, 0
         self.servers = {name: Server(name, folder, tools) for name in SERVERS}
         self.routers = {region: Router(region) for region in REGIONS}
         self.clients = {region: Namespace(f"clients-{region}") for region in REGIONS}
@@ -293,6 +337,27 @@ class Edge:
             if process.returncode != 0:
                 raise RuntimeError(f"{server.name}: steer {command}: {error or output}")
 
+    def move(self, old, new):
+        """Moves the pool on all servers, step by step; the seconds from the decision until each was done."""
+        began, seconds = time.time(), {}
+        for step in ("bound", "quiet", "moved"):
+            self.each(f"pool move web --policy {{policy}} --from {' '.join(old)} --to {' '.join(new)} "
+                      f"--server 127.0.0.1:9153 --for 1 --until {step}")
+            seconds[step] = time.time() - began
+        return seconds
+
+    def reload(self, policy):
+        """Gives all servers another policy of names; ends when all answer by it."""
+        for server in self.servers.values():
+            server.expect_reload(policy)
+        for server in self.servers.values():
+            server.await_reload()
+
+    def answered(self):
+        """How many requests nginx has answered on all servers, these questions aside."""
+        self.questions += len(self.servers)
+        return sum(server.status()[1] for server in self.servers.values()) - self.questions
+
     def visitors(self, region, arguments, **options):
         """Starts clients of a region."""
         four, six = SOURCES[region]
@@ -315,19 +380,18 @@ def edge(folder, tools):
         lab.end()
 
 
-def policy(names, ttl, lists=None):
-    """The policy of all servers: the pool's addresses for every name."""
-    lists = f"  lists: {{ customers: {lists} }}\n" if lists else ""
-    condition = ", list: customers" if lists else ""
-    default = "    - { name: default, outcome: refuse }\n" if lists else ""
+def policy(ttl, names, select="random"):
+    """The policy of all servers: an address of the pool for each of the names in a file."""
     return f"""\
 pools:
   web: {{ prefixes-from: web.txt, drained-from: web-drained.txt }}
 names:
   zones: [example.com.zone]
-{lists}  policies:
-    - {{ name: names{condition}, pool: web, ttl: {ttl} }}
-{default}bindings:
+  lists: {{ customers: {names} }}
+  policies:
+    - {{ name: customers, list: customers, pool: web, select: {select}, ttl: {ttl} }}
+    - {{ name: default, outcome: refuse }}
+bindings:
   - {{ label: web, protocols: tcp, pool: web, ports: "{','.join(map(str, HTTP_PORTS))}" }}
   - {{ label: tls, protocols: tcp, pool: web, ports: "{','.join(map(str, HTTPS_PORTS))}" }}
 """
@@ -341,6 +405,10 @@ $TTL 60
 ns  A   {NAME_SERVER[4]}
 ns  AAAA {NAME_SERVER[6]}
 """
+
+LISTEN = """\
+listen 127.0.0.1:8000 backlog=4096; listen [::1]:8000 backlog=4096;
+    listen 127.0.0.1:8001 ssl backlog=4096; listen [::1]:8001 ssl backlog=4096;"""
 
 NGINX = """\
 daemon off;
@@ -357,12 +425,9 @@ http {{
   ssl_certificate {tls}/certificate.pem;
   ssl_certificate_key {tls}/key.pem;
   server {{
-    listen 127.0.0.1:8000 backlog=4096;
-    listen [::1]:8000 backlog=4096;
-    listen 127.0.0.1:8001 ssl backlog=4096;
-    listen [::1]:8001 ssl backlog=4096;
+    {listen}
     location = /status {{ stub_status; }}
-    location / {{ return 200 "{name} answers at $server_addr\\n"; }}
+    location / {{ return 200 "{name}\\n"; }}
   }}
 }}
 """

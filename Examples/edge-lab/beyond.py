@@ -1,0 +1,53 @@
+"""Beyond: what section 6 of the paper proposes, simulated with the code that answers queries."""
+import figures
+
+TITLE = "Beyond: a leak of routes, and the name under attack"
+
+
+def run(context):
+    size = context.size
+    context.say("a leak of routes, seen and drained")
+    catchment = context.simulate("catchment", [
+        "--requests-per-second", 1000, "--ttl", 60, "--baseline", 0.02, "--seconds", size.leakless, "--trials", size.trials,
+        *(word for leak in (0.005, 0.01, 0.05, 0.2) for word in ("--leak", leak))])
+    context.say(f"the name under attack, of {size.names:,}")
+    search = context.simulate("search", [
+        "--names", size.names, "--slices", 256, "--ttl", 60, "--attack", 0.2, "--trials", size.searches])
+    return {"catchment": catchment, "search": search}
+
+
+def section(result, output):
+    catchment, search = result["catchment"], result["search"]
+    rows = []
+    for leak in catchment["leaks"]:
+        detect, drain = leak["secondsToDetect"], leak["secondsToDrain"]
+        rows.append([f"{leak['leak']:.1%}", f"{leak['detected']} of {leak['trials']}", f"{detect['median']:.1f}", f"{detect['worst']:.1f}",
+                     f"{drain['median']:.1f}", f"{drain['worst']:.1f}", leak["misattributed"]])
+    leaks = figures.table(["clients that leak", "detected", "seconds to detect, median", "worst", "alarm to drained, median", "worst",
+                           "blamed on the wrong site"], rows)
+    rows = []
+    for trial in search["onNames"]:
+        rows.append([trial["attacked"].split(".")[0], "a name", " → ".join(f"{count:,}" for count in trial["left"]), trial["rounds"],
+                     f"{trial['seconds']:,}", trial["found"].split(".")[0], "yes" if trial["isRight"] else "**no**"])
+    for trial in search["onAddress"][:1]:
+        rows.append(["an address", "an address", "", trial["rounds"], f"{trial['seconds']:,}", trial["found"],
+                     "yes" if trial["isRight"] else "**no**"])
+    trials = figures.table(["attacked", "is", "names left", "rounds", "seconds", "found", "right"], rows)
+    hours = catchment["leaklessSeconds"] / 3600
+    return f"""\
+*Simulated*; every answer is given by the server's own code, from a policy file.
+
+**A leak of routes**: two points of presence answer names from a prefix each (`site:`), and both prefixes are announced at both. {catchment['baseline']:.0%} of
+the clients always arrive elsewhere than their resolver. A one-sided CUSUM on the share of foreign connections against the
+baseline that was learnt raises the alarm; then names are answered from the prefix of where the clients arrive, and the old one is drained
+when caches have forgotten it (TTL {catchment['ttl']} s). {catchment['requestsPerSecond']:,} connections a second. In {hours:.3g} hours without a leak: {catchment['falseAlarms']} false alarms.
+
+{leaks}
+**The name under attack**: the suspected names are parted into {search['slices']} slices, each with an address of its own; a TTL ({search['ttl']} s) later the
+address that the attack has moved to tells the slice. {search['names']:,} names, Zipf; an attack of {search['attack']:.0%} of {search['requestsPerSecond']:,} requests
+a second. An attack that stays when names move is on the address: {search['addressesFound']} of {len(search['onAddress'])} were told so, {search['namesFound']} of {len(search['onNames'])} names found.
+
+{trials}
+The paper proposes both as uses of agile addresses (section 6) and reports no figures. By k-ary search, k = {search['slices']}, {search['names']:,} names
+need {search['roundsExpected']} rounds.
+"""

@@ -1,0 +1,134 @@
+"""E1: how requests spread over addresses, the paper's Figure 7."""
+import pathlib
+import subprocess
+
+import figures
+import lab
+
+TITLE = "E1: the load of an address"
+BEFORE = [f"10.{16 + number // 16}.{number % 16 * 16}.0/20" for number in range(18)]
+POOLS = {"/20": ["198.18.0.0/20"], "/24": ["198.18.0.0/24"], "one address": ["198.18.0.0/32"]}
+TTL = 60
+
+
+def simulate(context, case, prefixes, select, ttl, requests, rate, names, resolvers):
+    """A simulation by the code that answers queries, of its own policy."""
+    folder = pathlib.Path(context.folder) / f"simulate-{case.strip('/').replace(' ', '-')}"
+    folder.mkdir(exist_ok=True)
+    (folder / "example.com.zone").write_text(lab.ZONE)
+    (folder / "policy.yaml").write_text(f"""\
+pools: {{ web: [{', '.join(prefixes)}] }}
+names:
+  zones: [example.com.zone]
+  policies: [{{ name: default, pool: web, select: {select}, ttl: {ttl} }}]
+""")
+    result = context.simulate("load", [
+        "--policy", folder / "policy.yaml", "--names", names, "--requests", requests, "--rate", rate,
+        "--resolvers", resolvers, "--skew", 1, "--seed", 1, "--threads", 2, "--histogram", folder / "histogram"])
+    return result, figures.histogram(folder / "histogram")
+
+
+def run(context):
+    size = context.size
+    simulated, raw = {}, None
+    for case, prefixes, select in [("before", BEFORE, "name"), *((case, POOLS[case], "random") for case in POOLS)]:
+        context.say(f"simulating {size.simulated:,} requests: {case}")
+        result, counts = simulate(context, case, prefixes, select, TTL, size.simulated, 40_000, size.names, 10_000)
+        if case == "before":
+            raw = counts
+        total = sum(2 ** (32 - int(prefix.split("/")[1])) for prefix in prefixes)
+        simulated[case] = {"run": result, **figures.distribution(list(counts.values()), total)}
+    # The /20s of the old way each have names of their own.
+    by_prefix = {}
+    for address, count in raw.items():
+        by_prefix.setdefault(".".join(address.split(".")[:2]) + f".{int(address.split('.')[2]) // 16 * 16}.0/20", []).append(count)
+    busiest = sorted(by_prefix, key=lambda prefix: -sum(by_prefix[prefix]))[:2]
+    two = {prefix: figures.distribution(by_prefix[prefix], 4096) for prefix in busiest}
+    return {"simulated": simulated, "busiest": two, "real": measure(context)}
+
+
+def measure(context):
+    """The same by real queries, connections and requests, beside a simulation of just as many."""
+    edge, size, result = context.edge(), context.size, {}
+    plan = [("bound by name", "/20", "name"), *((case, case, "random") for case in POOLS)]
+    at = "/20"
+    for case, pool, select in plan:
+        if pool != at:
+            edge.move([POOLS[at][0]], POOLS[pool])
+            at = pool
+        edge.reload(context.policy(select=select))
+        context.say(f"{size.real:,} real requests: {case}")
+        half = size.real // 2
+        arguments = ["--names", size.names, "--resolvers", 5000, "--rate", size.real_rate // 2, "--requests", half,
+                     "--ports", ",".join(map(str, lab.HTTP_PORTS)), "--requests-per-connection", 1]
+        runs = context.visit(arguments, histogram=True)
+        counts = {}
+        for visit in runs:
+            for address, count in visit["histogram"].items():
+                counts[address] = counts.get(address, 0) + count
+        total = 2 ** (32 - int(POOLS[pool][0].split("/")[1]))
+        _, twin = simulate(context, "twin", POOLS[pool], select, context.ttl, 2 * half, size.real_rate, size.names, 10_000)
+        result[case] = {
+            "queries": sum(visit["queries"] for visit in runs), "failed": sum(visit["failures"] for visit in runs),
+            "real": figures.distribution(list(counts.values()), total),
+            "simulated": figures.distribution(list(twin.values()), total)}
+    edge.move([POOLS[at][0]], POOLS["/20"])
+    edge.reload(context.policy())
+    return result
+
+
+def row(name, of):
+    return [name, figures.number(of["addresses"]), figures.number(of["requests"]), figures.number(of["max"]),
+            figures.number(of["min"]), figures.number(of["maxToMean"]), figures.number(of["p99ToP50"]),
+            f"{of['gini']:.3f}"]
+
+
+HEADER = ["", "addresses", "requests", "most", "least", "max/mean", "p99/p50", "Gini"]
+
+
+def section(result, output):
+    simulated = result["simulated"]
+
+    def paint(axes):
+        for prefix, of in result["busiest"].items():
+            axes.plot(*zip(*of["curve"]), label=f"before: {prefix} of 18")
+        for case in POOLS:
+            marker = "o" if simulated[case]["addresses"] == 1 else None
+            axes.plot(*zip(*simulated[case]["curve"]), marker=marker, label=f"an address a query: {case}")
+
+    figures.draw(output / "load-per-address.svg", "Requests an address (simulated)", "address, by its load", "requests",
+                 paint, "xy")
+
+    def paint_real(axes):
+        for case, of in result["real"].items():
+            marker = "o" if of["real"]["addresses"] == 1 else None
+            line, = axes.plot(*zip(*of["real"]["curve"]), marker=marker, label=case)
+            axes.plot(*zip(*of["simulated"]["curve"]), "--", color=line.get_color(), linewidth=1)
+
+    figures.draw(output / "load-per-address-real.svg", "Requests an address: real, and simulated (dashed)",
+                 "address, by its load", "requests", paint_real, "xy")
+    run = simulated["/20"]["run"]
+    rows = [row(f"before: 18 /20s, {prefix}", of) for prefix, of in result["busiest"].items()]
+    rows += [row("before: all 18 /20s", simulated["before"])]
+    rows += [row(f"an address a query: {case}", simulated[case]) for case in POOLS]
+    pairs = []
+    for case, of in result["real"].items():
+        pairs += [row(f"{case}: real", of["real"]), row(f"{case}: simulated", of["simulated"])]
+    failed = sum(of["failed"] for of in result["real"].values())
+    return f"""\
+*Simulated*: {run['requests']:,} requests a case for {run['names']:,} names, Zipf with exponent 1, through the caches of 10,000
+resolvers, whose populations are Zipf, too; TTL {TTL} s, 40,000 requests a second. Each answer is drawn by the server's
+policy engine ({run['queries']:,} answers for the /20). *Before* is `select: name` over 18 /20s: a name has one address.
+
+{figures.table(HEADER, rows)}
+![Requests an address](load-per-address.svg)
+
+*Real*: DNS queries, connections and one request each through the edge below, {failed} failed; beside it the same number simulated,
+with the same names, TTL and as many resolvers.
+
+{figures.table(HEADER, pairs)}
+![Real and simulated](load-per-address-real.svg)
+
+The paper's Figure 7 shows this shape from production: addresses bound to names differ by orders of magnitude; drawn for each query
+they are nearly alike, the more so the fewer they are; and one address carries all of it.
+"""
