@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import platform
+import resource
 import signal
 import subprocess
 import sys
@@ -39,7 +40,6 @@ class Size:
     ttl: int
     simulated: int      # E1: requests of a case
     real: int
-    real_rate: int
     rounds: int         # E2
     move_requests: int  # of a round, at least
     move_rate: int
@@ -58,16 +58,16 @@ class Size:
 
 
 SIZES = {
-    "full": Size(names=20_000_000, ttl=5, simulated=1_000_000_000, real=500_000, real_rate=8_000, rounds=10,
+    "full": Size(names=20_000_000, ttl=5, simulated=1_000_000_000, real=500_000, rounds=10,
                  move_requests=1_050_000, move_rate=24_000, dwell=4, spread=60_000, changes=("leaves", "dies", "joins"), open=600,
                  scale_rate=37_500, scale_seconds=600, most_seconds=15, offline=1_000_000, alone=200_000, leakless=86_400,
                  trials=100, searches=3),
-    "quick": Size(names=1_000_000, ttl=2, simulated=20_000_000, real=100_000, real_rate=8_000, rounds=1,
+    "quick": Size(names=1_000_000, ttl=2, simulated=20_000_000, real=100_000, rounds=1,
                   move_requests=100_000, move_rate=16_000, dwell=1, spread=20_000, changes=("leaves", "dies", "joins"), open=300,
                   scale_rate=24_000, scale_seconds=15, most_seconds=5, offline=100_000, alone=50_000, leakless=3_600,
                   trials=20, searches=2),
     # Does all of it run? What scripts/check asks.
-    "shortest": Size(names=10_000, ttl=1, simulated=1_000_000, real=4_000, real_rate=4_000, rounds=1, move_requests=4_000,
+    "shortest": Size(names=10_000, ttl=1, simulated=1_000_000, real=4_000, rounds=1, move_requests=4_000,
                      move_rate=2_000, dwell=0.3, spread=2_000, changes=("leaves",), open=50,
                      scale_rate=4_000, scale_seconds=3, most_seconds=1,
                      offline=1_000, alone=5_000, leakless=1_800,
@@ -270,5 +270,8 @@ def main():
 
 
 if __name__ == "__main__":
+    # nginx and visitors have thousands of sockets, and inherit it.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     main()

@@ -165,7 +165,7 @@ class Bird:
                     f"protocol bgp {other.name.replace('-', '_')}_{family} {{\n"
                     f"  local {link.to(namespace)[family]} as {asn};\n"
                     f"  neighbor {link.to(other)[family]} as {other_asn};\n"
-                    f"  hold time 9; connect delay time 1;\n"
+                    f"  connect delay time 1;\n"
                     f"  ipv{family} {{ import filter {{ bgp_local_pref = {preference}; accept; }};\n"
                     f"    export where source = RTS_STATIC; }};\n}}")
         pathlib.Path(f"{folder}/{namespace.name}.conf").write_text("\n".join(text) + "\n")
@@ -416,8 +416,7 @@ user root;
 worker_processes 1;
 pid {folder}/nginx.pid;
 error_log {folder}/nginx.log warn;
-events {{ worker_connections 16384; }}
-worker_rlimit_nofile 40000;
+events {{ worker_connections 8192; }}
 http {{
   access_log off;
   keepalive_requests 1000000;

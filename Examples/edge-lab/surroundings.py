@@ -23,7 +23,7 @@ def spread(context):
         edge.reload(context.policy(select=select))
         context.say(f"ECMP: {case}")
         before = {name: server.accepted() for name, server in edge.servers.items()}
-        runs = context.visit(["--names", context.size.names, "--rate", 4000, "--requests-per-connection", 1,
+        runs = context.visit(["--names", context.size.names, "--concurrency", 32, "--requests-per-connection", 1,
                               "--requests", context.size.spread // 2])
         result[case] = {"failed": sum(visit["failures"] for visit in runs),
                         "servers": {name: server.accepted() - before[name] for name, server in edge.servers.items()}}
