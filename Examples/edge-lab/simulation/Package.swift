@@ -25,6 +25,6 @@ let package = Package(
                 .product(name: "SteeringDNS", package: "swift-steering"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
-        .testTarget(name: "SimulationTests", dependencies: ["Simulation"]),
+        .testTarget(name: "SimulationTests", dependencies: ["Simulation", "simulate"]),
     ]
 )
