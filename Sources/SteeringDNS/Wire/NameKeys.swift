@@ -48,7 +48,7 @@ struct NameKeys: ~Copyable {
             var offset = start
             while true {
                 // Whoever gives a name that does not end has a bug; all labels before the end are in the bytes.
-                precondition(offset >= 0 && offset < bytes.count && labels < slots.count - 1)
+                precondition(offset >= 0 && offset < bytes.count && labels < slots.count)
                 let length = Int(bytes[offset])
                 if length == 0 { break }
                 slots[labels].begin = offset
