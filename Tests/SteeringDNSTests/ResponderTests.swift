@@ -1,0 +1,85 @@
+import AddressPools
+import Testing
+
+@testable import SteeringDNS
+
+/// What a responder answers to messages, without sockets.
+@Suite struct ResponderTests {
+    @Test("a name may have as many labels as 255 bytes have room for", arguments: [1, 125, 127])
+    func labels(count: Int) throws {
+        let name = Array(repeating: [1, UInt8(ascii: "a")], count: count - 1).joined() + [1, UInt8(ascii: "b"), 0]
+        let query = message(question: Array(name) + [0, 1, 0, 1])
+        var server = try Server()
+        let answer = server.ask(query)
+        #expect(answer.count == query.count && answer[3] & 15 == ResponseCode.refused.rawValue)
+    }
+
+    @Test("with the server's name and a cookie an answer that the limit cuts is whole, and short", arguments: [1, 200])
+    func limitedIdentifier(length: Int) throws {
+        var options = ResponderOptions()
+        options.identifier = Array(repeating: UInt8(ascii: "n"), count: length)
+        var server = try Server(options)
+        let question = Self.www + [0, 1, 0, 1]
+        let options8: [UInt8] = [0, 3, 0, 0, 0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8]
+        let query = message(question: question, additional: [0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 16] + options8)
+        // The question and EDNS; what an address takes; and the server's name, which only a whole answer has.
+        let cut = 12 + question.count + 11 + 28, whole = cut + 16 + 4 + length
+        var received = 0, sent = 0, cuts = 0
+        for _ in 0..<200 {
+            let answer = server.ask(query)
+            received += query.count + 28
+            sent += answer.count + 28
+            #expect(2 * sent <= 3 * received + 2 * Int(ResponseLimiter.burst))
+            let isCut = answer[2] & Header.truncated != 0
+            #expect(answer.count == (isCut ? cut : whole))
+            // One OPT record, the options of which end with the message, the cookie's last.
+            let optionsSize = isCut ? 28 : 28 + 4 + length
+            let record = Array(answer.suffix(11 + optionsSize))
+            #expect(Array(answer[10..<12]) == [0, 1] && Array(record[..<3]) == [0, 0, 41])
+            #expect(Array(record[9..<11]) == [0, UInt8(optionsSize)])
+            #expect(Array(record.suffix(28).prefix(12)) == [0, 10, 0, 24, 1, 2, 3, 4, 5, 6, 7, 8])
+            cuts += isCut ? 1 : 0
+        }
+        // What is sent of a short name is less than 1.5 times what comes.
+        #expect(length == 1 ? cuts == 0 : cuts > 50 && server.counts.limited == UInt64(cuts))
+    }
+
+    // MARK: - Messages
+
+    private static let www = Array("\u{3}www\u{7}example\u{3}com\0".utf8)
+
+    private func message(question: [UInt8], additional: [UInt8] = []) -> [UInt8] {
+        [0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, additional.isEmpty ? 0 : 1] + question + additional
+    }
+
+    /// A responder that serves example.com, every name of which has an address.
+    private struct Server: ~Copyable {
+        private let serving: Serving
+        private var responder: Responder
+        private(set) var counts: AnswerCounts
+
+        init(_ options: ResponderOptions = ResponderOptions(), outcome: AddressOutcome = .pool("web", .random, ttl: 60))
+            throws
+        {
+            let records = try zone("@ SOA ns1 host 1 2h 1h 2w 300\n@ NS ns1\nns1 A 192.0.2.53\n")
+            let policies = AddressPolicies(
+                policies: [AddressPolicy(name: "default", outcome: outcome)],
+                pools: [("web", PrefixPool([try IPPrefix("203.0.113.0/24")]))],
+                names: .empty, classes: NameClasses(), listNames: [], site: nil)
+            serving = Serving(
+                zones: Zones([(try DNSName("example.com"), records)]), policies: policies, usesClientSubnet: false,
+                files: Serving.Files())
+            responder = Responder(options)
+            counts = serving.counts()
+        }
+
+        mutating func ask(_ query: [UInt8]) -> [UInt8] {
+            var buffer = [UInt8](repeating: 0, count: Responder.maximumDatagram)
+            var span = buffer.mutableSpan
+            let size = responder.respond(
+                to: query.span, from: IPAddress(ipv4: 0xC000_0201), over: .udp,
+                at: .init(seconds: 0, milliseconds: 0), with: serving, counting: &counts, into: &span)
+            return Array(buffer[..<size])
+        }
+    }
+}
