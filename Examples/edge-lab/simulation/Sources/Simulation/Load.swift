@@ -53,7 +53,8 @@ public struct Load: Sendable {
     private let addresses: AddressNumbers
     private let names: Zipf
 
-    private static let groupCount = 32
+    /// So many that what a group remembers fits the processor's cache: all but the largest, which are one resolver each.
+    private static let groupCount = 256
     /// Requests that are drawn before the first of them is looked up, so that the memory that they need is fetched
     /// together and not one after the other.
     private static let batch = 32

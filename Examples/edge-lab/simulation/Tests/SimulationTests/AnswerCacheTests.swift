@@ -23,11 +23,12 @@ import Testing
     @Test("an answer without a TTL is never remembered, and pushes out nothing")
     func noTTL() {
         var cache = AnswerCache(answers: 1)
-        for rank in 1...10_000 {
-            let key = AnswerCache.key(resolver: 0, rank: rank)
-            cache.insert(key, 1, until: 500, at: cache.place(of: key), now: 500)
-            #expect(cache.address(key, at: cache.place(of: key), now: 500) == nil)
-        }
+        let keys = (1...2_000).map { AnswerCache.key(resolver: 0, rank: $0) }
+        let set = cache.place(of: keys[0])
+        let together = Array(keys.filter { cache.place(of: $0) == set }.prefix(9))
+        for key in together.dropLast() { cache.insert(key, 1, until: 900, at: set, now: 500) }
+        cache.insert(together[8], 2, until: 500, at: set, now: 500)
+        #expect(together.map { cache.address($0, at: set, now: 500) } == Array(repeating: 1, count: 8) + [nil])
         #expect(cache.evictions == 0)
     }
 

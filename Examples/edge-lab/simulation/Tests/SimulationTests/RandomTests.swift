@@ -52,7 +52,9 @@ import Testing
         #expect(fits(inPart, expected))
     }
 
-    @Test("choices have their weights, whatever these are", arguments: [[1.0], [1, 1, 1], [5, 0.1, 3, 0.5, 90, 2]])
+    @Test(
+        "choices have their weights, whatever these are",
+        arguments: [[1.0], [1, 1, 1], [5, 0.1, 3, 0.5, 90, 2], (1...60).map { 1 / Double($0) }])
     func weights(weights: [Double]) {
         let choice = WeightedChoice(weights)
         var generator = FastGenerator(seed: 11)
