@@ -2,7 +2,7 @@
 ///
 /// It is a table of sets of eight places, two lines of the processor's cache each, so that a request reads one part of
 /// memory. A new answer takes the place of one that has expired; if there is none, the one that would expire first is
-/// evicted early, and counted. With three places for every answer that can be alive at once, hardly any is.
+/// evicted early, and counted. With four places for every answer that can be alive at once, hardly any is.
 struct AnswerCache: Sendable {
     /// Two words a place: the key, and when it expires (44 bits, microseconds) with the address (20 bits).
     private var words: [UInt64]
@@ -17,7 +17,7 @@ struct AnswerCache: Sendable {
 
     /// - Parameter answers: how many answers may be alive at once.
     init(answers: Double) {
-        setCount = max(8, Int((3 * answers / Double(Self.ways)).rounded(.up)))
+        setCount = max(8, Int((4 * answers / Double(Self.ways)).rounded(.up)))
         words = Array(repeating: 0, count: setCount * Self.ways * 2)
     }
 

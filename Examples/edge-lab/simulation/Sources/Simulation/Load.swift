@@ -202,8 +202,9 @@ extension Load {
                 tally.counts[address] += 1
             }
             begin += count
-            if begin & (Self.progressStep - 1) < Self.batch { progress.add(Self.progressStep) }
+            if begin & (Self.progressStep - 1) == 0 { progress.add(Self.progressStep) }
         }
+        progress.add(group.requests & (Self.progressStep - 1))
         tally.requests += resolvers.requests
         tally.queries += resolvers.queries
         tally.evictions += resolvers.evictions

@@ -2,7 +2,7 @@ import Glibc
 import Synchronization
 
 /// A line on standard error that tells how far something is, if that is a terminal and it takes longer than two seconds.
-public final class Progress: Sendable {
+final class Progress: Sendable {
     private let title: String
     private let total: Int
     private let isShown = isatty(STDERR_FILENO) == 1
