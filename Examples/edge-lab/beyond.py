@@ -39,8 +39,8 @@ def section(result, output):
 
 **A leak of routes**: two points of presence answer names from a prefix each (`site:`), and both prefixes are announced at both. {catchment['baseline']:.0%} of
 the clients always arrive elsewhere than their resolver. A one-sided CUSUM on the share of foreign connections against the
-baseline that was learnt raises the alarm; then names are answered from the prefix of where the clients arrive, and the old one is drained
-when caches have forgotten it (TTL {catchment['ttl']} s). {catchment['requestsPerSecond']:,} connections a second. In {hours:.3g} hours without a leak: {catchment['falseAlarms']} false alarms.
+baseline that was learnt raises the alarm; then the names of that site are answered from a third prefix, and the old one is drained when
+caches have forgotten it (TTL {catchment['ttl']} s). {catchment['requestsPerSecond']:,} connections a second. In {hours:.3g} hours without a leak: {catchment['falseAlarms']} false alarms.
 
 {leaks}
 **The name under attack**: the suspected names are parted into {search['slices']} slices, each with an address of its own; a TTL ({search['ttl']} s) later the
