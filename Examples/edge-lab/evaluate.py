@@ -205,17 +205,18 @@ def report(results, output):
     about = results["environment"]
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     text = (pathlib.Path(__file__).parent / "report.md").read_text().format(
-        command=results["command"], minutes=f"{results['seconds'] / 60:.0f}", **about | {"versions": versions})
+        minutes=f"{sum(of['seconds'] for of in results['experiments'].values()) / 60:.0f}", **about | {"versions": versions})
     for name, module in EXPERIMENTS.items():
         if name in results["experiments"]:
-            text += f"\n## {module.TITLE}\n\n{module.section(results['experiments'][name], output)}"
-            text += f"\n`{results['command'].split(' --only')[0]} --only {name}`\n"
+            of = results["experiments"][name]
+            text += f"\n## {module.TITLE}\n\n{module.section(of['found'], output)}"
+            text += f"\n`{of['command']} --only {name}`, {of['seconds']:.0f} s\n"
     (output / "README.md").write_text(text)
 
 
 def check(results):
     """What must hold in every run, whatever its size."""
-    found = results["experiments"]
+    found = {name: of["found"] for name, of in results.items()}
     wrong = []
     if "e1" in found:
         wrong += [f"E1: {of['failed']} requests failed ({case})" for case, of in found["e1"]["real"].items() if of["failed"]]
@@ -253,19 +254,20 @@ def main():
     results = {"experiments": {}}
     if len(chosen) < len(EXPERIMENTS) and saved.exists():
         results = json.loads(saved.read_text())
-    results |= {"environment": environment(), "command": options.command}
+    results["environment"] = environment()
     with tempfile.TemporaryDirectory(prefix="edge-lab-") as folder:
         os.chmod(folder, 0o755)
         context = Context(SIZES[options.size], folder, options, options.output)
         with contextlib.closing(context):
             for name in chosen:
                 context.say(EXPERIMENTS[name].TITLE)
-                results["experiments"][name] = EXPERIMENTS[name].run(context)
-                results["seconds"] = time.monotonic() - context.began
+                began = time.monotonic()
+                found = EXPERIMENTS[name].run(context)
+                results["experiments"][name] = {"command": options.command, "seconds": time.monotonic() - began, "found": found}
                 saved.write_text(json.dumps(results, indent=1) + "\n")
         report(results, options.output)
         context.say(f"written: {options.output}/README.md")
-    if wrong := check({"experiments": {name: results["experiments"][name] for name in chosen}}):
+    if wrong := check({name: results["experiments"][name] for name in chosen}):
         sys.exit("evaluate: " + "; ".join(wrong))
 
 
