@@ -6,6 +6,8 @@ import AddressPools
 /// a policy says the name itself. All other names in a zone are the policies', and then the zone's wildcards'.
 struct Resolver: ~Copyable {
     private var keys = NameKeys()
+    /// Those of the name that is asked for next.
+    var nextKeys = NameKeys()
     private var generator = FastGenerator()
 
     /// A CNAME leads to another name, and that may to another.
@@ -19,11 +21,11 @@ struct Resolver: ~Copyable {
         var alias: Int?
     }
 
+    /// Answers a question, the name of which is the one that was gone over to.
     mutating func resolve(
         _ type: RecordType, _ message: Span<UInt8>, client: IPAddress, _ serving: Serving,
         _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>
     ) -> Responder.Answer {
-        keys.read(message, at: Query.nameOffset)
         switch step(Subject(), type, message, client, serving, &writer, &buffer) {
         case .done(let answer): return answer
         case .alias(let node, let offset):
@@ -56,13 +58,9 @@ struct Resolver: ~Copyable {
         return result
     }
 
-    /// Has what the table of names knows of a query's name fetched, if the query has a name.
+    /// Goes over to the next name.
     @inline(__always)
-    mutating func prefetch(_ message: Span<UInt8>, _ serving: Serving) {
-        guard Query.nameLength(message) != nil else { return }
-        keys.read(message, at: Query.nameOffset)
-        serving.policies.names.prefetch(keys.last)
-    }
+    mutating func advance() { swap(&keys, &nextKeys) }
 
     enum Step {
         case done(Responder.Answer)

@@ -29,6 +29,8 @@ public struct Responder: ~Copyable {
     }
 
     private var resolver = Resolver()
+    private var query = Query()
+    private var nextQuery = Query()
     private var limiter: ResponseLimiter?
     private let options: ResponderOptions
     private let cookies: CookieMaker
@@ -61,21 +63,43 @@ public struct Responder: ~Copyable {
             .size
     }
 
-    /// Has what is needed to answer a message fetched.
-    @inline(__always)
-    mutating func prefetch(_ message: Span<UInt8>, _ serving: Serving) { resolver.prefetch(message, serving) }
-
-    @inline(__always)
+    /// Answers a message, and tells what decided.
     mutating func reply(
         to message: Span<UInt8>, from client: IPAddress, over transport: Transport, at time: Time,
         with serving: Serving, counting counts: inout AnswerCounts, into buffer: inout MutableSpan<UInt8>
     ) -> (size: Int, answer: Answer?) {
+        readAhead(message, serving)
+        advance()
+        return answer(message, from: client, over: transport, at: time, with: serving, counting: &counts, into: &buffer)
+    }
+
+    /// Reads the message that will be answered next, and has what the table knows of its name fetched: with millions of
+    /// names that is far away, and arrives while another message is answered.
+    @inline(__always)
+    mutating func readAhead(_ message: Span<UInt8>, _ serving: Serving) {
+        nextQuery.read(message, &resolver.nextKeys)
+        if nextQuery.hasQuestion { serving.policies.names.prefetch(resolver.nextKeys.last) }
+    }
+
+    /// Goes over to the message that was read ahead.
+    @inline(__always)
+    mutating func advance() {
+        query = nextQuery
+        resolver.advance()
+    }
+
+    /// Answers the message that was gone over to.
+    @inline(__always)
+    mutating func answer(
+        _ message: Span<UInt8>, from client: IPAddress, over transport: Transport, at time: Time,
+        with serving: Serving, counting counts: inout AnswerCounts, into buffer: inout MutableSpan<UInt8>
+    ) -> (size: Int, answer: Answer?) {
         if transport == .udp { counts.datagrams &+= 1 } else { counts.streamed &+= 1 }
-        let query: Query
+        let query = query
         var refusal: ResponseCode?
-        switch Query.read(message) {
-        case .query(let read): query = read
-        case .failure(let read, let code): (query, refusal) = (read, code)
+        switch query.reading {
+        case .query: break
+        case .failure(let code): refusal = code
         case .ignored:
             counts.ignored &+= 1
             return (0, nil)
@@ -149,11 +173,11 @@ public struct Responder: ~Copyable {
         _ query: Query, _ message: Span<UInt8>, _ client: IPAddress, _ time: Time,
         _ ending: inout MessageWriter.Options
     ) -> Bool {
-        guard let range = query.edns?.cookie else { return false }
-        let start = range.lowerBound
+        guard let part = query.edns?.cookie else { return false }
+        let start = part.lowerBound
         let clientPart = message.number64(at: start)
         ending.cookie = (start..<(start + 8), cookies.cookie(for: clientPart, at: client, time: time.seconds))
-        guard range.count == 24 else { return false }
+        guard part.count == 24 else { return false }
         let cookie = ServerCookie(head: message.number64(at: start + 8), hash: message.number64(at: start + 16))
         return cookies.accepts(cookie, for: clientPart, at: client, time: time.seconds)
     }

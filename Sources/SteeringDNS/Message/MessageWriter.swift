@@ -6,6 +6,7 @@ struct MessageWriter {
     private(set) var count = 0
     /// How many the answer may have, those of OPT aside.
     private let limit: Int
+    private var questions: UInt16 = 0
     /// Whether something did not fit.
     private(set) var isCut = false
     private var answers: UInt16 = 0
@@ -20,21 +21,19 @@ struct MessageWriter {
     mutating func begin(_ query: Query, _ message: Span<UInt8>, _ buffer: inout MutableSpan<UInt8>) {
         let end = query.questionEnd
         buffer.copy(message, 0..<end, to: 0)
-        // The opcode and RD are echoed; RA, Z, AD and CD are not ours to set.
-        buffer[2] = Header.response | message[2] & (Header.opcode | Header.recursionDesired)
-        buffer[3] = 0
-        buffer.store(UInt16(query.hasQuestion ? 1 : 0), at: 4)
         count = end
+        questions = query.hasQuestion ? 1 : 0
     }
 
     /// Ends the message: the flags, the counts.
+    @inline(__always)
     mutating func finish(_ code: ResponseCode, isAuthoritative: Bool, _ buffer: inout MutableSpan<UInt8>) {
-        if isAuthoritative { buffer[2] |= Header.authoritative }
-        if isCut { buffer[2] |= Header.truncated }
-        buffer[3] = UInt8(code.rawValue & 0x0F)
-        buffer.store(answers, at: 6)
-        buffer.store(authorities, at: 8)
-        buffer.store(additionals, at: 10)
+        // The opcode and RD are echoed; RA, Z, AD and CD are not ours to set.
+        var flags = buffer[2] & (Header.opcode | Header.recursionDesired) | Header.response
+        if isAuthoritative { flags |= Header.authoritative }
+        if isCut { flags |= Header.truncated }
+        buffer.store(UInt16(flags) << 8 | code.rawValue & 0x0F, at: 2)
+        buffer.store(Self.joined(questions, answers, authorities, additionals), at: 4)
     }
 
     /// Takes back all that follows the question: a client that gets a cut answer asks again by TCP, and has no use for
@@ -59,6 +58,12 @@ struct MessageWriter {
         case .additional: additionals += 1
         }
         return true
+    }
+
+    /// Four numbers that stand side by side, written at once.
+    @inline(__always)
+    private static func joined(_ first: UInt16, _ second: UInt16, _ third: UInt16, _ fourth: UInt16) -> UInt64 {
+        UInt64(first) << 48 | UInt64(second) << 32 | UInt64(third) << 16 | UInt64(fourth)
     }
 
     @inline(__always)
@@ -88,11 +93,12 @@ extension MessageWriter {
     ) {
         let size = address.family == .ipv4 ? 4 : 16
         guard reserve(12 + size, section) else { return }
-        add(Self.pointer(to: name), &buffer)
-        add(address.family == .ipv4 ? RecordType.A.rawValue : RecordType.AAAA.rawValue, &buffer)
-        add(RecordClass.internet, &buffer)
-        add(ttl, &buffer)
-        add(UInt16(size), &buffer)
+        let type: RecordType = address.family == .ipv4 ? .A : .AAAA
+        add(
+            Self.joined(
+                Self.pointer(to: name), type.rawValue, RecordClass.internet, UInt16(truncatingIfNeeded: ttl >> 16)),
+            &buffer)
+        add(UInt32(UInt16(truncatingIfNeeded: ttl)) << 16 | UInt32(size), &buffer)
         if address.family == .ipv4 {
             add(UInt32(truncatingIfNeeded: address.bits), &buffer)
         } else {
@@ -187,12 +193,13 @@ extension MessageWriter {
         _ buffer: inout MutableSpan<UInt8>
     ) {
         additionals += 1
+        // The root's name; type, size of datagrams, high bits of the code and version 0, flags.
         add(UInt8(0), &buffer)
-        add(RecordType.OPT.rawValue, &buffer)
-        add(UInt16(Responder.maximumDatagram), &buffer)
-        add(UInt8(truncatingIfNeeded: code.rawValue >> 4), &buffer)
-        add(UInt8(0), &buffer)
-        add(UInt16(edns.wantsDNSSEC ? 0x8000 : 0), &buffer)
+        add(
+            Self.joined(
+                RecordType.OPT.rawValue, UInt16(Responder.maximumDatagram), code.rawValue << 4 & 0xFF00,
+                edns.wantsDNSSEC ? 0x8000 : 0),
+            &buffer)
         add(UInt16(options.size), &buffer)
         if options.identifierLength != nil, let identifier {
             add(EDNSOption.nameServerIdentifier, &buffer)

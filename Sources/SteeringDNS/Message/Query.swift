@@ -4,6 +4,8 @@ import AddressPools
 ///
 /// It refers to the bytes it was read from by offsets, so that reading allocates nothing.
 struct Query {
+    /// What becomes of the message.
+    private(set) var reading = Reading.ignored
     /// The question's name, from its first length to the root's.
     var nameLength = 0
     var type: UInt16 = 0
@@ -38,9 +40,9 @@ struct Query {
 
     /// What becomes of a message.
     enum Reading {
-        case query(Query)
+        case query
         /// To be answered with no more than a code.
-        case failure(Query, ResponseCode)
+        case failure(ResponseCode)
         /// To be left without an answer: too short for a header, or an answer itself, which two servers could throw at
         /// each other for ever.
         case ignored
@@ -48,60 +50,50 @@ struct Query {
 }
 
 extension Query {
-    /// Reads a message.
-    static func read(_ message: Span<UInt8>) -> Reading {
-        guard message.count >= Header.size, message[2] & Header.response == 0 else { return .ignored }
-        var query = Query()
-        query.opcode = (message[2] & Header.opcode) >> 3
-        guard query.opcode == 0 else { return .failure(query, .notImplemented) }
+    /// Reads a message, and the keys of the question's name.
+    @inline(__always)
+    mutating func read(_ message: Span<UInt8>, _ keys: inout NameKeys) {
+        self = Query()
+        guard message.count >= Header.size, message[2] & Header.response == 0 else { return }
+        opcode = (message[2] & Header.opcode) >> 3
+        if let code = readSections(message, &keys) { reading = .failure(code) } else { reading = .query }
+    }
 
-        let questions = message.number16(at: 4), answers = message.number16(at: 6)
-        let authorities = message.number16(at: 8), additionals = message.number16(at: 10)
+    /// Reads what follows the flags. Returns what is wrong with it.
+    @inline(__always)
+    private mutating func readSections(_ message: Span<UInt8>, _ keys: inout NameKeys) -> ResponseCode? {
+        guard opcode == 0 else { return .notImplemented }
+        let questions = message.number16(at: 4), additionals = message.number16(at: 10)
         // A query for a cookie alone has no question (RFC 7873, section 5.4).
-        guard questions == 1 || (questions == 0 && additionals > 0) else { return .failure(query, .formatError) }
+        guard questions == 1 || (questions == 0 && additionals > 0) else { return .formatError }
         if questions == 1 {
-            guard query.readQuestion(message) else { return .failure(query, .formatError) }
+            guard readQuestion(message, &keys) else { return .formatError }
         }
-        var offset = query.questionEnd
-        var code: ResponseCode?
+        var offset = questionEnd
+        let answers = message.number16(at: 6), authorities = message.number16(at: 8)
         if answers > 0 || authorities > 0 {
             // Who asks for the changes of a zone says which version it has (RFC 1995, section 3); others have no say.
-            guard answers == 0, query.type == RecordType.IXFR.rawValue, authorities == 1,
-                let end = message.endOfRecord(at: offset)
-            else { return .failure(query, .formatError) }
+            guard answers == 0, type == RecordType.IXFR.rawValue, authorities == 1,
+                let fields = message.endOfName(at: offset), let end = message.endOfRecord(fields)
+            else { return .formatError }
             offset = end
         }
         for index in 0..<additionals {
-            code = query.readAdditional(message, &offset, isLast: index == additionals - 1)
-            if code != nil { break }
+            if let code = readAdditional(message, &offset, isLast: index == additionals - 1) { return code }
         }
         // What follows the last record is not a record: a second message, or a mistake.
-        if code == nil, offset != message.count { code = .formatError }
-        if let code { return .failure(query, code) }
-        guard query.hasQuestion || query.edns?.cookie != nil else { return .failure(query, .formatError) }
-        if let edns = query.edns, edns.version > 0 { return .failure(query, .badVersion) }
-        return .query(query)
-    }
-
-    /// The length of the name of a question, which has no compression; nil if it is none.
-    static func nameLength(_ message: Span<UInt8>) -> Int? {
-        var offset = nameOffset
-        while true {
-            guard offset < message.count else { return nil }
-            let length = Int(message[offset])
-            guard length < 64 else { return nil }
-            offset += 1 + length
-            if length == 0 { break }
-        }
-        return offset - nameOffset <= 255 ? offset - nameOffset : nil
+        guard offset == message.count, hasQuestion || edns?.cookie != nil else { return .formatError }
+        if let edns, edns.version > 0 { return .badVersion }
+        return nil
     }
 
     /// Reads the name, its type and class.
-    private mutating func readQuestion(_ message: Span<UInt8>) -> Bool {
-        guard let length = Self.nameLength(message) else { return false }
-        nameLength = length
-        let offset = Self.nameOffset + length
-        guard offset + 4 <= message.count else { return false }
+    @inline(__always)
+    private mutating func readQuestion(_ message: Span<UInt8>, _ keys: inout NameKeys) -> Bool {
+        guard let offset = keys.readIfSound(message, at: Self.nameOffset), offset + 4 <= message.count else {
+            return false
+        }
+        nameLength = offset - Self.nameOffset
         type = message.number16(at: offset)
         recordClass = message.number16(at: offset + 2)
         hasQuestion = true
@@ -109,10 +101,11 @@ extension Query {
     }
 
     /// Reads a record behind the question: OPT is understood, a signature is refused, others are passed over.
+    @inline(__always)
     private mutating func readAdditional(
         _ message: Span<UInt8>, _ offset: inout Int, isLast: Bool
     ) -> ResponseCode? {
-        guard let fields = message.endOfName(at: offset), let end = message.endOfRecord(at: offset) else {
+        guard let fields = message.endOfName(at: offset), let end = message.endOfRecord(fields) else {
             return .formatError
         }
         let type = message.number16(at: fields)
@@ -184,9 +177,10 @@ extension Query.ClientSubnet {
 }
 
 extension Span<UInt8> {
-    /// The offset behind a record; nil if it is cut off.
-    fileprivate func endOfRecord(at start: Int) -> Int? {
-        guard let fields = endOfName(at: start), fields + 10 <= count else { return nil }
+    /// The offset behind a record whose type is at an offset; nil if it is cut off.
+    @inline(__always)
+    fileprivate func endOfRecord(_ fields: Int) -> Int? {
+        guard fields + 10 <= count else { return nil }
         let end = fields + 10 + Int(number16(at: fields + 8))
         return end <= count ? end : nil
     }

@@ -14,23 +14,27 @@ extension NameClass {
 /// A slot holds 48 bits of a name's key and its class, and its place among the slots follows from the other half of the
 /// key: some 70 bits in all. So of a million different names that are not listed, 10^-8 are taken for one that is.
 final class NameTable: Sendable {
-    let slots: [UInt64]
+    private let slots: NameSlots
     /// How many names there are, empty non-terminals not counted.
     let count: Int
 
     /// At most this part of the slots is taken.
     private static let load = 0.7
 
-    fileprivate init(slots: [UInt64], count: Int) {
+    fileprivate init(slots: consuming NameSlots, count: Int) {
         self.slots = slots
         self.count = count
     }
 
     /// A table without names.
-    static let empty = NameTable(slots: [0], count: 0)
+    static let empty = NameTable(slots: NameSlots(count: 1), count: 0)
 
     /// The bytes that it takes.
     var size: Int { slots.count * 8 }
+
+    /// Has the place of a key fetched: among millions of names it is far away.
+    @inline(__always)
+    func prefetch(_ key: NameKey) { slots.prefetch(Self.home(of: key, slots.count)) }
 
     /// The class of the name of a key.
     @inline(__always)
@@ -100,8 +104,7 @@ extension NameTable {
             joining join: (NameClass, NameClass) throws(ListError) -> NameClass
         ) throws(ListError) -> NameTable {
             if entries.isEmpty { return .empty }
-            var slots = [UInt64](
-                repeating: 0, count: Int(Double(entries.count + ancestors.count) / NameTable.load) + 8)
+            var slots = NameSlots(count: Int(Double(entries.count + ancestors.count) / NameTable.load) + 8)
             var count = 0
             for entry in entries {
                 let index = Self.place(of: entry, in: slots)
@@ -122,7 +125,7 @@ extension NameTable {
         }
 
         /// Where a key is, or would be.
-        private static func place(of key: NameKey, in slots: [UInt64]) -> Int {
+        private static func place(of key: NameKey, in slots: borrowing NameSlots) -> Int {
             var index = NameTable.home(of: key, slots.count)
             let mark = NameTable.mark(of: key)
             while slots[index] != 0, slots[index] & ~0xFFFF != mark {

@@ -58,30 +58,30 @@ public struct DatagramServer: ~Copyable {
         let time = Responder.Time.now
         let queries = csdns_queries(batch), answers = csdns_answers(batch)
         let batch = batch
+        // One that was cut has no bytes, so that it is counted as one that gets no answer.
+        func query(_ index: UInt32) -> UnsafeBufferPointer<UInt8> {
+            let length = csdns_query_length(batch, index)
+            return UnsafeBufferPointer(
+                start: queries + Int(index) * Int(Self.querySize), count: length <= Self.querySize ? Int(length) : 0)
+        }
         worker.answer { responder, serving, counts in
-            if count > 1, serving.policies.names.isLarge {
-                for index in 0..<count {
-                    let length = min(csdns_query_length(batch, index), Self.querySize)
-                    let query = Span(
-                        _unsafeStart: UnsafePointer(queries + Int(index) * Int(Self.querySize)), count: Int(length))
-                    responder.prefetch(query, serving)
-                }
-            }
+            responder.readAhead(Span(_unsafeElements: query(0)), serving)
             for index in 0..<count {
-                let length = csdns_query_length(batch, index)
+                responder.advance()
+                if index + 1 < count { responder.readAhead(Span(_unsafeElements: query(index + 1)), serving) }
                 var high: UInt64 = 0, low: UInt64 = 0
                 let family = csdns_source(batch, index, &high, &low)
-                guard length <= Self.querySize, family != 0 else { continue }
+                guard family != 0 else { continue }
                 let client =
                     family == 4
                     ? IPAddress(ipv4: UInt32(truncatingIfNeeded: low))
                     : IPAddress(ipv6: UInt128(high) << 64 | UInt128(low))
-                let query = Span(
-                    _unsafeStart: UnsafePointer(queries + Int(index) * Int(Self.querySize)), count: Int(length))
                 var buffer = MutableSpan(
                     _unsafeStart: answers + Int(index) * Int(Self.answerSize), count: Responder.maximumDatagram)
-                let size = responder.respond(
-                    to: query, from: client, over: .udp, at: time, with: serving, counting: &counts, into: &buffer)
+                let size = responder.answer(
+                    Span(_unsafeElements: query(index)), from: client, over: .udp, at: time, with: serving,
+                    counting: &counts, into: &buffer
+                ).size
                 if size > 0 { csdns_answer(batch, index, UInt32(size)) }
             }
         }

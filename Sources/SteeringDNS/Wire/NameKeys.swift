@@ -8,9 +8,8 @@ struct NameKeys: ~Copyable {
     private let slots: UnsafeMutableBufferPointer<Slot>
 
     private struct Slot {
-        /// The key of the ancestor of this depth, and where it begins.
+        /// The key of the ancestor of this depth.
         var key: NameKey
-        var offset: Int
         /// Where the label begins that is the one of this number from the front.
         var begin: Int
     }
@@ -19,7 +18,7 @@ struct NameKeys: ~Copyable {
         self.hasher = hasher
         // A name of 255 bytes has at most 127 labels.
         slots = .allocate(capacity: 128)
-        slots.initialize(repeating: Slot(key: hasher.root, offset: 0, begin: 0))
+        slots.initialize(repeating: Slot(key: hasher.root, begin: 0))
     }
 
     deinit { slots.deallocate() }
@@ -36,35 +35,42 @@ struct NameKeys: ~Copyable {
 
     /// Where the name with so many labels begins.
     func offset(ofDepth depth: Int) -> Int {
-        precondition(depth >= 0 && depth < slots.count)
-        return slots[depth].offset
+        precondition(depth >= 0 && depth <= self.depth)
+        return slots[self.depth - depth].begin
     }
 
     /// Takes a name in wire form, whole and without compression, that begins at an offset.
     mutating func read(_ bytes: Span<UInt8>, at start: Int) {
-        bytes.bytes.withUnsafeBytes { bytes in
+        guard readIfSound(bytes, at: start) != nil else { preconditionFailure("a name that is none was let in") }
+    }
+
+    /// Takes a name, as somebody sent it.
+    ///
+    /// - Returns: The offset behind it; nil if it has no end within 255 bytes, or is compressed. Then no name is taken.
+    @inline(__always)
+    mutating func readIfSound(_ bytes: Span<UInt8>, at start: Int) -> Int? {
+        precondition(start >= 0)
+        return bytes.bytes.withUnsafeBytes { bytes in
             // Where labels begin is known from the front, keys are made from the back.
+            let limit = min(bytes.count, start + 255)
             var labels = 0
             var offset = start
             while true {
-                // Whoever gives a name that does not end has a bug; all labels before the end are in the bytes.
-                precondition(offset >= 0 && offset < bytes.count && labels < slots.count)
+                guard offset < limit else { return nil }
+                slots[labels].begin = offset
                 let length = Int(bytes[offset])
                 if length == 0 { break }
-                slots[labels].begin = offset
+                guard length < 64 else { return nil }
                 labels += 1
                 offset += 1 + length
             }
             var key = hasher.root
-            slots[0].offset = offset
-            depth = 0
-            while depth < labels {
-                depth += 1
-                let begin = slots[labels - depth].begin
-                key = key.child(bytes, begin)
+            for depth in 1..<(labels + 1) {
+                key = key.child(bytes, slots[labels - depth].begin)
                 slots[depth].key = key
-                slots[depth].offset = begin
             }
+            depth = labels
+            return offset + 1
         }
     }
 }
@@ -79,17 +85,11 @@ extension NameKey {
     fileprivate func child(_ bytes: UnsafeRawBufferPointer, _ begin: Int) -> NameKey {
         var key = self
         var offset = begin
-        let end = begin + 1 + Int(bytes[begin])
-        while offset < end {
-            var word: UInt64 = 0
-            if offset + 8 <= bytes.count {
-                word = bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self).littleEndian
-                if end - offset < 8 { word &= UInt64.max >> UInt64(64 - 8 * (end - offset)) }
-            } else {
-                for index in offset..<end { word |= UInt64(bytes[index]) << UInt64(8 * (index - offset)) }
-            }
-            key = key.mixed(with: word.lowercased)
-            offset += 8
+        var length = 1 + Int(bytes[begin])
+        while length > 0 {
+            key = key.mixed(with: bytes.word(at: offset, length: min(length, 8)).lowercased)
+            offset &+= 8
+            length &-= 8
         }
         return key
     }

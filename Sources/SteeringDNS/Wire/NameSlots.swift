@@ -1,0 +1,37 @@
+import CSteeringDNS
+import Glibc
+
+/// The slots of a table of names, zero at first. Each is looked up at random, so they are in huge pages where the system
+/// has some: else most lookups would have to find their page, too.
+struct NameSlots: ~Copyable, @unchecked Sendable {
+    let count: Int
+    private let slots: UnsafeMutablePointer<UInt64>
+    private var size: Int { count * MemoryLayout<UInt64>.stride }
+
+    init(count: Int) {
+        precondition(count > 0)
+        self.count = count
+        let size = count * MemoryLayout<UInt64>.stride
+        let memory = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        guard let memory, memory != MAP_FAILED else { fatalError("there is no memory for \(count) names") }
+        madvise(memory, size, MADV_HUGEPAGE)
+        slots = memory.bindMemory(to: UInt64.self, capacity: count)
+    }
+
+    deinit { munmap(slots, size) }
+
+    subscript(index: Int) -> UInt64 {
+        @inline(__always) get {
+            precondition(index >= 0 && index < count)
+            return slots[index]
+        }
+        @inline(__always) set {
+            precondition(index >= 0 && index < count)
+            slots[index] = newValue
+        }
+    }
+
+    /// Has a slot fetched that will be read soon.
+    @inline(__always)
+    func prefetch(_ index: Int) { csdns_prefetch(slots + index) }
+}
