@@ -157,7 +157,7 @@ public struct Responder: ~Copyable {
         var code: ResponseCode
         var kind: AnswerCounts.Kind
         var isAuthoritative = false
-        /// The policy that gave the address, and the address.
+        /// The policy that decided, and the address that it gave.
         var policy: Int?
         var address: IPAddress?
     }
@@ -210,9 +210,9 @@ public struct Responder: ~Copyable {
 
     private func count(_ answer: Answer, _ serving: Serving, _ counts: inout AnswerCounts) {
         counts.count(answer.kind)
-        guard let policy = answer.policy else { return }
+        guard let policy = answer.policy, let address = answer.address else { return }
         counts.byPolicy[policy] &+= 1
-        if counts.byAddress != nil, let address = answer.address {
+        if counts.byAddress != nil {
             serving.countAddress(address, policy, &counts)
         }
     }
