@@ -96,7 +96,10 @@ struct Resolver: ~Copyable {
         var isKnown = false
         switch ask(type, question, subject, message, serving, &writer, &buffer) {
         case .answer(let answer): return .done(answer)
-        case .exists: return .done(place(encloser, subject, serving).noData(&writer, &buffer))
+        case .exists(let policy):
+            var answer = place(encloser, subject, serving).noData(&writer, &buffer)
+            answer.policy = policy
+            return .done(answer)
         case .passed(let known): isKnown = known
         case .unknown: break
         }
@@ -112,8 +115,8 @@ struct Resolver: ~Copyable {
     /// What the policies say.
     private enum Saying {
         case answer(Responder.Answer)
-        /// Nothing for this type, but there is the name.
-        case exists
+        /// Nothing for this type, but there is the name; by a policy whose pool has no such address, if there is one.
+        case exists(policy: Int?)
         /// It is left to the zone, as a policy says. Another family, or another client, may get an address all the same,
         /// and then there is the name.
         case passed(isKnown: Bool)
@@ -128,8 +131,9 @@ struct Resolver: ~Copyable {
     ) -> Saying {
         let policies = serving.policies
         guard type == .A || type == .AAAA else {
+            if let policy = policies.refusal(keys, question) { return Self.refused(by: policy) }
             guard policies.givesAddresses(keys, question) else { return .unknown }
-            guard type == .ANY else { return .exists }
+            guard type == .ANY else { return .exists(policy: nil) }
             writer.addAnyRecord(&buffer)
             return .answer(Responder.Answer(code: .noError, kind: .records, isAuthoritative: true))
         }
@@ -138,7 +142,7 @@ struct Resolver: ~Copyable {
         question.families = type == .A ? .ipv4 : .ipv6
         guard let policy = policies.firstMatch(keys, question) else {
             // Another family's, or another client's: the name exists all the same.
-            return policies.givesAddresses(keys, question) ? .exists : .unknown
+            return policies.givesAddresses(keys, question) ? .exists(policy: nil) : .unknown
         }
         switch policies.outcome(of: policy) {
         case .pool(let pool, let selection, let ttl):
@@ -146,14 +150,18 @@ struct Resolver: ~Copyable {
                 family, from: pool, selection, name: { Self.nameHash(subject, message, serving) },
                 client: question.client!,
                 using: &generator)
-            guard let address else { return .exists }
+            guard let address else { return .exists(policy: policy) }
             writer.add(address, of: subject.offset, ttl: ttl, &buffer)
             var answer = Responder.Answer(code: .noError, kind: .address, isAuthoritative: true)
             (answer.policy, answer.address) = (policy, address)
             return .answer(answer)
-        case .refuse: return .answer(Responder.Answer(code: .refused, kind: .refused))
+        case .refuse: return Self.refused(by: policy)
         case .pass, .absent: return .passed(isKnown: policies.givesAddresses(keys, question))
         }
+    }
+
+    private static func refused(by policy: Int) -> Saying {
+        .answer(Responder.Answer(code: .refused, kind: .refused, policy: policy))
     }
 
     /// The number of labels of the longest name that policies say, between the closest encloser in the zone and the

@@ -65,11 +65,18 @@ public struct Responder: ~Copyable {
         to message: Span<UInt8>, from client: IPAddress, over transport: Transport, at time: Time,
         with serving: Serving, counting counts: inout AnswerCounts, into buffer: inout MutableSpan<UInt8>
     ) -> Int {
+        reply(to: message, from: client, over: transport, at: time, with: serving, counting: &counts, into: &buffer)
+            .size
+    }
+
+    /// Answers a message, and tells what decided.
+    mutating func reply(
+        to message: Span<UInt8>, from client: IPAddress, over transport: Transport, at time: Time,
+        with serving: Serving, counting counts: inout AnswerCounts, into buffer: inout MutableSpan<UInt8>
+    ) -> (size: Int, answer: Answer?) {
         readAhead(message, serving)
         advance()
-        return reply(
-            to: message, from: client, over: transport, at: time, with: serving, counting: &counts, into: &buffer
-        ).size
+        return answer(message, from: client, over: transport, at: time, with: serving, counting: &counts, into: &buffer)
     }
 
     /// Reads the message that will be answered next, and has what the table knows of its name fetched: with millions of
@@ -89,8 +96,8 @@ public struct Responder: ~Copyable {
 
     /// Answers the message that was gone over to.
     @inline(__always)
-    mutating func reply(
-        to message: Span<UInt8>, from client: IPAddress, over transport: Transport, at time: Time,
+    mutating func answer(
+        _ message: Span<UInt8>, from client: IPAddress, over transport: Transport, at time: Time,
         with serving: Serving, counting counts: inout AnswerCounts, into buffer: inout MutableSpan<UInt8>
     ) -> (size: Int, answer: Answer?) {
         if transport == .udp { counts.datagrams &+= 1 } else { counts.streamed &+= 1 }
@@ -156,7 +163,7 @@ public struct Responder: ~Copyable {
         var code: ResponseCode
         var kind: AnswerCounts.Kind
         var isAuthoritative = false
-        /// The policy that gave the address, and the address.
+        /// The policy that decided, and the address that it gave.
         var policy: Int?
         var address: IPAddress?
     }
@@ -209,9 +216,9 @@ public struct Responder: ~Copyable {
 
     private func count(_ answer: Answer, _ serving: Serving, _ counts: inout AnswerCounts) {
         counts.count(answer.kind)
-        guard let policy = answer.policy else { return }
+        guard let policy = answer.policy, let address = answer.address else { return }
         counts.byPolicy[policy] &+= 1
-        if counts.byAddress != nil, let address = answer.address {
+        if counts.byAddress != nil {
             serving.countAddress(address, policy, &counts)
         }
     }

@@ -1,4 +1,5 @@
 import AddressPools
+import Glibc
 import Testing
 
 @testable import SteeringDNS
@@ -44,6 +45,57 @@ import Testing
         #expect(length == 1 ? cuts == 0 : cuts > 50 && server.counts.limited == UInt64(cuts))
     }
 
+    @Test("a datagram that is longer than any query gets no answer, and is counted")
+    func longDatagram() throws {
+        let server = NameServer(try Self.serving(), ResponderOptions())
+        let loopback = try SocketAddress("127.0.0.1:0")
+        let socket = try ServerSocket.datagrams(on: loopback), client = try ServerSocket.datagrams(on: loopback)
+        var place = sockaddr_in()
+        place.sin_family = sa_family_t(AF_INET)
+        place.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        let local = socket.localAddress
+        place.sin_port = try #require(local).port.bigEndian
+        let query = message(question: Self.www + [0, 1, 0, 1])
+        for message in [query, query + [UInt8](repeating: 0, count: 1_300), query] {
+            let sent = withUnsafePointer(to: &place) { place in
+                place.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    sendto(client.descriptor, message, message.count, 0, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+                }
+            }
+            #expect(sent == message.count)
+        }
+        var worker = try DatagramServer(socket, of: server)
+        // What has come in is still answered.
+        server.stop()
+        worker.run(server)
+        let totals = server.counts().totals
+        #expect(totals.datagrams == 3 && totals.ignored == 1)
+        #expect(totals.byKind[AnswerCounts.Kind.address.rawValue] == 2)
+        var buffer = [UInt8](repeating: 0, count: 2_000)
+        let received = (0..<3).map { _ in recv(client.descriptor, &buffer, buffer.count, CInt(MSG_DONTWAIT)) }
+        #expect(received == [query.count + 16, query.count + 16, -1])
+    }
+
+    @Test("a name that is refused is refused for every type, and the policy is told")
+    func refusal() throws {
+        let serving = try Self.serving(.refuse)
+        for type in [RecordType.A, .AAAA, .TXT, .MX, .ANY] {
+            let explanation = serving.explain(try DNSName("www.example.com"), type)
+            #expect(explanation.policy == "default" && explanation.answer == "refused (REFUSED)")
+        }
+    }
+
+    @Test("a policy whose pool lacks the family is told, and has not answered with an address")
+    func missingFamily() throws {
+        let explanation = try Self.serving().explain(try DNSName("www.example.com"), .AAAA)
+        #expect(explanation.policy == "default" && explanation.answer == "no record of this type (NOERROR)")
+        var server = try Server()
+        _ = server.ask(message(question: Self.www + [0, 28, 0, 1]))
+        #expect(server.counts.byPolicy == [0])
+        _ = server.ask(message(question: Self.www + [0, 1, 0, 1]))
+        #expect(server.counts.byPolicy == [1])
+    }
+
     // MARK: - Messages
 
     private static let www = Array("\u{3}www\u{7}example\u{3}com\0".utf8)
@@ -52,23 +104,26 @@ import Testing
         [0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, additional.isEmpty ? 0 : 1] + question + additional
     }
 
-    /// A responder that serves example.com, every name of which has an address.
+    /// example.com, all names of which are one policy's: IPv4 addresses, if it does not refuse them.
+    private static func serving(_ outcome: AddressOutcome = .pool("web", .random, ttl: 60)) throws -> Serving {
+        let records = try zone("@ SOA ns1 host 1 2h 1h 2w 300\n@ NS ns1\nns1 A 192.0.2.53\n")
+        let policies = AddressPolicies(
+            policies: [AddressPolicy(name: "default", outcome: outcome)],
+            pools: [("web", PrefixPool([try IPPrefix("203.0.113.0/24")]))],
+            names: .empty, classes: NameClasses(), listNames: [], site: nil)
+        return Serving(
+            zones: Zones([(try DNSName("example.com"), records)]), policies: policies, usesClientSubnet: false,
+            files: Serving.Files())
+    }
+
+    /// A responder, and one client of it.
     private struct Server: ~Copyable {
         private let serving: Serving
         private var responder: Responder
         private(set) var counts: AnswerCounts
 
-        init(_ options: ResponderOptions = ResponderOptions(), outcome: AddressOutcome = .pool("web", .random, ttl: 60))
-            throws
-        {
-            let records = try zone("@ SOA ns1 host 1 2h 1h 2w 300\n@ NS ns1\nns1 A 192.0.2.53\n")
-            let policies = AddressPolicies(
-                policies: [AddressPolicy(name: "default", outcome: outcome)],
-                pools: [("web", PrefixPool([try IPPrefix("203.0.113.0/24")]))],
-                names: .empty, classes: NameClasses(), listNames: [], site: nil)
-            serving = Serving(
-                zones: Zones([(try DNSName("example.com"), records)]), policies: policies, usesClientSubnet: false,
-                files: Serving.Files())
+        init(_ options: ResponderOptions = ResponderOptions()) throws {
+            serving = try ResponderTests.serving()
             responder = Responder(options)
             counts = serving.counts()
         }

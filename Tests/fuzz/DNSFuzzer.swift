@@ -45,7 +45,12 @@ public func testOneInput(_ start: UnsafePointer<UInt8>, _ size: Int) -> CInt {
         precondition(isAnswerable(message) == !whole.isEmpty, "a query is answered, all else is not")
         let cut: [UInt8]
         if isLimited {
+            let limits = limited!.counts.limited
             cut = limited!.ask(message, client, .udp, milliseconds)
+            if limited!.counts.limited > limits {
+                // The name may be as long as one likes, which would make more of a forged query than is allowed.
+                precondition(!AnswerReader(cut).options.contains(3), "what the limit cuts has no name of the server")
+            }
             precondition(rate > 0 || cut.isEmpty == whole.isEmpty, "without a rate no answer is dropped")
             account(cut, message, client, &accounts)
         } else {
@@ -187,6 +192,8 @@ private struct AnswerReader {
     private(set) var counts: [Int] = []
     private(set) var questionEnd = 12
     private(set) var optCount = 0
+    /// The numbers of the options of EDNS.
+    private(set) var options: [Int] = []
 
     init(_ bytes: [UInt8]) {
         self.bytes = bytes
@@ -217,7 +224,10 @@ private struct AnswerReader {
             precondition(section == 3 && bytes[start] == 0, "OPT is the root's, at the end")
             optCount += 1
             var option = data
-            while option < data + length { option += 4 + number(option + 2) }
+            while option < data + length {
+                options.append(number(option))
+                option += 4 + number(option + 2)
+            }
             precondition(option == data + length, "options fill their record")
         default: break
         }

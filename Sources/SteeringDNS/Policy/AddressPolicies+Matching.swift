@@ -58,6 +58,18 @@ extension AddressPolicies {
         return false
     }
 
+    /// The first policy that refuses a name, if its addresses of both families are refused. Then all types are.
+    func refusal(_ name: borrowing NameKeys, _ question: AddressQuestion) -> Int? {
+        var question = question
+        var first: Int?
+        for families in [.ipv4, .ipv6] as [FamilySet] {
+            question.families = families
+            guard let policy = firstMatch(name, question), case .refuse = rules[policy].outcome else { return nil }
+            first = min(first ?? policy, policy)
+        }
+        return first
+    }
+
     private func matchesName(
         _ mention: Mention, _ depth: Int, _ name: borrowing NameKeys, _ question: AddressQuestion
     ) -> Bool {

@@ -78,8 +78,8 @@ public struct DatagramServer: ~Copyable {
                     : IPAddress(ipv6: UInt128(high) << 64 | UInt128(low))
                 var buffer = MutableSpan(
                     _unsafeStart: answers + Int(index) * Int(Self.answerSize), count: Responder.maximumDatagram)
-                let size = responder.reply(
-                    to: Span(_unsafeElements: query(index)), from: client, over: .udp, at: time, with: serving,
+                let size = responder.answer(
+                    Span(_unsafeElements: query(index)), from: client, over: .udp, at: time, with: serving,
                     counting: &counts, into: &buffer
                 ).size
                 if size > 0 { csdns_answer(batch, index, UInt32(size)) }
