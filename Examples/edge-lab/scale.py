@@ -42,7 +42,7 @@ def run(context):
     used = {kind: value - before[kind] for kind, value in processor().items()}
     used["visitors"] = sum(run["userSeconds"] + run["systemSeconds"] for run in paced)
     return {"most": most, "paced": paced, "seconds": seconds, "processor": used, "rate": size.scale_rate,
-            "served": edge.answered() - answered, "names": size.names}
+            "served": edge.answered() - answered, "names": size.names, "processors": os.cpu_count()}
 
 
 def section(result, output):
@@ -65,7 +65,7 @@ def section(result, output):
     shares = ", ".join(f"{kind} {used[kind] / used['all']:.0%}" for kind in (*KINDS, "visitors"))
     return f"""\
 *Real*: {result['names']:,} names, the whole /20 and the /44 (30 % of the visits), {len(lab.HTTP_PORTS)} ports; each visit resolves its name (Zipf, a million
-resolvers, so that caches help little), connects and makes 7 requests over its connection, as the paper's means have it. {os.cpu_count()}
+resolvers, so that caches help little), connects and makes 7 requests over its connection, as the paper's means have it. {result['processors']}
 processors carry the clients, the routers, the servers and all packets between.
 
 {figures.table(header, rows)}
