@@ -121,7 +121,7 @@ def section(result, output):
     return f"""\
 *Simulated*: {run['requests']:,} requests a case for {run['names']:,} names, Zipf with exponent 1, through the caches of 10,000
 resolvers, whose populations are Zipf, too; TTL {TTL} s, 40,000 requests a second. Each answer is drawn by the server's
-policy engine ({run['queries']:,} answers for the /20). *Before* is `select: name` over 18 /20s: a name has one address.
+policy engine ({run['queries']:,} answers for the /20: caches have {run['cacheHitShare']:.0%}, fewer than where a page takes many requests). *Before* is `select: name` over 18 /20s: a name has one address.
 
 {figures.table(HEADER, rows)}
 ![Requests an address](load-per-address.svg)
