@@ -48,6 +48,6 @@ address that the attack has moved to tells the slice. {search['names']:,} names,
 a second. An attack that stays when names move is on the address: {search['addressesFound']} of {len(search['onAddress'])} were told so, {search['namesFound']} of {len(search['onNames'])} names found.
 
 {trials}
-The paper proposes both as uses of agile addresses (section 6) and reports no figures. By k-ary search, k = {search['slices']}, {search['names']:,} names
+The paper proposes both as uses of agile addresses (section 6). By k-ary search, k = {search['slices']}, {search['names']:,} names
 need {search['roundsExpected']} rounds.
 """

@@ -55,7 +55,6 @@ def draw(path, title, x, y, paint, logarithmic=""):
     if "y" in logarithmic:
         axes.set_yscale("log")
     if axes.get_legend_handles_labels()[0]:
-        axes.legend()
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None, "Creator": None})
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=3)
+    figure.savefig(path, metadata={"Date": None, "Creator": None}, bbox_inches="tight")
     plt.close(figure)

@@ -96,7 +96,8 @@ def section(result, output):
     def paint(axes):
         series = {}
         for each in result["timeline"]:
-            series.setdefault(each["mark"], []).append((each["time"] - start, each["connections"]))
+            if each["mark"] != "other":
+                series.setdefault(each["mark"], []).append((each["time"] - start, each["connections"]))
         for mark, points in series.items():
             axes.plot(*zip(*points), label=mark, linewidth=1)
         for move in last["moves"]:
@@ -112,7 +113,8 @@ all servers at once: `--until bound`, then `--until quiet`, then the rest.
 **{failed} of {requests:,} requests failed**, in {len(rounds)} rounds of {min(each['requests'] for each in rounds):,} or more; {sum(each['queries'] for each in rounds):,} DNS queries,
 {sum(each['connections'] for each in rounds):,} connections. nginx served {unserved:+,} requests beside those that the visitors count.
 
-Seconds from the decision, over all rounds:
+Seconds from the decision, over all rounds. Servers whose list of names was written just before they began read it once more at their
+first reload; later ones read the policy alone:
 
 {figures.table(["move", "new addresses bound on all", "last answer with an old address", "last new connection to one", "moved, old ones unbound"], rows)}
 ![Connections by part](timetable.svg)
