@@ -50,8 +50,6 @@ extension Serving {
         for index in 0..<10 {
             var counts = counts()
             var span = buffer.mutableSpan
-            responder.readAhead(message.span, self)
-            responder.advance()
             let reply = responder.reply(
                 to: message.span, from: client, over: .tcp, at: .init(seconds: 0, milliseconds: 0), with: self,
                 counting: &counts, into: &span)
