@@ -50,12 +50,6 @@ static void usage(const char *what) {
     exit(2);
 }
 
-static uint64_t now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * 1000000000ull + (uint64_t)time.tv_nsec;
-}
-
 // n<k>.example.com, A or AAAA, with EDNS.
 static void write_query(struct query *query, unsigned id) {
     static const uint8_t origin[] = "\7example\3com";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the bound and the load share: numbers as the wire has them, prefixes, and chance.
+// What programs that ask and answer share: numbers as the wire has them, prefixes, time, and chance.
 #pragma once
 #include <arpa/inet.h>
 #include <endian.h>
@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <time.h>
 
 enum { batch = 64, header = 12, type_a = 1, type_aaaa = 28, type_opt = 41, class_in = 1 };
 
@@ -24,6 +25,12 @@ static inline void fail(const char *what) {
 
 static inline unsigned get16(const uint8_t *at) { return (unsigned)(at[0] << 8 | at[1]); }
 static inline void put16(uint8_t *at, unsigned value) { at[0] = (uint8_t)(value >> 8); at[1] = (uint8_t)value; }
+
+static inline uint64_t now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000000000ull + (uint64_t)time.tv_nsec;
+}
 
 // wyrand: one multiplication a draw.
 static inline uint64_t draw(uint64_t *seed) {

@@ -10,12 +10,6 @@
 #include <sys/resource.h>
 #include <time.h>
 
-static inline uint64_t now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * 1000000000ull + (uint64_t)time.tv_nsec;
-}
-
 // The wall clock's seconds at a time of now()'s clock.
 static inline double wall(uint64_t time) {
     struct timespec real;
