@@ -10,7 +10,7 @@ import Testing
     func labels(count: Int) throws {
         let name = Array(repeating: [1, UInt8(ascii: "a")], count: count - 1).joined() + [1, UInt8(ascii: "b"), 0]
         let query = message(question: Array(name) + [0, 1, 0, 1])
-        var server = try Server()
+        var server = try AskedResponder()
         let answer = server.ask(query)
         #expect(answer.count == query.count && answer[3] & 15 == ResponseCode.refused.rawValue)
     }
@@ -19,8 +19,8 @@ import Testing
     func limitedIdentifier(length: Int) throws {
         var options = ResponderOptions()
         options.identifier = Array(repeating: UInt8(ascii: "n"), count: length)
-        var server = try Server(options)
-        let question = Self.www + [0, 1, 0, 1]
+        var server = try AskedResponder(options)
+        let question = www + [0, 1, 0, 1]
         let options8: [UInt8] = [0, 3, 0, 0, 0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8]
         let query = message(question: question, additional: [0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 16] + options8)
         // The question and EDNS; what an address takes; and the server's name, which only a whole answer has.
@@ -47,7 +47,7 @@ import Testing
 
     @Test("a datagram that is longer than any query gets no answer, and is counted")
     func longDatagram() throws {
-        let server = NameServer(try Self.serving(), ResponderOptions())
+        let server = NameServer(try serving(), ResponderOptions())
         let loopback = try SocketAddress("127.0.0.1:0")
         let socket = try ServerSocket.datagrams(on: loopback), client = try ServerSocket.datagrams(on: loopback)
         var place = sockaddr_in()
@@ -55,7 +55,7 @@ import Testing
         place.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
         let local = socket.localAddress
         place.sin_port = try #require(local).port.bigEndian
-        let query = message(question: Self.www + [0, 1, 0, 1])
+        let query = message(question: www + [0, 1, 0, 1])
         for message in [query, query + [UInt8](repeating: 0, count: 1_300), query] {
             let sent = withUnsafePointer(to: &place) { place in
                 place.withMemoryRebound(to: sockaddr.self, capacity: 1) {
@@ -78,7 +78,7 @@ import Testing
 
     @Test("a name that is refused is refused for every type, and the policy is told")
     func refusal() throws {
-        let serving = try Self.serving(.refuse)
+        let serving = try SteeringDNSTests.serving(.refuse)
         for type in [RecordType.A, .AAAA, .TXT, .MX, .ANY] {
             let explanation = serving.explain(try DNSName("www.example.com"), type)
             #expect(explanation.policy == "default" && explanation.answer == "refused (REFUSED)")
@@ -87,54 +87,12 @@ import Testing
 
     @Test("a policy whose pool lacks the family is told, and has not answered with an address")
     func missingFamily() throws {
-        let explanation = try Self.serving().explain(try DNSName("www.example.com"), .AAAA)
+        let explanation = try serving().explain(try DNSName("www.example.com"), .AAAA)
         #expect(explanation.policy == "default" && explanation.answer == "no record of this type (NOERROR)")
-        var server = try Server()
-        _ = server.ask(message(question: Self.www + [0, 28, 0, 1]))
+        var server = try AskedResponder()
+        _ = server.ask(message(question: www + [0, 28, 0, 1]))
         #expect(server.counts.byPolicy == [0])
-        _ = server.ask(message(question: Self.www + [0, 1, 0, 1]))
+        _ = server.ask(message(question: www + [0, 1, 0, 1]))
         #expect(server.counts.byPolicy == [1])
-    }
-
-    // MARK: - Messages
-
-    private static let www = Array("\u{3}www\u{7}example\u{3}com\0".utf8)
-
-    private func message(question: [UInt8], additional: [UInt8] = []) -> [UInt8] {
-        [0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, additional.isEmpty ? 0 : 1] + question + additional
-    }
-
-    /// example.com, all names of which are one policy's: IPv4 addresses, if it does not refuse them.
-    private static func serving(_ outcome: AddressOutcome = .pool("web", .random, ttl: 60)) throws -> Serving {
-        let records = try zone("@ SOA ns1 host 1 2h 1h 2w 300\n@ NS ns1\nns1 A 192.0.2.53\n")
-        let policies = AddressPolicies(
-            policies: [AddressPolicy(name: "default", outcome: outcome)],
-            pools: [("web", PrefixPool([try IPPrefix("203.0.113.0/24")]))],
-            names: .empty, classes: NameClasses(), listNames: [], site: nil)
-        return Serving(
-            zones: Zones([(try DNSName("example.com"), records)]), policies: policies, usesClientSubnet: false,
-            files: Serving.Files())
-    }
-
-    /// A responder, and one client of it.
-    private struct Server: ~Copyable {
-        private let serving: Serving
-        private var responder: Responder
-        private(set) var counts: AnswerCounts
-
-        init(_ options: ResponderOptions = ResponderOptions()) throws {
-            serving = try ResponderTests.serving()
-            responder = Responder(options)
-            counts = serving.counts()
-        }
-
-        mutating func ask(_ query: [UInt8]) -> [UInt8] {
-            var buffer = [UInt8](repeating: 0, count: Responder.maximumDatagram)
-            var span = buffer.mutableSpan
-            let size = responder.respond(
-                to: query.span, from: IPAddress(ipv4: 0xC000_0201), over: .udp,
-                at: .init(seconds: 0, milliseconds: 0), with: serving, counting: &counts, into: &span)
-            return Array(buffer[..<size])
-        }
     }
 }
