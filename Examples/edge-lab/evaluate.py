@@ -78,8 +78,8 @@ SIZES = {
 class Visits:
     """Visitors of some regions, and what they tell at their end."""
 
-    def __init__(self, context, started, histogram, timeline):
-        self.context, self.started, self.results = context, started, []
+    def __init__(self, started, histogram, timeline):
+        self.started, self.results = started, []
         self.histogram, self.timeline = histogram, timeline
 
     def requests(self):
@@ -111,8 +111,8 @@ class Visits:
 class Context:
     """What experiments share: the edge, the visitors, the simulator."""
 
-    def __init__(self, size, folder, tools, output):
-        self.size, self.folder, self.tools, self.output = size, folder, tools, output
+    def __init__(self, size, folder, tools):
+        self.size, self.folder, self.tools = size, folder, tools
         self.ttl, self._edge, self._stack = size.ttl, None, contextlib.ExitStack()
         self.began = time.monotonic()
 
@@ -127,13 +127,15 @@ class Context:
         """The edge, built when it is first asked for."""
         if self._edge is None:
             self.say(f"building the edge: six servers with {self.size.names:,} names each")
-            with open(f"{self.folder}/names.txt", "w") as file:
-                for start in range(0, self.size.names, 100_000):
-                    end = min(start + 100_000, self.size.names)
-                    file.write("".join(f"n{number}.example.com\n" for number in range(start, end)))
+            lab.write_names(f"{self.folder}/names.txt", self.size.names)
             self._edge = self._stack.enter_context(lab.edge(self.folder, self.tools))
             self._edge.begin(self.policy())
         return self._edge
+
+    def answer_from(self, prefix, select="random"):
+        """Has all servers answer from an IPv4 prefix, chosen so."""
+        self.edge().move(prefix)
+        self.edge().reload(self.policy(select))
 
     def close(self):
         self._stack.close()
@@ -145,23 +147,32 @@ class Context:
 
     def visit(self, arguments, histogram=False, progress=False):
         """Visitors of all regions, until their own end."""
-        with self._visiting(arguments, lab.REGIONS, histogram, False, stop=False) as visits:
+        with self._visiting(arguments, self.places(lab.REGIONS), histogram=histogram) as visits:
             if progress:
                 self.show(visits)
         return visits.results
 
+    def visit_from(self, namespace, sources, arguments):
+        """Visitors in a namespace beside the edge, until their own end."""
+        with self._visiting(arguments, [(namespace, sources)]) as visits:
+            pass
+        return visits.results[0]
+
     def visiting(self, arguments, regions=lab.REGIONS, timeline=False):
         """Visitors who come while something else is done."""
-        return self._visiting(arguments, regions, False, timeline, stop=True)
+        return self._visiting(arguments, self.places(regions), timeline=timeline, stop=True)
+
+    def places(self, regions):
+        return [(self.edge().clients[region], lab.SOURCES[region]) for region in regions]
 
     @contextlib.contextmanager
-    def _visiting(self, arguments, regions, histogram, timeline, stop):
+    def _visiting(self, arguments, places, histogram=False, timeline=False, stop=False):
         started = []
-        for region in regions:
-            paths = f"{self.folder}/{region}.histogram", f"{self.folder}/{region}.timeline"
+        for namespace, sources in places:
+            paths = f"{self.folder}/{namespace.name}.histogram", f"{self.folder}/{namespace.name}.timeline"
             options = ["--timeline", paths[1], *(["--histogram", paths[0]] if histogram else [])]
-            started.append((self.edge().visitors(region, [*arguments, *options]), *paths))
-        visits = Visits(self, started, histogram, timeline)
+            started.append((lab.visitors(self.tools, namespace, sources, [*arguments, *options]), *paths))
+        visits = Visits(started, histogram, timeline)
         try:
             yield visits
         except BaseException:
@@ -169,15 +180,6 @@ class Context:
                 process.kill()
             raise
         visits.finish(stop)
-
-    @contextlib.contextmanager
-    def visitors_in(self, namespace, sources, arguments):
-        """Visitors in a namespace beside the edge."""
-        words = [self.tools.visitors, "--server", lab.NAME_SERVER[4], "--sources", sources, *map(str, arguments)]
-        process = subprocess.Popen(namespace.command(words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        visits = Visits(self, [(process, None, None)], False, False)
-        yield visits
-        visits.finish(False)
 
     def show(self, visits):
         """How far a long run is, now and then."""
@@ -230,8 +232,8 @@ def check(results):
         search = found["beyond"]["search"]
         wrong += [f"beyond: the search found {trial['found']}" for trial in search["onNames"] + search["onAddress"] if not trial["isRight"]]
     if "e6" in found:
-        for case in ("names elsewhere", "bound the old way"):
-            wrong += [f"E6: {found['e6'][case]['failures']} requests failed ({case})"] if found["e6"][case]["failures"] else []
+        cases = ((case, found["e6"][case]["failures"]) for case in ("names elsewhere", "bound the old way"))
+        wrong += [f"E6: {failures} requests failed ({case})" for case, failures in cases if failures]
     return wrong
 
 
@@ -259,7 +261,7 @@ def main():
     results["environment"] = environment()
     with tempfile.TemporaryDirectory(prefix="edge-lab-") as folder:
         os.chmod(folder, 0o755)
-        context = Context(SIZES[options.size], folder, options, options.output)
+        context = Context(SIZES[options.size], folder, options)
         with contextlib.closing(context):
             for name in chosen:
                 context.say(EXPERIMENTS[name].TITLE)

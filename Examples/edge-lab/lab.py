@@ -14,7 +14,6 @@ Call this in network, mount and process namespaces of its own (scripts/evaluate)
 """
 import contextlib
 import ipaddress
-import json
 import os
 import pathlib
 import signal
@@ -28,9 +27,9 @@ POOL = {4: ipaddress.ip_network("198.18.0.0/20"), 6: ipaddress.ip_network("2001:
 NAME_SERVER = {4: "203.0.113.53", 6: "2001:db8:53::53"}
 ANNOUNCED = {4: [str(POOL[4]), "203.0.113.0/24"], 6: [str(POOL[6]), "2001:db8:53::/48"]}
 SOURCES = {"east": ("10.8.0.0/22", "fd00:8::/64"), "west": ("10.9.0.0/22", "fd00:9::/64")}
-ANY = {4: "0.0.0.0/0", 6: "::/0"}
 HTTP_PORTS = (80, 8080, 8880, 2052, 2082, 2086, 2095)
 HTTPS_PORTS = (443, 2053, 2083, 2087, 2096, 8443)
+HTTP, HTTPS = (",".join(map(str, ports)) for ports in (HTTP_PORTS, HTTPS_PORTS))
 
 
 def say(text):
@@ -105,14 +104,13 @@ class Router(Namespace):
 
     def __init__(self, region):
         super().__init__(f"router-{region}")
-        self.region, self.links, self.resilient, self.generation = region, [], True, 0
+        self.resilient, self.generation = True, 0
         self.sysctl(net__ipv4__ip_forward=1, net__ipv6__conf__all__forwarding=1,
                     net__ipv4__fib_multipath_hash_policy=1, net__ipv6__fib_multipath_hash_policy=1)
 
     def attach(self, servers):
         for number, server in enumerate(servers, 1):
             link = Link(self, server)
-            self.links.append((server, link))
             for family in (4, 6):
                 address = link.to(server)[family]
                 self.run(f"ip -{family} nexthop add id {10 * family + number} via {address} dev {server.name[:15]}")
@@ -141,19 +139,13 @@ class Router(Namespace):
         """How many routes its table has, of both families, without those of its own addresses."""
         return sum(len(self.run(f"ip -{family} route show").splitlines()) for family in (4, 6))
 
-    def received(self):
-        """The packets that each server was sent."""
-        devices = json.loads(self.run("ip -s -j link show"))
-        sent = {device["ifname"]: device["stats64"]["tx"]["packets"] for device in devices}
-        return {server.name: sent[server.name[:15]] for server, _ in self.links}
-
 
 class Bird:
     """BIRD in a namespace, which speaks BGP over links to others."""
 
     def __init__(self, namespace, asn, neighbours, announced, folder):
         """Neighbours: link, namespace, AS, and how near it is."""
-        self.namespace, self.socket = namespace, f"{folder}/{namespace.name}.bird"
+        self.socket = f"{folder}/{namespace.name}.bird"
         text = [f"router id 10.255.{asn % 100}.1;", "protocol device {}"]
         for family in (4, 6):
             routes = " ".join(f"route {prefix} unreachable;" for prefix in announced[family])
@@ -169,7 +161,7 @@ class Bird:
                     f"  ipv{family} {{ import filter {{ bgp_local_pref = {preference}; accept; }};\n"
                     f"    export where source = RTS_STATIC; }};\n}}")
         pathlib.Path(f"{folder}/{namespace.name}.conf").write_text("\n".join(text) + "\n")
-        self.process = namespace.start(
+        namespace.start(
             ["bird", "-f", "-c", f"{folder}/{namespace.name}.conf", "-s", self.socket], f"{folder}/bird.log")
 
     def announce(self, announces):
@@ -185,7 +177,6 @@ class Server(Namespace):
     def __init__(self, name, folder, tools):
         super().__init__(name)
         self.folder, self.tools = pathlib.Path(folder) / name, tools
-        self.site = name.split("-")[1]
         self.nginx = self.dns = None
         self.folder.mkdir()
         self.sysctl(net__core__somaxconn=4096, net__ipv4__tcp_max_syn_backlog=8192)
@@ -202,9 +193,9 @@ class Server(Namespace):
     def steer(self, command):
         return self.run([self.tools.steer, *command.split()])
 
-    def begin(self, policy, prefixes, steering=True, dns=True):
+    def begin(self, policy, steering=True, dns=True):
         """Puts a policy in force, and starts what answers by it."""
-        self.write("web.txt", "".join(f"{prefix}\n" for prefix in prefixes))
+        self.write("web.txt", "".join(f"{prefix}\n" for prefix in POOL.values()))
         self.write("example.com.zone", ZONE)
         self.write("policy.yaml", policy)
         self.serve(steering)
@@ -244,13 +235,10 @@ class Server(Namespace):
         words = self.run("curl -s http://127.0.0.1:8000/status").split("\n")[2].split()
         return int(words[0]), int(words[2])
 
-    def accepted(self):
-        return self.status()[0]
-
     def start_dns(self):
         listen = [f"--listen={NAME_SERVER[4]}:53", f"--listen=[{NAME_SERVER[6]}]:53"]
         self.dns = self.start(
-            [self.tools.steer_dns, "serve", "--policy", f"{self.folder}/policy.yaml", "--site", self.site, *listen,
+            [self.tools.steer_dns, "serve", "--policy", f"{self.folder}/policy.yaml", *listen,
              "--workers", "1", "--metrics", "127.0.0.1:9153", "--no-response-limit"], self.folder / "dns.log")
 
     def await_dns(self):
@@ -283,12 +271,13 @@ class Edge:
     """All of it."""
 
     def __init__(self, folder, tools):
-        self.folder, self.tools, self.questions = folder, tools, 0
+        self.folder, self.questions = folder, 0
+        self.prefixes = dict(POOL)  # what names are answered from
         self.servers = {name: Server(name, folder, tools) for name in SERVERS}
         self.routers = {region: Router(region) for region in REGIONS}
         self.clients = {region: Namespace(f"clients-{region}") for region in REGIONS}
         for region, router in self.routers.items():
-            router.attach([server for server in self.servers.values() if server.site == region])
+            router.attach([server for name, server in self.servers.items() if region in name])
         self.route()
 
     def route(self):
@@ -317,11 +306,10 @@ class Edge:
             found.add(route.split(" dev ")[1].split()[0].removeprefix("router-") if "router-" in route else None)
         return found.pop() if len(found) == 1 else None
 
-    def begin(self, policy, prefixes=None):
+    def begin(self, policy):
         """Starts what all servers run."""
-        prefixes = prefixes or list(POOL.values())
         for server in self.servers.values():
-            server.begin(policy, prefixes)
+            server.begin(policy)
         for server in self.servers.values():
             server.await_dns()
 
@@ -337,13 +325,17 @@ class Edge:
             if process.returncode != 0:
                 raise RuntimeError(f"{server.name}: steer {command}: {error or output}")
 
-    def move(self, old, new):
-        """Moves the pool on all servers, step by step; the seconds from the decision until each was done."""
+    def move(self, *prefixes):
+        """Moves the pool on all servers to these prefixes, those of another family aside, step by step. Gives the seconds
+        from the decision until each step was done."""
+        new = {prefix.version: prefix for prefix in map(ipaddress.ip_network, prefixes)}
+        old = {family: self.prefixes[family] for family in new}
         began, seconds = time.time(), {}
-        for step in ("bound", "quiet", "moved"):
-            self.each(f"pool move web --policy {{policy}} --from {' '.join(old)} --to {' '.join(new)} "
-                      f"--server 127.0.0.1:9153 --for 1 --until {step}")
+        for step in ("bound", "quiet", "moved") if new != old else ():
+            self.each(f"pool move web --policy {{policy}} --from {' '.join(map(str, old.values()))} "
+                      f"--to {' '.join(map(str, new.values()))} --server 127.0.0.1:9153 --for 1 --until {step}")
             seconds[step] = time.time() - began
+        self.prefixes |= new
         return seconds
 
     def reload(self, policy):
@@ -358,17 +350,25 @@ class Edge:
         self.questions += len(self.servers)
         return sum(server.status()[1] for server in self.servers.values()) - self.questions
 
-    def visitors(self, region, arguments, **options):
-        """Starts clients of a region."""
-        four, six = SOURCES[region]
-        words = [self.tools.visitors, "--server", NAME_SERVER[4], "--sources", four, "--sources6", six,
-                 *map(str, arguments)]
-        return subprocess.Popen(self.clients[region].command(words), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                text=True, **options)
+    def accepted(self):
+        """How many connections each server has accepted, these questions among them."""
+        return {name: server.status()[0] for name, server in self.servers.items()}
 
     def end(self):
         for server in self.servers.values():
             server.end()
+
+
+def visitors(tools, namespace, sources, arguments):
+    """Starts clients in a namespace, with addresses of an IPv4 and an IPv6 prefix."""
+    words = [tools.visitors, "--server", NAME_SERVER[4], "--sources", sources[0], "--sources6", sources[1], *map(str, arguments)]
+    return subprocess.Popen(namespace.command(words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def write_names(path, count):
+    """Writes a list of the names that visitors ask for."""
+    with open(path, "w") as file:
+        file.writelines(f"n{number}.example.com\n" for number in range(count))
 
 
 @contextlib.contextmanager
@@ -392,8 +392,8 @@ names:
     - {{ name: customers, list: customers, pool: web, select: {select}, ttl: {ttl} }}
     - {{ name: default, outcome: refuse }}
 bindings:
-  - {{ label: web, protocols: tcp, pool: web, ports: "{','.join(map(str, HTTP_PORTS))}" }}
-  - {{ label: tls, protocols: tcp, pool: web, ports: "{','.join(map(str, HTTPS_PORTS))}" }}
+  - {{ label: web, protocols: tcp, pool: web, ports: "{HTTP}" }}
+  - {{ label: tls, protocols: tcp, pool: web, ports: "{HTTPS}" }}
 """
 
 

@@ -1,16 +1,20 @@
 """E1: how requests spread over addresses, the paper's Figure 7."""
 import collections
+import ipaddress
 import pathlib
-import subprocess
 
 import figures
 import lab
 
 TITLE = "E1: the load of an address"
 BEFORE = [f"10.{16 + number // 16}.{number % 16 * 16}.0/20" for number in range(18)]
-POOLS = {"/20": ["198.18.0.0/20"], "/24": ["198.18.0.0/24"], "one address": ["198.18.0.0/32"]}
+POOLS = {"/20": "198.18.0.0/20", "/24": "198.18.0.0/24", "one address": "198.18.0.0/32"}
 TTL = 60
 RESOLVERS = 5_000  # of each region
+
+
+def count(prefix):
+    return ipaddress.ip_network(prefix).num_addresses
 
 
 def simulate(context, case, prefixes, select, ttl, requests, rate, names, resolvers, seed=1):
@@ -32,51 +36,43 @@ names:
 
 def run(context):
     size = context.size
-    simulated, raw = {}, None
-    for case, prefixes, select in [("before", BEFORE, "name"), *((case, POOLS[case], "random") for case in POOLS)]:
+    simulated, before = {}, {}
+    for case, prefixes, select in [("before", BEFORE, "name"), *((case, [POOLS[case]], "random") for case in POOLS)]:
         context.say(f"simulating {size.simulated:,} requests: {case}")
-        result, counts = simulate(context, case, prefixes, select, TTL, size.simulated, 40_000, size.names, 10_000)
-        if case == "before":
-            raw = counts
-        total = sum(2 ** (32 - int(prefix.split("/")[1])) for prefix in prefixes)
-        simulated[case] = {"run": result, **figures.distribution(list(counts.values()), total)}
+        result, requests = simulate(context, case, prefixes, select, TTL, size.simulated, 40_000, size.names, 10_000)
+        before = before or requests
+        simulated[case] = {"run": result, **figures.distribution(requests.values(), sum(map(count, prefixes)))}
     # The /20s of the old way each have names of their own.
     by_prefix = {}
-    for address, count in raw.items():
-        by_prefix.setdefault(".".join(address.split(".")[:2]) + f".{int(address.split('.')[2]) // 16 * 16}.0/20", []).append(count)
+    for address, requests in before.items():
+        by_prefix.setdefault(str(ipaddress.ip_network(f"{address}/20", strict=False)), []).append(requests)
     busiest = sorted(by_prefix, key=lambda prefix: -sum(by_prefix[prefix]))[:2]
-    two = {prefix: figures.distribution(by_prefix[prefix], 4096) for prefix in busiest}
+    two = {prefix: figures.distribution(by_prefix[prefix], count(prefix)) for prefix in busiest}
     return {"simulated": simulated, "busiest": two, "real": measure(context)}
 
 
 def measure(context):
     """The same by real queries, connections and requests, beside a simulation of just as many."""
-    edge, size, result = context.edge(), context.size, {}
-    plan = [("bound by name", "/20", "name"), *((case, case, "random") for case in POOLS)]
-    at = "/20"
-    for case, pool, select in plan:
-        if pool != at:
-            edge.move([POOLS[at][0]], POOLS[pool])
-            at = pool
-        edge.reload(context.policy(select=select))
+    size, result = context.size, {}
+    for case, pool, select in [("bound by name", POOLS["/20"], "name"), *((case, POOLS[case], "random") for case in POOLS)]:
+        context.answer_from(pool, select)
         context.say(f"{size.real:,} real requests: {case}")
         half = size.real // 2
         # As fast as they are answered, not faster: an overload would be another experiment.
-        arguments = ["--names", size.names, "--resolvers", RESOLVERS, "--concurrency", 32, "--requests", half, "--ports", ",".join(map(str, lab.HTTP_PORTS)), "--requests-per-connection", 1]
+        arguments = ["--names", size.names, "--resolvers", RESOLVERS, "--concurrency", 32, "--requests", half,
+                     "--ports", lab.HTTP, "--requests-per-connection", 1]
         runs = context.visit(arguments, histogram=True)
-        counts, twin = collections.Counter(), collections.Counter()
+        real, twin = collections.Counter(), collections.Counter()
         for seed, visit in enumerate(runs):
-            counts.update(visit["histogram"])
-            twin.update(simulate(context, "twin", POOLS[pool], select, context.ttl, half, visit["requests"] / visit["seconds"],
+            real.update(visit["histogram"])
+            twin.update(simulate(context, "twin", [pool], select, context.ttl, half, visit["requests"] / visit["seconds"],
                                  size.names, RESOLVERS, seed)[1])
-        total = 2 ** (32 - int(POOLS[pool][0].split("/")[1]))
         result[case] = {
             "queries": sum(visit["queries"] for visit in runs), "failed": sum(visit["failures"] for visit in runs),
             "told": [line for visit in runs for line in visit["told"]],
-            "real": figures.distribution(list(counts.values()), total),
-            "simulated": figures.distribution(list(twin.values()), total)}
-    edge.move([POOLS[at][0]], POOLS["/20"])
-    edge.reload(context.policy())
+            "real": figures.distribution(real.values(), count(pool)),
+            "simulated": figures.distribution(twin.values(), count(pool))}
+    context.answer_from(POOLS["/20"])
     return result
 
 
@@ -126,7 +122,7 @@ policy engine ({run['queries']:,} answers for the /20: caches have {run['cacheHi
 {figures.table(HEADER, rows)}
 ![Requests an address](load-per-address.svg)
 
-*Real*: DNS queries, connections and one request each through the edge below, {failed} failed; beside it the same number simulated,
+*Real*: DNS queries, connections and one request each through the edge above, {failed} failed; beside it the same number simulated,
 with the same names, TTL and as many resolvers.
 
 {figures.table(HEADER, pairs)}

@@ -32,7 +32,7 @@ def processor():
 def run(context):
     edge, size = context.edge(), context.size
     arguments = ["--names", size.names, "--resolvers", 1_000_000, "--requests-per-connection", 7, "--ipv6", 0.3,
-                 "--ports", ",".join(map(str, lab.HTTP_PORTS))]
+                 "--ports", lab.HTTP]
     context.say("how much the machine carries, without a pace")
     most = context.visit([*arguments, "--concurrency", 64, "--seconds", size.most_seconds])
     # The fastest pace that it keeps up with: in the middle, visits do not wait for each other.

@@ -1,6 +1,4 @@
 """E6: each half alone, as section 3.4 of the paper asks: names from elsewhere, and services bound the old way."""
-import pathlib
-
 import figures
 import lab
 
@@ -11,19 +9,17 @@ def run(context):
     return {"names elsewhere": nsd(context), "bound the old way": bound(context), "names": context.size.offline}
 
 
-def names_file(context):
-    path = pathlib.Path(context.folder) / "offline-names.txt"
-    with open(path, "w") as file:
-        file.writelines(f"n{number}.example.com\n" for number in range(context.size.offline))
-    return path
+def policy(context):
+    names = f"{context.folder}/offline-names.txt"
+    lab.write_names(names, context.size.offline)
+    return lab.policy(60, names)
 
 
 def nsd(context):
     """Steering, and names by NSD from the file that `steer-dns zone` writes."""
     context.say("steering with names served by NSD")
     server, clients = pair(context, "alone-steering")
-    names = names_file(context)
-    server.begin(lab.policy(60, names), list(lab.POOL.values()), dns=False)
+    server.begin(policy(context), dns=False)
     offline = server.folder / "offline"
     offline.mkdir()
     server.run([context.tools.steer_dns, "zone", "--policy", server.folder / "policy.yaml", "--origin", "example.com",
@@ -53,7 +49,7 @@ def bound(context):
     """steer-dns, and nginx bound to the addresses; no steering is loaded."""
     context.say("steer-dns with a service that is bound")
     server, clients = pair(context, "alone-names")
-    server.begin(lab.policy(60, names_file(context)), list(lab.POOL.values()), steering=False)
+    server.begin(policy(context), steering=False)
     server.await_dns()
     return visit(context, server, clients)
 
@@ -70,12 +66,11 @@ def pair(context, name):
 
 
 def visit(context, server, clients):
-    with context.visitors_in(clients, lab.SOURCES["east"][0], [
-            "--names", context.size.offline, "--concurrency", 32, "--requests", context.size.alone]) as visits:
-        pass
+    result = context.visit_from(clients, lab.SOURCES["east"], [
+        "--names", context.size.offline, "--concurrency", 32, "--requests", context.size.alone])
     steering = server.output([context.tools.steer, "status"])
     server.end()
-    return {**visits.results[0], "loaded": "not loaded" not in steering and bool(steering)}
+    return {**result, "loaded": "not loaded" not in steering and bool(steering)}
 
 
 def section(result, output):

@@ -5,41 +5,39 @@ import figures
 import lab
 
 TITLE = "E3: what is around it stays as it is"
+WIDE, ONE = "198.18.0.0/20", "198.18.0.0/32"
 
 
 def run(context):
     return {"spread": spread(context), "routes": routes(context), "anycast": anycast(context), "changes": changes(context)}
 
 
+def since(before, after):
+    return {name: after[name] - count for name, count in before.items()}
+
+
 def spread(context):
     """The connections that each server of a point of presence gets, by how names are answered."""
     edge, result = context.edge(), {}
-    at = "198.18.0.0/20"
-    for case, pool, select in [("bound by name, /20", at, "name"), ("a query an address, /20", at, "random"),
-                               ("one address", "198.18.0.0/32", "random")]:
-        if pool != at:
-            edge.move([at], [pool])
-            at = pool
-        edge.reload(context.policy(select=select))
+    for case, pool, select in [("bound by name, /20", WIDE, "name"), ("a query an address, /20", WIDE, "random"),
+                               ("one address", ONE, "random")]:
+        context.answer_from(pool, select)
         context.say(f"ECMP: {case}")
-        before = {name: server.accepted() for name, server in edge.servers.items()}
+        before = edge.accepted()
         runs = context.visit(["--names", context.size.names, "--concurrency", 32, "--requests-per-connection", 1,
                               "--requests", context.size.spread // 2])
         result[case] = {"failed": sum(visit["failures"] for visit in runs),
-                        "servers": {name: server.accepted() - before[name] for name, server in edge.servers.items()}}
-    edge.move([at], ["198.18.0.0/20"])
-    edge.reload(context.policy())
+                        "servers": since(before, edge.accepted())}
+    context.answer_from(WIDE)
     return result
 
 
 def routes(context):
-    """The routes of a router while the pool is a /20 and one address, and if each address were a route of its own."""
-    edge = context.edge()
-    router, result = edge.routers["east"], {}
-    result["/20"] = router.routes()
-    edge.move(["198.18.0.0/20"], ["198.18.0.0/32"])
-    result["one address"] = router.routes()
-    edge.move(["198.18.0.0/32"], ["198.18.0.0/20"])
+    """The routes of a router while the pool is a /20 and one address."""
+    edge, result = context.edge(), {}
+    for case, pool in (("one address", ONE), ("/20", WIDE)):
+        edge.move(pool)
+        result[case] = edge.routers["east"].routes()
     return result
 
 
@@ -50,21 +48,18 @@ def anycast(context):
     with context.visiting(["--names", context.size.names, "--rate", 2000, "--requests-per-connection", 1, "--seconds", 60],
                           regions=["east"]) as visits:
         time.sleep(2)
-        before = {name: server.accepted() for name, server in edge.servers.items()}
+        before = edge.accepted()
         began = time.time()
         edge.birds["east"].announce(False)
         lab.wait("the other point of presence", lambda: edge.nearest("east") == "west")
         seconds = time.time() - began
         time.sleep(3)
-        moved = {name: server.accepted() - before[name] for name, server in edge.servers.items()}
+        moved = since(before, edge.accepted())
         edge.birds["east"].announce(True)
         lab.wait("the nearer point of presence", lambda: edge.nearest("east") == "east")
         time.sleep(2)
-    failed = {}
-    for visit in visits.results:
-        for kind, count in visit["failed"].items():
-            failed[kind] = failed.get(kind, 0) + count
-    return {"seconds": seconds, "requests": sum(visit["requests"] for visit in visits.results), "failed": failed,
+    run, = visits.results
+    return {"seconds": seconds, "requests": run["requests"], "failed": run["failed"],
             "west": sum(count for name, count in moved.items() if "west" in name) / max(sum(moved.values()), 1)}
 
 

@@ -1,4 +1,5 @@
 """E2: the pool moves /20 -> /24 -> one address and back, under load; and what that saves."""
+import collections
 import time
 
 import figures
@@ -19,21 +20,21 @@ def run(context):
     for number in range(1, size.rounds + 1):
         before = edge.answered()
         arguments = ["--names", size.names, "--resolvers", 5000, "--rate", size.move_rate // 2, "--ipv6", 0.3,
-                     "--ports", ",".join(map(str, lab.HTTP_PORTS)), "--seconds", 3600, *marks]
+                     "--ports", lab.HTTP, "--seconds", 3600, *marks]
         with context.visiting(arguments, timeline=True) as visits:
             time.sleep(size.dwell)
             moves = []
             for old, new in zip(STATIONS, STATIONS[1:]):
                 context.say(f"round {number} of {size.rounds}: /{old[0]} to /{new[0]}")
                 began = time.time()
-                steps = edge.move(prefixes(old), prefixes(new))
+                steps = edge.move(*prefixes(new))
                 moves.append({"from": old[0], "to": new[0], "began": began, "seconds": time.time() - began, **steps})
                 time.sleep(size.dwell)
             while visits.requests() < size.move_requests:
                 time.sleep(0.5)
         runs = visits.results
         for move in moves:
-            move.update(leaving(move, [visit["timeline"] for visit in runs]))
+            move.update(leaving(move, [line for visit in runs for line in visit["timeline"]]))
         rounds.append({
             "requests": sum(visit["requests"] for visit in runs), "failed": sum(visit["failures"] for visit in runs),
             "queries": sum(visit["queries"] for visit in runs), "connections": sum(visit["connections"] for visit in runs),
@@ -43,30 +44,24 @@ def run(context):
 
 def by_second(runs):
     """New connections a second by the part of the pool that they went to."""
-    sums = {}
+    sums = collections.Counter()
     for visit in runs:
         for line in visit["timeline"]:
-            for mark, count in line["connections"].items():
-                key = int(line["time"]), mark
-                sums[key] = sums.get(key, 0) + count
+            sums.update({(int(line["time"]), mark): count for mark, count in line["connections"].items()})
     return [{"time": second, "mark": mark, "connections": count} for (second, mark), count in sorted(sums.items())]
 
 
-def leaving(move, timelines):
+def leaving(move, timeline):
     """When the last answer and the last new connection of an old address were, in seconds from the decision. Only what
     becomes narrower leaves addresses behind."""
     if move["to"] <= move["from"]:
         return {}
-    old = [prefix for prefix in (f"198.18.0.0/{move['from']}", f"2001:db8:40::/{dict(STATIONS)[move['from']]}")]
-    last = {"answers": None, "connections": None}
-    for timeline in timelines:
-        for line in timeline:
-            if not move["began"] <= line["time"] <= move["began"] + move["seconds"]:
-                continue
-            for kind in last:
-                if any(line[kind].get(prefix) for prefix in old):
-                    last[kind] = max(last[kind] or 0, line["time"] - move["began"])
-    return {"lastAnswer": last["answers"], "lastConnection": last["connections"]}
+    old = prefixes((move["from"], dict(STATIONS)[move["from"]]))
+
+    def last(kind):
+        times = (line["time"] - move["began"] for line in timeline if any(line[kind].get(prefix) for prefix in old))
+        return max((time for time in times if 0 <= time <= move["seconds"]), default=None)
+    return {"lastAnswer": last("answers"), "lastConnection": last("connections")}
 
 
 def saving():
