@@ -56,7 +56,7 @@ struct PoolMoveTests {
 
     @Test("Clients of prefixes that are unbound at once do fail")
     func atOnce() async throws {
-        try await withPool(ttl: 2) { pool in
+        try await withPool(ttl: 30) { pool in
             let clients = try pool.clients()
             _ = try pool.bed.write("192.0.2.16/28\n", to: "web.txt")
             try pool.bed.steer("apply \(pool.policy)")
