@@ -26,7 +26,10 @@ enum Scene {
             sysctl -q net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0
             log=$(mktemp)
             \(path) \(words.count > 1 ? words[1] : "") >$log 2>&1 & server=$!
-            for _ in $(seq 200); do grep -qE "answering|serving" $log && break; sleep 0.05; done
+            # As long as it is at work: on a crowded machine a thousand channels take their time.
+            for _ in $(seq 2000); do
+                grep -qE "answering|serving" $log || ! kill -0 $server 2>/dev/null && break; sleep 0.05
+            done
             grep -qE "answering|serving" $log || cat $log
             export server log
             timeout 120 nsenter -t $away -n bash -s <<"END"

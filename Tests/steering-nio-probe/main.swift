@@ -220,8 +220,8 @@ case "cycles":
     }
     // Dispatch lets go of the last a little later.
     for _ in 0..<100 where descriptors() > before { try await Task.sleep(for: .milliseconds(20)) }
-    say("answering")
-    say("descriptors \(descriptors() <= before ? "as before" : "from \(before) to \(descriptors())")")
+    // At once: the client's commands begin with the second.
+    say("descriptors \(descriptors() <= before ? "as before" : "from \(before) to \(descriptors())")\nanswering")
 
 case "async":
     var servers: [NIOAsyncChannel<NIOAsyncChannel<ByteBuffer, ByteBuffer>, Never>] = []
