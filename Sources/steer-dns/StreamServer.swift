@@ -22,7 +22,7 @@ struct StreamServer {
         }.wait()
         self.connections = connections
         sweep = loop.scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { _ in
-            connections.value.sweep(now: .now())
+            connections.value.sweep()
         }
         for descriptor in descriptors {
             listeners.append(
@@ -65,15 +65,17 @@ final class StreamConnections {
     private var handlers: [ObjectIdentifier: StreamHandler] = [:]
 
     private let capacity: Int
-    private let patience: TimeAmount
+    /// How many sweeps a connection may be still; sweeps and not seconds, of which a process that is stopped, or whose
+    /// machine is, would lose some before it could read what had come.
+    private let patience: Int
     /// With most places taken.
-    private let impatience: TimeAmount
+    private let impatience: Int
 
     init(_ worker: consuming ServerWorker, _ limits: StreamLimits) {
         self.worker = worker
         capacity = limits.connections
-        patience = .seconds(Int64(limits.idle))
-        impatience = min(patience, .seconds(3))
+        patience = limits.idle
+        impatience = min(patience, 3)
     }
 
     fileprivate func add(_ handler: StreamHandler) {
@@ -85,9 +87,13 @@ final class StreamConnections {
 
     fileprivate func remove(_ handler: StreamHandler) { handlers[ObjectIdentifier(handler)] = nil }
 
-    fileprivate func sweep(now: NIODeadline) {
+    /// Every second.
+    fileprivate func sweep() {
         let patience = handlers.count > capacity / 2 ? impatience : patience
-        for handler in handlers.values where handler.lastProgress + patience < now { handler.close() }
+        for handler in handlers.values {
+            handler.sweepsSinceProgress += 1
+            if handler.sweepsSinceProgress > patience { handler.close() }
+        }
         // So that an idle server does not keep what it no longer serves.
         worker.refresh()
     }
@@ -103,7 +109,10 @@ private final class StreamHandler: ChannelInboundHandler {
     /// What came, up to a message that is not whole yet.
     private var pending = MessageFraming()
     /// When the last message was whole, with nothing in the way of answers.
-    private(set) var lastProgress = NIODeadline.now()
+    private(set) var lastProgress = NIODeadline.now() {
+        didSet { sweepsSinceProgress = 0 }
+    }
+    fileprivate(set) var sweepsSinceProgress = 0
 
     init(_ connections: StreamConnections) { self.connections = connections }
 

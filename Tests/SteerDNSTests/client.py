@@ -3,7 +3,7 @@
 #   client.py ADDRESS PORT FILE
 #
 # The file is a JSON array of requests; each makes a line of JSON. What a request has is in Client.swift.
-import collections, json, os, random, resource, select, socket, struct, sys
+import collections, json, os, random, resource, select, socket, struct, sys, time
 import dns.edns, dns.flags, dns.message, dns.name, dns.opcode, dns.rcode, dns.rdataclass, dns.rdatatype
 
 address, port = sys.argv[1], int(sys.argv[2])
@@ -101,9 +101,12 @@ def ask(request):
     with datagrams(request.get("from")) as client:
         client.send(asked)
         reply = reading(client.recv(65535), asked)
+    began = time.monotonic()
     with stream(request.get("from")) as client:
         client.sendall(framed(asked))
-        reply["tcp"] = reading(receive(client), asked)
+        answer = receive(client)
+        if answer is None: raise OSError(f"closed after {time.monotonic() - began:.3f} s, without an answer")
+        reply["tcp"] = reading(answer, asked)
     return reply
 
 
