@@ -34,6 +34,29 @@ import Testing
         #expect(verdicts[.send]! > 1_000 && verdicts[.cut]! > 1_000 && (verdicts[.drop] ?? 0 > 1_000) == (seed == 3))
     }
 
+    @Test("what one network has earned is not sent to another that meets it", arguments: [1, 4])
+    func meeting(places: Int) {
+        var generator = ZoneGenerator(seed: UInt64(places))
+        var limiter = ResponseLimiter(rate: 0, places: places)
+        var received = [Int](repeating: 0, count: 8), sent = received
+        for _ in 0..<100_000 {
+            let number = generator.number(0...7)
+            let query = generator.number(17...300), cut = query + generator.number(0...16)
+            // Much less than came, or much more.
+            let answer = generator.flip() ? 12 : 1_232
+            let client = IPAddress(ipv4: UInt32(number) << 8)
+            received[number] += query + 28
+            switch limiter.verdict(client, query: query, answer: answer, cut: cut, time: 0) {
+            case .send: sent[number] += answer + 28
+            case .cut: sent[number] += cut + 28
+            case .drop: break
+            }
+            #expect(2 * sent[number] <= 3 * received[number] + 2 * 4_096)
+        }
+        // They do get whole answers, of what they earned themselves.
+        #expect(sent.allSatisfy { $0 > 10_000 })
+    }
+
     @Test("who asks no more than it may be told is never limited")
     func ordinary() throws {
         var limiter = ResponseLimiter(rate: 0)

@@ -6,8 +6,8 @@ import AddressPools
 ///
 /// What would go beyond is cut to the question and EDNS, which is at most 1.3 times the query: who asked in earnest asks
 /// again by TCP, or with a cookie (RFC 7873), and then is not limited. A network is a /24 or a /56; it has a place in a
-/// table of fixed size. Networks that meet at a place share what may be sent, so that nobody gains by making room; of
-/// answers a second each begins anew there. Each worker has a table.
+/// table of fixed size. Networks that meet at a place share the first 4 KiB, so that nobody gains by making room, and what
+/// one of them has earned is not another's; of answers a second each begins anew there. Each worker has a table.
 struct ResponseLimiter {
     private var slots: [Slot]
     private let rate: UInt32
@@ -18,6 +18,8 @@ struct ResponseLimiter {
         var network: UInt32 = 0
         /// Bytes that may be sent.
         var credit = burst
+        /// What it was when the network came here.
+        var first = burst
         /// Thousandths of an answer that may be sent.
         var answers: UInt32 = 0
         /// Milliseconds.
@@ -52,7 +54,10 @@ struct ResponseLimiter {
         let mark = UInt32(truncatingIfNeeded: hash >> 16) | 1
         var slot = slots[index]
         if slot.network != mark {
-            (slot.network, slot.answers, slot.time) = (mark, min(rate, 1_000_000) &* 1_000, time)
+            // What comes here never finds more than any who left, who may be the one that comes back.
+            slot.first = min(slot.first, slot.credit)
+            (slot.network, slot.credit) = (mark, slot.first)
+            (slot.answers, slot.time) = (min(rate, 1_000_000) &* 1_000, time)
         }
         defer { slots[index] = slot }
 
