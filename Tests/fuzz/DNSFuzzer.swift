@@ -68,7 +68,7 @@ public func testOneInput(_ start: UnsafePointer<UInt8>, _ size: Int) -> CInt {
 private struct Asked: ~Copyable {
     var responder: Responder
     var counts = serving.counts(byAddress: true)
-    var buffer = [UInt8](repeating: 0, count: Responder.maximumMessage)
+    var buffer: [UInt8]
 
     init(limited: Bool, rate: UInt32, places: Int = 8) {
         var options = ResponderOptions()
@@ -79,7 +79,7 @@ private struct Asked: ~Copyable {
         options.identifier = Array("a server's name that is longer than most".utf8)
         options.version = [0x31]
         responder = Responder(options)
-        if limited { buffer = Array(repeating: 0, count: Responder.maximumDatagram) }
+        buffer = Array(repeating: 0, count: limited ? Responder.maximumDatagram : Responder.maximumMessage)
     }
 
     mutating func ask(
