@@ -93,8 +93,8 @@ def section(result, output):
 *Real*: {result['names']:,} names, the whole /20 and the /44 (30 % of the visits), {len(lab.HTTP_PORTS)} ports; each visit resolves its name (Zipf, a million
 resolvers, so that caches help little), connects and makes 7 requests over its connection, as the paper's means have it. {result['processors']}
 processors carry the clients, the routers, the servers and all packets between: where they are all in use, that is the limit. Paces are
-tried from above, {result['paced'][0]['asked']} s each; one at which no request fails, and 99 of 100 visits have their first response within half a second,
-is asked for on, for the whole time.
+tried from above, {result['paced'][0]['asked']} s each. One at which no request fails, and 99 of 100 visits have their first response within half a second,
+then lasts for the whole time, and is kept up if that holds there, too.
 
 {figures.table(header, rows)}
 Of the last run, in ms, the slower region (`visit`: from when it was due to its first response):
