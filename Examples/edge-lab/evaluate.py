@@ -197,8 +197,7 @@ def environment():
     for name, command in (("BIRD", "bird --version"), ("nginx", "nginx -v"), ("NSD", "nsd -v")):
         done = subprocess.run(command.split(), capture_output=True, text=True)
         versions[name] = (done.stdout + done.stderr).splitlines()[0].split()[-1].split("/")[-1]
-    return {"kernel": platform.release(), "processor": f"{os.cpu_count()} x {model}", "date": str(datetime.date.today()),
-            "versions": versions}
+    return {"kernel": platform.release(), "processor": f"{os.cpu_count()} x {model}", "versions": versions}
 
 
 def report(results, output):
@@ -211,7 +210,7 @@ def report(results, output):
         if name in results["experiments"]:
             of = results["experiments"][name]
             text += f"\n## {module.TITLE}\n\n{module.section(of['found'], output)}"
-            text += f"\n`{of['command']} --only {name}`, {of['seconds']:.0f} s\n"
+            text += f"\n`{of['command']} --only {name}`, {of['seconds']:.0f} s, {of['date']}\n"
     (output / "README.md").write_text(text)
 
 
@@ -268,7 +267,8 @@ def main():
                 context.say(EXPERIMENTS[name].TITLE)
                 began = time.monotonic()
                 found = EXPERIMENTS[name].run(context)
-                results["experiments"][name] = {"command": options.command, "seconds": time.monotonic() - began, "found": found}
+                results["experiments"][name] = {"command": options.command, "seconds": time.monotonic() - began,
+                                                "date": str(datetime.date.today()), "found": found}
                 saved.write_text(json.dumps(results, indent=1) + "\n")
         report(results, options.output)
         context.say(f"written: {options.output}/README.md")

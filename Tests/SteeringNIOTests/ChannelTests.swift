@@ -57,8 +57,8 @@ struct ChannelTests {
         let output = try Scene.run(
             "steering-nio-probe async",
             """
-            (echo tcp4; sleep 0.3) | socat - TCP:192.0.2.99:7777
-            (echo tcp6; sleep 0.3) | socat - "TCP:[2001:db8:7::77]:1"
+            exchange TCP:192.0.2.99:7777 tcp4
+            exchange "TCP:[2001:db8:7::77]:1" tcp6
             python3 \(Scene.file("udp-pairs.py")) 200 192.0.2.0/24
             python3 \(Scene.file("udp-pairs.py")) 200 2001:db8:7::/64
             """)

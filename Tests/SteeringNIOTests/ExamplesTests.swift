@@ -102,8 +102,8 @@ struct ExamplesTests {
         let output = try Scene.run(
             "udp-echo 192.0.2.0/24 2001:db8:7::/64",
             """
-            echo one | socat -t 0.3 - UDP:192.0.2.99:7777
-            echo two | socat -t 0.3 - "UDP:[2001:db8:7::77]:1"
+            exchange UDP:192.0.2.99:7777 one
+            exchange "UDP:[2001:db8:7::77]:1" two
             """)
         #expect(output == "one\ntwo\n")
     }
