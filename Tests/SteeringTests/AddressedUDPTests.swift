@@ -178,9 +178,7 @@ struct AddressedUDPTests {
             """
             \(try Programs.path(of: "echo-server")) --prefix 192.0.2.0/24 --ports all --add-routes >/dev/null & sleep 1
             prlimit --pid $! --nofile=$(($(ls /proc/$!/fd | wc -l) + 12))
-            for port in $(seq 7000 7030); do
-                exec 3<>/dev/udp/192.0.2.9/$port; echo $port >&3; read -t 10 -u 3 line; echo "$line"
-            done
+            for port in $(seq 7000 7030); do echo $port | timeout 5 socat -t 0.2 - UDP:192.0.2.9:$port,shut-none; done
             kill $!
             """
         ).output
