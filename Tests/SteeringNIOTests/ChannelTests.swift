@@ -57,8 +57,8 @@ struct ChannelTests {
         let output = try Scene.run(
             "steering-nio-probe async",
             """
-            exchange TCP:192.0.2.99:7777 tcp4
-            exchange "TCP:[2001:db8:7::77]:1" tcp6
+            echo tcp4 | socat -t 10 - TCP:192.0.2.99:7777,shut-none,readbytes=5
+            echo tcp6 | socat -t 10 - "TCP:[2001:db8:7::77]:1,shut-none,readbytes=5"
             python3 \(Scene.file("udp-pairs.py")) 200 192.0.2.0/24
             python3 \(Scene.file("udp-pairs.py")) 200 2001:db8:7::/64
             """)

@@ -77,6 +77,7 @@ struct ExamplesTests {
             timeout 0.5 socat -u "TCP:[2001:db8:7::5]:22" - </dev/null; echo $?
             echo hello | socat -t 0.1 - UDP:192.0.2.9:161
             echo hello | socat -t 0.1 - "UDP:[2001:db8:7::9]:53"
+            for _ in $(seq 200); do [ $(wc -l <$log) -ge 7 ] && break; sleep 0.05; done
             sed "s/203.0.113.2:[0-9]*/client/; s/.2001:db8:ffff::2.:[0-9]*/client/" $log
             """)
         // 124: it was still waiting when its time was up.
@@ -102,8 +103,8 @@ struct ExamplesTests {
         let output = try Scene.run(
             "udp-echo 192.0.2.0/24 2001:db8:7::/64",
             """
-            exchange UDP:192.0.2.99:7777 one
-            exchange "UDP:[2001:db8:7::77]:1" two
+            echo one | socat -t 10 - UDP:192.0.2.99:7777,readbytes=4
+            echo two | socat -t 10 - "UDP:[2001:db8:7::77]:1,readbytes=4"
             """)
         #expect(output == "one\ntwo\n")
     }

@@ -9,7 +9,7 @@ enum Scene {
     /// - Parameters:
     ///   - server: The program's name, and its arguments.
     ///   - client: Shell commands; `$server` is the program's process, `$log` a file with what it has said, `here` runs
-    ///     a command where the server is, `exchange` sends a line to one of socat's addresses and prints the answer.
+    ///     a command where the server is.
     /// - Returns: What the commands printed.
     static func run(_ server: String, _ client: String) throws -> String {
         let words = server.split(separator: " ", maxSplits: 1).map(String.init)
@@ -34,12 +34,6 @@ enum Scene {
             export server log
             timeout 120 nsenter -t $away -n bash -s <<"END"
             here() { nsenter -t $server -n "$@"; }
-            exchange() {
-                coproc socat - "$1"
-                local line="" client=$COPROC_PID
-                echo $2 >&${COPROC[1]}; read -t 10 -u ${COPROC[0]} line; echo "$line"
-                kill $client; wait $client
-            }
             ip link set lo up
             ip link set client up
             ip address add 203.0.113.2/30 dev client

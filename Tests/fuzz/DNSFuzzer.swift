@@ -42,20 +42,20 @@ public func testOneInput(_ start: UnsafePointer<UInt8>, _ size: Int) -> CInt {
 
         let whole = streamed.ask(message, client, .tcp, milliseconds)
         check(whole, of: message, limit: 65_535)
-        require(isAnswerable(message) == !whole.isEmpty, "a query is answered, all else is not")
+        precondition(isAnswerable(message) == !whole.isEmpty, "a query is answered, all else is not")
         let cut: [UInt8]
         if isLimited {
             let limits = limited!.counts.limited
             cut = limited!.ask(message, client, .udp, milliseconds)
             if limited!.counts.limited > limits {
                 // The name may be as long as one likes, which would make more of a forged query than is allowed.
-                require(!AnswerReader(cut).options.contains(3), "what the limit cuts has no name of the server")
+                precondition(!AnswerReader(cut).options.contains(3), "what the limit cuts has no name of the server")
             }
-            require(rate > 0 || cut.isEmpty == whole.isEmpty, "without a rate no answer is dropped")
+            precondition(rate > 0 || cut.isEmpty == whole.isEmpty, "without a rate no answer is dropped")
             account(cut, message, client, &accounts)
         } else {
             cut = unlimited.ask(message, client, .udp, milliseconds)
-            require(cut.isEmpty == whole.isEmpty, "UDP answers what TCP answers")
+            precondition(cut.isEmpty == whole.isEmpty, "UDP answers what TCP answers")
         }
         check(cut, of: message, limit: datagramLimit(message))
         compare(cut, whole)
@@ -99,11 +99,6 @@ private struct Asked: ~Copyable {
 
 // MARK: - What must hold
 
-/// As `precondition`, which is silent where code is optimised.
-private func require(_ holds: Bool, _ what: @autoclosure () -> String) {
-    if !holds { fatalError(what()) }
-}
-
 private func isAnswerable(_ message: [UInt8]) -> Bool { message.count >= 12 && message[2] & 0x80 == 0 }
 
 /// As much as a query could have asked for: whatever follows something like an OPT record's type.
@@ -119,28 +114,28 @@ private func datagramLimit(_ message: [UInt8]) -> Int {
 
 private func check(_ answer: [UInt8], of message: [UInt8], limit: Int) {
     guard !answer.isEmpty else { return }
-    require(isAnswerable(message), "an answer, or what is too short, is not answered")
-    require(answer.count <= limit, "\(answer.count) bytes are more than \(limit)")
-    require(answer[..<2] == message[..<2], "the identifier is the query's")
-    require(answer[2] & 0xF9 == message[2] & 0x79 | 0x80, "the opcode and RD are the query's")
-    require(answer[3] & 0xF0 == 0, "RA, Z, AD and CD are not set")
+    precondition(isAnswerable(message), "an answer, or what is too short, is not answered")
+    precondition(answer.count <= limit, "\(answer.count) bytes are more than \(limit)")
+    precondition(answer[..<2] == message[..<2], "the identifier is the query's")
+    precondition(answer[2] & 0xF9 == message[2] & 0x79 | 0x80, "the opcode and RD are the query's")
+    precondition(answer[3] & 0xF0 == 0, "RA, Z, AD and CD are not set")
     let reader = AnswerReader(answer)
-    require(reader.counts[0] <= 1, "there is one question at most")
-    require(answer[12..<reader.questionEnd] == message[12..<max(12, reader.questionEnd)], "it is the query's")
+    precondition(reader.counts[0] <= 1, "there is one question at most")
+    precondition(answer[12..<reader.questionEnd] == message[12..<max(12, reader.questionEnd)], "it is the query's")
     if answer[2] & 2 != 0 {
         let counts = reader.counts
-        require(counts[1] == 0 && counts[2] == 0 && counts[3] == reader.optCount, "cut is cut")
+        precondition(counts[1] == 0 && counts[2] == 0 && counts[3] == reader.optCount, "cut is cut")
     }
-    require(reader.optCount <= 1, "there is one OPT record at most")
+    precondition(reader.optCount <= 1, "there is one OPT record at most")
 }
 
 /// What UDP says is what TCP says, or it is cut.
 private func compare(_ cut: [UInt8], _ whole: [UInt8]) {
     guard !cut.isEmpty, !whole.isEmpty else { return }
-    require(cut[3] & 15 == whole[3] & 15, "the codes are alike")
-    require(whole[2] & 2 == 0, "nothing is cut that goes by TCP")
+    precondition(cut[3] & 15 == whole[3] & 15, "the codes are alike")
+    precondition(whole[2] & 2 == 0, "nothing is cut that goes by TCP")
     if cut[2] & 2 == 0 {
-        require(cut[6..<10] == whole[6..<10], "an answer that is not cut has all records")
+        precondition(cut[6..<10] == whole[6..<10], "an answer that is not cut has all records")
     }
 }
 
@@ -155,7 +150,7 @@ private func account(
     accounts[network, default: (0, 0)].received += message.count + headers
     if !answer.isEmpty { accounts[network]!.sent += answer.count + headers }
     let (received, sent) = accounts[network]!
-    require(2 * sent <= 3 * received + 2 * 4_096, "\(sent) bytes went to who sent \(received)")
+    precondition(2 * sent <= 3 * received + 2 * 4_096, "\(sent) bytes went to who sent \(received)")
 }
 
 /// Whether a message has a good cookie anywhere.
@@ -188,7 +183,7 @@ private func checkStream(_ stream: [UInt8], pieces: Int) {
         start += pieces
         while let message = framing.next() { read.append(message) }
     }
-    require(read == expected && framing.count == stream.count - position, "a stream is read as it is")
+    precondition(read == expected && framing.count == stream.count - position, "a stream is read as it is")
 }
 
 /// Reads an answer from front to back, and traps where it is not one: RFC 1035, and nothing of the code that wrote it.
@@ -202,38 +197,38 @@ private struct AnswerReader {
 
     init(_ bytes: [UInt8]) {
         self.bytes = bytes
-        require(bytes.count >= 12, "an answer has a header")
+        precondition(bytes.count >= 12, "an answer has a header")
         counts = (0..<4).map { number(4 + 2 * $0) }
         if counts[0] > 0 { questionEnd = skipName(12) + 4 }
         var position = questionEnd
         for section in 1...3 { for _ in 0..<counts[section] { position = skipRecord(position, section) } }
-        require(position == bytes.count, "an answer ends with its last record")
+        precondition(position == bytes.count, "an answer ends with its last record")
     }
 
     private func number(_ offset: Int) -> Int {
-        require(offset + 2 <= bytes.count, "an answer is whole")
+        precondition(offset + 2 <= bytes.count, "an answer is whole")
         return Int(bytes[offset]) << 8 | Int(bytes[offset + 1])
     }
 
     private mutating func skipRecord(_ start: Int, _ section: Int) -> Int {
         let fields = skipName(start)
         let type = number(fields), length = number(fields + 8), data = fields + 10
-        require(data + length <= bytes.count, "a record's data is there")
+        precondition(data + length <= bytes.count, "a record's data is there")
         switch type {
-        case 1: require(length == 4, "an A record has four bytes")
-        case 28: require(length == 16, "an AAAA record has sixteen")
-        case 2, 5: require(skipName(data) == data + length, "a name fills its record")
-        case 15: require(skipName(data + 2) == data + length, "a mail exchange fills its record")
-        case 6: require(skipName(skipName(data)) + 20 == data + length, "an SOA fills its record")
+        case 1: precondition(length == 4, "an A record has four bytes")
+        case 28: precondition(length == 16, "an AAAA record has sixteen")
+        case 2, 5: precondition(skipName(data) == data + length, "a name fills its record")
+        case 15: precondition(skipName(data + 2) == data + length, "a mail exchange fills its record")
+        case 6: precondition(skipName(skipName(data)) + 20 == data + length, "an SOA fills its record")
         case 41:
-            require(section == 3 && bytes[start] == 0, "OPT is the root's, at the end")
+            precondition(section == 3 && bytes[start] == 0, "OPT is the root's, at the end")
             optCount += 1
             var option = data
             while option < data + length {
                 options.append(number(option))
                 option += 4 + number(option + 2)
             }
-            require(option == data + length, "options fill their record")
+            precondition(option == data + length, "options fill their record")
         default: break
         }
         return data + length
@@ -244,17 +239,17 @@ private struct AnswerReader {
         var position = start, end: Int?
         var length = 0
         while true {
-            require(position < bytes.count, "a name is whole")
+            precondition(position < bytes.count, "a name is whole")
             let byte = Int(bytes[position])
             if byte >= 0xC0 {
                 let target = number(position) & 0x3FFF
-                require(target >= 12 && target < position, "a pointer leads back")
+                precondition(target >= 12 && target < position, "a pointer leads back")
                 end = end ?? position + 2
                 position = target
             } else {
-                require(byte < 64, "a label has 63 bytes at most")
+                precondition(byte < 64, "a label has 63 bytes at most")
                 length += 1 + byte
-                require(length <= 255, "a name has 255 bytes at most")
+                precondition(length <= 255, "a name has 255 bytes at most")
                 position += 1 + byte
                 if byte == 0 { return end ?? position }
             }
