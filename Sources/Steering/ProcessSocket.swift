@@ -94,7 +94,7 @@ extension ProcessSocket {
     /// The sockets of a process and of those that descend from it, each once: at most one, or one SO_REUSEPORT group, for
     /// each protocol and family.
     ///
-    /// - Returns: None where they have none yet.
+    /// - Returns: None where they have none yet, or no more.
     /// - Throws: `processUnavailable`, `ambiguousSocket`.
     package static func socketsOfAll(
         from pid: pid_t, matching selector: SocketSelector?
@@ -108,7 +108,7 @@ extension ProcessSocket {
             } catch {
                 // One that has ended meanwhile, or has none, says nothing of the others.
                 let isMissing = error.code == .socketNotFound || error.code == .foreignNetworkNamespace
-                guard isMissing || process != pid else { throw error }
+                guard isMissing || process != pid || ProcFS.isExiting(pid) else { throw error }
             }
         }
         for transport in TransportProtocol.allCases {

@@ -88,13 +88,7 @@ struct WrappedService {
         while true {
             signals.pass(to: child, within: .milliseconds(50))
             if child.hasEnded { return [] }
-            let sockets: [ProcessSocket]
-            do throws(SteeringError) {
-                sockets = try ProcessSocket.socketsOfAll(from: child.pid, matching: selector)
-            } catch {
-                if child.hasEnded { continue }
-                throw error
-            }
+            let sockets = try ProcessSocket.socketsOfAll(from: child.pid, matching: selector)
             // Some open one after the other: what there is twice will be all.
             if !sockets.isEmpty, sockets.map(\.cookie) == known.map(\.cookie) { return sockets }
             known = sockets

@@ -215,7 +215,17 @@ struct SteerdRunTests {
     @Test("The exit code is the command's; signals reach it")
     func exitCodes() async throws {
         try await withPlace { place in
-            for (command, code) in [("sh -c \"exit 7\"", 7), ("sh -c \"kill -9 \\$\\$\"", 137), ("/nowhere/web", 127)] {
+            // Amid its end a process shows its descriptors to nobody: here for a second, as the other thread lives on.
+            let lingers = try place.steerd.bed.write(
+                """
+                import ctypes, os, threading, time
+                threading.Thread(target=lambda: (time.sleep(1), os._exit(5))).start()
+                ctypes.CDLL(None).pthread_exit(None)
+                """, to: "lingers.py")
+            for (command, code) in [
+                ("sh -c \"exit 7\"", 7), ("sh -c \"kill -9 \\$\\$\"", 137), ("/nowhere/web", 127),
+                ("\(Bed.python) \(lingers)", 5),
+            ] {
                 let run = try place.steerd.bed.sh(place.line("web", command))
                 try verify(run.exitCode, is: Int32(code), command)
                 try verify(

@@ -30,6 +30,15 @@ enum ProcFS {
         status("Tgid", of: "\(thread)").first.flatMap { pid_t($0) }
     }
 
+    /// Whether a process is about to end, or has ended and its parent has not asked how (PF_EXITING, see proc_pid_stat(5)).
+    /// Who could look at its descriptors before may not any more.
+    static func isExiting(_ process: pid_t) -> Bool {
+        // The name before these fields is in parentheses, and may contain some.
+        let fields = text("/proc/\(process)/stat")?.split(separator: ")").last?.split(separator: " ") ?? []
+        guard fields.count > 6, let flags = UInt32(fields[6]) else { return false }
+        return flags & 0x4 != 0
+    }
+
     /// The processes that a process has started and that live.
     static func children(of process: pid_t) -> [pid_t] {
         var children: [pid_t] = []

@@ -147,6 +147,7 @@ extension SteeringError {
 
     /// Why /proc or the kernel keeps a process's descriptors back: see ptrace(2), "access mode checking".
     fileprivate static func mayNotTake(_ process: String, of owner: SocketOwner?, _ error: CInt) -> SteeringError {
+        if let owner, ProcFS.isExiting(owner.pid) { return .ended(process) }
         let yama = ProcFS.text("/proc/sys/kernel/yama/ptrace_scope")?.first.flatMap(\.wholeNumberValue) ?? 0
         let own = Capabilities.effective() ?? []
         // Another user's /proc/PID/fd is a directory that one may not list.
