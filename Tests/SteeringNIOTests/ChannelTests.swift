@@ -67,7 +67,8 @@ struct ChannelTests {
 
     @Test("Datagram channels leave nothing open, whenever they are closed")
     func cycles() throws {
-        #expect(try Scene.run("steering-nio-probe cycles", "cat $log") == "descriptors as before\nanswering\n")
+        let output = try Scene.run("steering-nio-probe cycles", "cat $log")
+        #expect(output == "descriptors as before\nanswering\n")
     }
 
     @Test("A channel without a socket is refused by name")
