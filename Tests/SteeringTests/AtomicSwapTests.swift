@@ -8,7 +8,7 @@ import Testing
 @Suite(.kernel, .serialized)
 struct AtomicSwapTests {
     /// A swap takes some milliseconds, the grace period.
-    static let swaps = getenv("STEERING_SWAPS").flatMap { Int(String(cString: $0)) } ?? 500
+    static let swaps = getenv("STEERING_SWAPS").flatMap { Int(String(cString: $0)) } ?? 200
 
     /// Also from one form of tables to another: then the program takes another way through itself.
     @Test(
