@@ -1,6 +1,7 @@
 """E6: each half alone, as section 3.4 of the paper asks: names from elsewhere, and services bound the old way."""
 import figures
 import lab
+import network
 
 TITLE = "E6: each half alone"
 
@@ -41,7 +42,7 @@ zone:
   zonefile: "{offline}/example.com.zone"
 """)
     server.dns = server.start(["nsd", "-d", "-c", f"{server.folder}/nsd.conf"], server.folder / "nsd.log")
-    lab.wait("NSD", lambda: clients.output(f"dig +short +time=1 +tries=1 @{lab.NAME_SERVER[4]} n0.example.com").strip(), 300)
+    network.wait("NSD", lambda: clients.output(f"dig +short +time=1 +tries=1 @{lab.NAME_SERVER[4]} n0.example.com").strip(), 300)
     return visit(context, server, clients)
 
 
@@ -56,8 +57,8 @@ def bound(context):
 
 def pair(context, name):
     """A server and clients, by themselves."""
-    server, clients = lab.Server(f"{name}-server", context.folder, context.tools), lab.Namespace(f"{name}-clients")
-    link = lab.Link(clients, server)
+    server, clients = lab.Server(f"{name}-server", context.folder, context.tools), network.Namespace(f"{name}-clients")
+    link = network.Link(clients, server)
     for family in (4, 6):
         clients.run(f"ip -{family} route add default via {link.to(server)[family]}")
     clients.run(f"ip route add local {lab.SOURCES['east'][0]} dev lo")

@@ -2,7 +2,7 @@
 import time
 
 import figures
-import lab
+import network
 
 TITLE = "E3: what is around it stays as it is"
 WIDE, ONE = "198.18.0.0/20", "198.18.0.0/32"
@@ -51,12 +51,12 @@ def anycast(context):
         before = edge.accepted()
         began = time.time()
         edge.birds["east"].announce(False)
-        lab.wait("the other point of presence", lambda: edge.nearest("east") == "west")
+        network.wait("the other point of presence", lambda: edge.nearest("east") == "west")
         seconds = time.time() - began
         time.sleep(3)
         moved = since(before, edge.accepted())
         edge.birds["east"].announce(True)
-        lab.wait("the nearer point of presence", lambda: edge.nearest("east") == "east")
+        network.wait("the nearer point of presence", lambda: edge.nearest("east") == "east")
         time.sleep(2)
     run, = visits.results
     return {"seconds": seconds, "requests": run["requests"], "failed": run["failed"],

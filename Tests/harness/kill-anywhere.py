@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Kills `steer` before and after its system calls (SIGKILL, by ptrace), and looks at what is left.
 
 While `apply` and `upgrade` are killed, connections and datagrams to a label that all policies have must never
@@ -21,7 +20,9 @@ import subprocess
 import sys
 import time
 
-from support import Failed, Lab, Traffic, bindings, count_stops, enter_namespaces, finish, kill_at, policy
+from support import Failed, Lab, bindings, enter_namespaces, finish, policy
+from tracing import count_stops, kill_at
+from traffic import Traffic
 
 PROBLEMS_ENOUGH = 10
 

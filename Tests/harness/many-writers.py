@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Four processes change the bindings at once, under traffic, while others read: no change is lost, no
 command fails, and a reader that stands still holds no one up.
 
@@ -15,7 +14,9 @@ import argparse
 import random
 import time
 
-from support import Ended, Failed, Traced, Traffic, bindings, count_stops, fork, policy, run_in_lab
+from support import Failed, bindings, fork, policy, run_in_lab
+from tracing import Ended, Traced, count_stops
+from traffic import Traffic
 
 WRITERS = range(4)
 

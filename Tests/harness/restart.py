@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """A service is restarted under load, over and over, with steerd holding its sockets; then steerd is killed.
 
 New TCP connections to random addresses of a /24 and a /48, each of which sends and checks a reply, and UDP requests
@@ -15,12 +14,12 @@ import os
 import select
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import time
 
-from support import Failed, PREFIXES, TCP_PORT, Traffic, UDP_PORT, fork, run_in_lab, steady_bindings
+from support import Failed, TCP_PORT, UDP_PORT, fork, run_in_lab, steady_bindings
+from traffic import Traffic
 
 USER = 65534
 REUSED = b"\1\0\0\0\0\0\0\0"

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Users do to steerd what they can, one thing after the other, while one who behaves asks it on and on: he is
 served throughout, and steerd's memory and descriptors stay bounded.
 

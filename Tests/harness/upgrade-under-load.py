@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Upgrades the program, and applies policies, while clients connect: none may fail.
 
 TCP connections and UDP exchanges, IPv4 and IPv6, to random addresses that are steered to servers on loopback;
@@ -13,7 +12,8 @@ import argparse
 import json
 import time
 
-from support import Failed, Traffic, ask_tcp, bindings, fork, policy, run_in_lab
+from support import Failed, bindings, fork, policy, run_in_lab
+from traffic import Traffic, ask_tcp
 
 
 def read_on(lab, states, stopping, reads, complaints):
