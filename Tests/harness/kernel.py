@@ -48,3 +48,23 @@ def next_program(number):
         return struct.unpack_from("=4xI", bpf(PROG_GET_NEXT_ID, struct.pack("=III", number, 0, 0))[1])[0]
     except FileNotFoundError:
         return None
+
+
+def programs_using(path):
+    """The programs that the kernel holds which use the map that is pinned there."""
+    with opened(OBJ_GET, address_of(path.encode() + b"\0"), 0, 0, 0) as pinned:
+        [wanted] = struct.unpack_from("=4xI", information(pinned, 80))
+    found, number = [], 0
+    while (number := next_program(number)) is not None:
+        try:
+            with opened(PROG_GET_FD_BY_ID, number, 0, 0, 0) as program:
+                maps = (ctypes.c_uint32 * 64)()
+                info = bytearray(232)
+                # bpf_prog_info: how many maps at 52, where their numbers go at 56.
+                struct.pack_into("=IQ", info, 52, len(maps), ctypes.addressof(maps))
+                [count] = struct.unpack_from("=I", information(program, len(info), info), 52)
+        except FileNotFoundError:
+            continue  # It has just ended.
+        if wanted in maps[:count]:
+            found.append(number)
+    return found

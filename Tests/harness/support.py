@@ -1,15 +1,13 @@
 """What the harnesses share: a network of their own, the command, policies, and how a run ends."""
-import ctypes
 import json
 import multiprocessing
 import os
 import shutil
-import struct
 import subprocess
 import sys
 import tempfile
 
-from kernel import OBJ_GET, PROG_GET_FD_BY_ID, address_of, information, next_program, opened
+from kernel import programs_using
 
 fork = multiprocessing.get_context("fork")
 PREFIXES = {4: "192.0.2.0/24", 6: "2001:db8:7::/48"}
@@ -89,22 +87,7 @@ class Lab:
 
     def programs(self):
         """The programs that the kernel holds for this steering: those that steer to its sockets."""
-        with opened(OBJ_GET, address_of(f"{self.state()}/sockets".encode() + b"\0"), 0, 0, 0) as sockets:
-            [wanted] = struct.unpack_from("=4xI", information(sockets, 80))
-        found, number = [], 0
-        while (number := next_program(number)) is not None:
-            try:
-                with opened(PROG_GET_FD_BY_ID, number, 0, 0, 0) as program:
-                    maps = (ctypes.c_uint32 * 64)()
-                    info = bytearray(232)
-                    # bpf_prog_info: how many maps at 52, where their numbers go at 56.
-                    struct.pack_into("=IQ", info, 52, len(maps), ctypes.addressof(maps))
-                    [count] = struct.unpack_from("=I", information(program, len(info), info), 52)
-            except FileNotFoundError:
-                continue  # It has just ended.
-            if wanted in maps[:count]:
-                found.append(number)
-        return found
+        return programs_using(f"{self.state()}/sockets")
 
 
 class Failed(Exception):
