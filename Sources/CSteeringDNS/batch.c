@@ -22,6 +22,8 @@ struct csdns_batch {
     struct sockaddr_in6 *sources;
     union control *controls;
     uint8_t *query_bytes, *answer_bytes;
+    // Which query each answer is to; and, of the answers that were sent last, those that could not be.
+    uint32_t *answered, *failed;
     // Where the socket is bound.
     struct sockaddr_in6 bound;
 };
@@ -41,9 +43,11 @@ struct csdns_batch *csdns_batch_create(int socket, uint32_t count, uint32_t quer
         .controls = calloc(count, sizeof *batch->controls),
         .query_bytes = calloc(count, query_size),
         .answer_bytes = calloc(count, answer_size),
+        .answered = calloc(count, sizeof *batch->answered),
+        .failed = calloc(count, sizeof *batch->failed),
     };
     if (!batch->queries || !batch->answers || !batch->query_data || !batch->answer_data || !batch->sources ||
-        !batch->controls || !batch->query_bytes || !batch->answer_bytes) {
+        !batch->controls || !batch->query_bytes || !batch->answer_bytes || !batch->answered || !batch->failed) {
         csdns_batch_destroy(batch);
         return NULL;
     }
@@ -70,6 +74,8 @@ void csdns_batch_destroy(struct csdns_batch *batch) {
     free(batch->controls);
     free(batch->query_bytes);
     free(batch->answer_bytes);
+    free(batch->answered);
+    free(batch->failed);
     free(batch);
 }
 
@@ -142,6 +148,7 @@ static void turn_around(struct msghdr *header, const struct sockaddr_in6 *bound)
 
 void csdns_answer(struct csdns_batch *batch, uint32_t index, uint32_t length) {
     uint32_t slot = batch->answer_count++;
+    batch->answered[slot] = index;
     batch->answer_data[slot] = (struct iovec){batch->answer_bytes + (size_t)index * batch->answer_size, length};
     batch->answers[slot].msg_hdr = batch->queries[index].msg_hdr;
     batch->answers[slot].msg_hdr.msg_iov = &batch->answer_data[slot];
@@ -149,18 +156,29 @@ void csdns_answer(struct csdns_batch *batch, uint32_t index, uint32_t length) {
     turn_around(&batch->answers[slot].msg_hdr, &batch->bound);
 }
 
+// An ICMP error that an earlier answer met is told once, in the place of the next call's result: nothing was sent then.
+static bool is_of_earlier(int error) { return error == ECONNREFUSED || error == EHOSTUNREACH || error == EPROTO; }
+
 uint32_t csdns_send(struct csdns_batch *batch, int socket) {
-    uint32_t sent = 0, failed = 0;
-    while (sent < batch->answer_count) {
-        int count = sendmmsg(socket, batch->answers + sent, batch->answer_count - sent, 0);
+    uint32_t done = 0, failed = 0;
+    bool was_tried = false;
+    while (done < batch->answer_count) {
+        int count = sendmmsg(socket, batch->answers + done, batch->answer_count - done, 0);
         if (count > 0) {
-            sent += (uint32_t)count;
-        } else if (errno != EINTR) {
-            // One that cannot be sent does not hold up the others: no route, a full queue, an old ICMP error.
-            sent++;
-            failed++;
+            done += (uint32_t)count;
+            was_tried = false;
+        } else if (errno == EINTR) {
+            continue;
+        } else if (is_of_earlier(errno) && !was_tried) {
+            was_tried = true;
+        } else {
+            // One that cannot be sent does not hold up the others.
+            batch->failed[failed++] = batch->answered[done++];
+            was_tried = false;
         }
     }
     batch->answer_count = 0;
     return failed;
 }
+
+uint32_t csdns_failed(const struct csdns_batch *batch, uint32_t number) { return batch->failed[number]; }

@@ -32,12 +32,25 @@ public struct AnswerCounts: Sendable {
     public internal(set) var truncated: UInt64 = 0, limited: UInt64 = 0, dropped: UInt64 = 0
     /// Messages that are left without an answer: answers, and what is too short.
     public internal(set) var ignored: UInt64 = 0
+    /// Answers by UDP that could not be sent: no route leads to the client, or the system does not let the socket send
+    /// from the address that was asked. They are counted nowhere else as answers.
+    public internal(set) var unsent: UInt64 = 0
     /// For each pool, the addresses that were answered, where that is asked for.
     public internal(set) var byAddress: [[UInt64]]?
 
     init(policies: Int) { byPolicy = Array(repeating: 0, count: policies) }
 
     mutating func count(_ kind: Kind) { byKind[kind.rawValue] &+= 1 }
+
+    /// Counts an answer as one that could not be sent.
+    mutating func takeBack(_ answer: Responder.Answer?, _ serving: Serving) {
+        unsent &+= 1
+        guard let answer else { return }
+        byKind[answer.kind.rawValue] &-= 1
+        guard let policy = answer.policy, let address = answer.address else { return }
+        byPolicy[policy] &-= 1
+        if byAddress != nil { serving.countAddress(address, policy, &self, by: .max) }
+    }
 
     /// Adds another's.
     mutating func add(_ other: AnswerCounts) {
@@ -49,6 +62,7 @@ public struct AnswerCounts: Sendable {
         limited &+= other.limited
         dropped &+= other.dropped
         ignored &+= other.ignored
+        unsent &+= other.unsent
         guard let addresses = other.byAddress else { return }
         if byAddress == nil { byAddress = addresses.map { Array(repeating: 0, count: $0.count) } }
         for pool in addresses.indices {

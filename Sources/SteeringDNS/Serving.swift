@@ -36,11 +36,12 @@ public final class Serving: Sendable {
         return counts
     }
 
-    func countAddress(_ address: IPAddress, _ policy: Int, _ counts: inout AnswerCounts) {
+    /// Adds to the count of an address; wrapping around, so that all bits set take one away.
+    func countAddress(_ address: IPAddress, _ policy: Int, _ counts: inout AnswerCounts, by number: UInt64 = 1) {
         guard case .pool(let pool, _, _) = policies.outcome(of: policy),
             let index = policies.pools[pool].addresses.index(of: address), index <= 65_535,
             counts.byAddress?[pool].isEmpty == false
         else { return }
-        counts.byAddress![pool][Int(index)] &+= 1
+        counts.byAddress![pool][Int(index)] &+= number
     }
 }

@@ -33,6 +33,10 @@ struct MetricsText {
             "steer_dns_ignored_total", "Messages without an answer: answers themselves, and fragments.",
             [("", counts.totals.ignored)])
         add(
+            "steer_dns_unsent_total",
+            "Answers by UDP that the system would not send: no route to the client, or no right to the source address.",
+            [("", counts.totals.unsent)])
+        add(
             "steer_dns_reloads_total", "Policies that were put in force after the first.",
             [("", UInt64(server.generation))])
         let policies = server.serving.policies

@@ -12,6 +12,7 @@
 //   steering-probe file-system PATH                bpffs or not, read-only or not
 //   steering-probe owners                          who holds the sockets of this network namespace
 //   steering-probe activated                       the descriptors that it was started with
+//   steering-probe serve [SOCKET...]               echo on the sockets that it was started with, or on these
 import CLibBPF
 import Glibc
 import Steering
@@ -155,6 +156,7 @@ do throws(SteeringError) {
         print("bpf", system.isBPF, "read-only", system.isReadOnly)
     case "owners": try owners()
     case "activated": try activated()
+    case "serve": try serve(CommandLine.arguments.dropFirst(2))
     default:
         fail(
             "usage",

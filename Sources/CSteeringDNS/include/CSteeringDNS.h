@@ -39,6 +39,9 @@ void csdns_answer(struct csdns_batch *batch, uint32_t index, uint32_t length);
 /// Sends what is to be answered, and forgets it. Returns how many could not be sent.
 uint32_t csdns_send(struct csdns_batch *batch, int socket);
 
+/// The query whose answer is one of those that csdns_send could not send.
+uint32_t csdns_failed(const struct csdns_batch *batch, uint32_t number);
+
 /// Has memory fetched that will be read soon.
 static inline void csdns_prefetch(const void *address) { __builtin_prefetch(address); }
 

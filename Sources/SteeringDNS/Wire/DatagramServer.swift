@@ -9,6 +9,8 @@ public struct DatagramServer: ~Copyable {
     private let batch: OpaquePointer
     private let socket: ServerSocket
     private var worker: ServerWorker
+    /// What each query of the batch is answered with, to be taken back if the answer cannot be sent.
+    private var given = [Responder.Answer?](repeating: nil, count: Int(Self.capacity))
 
     /// As many queries as are there are taken at once, up to this number.
     private static let capacity: UInt32 = 64
@@ -51,13 +53,29 @@ public struct DatagramServer: ~Copyable {
 
     private mutating func send(_ count: UInt32) {
         answer(count)
-        csdns_send(batch, socket.descriptor)
+        let failed = csdns_send(batch, socket.descriptor)
+        if failed > 0 { takeBack(failed) }
+    }
+
+    /// Answers that could not be sent are none: no route leads to the client, or the system does not let this socket
+    /// send from the address that was asked.
+    private mutating func takeBack(_ failed: UInt32) {
+        let (batch, given) = (batch, given)
+        worker.correct { serving, counts in
+            for number in 0..<failed {
+                counts.takeBack(given[Int(csdns_failed(batch, number))], serving)
+            }
+        }
     }
 
     private mutating func answer(_ count: UInt32) {
         let time = Responder.Time.now
         let queries = csdns_queries(batch), answers = csdns_answers(batch)
         let batch = batch
+        // Borrowed: a copy would be made where two have it.
+        var given: [Responder.Answer?] = []
+        swap(&given, &self.given)
+        defer { swap(&given, &self.given) }
         // One that was cut has no bytes, so that it is counted as one that gets no answer.
         func query(_ index: UInt32) -> UnsafeBufferPointer<UInt8> {
             let length = csdns_query_length(batch, index)
@@ -71,6 +89,7 @@ public struct DatagramServer: ~Copyable {
                 if index + 1 < count { responder.readAhead(Span(_unsafeElements: query(index + 1)), serving) }
                 var high: UInt64 = 0, low: UInt64 = 0
                 let family = csdns_source(batch, index, &high, &low)
+                given[Int(index)] = nil
                 guard family != 0 else { continue }
                 let client =
                     family == 4
@@ -78,10 +97,10 @@ public struct DatagramServer: ~Copyable {
                     : IPAddress(ipv6: UInt128(high) << 64 | UInt128(low))
                 var buffer = MutableSpan(
                     _unsafeStart: answers + Int(index) * Int(Self.answerSize), count: Responder.maximumDatagram)
-                let size = responder.answer(
+                let (size, answer) = responder.answer(
                     Span(_unsafeElements: query(index)), from: client, over: .udp, at: time, with: serving,
-                    counting: &counts, into: &buffer
-                ).size
+                    counting: &counts, into: &buffer)
+                given[Int(index)] = answer
                 if size > 0 { csdns_answer(batch, index, UInt32(size)) }
             }
         }

@@ -107,6 +107,11 @@ public struct ServerWorker: ~Copyable {
         tally.state.withLock { state in body(&state.responder, state.serving, &state.counts) }
     }
 
+    /// Corrects the counts of what was answered last, by what was served then.
+    mutating func correct(_ body: (Serving, inout AnswerCounts) -> Void) {
+        tally.state.withLock { state in body(state.serving, &state.counts) }
+    }
+
     /// Answers a message that came over a stream.
     ///
     /// - Returns: The answer, without a length before it; empty for none.

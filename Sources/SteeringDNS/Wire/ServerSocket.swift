@@ -129,6 +129,9 @@ public struct ServerSocket: ~Copyable, Sendable {
             let isIPv4 = setsockopt(descriptor, CInt(IPPROTO_IP), IP_PKTINFO, &on, size) == 0
             let isIPv6 = setsockopt(descriptor, CInt(IPPROTO_IPV6), IPV6_RECVPKTINFO, &on, size) == 0
             isTold = isIPv4 || isIPv6
+            // An IPv6 socket may otherwise send only from addresses that an interface has, and those of a prefix that is
+            // routed to this machine no interface has. One option for both families.
+            isTold = isTold && setsockopt(descriptor, CInt(IPPROTO_IP), CInt(IP_FREEBIND), &on, size) == 0
         }
         let waits =
             setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size)) == 0
