@@ -11,6 +11,7 @@
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -165,6 +166,10 @@ int csteering_pidfd_open(pid_t pid) {
 int csteering_pidfd_getfd(int pidfd, int descriptor) {
     long taken = syscall(SYS_pidfd_getfd, pidfd, descriptor, 0);
     return taken < 0 ? -errno : (int)taken;
+}
+
+int csteering_pidfd_kill(int pidfd) {
+    return syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) ? -errno : 0;
 }
 
 /* Where the client sent it, before the kernel was told another socket; and whether it is a train. */

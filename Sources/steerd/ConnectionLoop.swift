@@ -2,38 +2,41 @@ import Glibc
 import Logging
 import Steering
 
-/// Serves clients on one thread: nobody waits for anybody.
+/// Lets clients in and answers what their attendants have received, on one thread: nobody waits for anybody.
 ///
-/// In each turn every user gets one message answered at most, of the connection that was served least recently: a user
-/// with many connections that never cease slows down nobody else.
+/// A connection is accepted here, since an attendant that is stuck would keep the socket open that it listens at; nothing
+/// is received from it, and it is not closed here while it may be the last to hold what the client has sent.
 final class ConnectionLoop {
     private let listener: MessageListener
     private let control: Control
     private let keeper: SocketKeeper
+    private let reception: Reception
     private let manager: ServiceManager?
     private let onDemand: OnDemand?
     private let logger: Logger
     private var poll: EventPoll
-    private var connections: Connections
-    private var turn: UInt64 = 0
     private var nextSweep = ContinuousClock.now
+    /// Until when nobody is let in, as there is no room; and whether that was said already.
+    private var pauseEnd: ContinuousClock.Instant?
+    private var isPauseTold = false
     /// When it ends, whatever clients still ask.
     private var end: ContinuousClock.Instant?
 
     init(
-        _ listener: MessageListener, _ control: Control, _ keeper: SocketKeeper, _ manager: ServiceManager?,
-        _ onDemand: OnDemand?, _ limits: Limits, _ logger: Logger
+        _ listener: MessageListener, _ control: Control, _ keeper: SocketKeeper, _ reception: Reception,
+        _ manager: ServiceManager?, _ onDemand: OnDemand?, _ logger: Logger
     ) throws(SteeringError) {
         self.listener = listener
         self.control = control
         self.keeper = keeper
+        self.reception = reception
         self.manager = manager
         self.onDemand = onDemand
-        connections = Connections(limits)
         self.logger = logger
         poll = try EventPoll()
         try poll.watch(listener.socket.rawValue)
         try poll.watch(control.rawValue)
+        try poll.watch(reception.rawValue)
         if let onDemand { try poll.watch(onDemand.rawValue) }
     }
 
@@ -42,20 +45,28 @@ final class ConnectionLoop {
         let watchdog = ServiceManager.watchdogInterval().map { $0 / 2 }
         manager?.notify("READY=1")
         while true {
-            // Silent connections, the watchdog and services to be started again are what it wakes up for by itself.
-            let sweep: Duration? = connections.isEmpty ? nil : .seconds(1)
-            let pause = [sweep, watchdog, onDemand?.nextTurn].compactMap { $0 }.min()
-            let ready = try poll.wait(end == nil ? pause : .zero)
-            if let end, ready.isEmpty || end < .now { return }
+            // Attendants, the watchdog and services to be started again are what it wakes up for by itself.
+            let now = ContinuousClock.now
+            let waits = [
+                reception.nextTurn, watchdog, onDemand?.nextTurn, pauseEnd.map { $0 - now }, end.map { $0 - now },
+            ]
+            let ready = try poll.wait(waits.compactMap { $0 }.min().map { max($0, .zero) })
             if watchdog != nil { manager?.notify("WATCHDOG=1") }
-            turn += 1
             if ready.contains(control.rawValue) { obey(control.take()) }
-            serve(ready.compactMap { connections[$0] })
+            reception.turn { message, client in
+                let (reply, descriptors) = keeper.answer(message, from: client)
+                return (reply, descriptors, !keeper.knows(client.peer))
+            }
             onDemand?.turn()
-            if end == nil, ready.contains(listener.socket.rawValue) { acceptSome() }
+            if let end {
+                if reception.hasFinished || end < .now { return }
+            } else if ready.contains(listener.socket.rawValue) {
+                acceptSome()
+            }
+            resumeAccepting()
             if nextSweep < .now {
                 nextSweep = .now + .seconds(1)
-                connections.closeSilent()
+                reception.sweep()
             }
         }
     }
@@ -66,73 +77,56 @@ final class ConnectionLoop {
             keeper.reload()
             manager?.notify("READY=1")
         }
-        if orders.stop {
+        if orders.stop, end == nil {
             manager?.notify("STOPPING=1")
+            // Clients that have connected by now are let in, too.
+            acceptSome()
+            if pauseEnd == nil { poll.forget(listener.socket.rawValue) }
+            reception.finish()
             end = .now + .seconds(1)
         }
     }
 
-    /// Answers a message of each user.
-    private func serve(_ ready: [Connection]) {
-        var served: Set<uid_t> = []
-        for connection in ready.sorted(by: { $0.served < $1.served }) where served.insert(connection.user).inserted {
-            connection.served = turn
-            if !serve(connection) { connections.close(connection) }
-        }
-    }
-
-    /// - Returns: Whether the connection goes on.
-    private func serve(_ connection: Connection) -> Bool {
-        do throws(SteeringError) {
-            // Answers that nobody reads would pile up.
-            if connection.socket.hasUnread {
-                // One with descriptors stays open, and unheard: see keepsDescriptors.
-                guard connection.keepsDescriptors() else { return false }
-                try poll.mute(connection.rawValue)
-                return true
-            }
-            let peer = try connection.socket.peer()
-            let isKnown = keeper.knows(peer)
-            guard
-                let message = try connection.socket.receive(
-                    limit: ActivationRequest.maximumSize, takingDescriptors: isKnown)
-            else { return false }
-            connection.lastActive = .now
-            let (reply, descriptors) = keeper.answer(message, from: peer, process: connection.socket.process)
-            do throws(SteeringError) {
-                try connection.send(reply, descriptors)
-            } catch {
-                guard error.errno == ETOOMANYREFS else { throw error }
-                try connection.send(ActivationReply(.tooManyInFlight), [])
-            }
-            return isKnown
-        } catch {
-            return error.errno == EAGAIN
-        }
-    }
+    // MARK: - Clients come
 
     /// Takes clients in, many at a time: who connects without cease must not fill the queue that all wait in.
     private func acceptSome() {
+        acceptMany()
+        reception.beginServing()
+    }
+
+    private func acceptMany() {
         for _ in 0..<1024 {
+            guard reception.hasRoom else { return pauseAccepting(for: .milliseconds(20)) }
             do throws(SteeringError) {
-                guard let socket = try listener.accept() else { return }
-                let connection = Connection(socket, try socket.user())
-                if connections.add(connection) {
-                    try poll.watch(socket.socket.rawValue)
-                } else {
-                    try connection.send(ActivationReply(.tooManyConnections), [])
+                guard let socket = try listener.accept(disposal: reception.disposal) else {
+                    isPauseTold = false
+                    return
                 }
+                reception.admit(socket, isKnown: keeper.knows, hasProcess: onDemand != nil)
             } catch {
-                return logger.error("cannot accept", metadata: ["message": "\(error.message)"])
+                // No descriptor is left, most likely, and whoever comes waits in the queue: to try at once would be to
+                // try for ever.
+                if !isPauseTold {
+                    logger.error(
+                        "cannot accept, and tries again every second", metadata: ["message": "\(error.message)"])
+                }
+                isPauseTold = true
+                return pauseAccepting(for: .seconds(1))
             }
         }
     }
-}
 
-extension SteeringError {
-    fileprivate static let tooManyConnections = SteeringError(
-        .busy, "this user has as many connections to steerd as it serves: close some, and read their answers")
+    private func pauseAccepting(for pause: Duration) {
+        if pauseEnd == nil { poll.forget(listener.socket.rawValue) }
+        pauseEnd = .now + pause
+    }
 
-    fileprivate static let tooManyInFlight = SteeringError(
-        .busy, "too many descriptors are on their way to clients that do not receive them: try again")
+    private func resumeAccepting() {
+        guard let pauseEnd, pauseEnd < .now, end == nil else { return }
+        self.pauseEnd = nil
+        do throws(SteeringError) { try poll.watch(listener.socket.rawValue) } catch {
+            pauseAccepting(for: .seconds(1))
+        }
+    }
 }

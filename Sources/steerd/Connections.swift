@@ -4,6 +4,8 @@ import Steering
 /// A client's connection.
 final class Connection {
     let socket: MessageSocket
+    /// What steerd calls it.
+    let number: UInt64
     let user: uid_t
     var lastActive = ContinuousClock.now
     /// The turn in which it was served.
@@ -11,15 +13,16 @@ final class Connection {
     /// Whether descriptors were sent that it may not have received yet.
     private var hasDescriptors = false
 
-    init(_ socket: MessageSocket, _ user: uid_t) {
+    init(_ socket: MessageSocket, _ number: UInt64, _ user: uid_t) {
         self.socket = socket
+        self.number = number
         self.user = user
     }
 
     var rawValue: CInt { socket.socket.rawValue }
 
-    func send(_ reply: ActivationReply, _ descriptors: [CInt]) throws(SteeringError) {
-        try socket.send(reply.bytes, descriptors)
+    func send(_ reply: [UInt8], _ descriptors: [CInt]) throws(SteeringError) {
+        try socket.send(reply, descriptors)
         hasDescriptors = !descriptors.isEmpty
     }
 
@@ -31,13 +34,10 @@ final class Connection {
     }
 }
 
-/// The connections there are, of whom, and which has to go when there are too many.
+/// The connections of an attendant, of whom, and which has to go when there are too many.
 struct Connections {
-    private let limits: Limits
     private var byDescriptor: [CInt: Connection] = [:]
     private var byUser: [uid_t: [Connection]] = [:]
-
-    init(_ limits: Limits) { self.limits = limits }
 
     var isEmpty: Bool { byDescriptor.isEmpty }
 
@@ -45,17 +45,20 @@ struct Connections {
 
     /// Adds one, in the place of another where there are too many already.
     ///
-    /// - Returns: Whether there is room.
-    mutating func add(_ connection: Connection) -> Bool {
+    /// - Returns: Whether there is room, and the one that was closed for it.
+    mutating func add(_ connection: Connection) -> (hasRoom: Bool, closed: Connection?) {
         let own = byUser[connection.user] ?? []
-        if own.count >= limits.connectionsPerUser {
-            guard closeSilent(of: own) else { return false }
-        } else if byDescriptor.count >= limits.connections {
-            guard closeSilent(of: byDescriptor.values) else { return false }
+        var closed: Connection?
+        if own.count >= Limits.connectionsPerUser {
+            closed = closeSilent(of: own)
+            if closed == nil { return (false, nil) }
+        } else if byDescriptor.count >= Limits.connectionsPerAttendant {
+            closed = closeSilent(of: byDescriptor.values)
+            if closed == nil { return (false, nil) }
         }
         byDescriptor[connection.rawValue] = connection
         byUser[connection.user, default: []].append(connection)
-        return true
+        return (true, closed)
     }
 
     /// The kernel tells no more of one that is closed, and closes it with the last reference.
@@ -66,18 +69,18 @@ struct Connections {
     }
 
     /// Closes those that have been silent for long.
-    mutating func closeSilent() {
-        let limit = ContinuousClock.now - limits.silence
-        for connection in byDescriptor.values where connection.lastActive < limit && !connection.keepsDescriptors() {
-            close(connection)
-        }
+    mutating func closeSilent() -> [Connection] {
+        let limit = ContinuousClock.now - Limits.silence
+        let silent = byDescriptor.values.filter { $0.lastActive < limit && !$0.keepsDescriptors() }
+        for connection in silent { close(connection) }
+        return silent
     }
 
     /// Closes the one that has been silent for the longest.
-    private mutating func closeSilent(of some: some Sequence<Connection>) -> Bool {
+    private mutating func closeSilent(of some: some Sequence<Connection>) -> Connection? {
         let candidates = some.filter { !$0.keepsDescriptors() }
-        guard let silent = candidates.min(by: { $0.lastActive < $1.lastActive }) else { return false }
+        guard let silent = candidates.min(by: { $0.lastActive < $1.lastActive }) else { return nil }
         close(silent)
-        return true
+        return silent
     }
 }

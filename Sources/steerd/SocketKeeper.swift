@@ -37,21 +37,20 @@ final class SocketKeeper {
     func knows(_ peer: Peer) -> Bool { authority.allowsAnything(peer) }
 
     /// Does what a message asks for: the answer, and the descriptors that go with it.
-    ///
-    /// - Parameter process: Asks the kernel for the process of the client.
     func answer(
-        _ message: MessageSocket.Message, from peer: Peer, process: () throws(SteeringError) -> SharedDescriptor?
+        _ message: ClientMessage, from client: Reception.Client
     ) -> (reply: ActivationReply, descriptors: [CInt]) {
+        let peer = client.peer
         var label: Label?
         do throws(SteeringError) {
             guard authority.allowsAnything(peer) else { throw .notAllowed(peer, nil) }
             guard !message.isCut else { throw .messageTooLong }
-            let request = try ActivationRequest(message.bytes, descriptors: message.descriptors.count)
+            let request = try ActivationRequest(message.bytes, descriptors: message.count)
             label = request.label
             guard !message.lacksDescriptors else { throw .noRoom }
-            let answer = try answer(request, message.descriptors, peer)
+            let answer = try answer(request, message, peer)
             requests.add(request.verb)
-            if let label, request.givesSockets, let onDemand, let process = (try? process()) ?? nil {
+            if let label, request.givesSockets, let onDemand, let process = client.process {
                 onDemand.serves(label, peer.pid, process)
             }
             return answer
@@ -62,7 +61,7 @@ final class SocketKeeper {
     }
 
     private func answer(
-        _ request: ActivationRequest, _ descriptors: [SharedDescriptor], _ peer: Peer
+        _ request: ActivationRequest, _ message: ClientMessage, _ peer: Peer
     ) throws(SteeringError) -> (ActivationReply, [CInt]) {
         if let label = request.label {
             guard authority.allows(peer, label) else { throw .notAllowed(peer, label) }
@@ -70,13 +69,13 @@ final class SocketKeeper {
         }
         switch request {
         case .register(let label, let replacing):
-            let sockets = try register(descriptors, label, replacing: replacing, peer)
+            let sockets = try register(message, label, replacing: replacing, peer)
             return (.done(try lines(sockets, label)), [])
         case .tubular(let label):
-            _ = try register(descriptors, label, replacing: true, peer)
+            _ = try register(message, label, replacing: true, peer)
             return (.tubular, [])
         case .unregister(let label):
-            try unregister(descriptors, label, peer)
+            try unregister(message, label, peer)
             return (.done([]), [])
         case .claim(let label):
             let sockets = holdings[label]
@@ -95,12 +94,13 @@ final class SocketKeeper {
     // MARK: - Registering
 
     private func register(
-        _ descriptors: [SharedDescriptor], _ label: Label, replacing: Bool, _ peer: Peer
+        _ message: ClientMessage, _ label: Label, replacing: Bool, _ peer: Peer
     ) throws(SteeringError) -> [Holding] {
         // Another label would need a number, which takes a capability; and a client could fill the map with them.
         guard try steering.policy.labels.contains(label) else { throw .labelUnknown(label) }
+        if let refusal = message.refusal { throw refusal }
         var sockets: [Holding] = []
-        for descriptor in descriptors {
+        for descriptor in message.descriptors {
             let socket = try Holding(descriptor)
             if !sockets.contains(where: { $0.facts.cookie == socket.facts.cookie }) { sockets.append(socket) }
         }
@@ -137,12 +137,13 @@ final class SocketKeeper {
         return sockets
     }
 
-    private func unregister(_ descriptors: [SharedDescriptor], _ label: Label, _ peer: Peer) throws(SteeringError) {
+    private func unregister(_ message: ClientMessage, _ label: Label, _ peer: Peer) throws(SteeringError) {
+        if let refusal = message.refusal { throw refusal }
         let registered = try steering.sockets.list().filter { $0.destination.label == label }
         var cookies = Set(registered.map(\.cookie)).union(holdings[label].map(\.facts.cookie))
-        if !descriptors.isEmpty {
+        if !message.descriptors.isEmpty {
             var meant: Set<SocketCookie> = []
-            for descriptor in descriptors { meant.insert(try SteerableSocket(descriptor.rawValue).cookie) }
+            for descriptor in message.descriptors { meant.insert(try SteerableSocket(descriptor.rawValue).cookie) }
             guard meant.isSubset(of: cookies) else { throw .notRegistered(label) }
             cookies = meant
         }

@@ -11,6 +11,9 @@ struct Start: Sendable {
     /// The process that starts services, and of which labels.
     let starter: (connection: MessageSocket, labels: Set<Label>)?
     let limits: Limits
+    /// Make and take what talks to clients.
+    let attendants: AttendantMaker
+    let bin: Bin
 
     init(policy file: String, socket path: String, bpffs: String) throws(SteeringError) {
         policyFile = file
@@ -18,7 +21,9 @@ struct Start: Sendable {
         // A copy of this process: while there is nothing else in it yet.
         starter = try Starter.make(service, policyFile: file)
         limits = try Limits(startable: starter?.labels.count ?? 0)
-        let passed = try PassedDescriptors()
+        attendants = try AttendantMaker.make()
+        bin = try Bin(attendants)
+        let passed = try PassedDescriptors(bin)
         if let listener = passed.listener { self.listener = listener } else { listener = try MessageListener(at: path) }
         stored = StoredDescriptors(passed.stored)
         steering = try Self.steering(bpffs)

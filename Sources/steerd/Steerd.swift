@@ -2,9 +2,7 @@ import ArgumentParser
 import Foundation
 import Logging
 import PolicyFiles
-import ServiceLifecycle
 import Steering
-import UnixSignals
 
 @main
 struct Steerd: ParsableCommand {
@@ -54,31 +52,38 @@ struct Steerd: ParsableCommand {
     }
 
     func run() throws {
-        // Until it is waited for, SIGHUP would end the process; and so would a log that nobody reads any more.
-        for number in [SIGHUP, SIGPIPE] { signal(number, SIG_IGN) }
+        // A log that nobody reads any more would end the process.
+        signal(SIGPIPE, SIG_IGN)
+        // What asks for a reload while it starts is obeyed when it serves; what ends it ends it at once until then.
+        Self.block([SIGHUP])
         let start = try Start(policy: policy, socket: socket, bpffs: bpffs)
         try Capabilities.keep([])
 
-        let logger = Logger(label: "steerd")
-        let service = ActivationService(start: start, control: try Control(), logger: logger)
-        Task {
+        // Blocked before there is another thread, a signal waits until it is taken here: none is lost.
+        let signals = Self.block([SIGHUP, SIGTERM, SIGINT])
+        let service = ActivationService(start: start, control: try Control(), logger: Logger(label: "steerd"))
+        Thread.detachNewThread {
             do {
-                // Before it is said to be ready: the service manager may ask it to reload at once.
-                let hangups = await UnixSignalsSequence(trapping: .sighup)
-                let services: [ServiceGroupConfiguration.ServiceConfiguration] = [
-                    .init(service: service, successTerminationBehavior: .gracefullyShutdownGroup),
-                    .init(service: ReloadService(hangups: hangups, control: service.control)),
-                ]
-                let group = ServiceGroup(
-                    configuration: .init(
-                        services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
-                try await group.run()
+                try service.run()
                 Foundation.exit(0)
             } catch {
                 Self.complain(error)
             }
         }
-        while true { pause() }
+        while true {
+            var (awaited, number) = (signals, CInt(0))
+            guard sigwait(&awaited, &number) == 0 else { continue }
+            service.control.give(number == SIGHUP ? .reload : .stop)
+        }
+    }
+
+    @discardableResult
+    private static func block(_ numbers: [CInt]) -> sigset_t {
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        for number in numbers { sigaddset(&signals, number) }
+        pthread_sigmask(SIG_BLOCK, &signals, nil)
+        return signals
     }
 
     private static func complain(_ error: any Error) -> Never {
@@ -87,33 +92,13 @@ struct Steerd: ParsableCommand {
     }
 }
 
-/// Tells the one that serves to reload, at each SIGHUP.
-struct ReloadService: Service {
-    let hangups: UnixSignalsSequence
-    let control: Control
-
-    func run() async throws {
-        for await _ in hangups.cancelOnGracefulShutdown() { control.give(.reload) }
-    }
-}
-
-/// Serves on a thread of its own, until it is told to stop.
-struct ActivationService: Service {
+/// Serves until it is told to stop.
+struct ActivationService: Sendable {
     let start: Start
     let control: Control
     let logger: Logger
 
-    func run() async throws {
-        try await withTaskCancellationOrGracefulShutdownHandler {
-            try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
-                Thread.detachNewThread { continuation.resume(with: Result { try serve() }) }
-            }
-        } onCancelOrGracefulShutdown: {
-            control.give(.stop)
-        }
-    }
-
-    private func serve() throws(SteeringError) {
+    func run() throws(SteeringError) {
         let manager = ServiceManager()
         let onDemand = try start.starter.map { starter throws(SteeringError) in
             try OnDemand(starter.connection, labels: starter.labels, manager, logger)
@@ -122,7 +107,8 @@ struct ActivationService: Service {
             start.steering, Authority(start.service), policyFile: start.policyFile, start.limits, manager, onDemand,
             logger)
         keeper.restore(start.stored.take())
-        let loop = try ConnectionLoop(start.listener, control, keeper, manager, onDemand, start.limits, logger)
+        let reception = try Reception(start.attendants, start.bin)
+        let loop = try ConnectionLoop(start.listener, control, keeper, reception, manager, onDemand, logger)
         logger.info("serving", metadata: ["bindings": "\(start.service.policy.count)"])
         try loop.run()
         logger.info("stopped", metadata: ["held": "\(keeper.count)"])

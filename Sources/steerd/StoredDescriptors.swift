@@ -61,8 +61,9 @@ struct PassedDescriptors {
     private(set) var listener: MessageListener?
     private(set) var stored: [StoredDescriptor] = []
 
+    /// - Parameter disposal: What takes those that are let go of: clients may have a share in them.
     /// - Throws: `invalidEnvironment`.
-    init() throws(SteeringError) {
+    init(_ disposal: any DescriptorDisposal) throws(SteeringError) {
         let passed: [ActivatedSocket]
         do throws(SteeringError) { passed = try ActivatedSockets.all() } catch {
             guard error.code == .socketNotFound else { throw error }
@@ -72,7 +73,8 @@ struct PassedDescriptors {
             let descriptor = OwnedDescriptor(owning: one.descriptor)
             // A socket unit's name is not of that form.
             if let name = StoredName(one.name ?? "") {
-                stored.append(StoredDescriptor(name: name, descriptor: SharedDescriptor(descriptor)))
+                stored.append(
+                    StoredDescriptor(name: name, descriptor: SharedDescriptor(descriptor, disposal: disposal)))
             } else {
                 listener = try MessageListener(descriptor)
             }

@@ -98,7 +98,8 @@ struct HoldingMatrixTests {
             try shell("ip addr add 198.51.100.7/32 dev lo; ip addr add 2001:db8:99::7/128 dev lo nodad")
             _ = try bed.write(Self.policy, to: "policy.yaml")
             _ = try bed.write(
-                "$ORIGIN example.com.\n$TTL 60\n@ SOA ns1 host 1 2h 1h 2w 300\n@ NS ns1\nns1 A 192.0.2.53\n", to: "zone")
+                "$ORIGIN example.com.\n$TTL 60\n@ SOA ns1 host 1 2h 1h 2w 300\n@ NS ns1\nns1 A 192.0.2.53\n", to: "zone"
+            )
             try body(
                 Place(
                     steerd: steerd, names: bed.write(Self.names, to: "names.json"),

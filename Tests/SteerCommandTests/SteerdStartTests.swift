@@ -174,26 +174,32 @@ struct SteerdStartTests {
         }
     }
 
-    @Test("What starts has two capabilities and no descriptor of steerd's; without a start there is no such process")
+    @Test(
+        "What starts has two capabilities, what makes attendants none, neither a descriptor of steerd's; without a start there is no such process"
+    )
     func privileges() async throws {
         @Sendable func children(of process: Background) throws -> [Substring] {
             try process.threads("children").split(separator: " ")
         }
         try await withStart({ "{ command: \($0) \($1), user: nobody }" }) { steerd, process, _ in
             let children = try children(of: process)
-            try verify(children.count, is: 1, "processes")
-            let status = try shell("grep -h '^Cap' /proc/\(process.pid)/status /proc/\(children[0])/status")
+            try verify(children.count, is: 2, "processes")
+            let status = try shell(
+                "grep -h '^Cap' "
+                    + ([Substring("\(process.pid)")] + children).map { "/proc/\($0)/status" }.joined(separator: " "))
             let capabilities = status.split(separator: "\n").filter { !$0.hasPrefix("CapBnd") }.map {
                 UInt64($0.split(separator: "\t")[1], radix: 16)!
             }
             // Inheritable, permitted, effective, ambient: CAP_SETGID and CAP_SETUID.
-            try verify(capabilities, is: [0, 0, 0, 0, 0, 0xc0, 0xc0, 0])
-            let open = try shell("ls -l /proc/\(children[0])/fd | grep -c 'socket:' || true")
-            try verify(open, is: "1\n", "sockets of the process that starts")
+            try verify(capabilities, is: [0, 0, 0, 0, 0, 0xc0, 0xc0, 0, 0, 0, 0, 0])
+            for child in children {
+                let open = try shell("ls -l /proc/\(child)/fd | grep -c 'socket:' || true")
+                try verify(open, is: "1\n", "sockets of process \(child)")
+            }
         }
         try await withSteerdBed { steerd in
             let process = try steerd.start()
-            try verify(try children(of: process).count, is: 0, "processes")
+            try verify(try children(of: process).count, is: 1, "processes")
         }
     }
 }

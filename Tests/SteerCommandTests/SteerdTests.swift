@@ -78,8 +78,8 @@ struct SteerdTests {
             guard let connection = Traffic.accept(on: claimed[0].rawValue),
                 case .answered([1], _) = Traffic.receive(on: connection)
             else { throw Unmet(description: "what waited is lost") }
-            // One connection and one socket.
-            try verify(try steerd.descriptors(of: process), is: before + 2, "open descriptors")
+            // One attendant's connection and process, and one socket.
+            try eventually("the former is closed") { try steerd.descriptors(of: process) == before + 3 }
             // UDP beside it is another destination; a dual-stack socket gives up one family at a time.
             let dual = try OwnedDescriptor.listener(on: SocketAddress("[::]:0"), .dualStack)
             try client.register(dual, as: "web", replacing: true)

@@ -95,6 +95,7 @@ struct SteeringClientTests {
                 switch try? ActivationRequest(message.bytes, descriptors: message.descriptors.count) {
                 case .register, .list: (.done([line]), [])
                 case .claim("web"): (.done([line]), [held])
+                case .claim("changed"): (.done([line]), [0])
                 case .claim: (.done([line]), [])
                 case .status: (.done(["web 1 2 3 4"]), [])
                 case .unregister: (.refused(.notAllowed, "you may not"), [])
@@ -113,6 +114,8 @@ struct SteeringClientTests {
             #expect(refusal.code == .notAllowed && refusal.message == "you may not")
             let lacking = try #require(throws: SteeringError.self) { try client.claim("other") }
             #expect(lacking.code == .invalidMessage, "a line without its descriptor")
+            let changed = try #require(throws: SteeringError.self) { try client.claim("changed") }
+            #expect(changed.code == .invalidMessage, "a descriptor that is not what the line says")
             let closed = try #require(throws: SteeringError.self) { try client.register([-1], as: "web") }
             #expect(closed.code == .invalidDescriptor)
             let many = [CInt](repeating: listener.rawValue, count: 254)

@@ -1,9 +1,11 @@
 """Users do to steerd what they can, one thing after the other, while one who behaves asks it on and on: he is
-served throughout, and steerd's memory and descriptors stay bounded.
+served throughout, and steerd's memory and descriptors stay bounded. In the end it is told to stop amid all of that.
 
 Some of those who misbehave may use no label at all, others one of their own.
 
-    scripts/harness steerd-abuse --steer .build/release/steer [--seconds 60]
+    scripts/harness steerd-abuse --steer .build/release/steer [--seconds 60] [--each-kind]
+
+Descriptors of all kinds are sent one after the other, or with --each-kind so long each.
 
 Prints a table of figures on standard error, and one line of JSON; exits 1 when something was not as it should be.
 """
@@ -16,6 +18,7 @@ import subprocess
 import sys
 import time
 
+import descriptors as kinds
 from support import Failed, fork, run_in_lab
 
 STRANGER, ALLOWED, GOOD = 65532, 65531, 65534
@@ -117,6 +120,59 @@ def unread_claims(path, kept):
     time.sleep(0.2)
 
 
+WAYS = ("steering/1 register dns", "steering/1 register dns replacing", "steering/1 unregister dns", "dns#")
+
+
+def hand_over(path, number, numbers):
+    """Sends descriptors in one of the ways, and does not keep them. Every other time nobody waits for the answer."""
+    with connected(path) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, 100_000))
+        socket.send_fds(client, [WAYS[number % len(WAYS)].encode()], numbers)
+        for each in numbers:
+            os.close(each)
+        if number // len(WAYS) % 2:
+            client.recv(1 << 18)
+
+
+def sending(name, makers, prepared):
+    """What sends descriptors of some kinds in turn; those that only root may make are prepared, and duplicated."""
+    def attack(path, kept):
+        for kind, make in makers.items():
+            for number in range(2 * len(WAYS)):
+                try:
+                    numbers = make()
+                except OSError:
+                    numbers = [os.dup(each) for each in prepared.get(kind, ())]
+                if numbers:
+                    try:
+                        hand_over(path, number, numbers)
+                    except OSError:
+                        pass  # Refused, or no answer in time.
+    attack.__name__ = name
+    return attack
+
+
+def silent_files(path, kept):
+    """Files that cannot be closed before their file system answers, which it does not. The own ones stay open."""
+    kept.append(os.open(f"{FUSE_FOLDER}/file", os.O_RDWR))
+    with connected(path) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, 200_000))
+        socket.send_fds(client, [WAYS[len(kept) % len(WAYS)].encode()], kept[-1:])
+        client.recv(1 << 18)
+
+
+def turned_sockets(path, kept):
+    """Listeners that are held, become connections with unsent data, and are given up by their label."""
+    def register(numbers):
+        with connected(path) as client:
+            ask(client, "steering/1 register dns replacing", numbers)
+    for way in ("steering/1 unregister dns", "steering/1 list dns", "steering/1 claim dns"):
+        kinds.turned_after(register)
+        with connected(path) as client:
+            client.send(way.encode())
+            client.recv(1 << 18)
+
+
 def flood(path, kept):
     """Connects and closes, and never waits."""
     for _ in range(1000):
@@ -125,7 +181,44 @@ def flood(path, kept):
 
 ATTACKS = [(STRANGER, silent_connections), (STRANGER, odd_messages), (STRANGER, descriptors),
            (STRANGER, pipelined_descriptors), (STRANGER, flood), (ALLOWED, silent_connections), (ALLOWED, odd_messages),
-           (ALLOWED, descriptors), (ALLOWED, pipelined_descriptors), (ALLOWED, many_sockets), (ALLOWED, unread_claims)]
+           (ALLOWED, descriptors), (ALLOWED, pipelined_descriptors), (ALLOWED, many_sockets), (ALLOWED, unread_claims),
+           (ALLOWED, turned_sockets)]
+FUSE_FOLDER = "/tmp/steering-silent-files"
+
+
+def prepared_kinds(problems):
+    """Those that only root may make; who has no user namespace gets them passed on. What the kernel lacks is left out."""
+    prepared, lacking = {}, []
+    for kind, make in {**kinds.OTHERS, **kinds.SOCKETS}.items():
+        try:
+            prepared[kind] = make()
+        except OSError as failure:
+            lacking.append(f"{kind} ({failure.strerror or failure})")
+    print(f"kinds: {len(prepared)}; not here: {', '.join(lacking) or 'none'}", file=sys.stderr)
+    if len(prepared) < 50:
+        problems.append(f"only {len(prepared)} kinds of descriptors could be made")
+    return prepared
+
+
+def kinds_to_send(each, prepared):
+    makers = {kind: make for kind, make in {**kinds.OTHERS, **kinds.SOCKETS}.items() if kind in prepared}
+    groups = {kind: {kind: make} for kind, make in makers.items()} if each else {"all kinds": makers}
+    return [(user, sending(f"sends {name}", group, prepared)) for name, group in groups.items()
+            for user in (ALLOWED, STRANGER)]
+
+
+def serve_silent_files():
+    """Mounts the file system in another process, whose end has everything answered with an error."""
+    def serve():
+        kinds.SilentFileSystem(FUSE_FOLDER).serve()
+    server = fork.Process(target=serve, daemon=True)
+    server.start()
+    deadline = time.monotonic() + 10
+    while not os.path.exists(f"{FUSE_FOLDER}/file"):
+        if not server.is_alive() or time.monotonic() > deadline:
+            return None
+        time.sleep(0.01)
+    return server
 
 
 def become(user):
@@ -174,6 +267,21 @@ def usage(pid):
     return resident, len(os.listdir(f"/proc/{pid}/fd"))
 
 
+def processes(pid):
+    """How many processes steerd has, itself included."""
+    parents = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/stat") as stat:
+                parents[int(name)] = int(stat.read().rsplit(")", 1)[1].split()[1])
+        except OSError:
+            pass
+    found = {pid}
+    while more := {each for each, parent in parents.items() if parent in found} - found:
+        found |= more
+    return len(found)
+
+
 def survive(steerd, path, user, attack, seconds, problems):
     stopping, rounds = fork.RawValue("b", 0), fork.RawArray("Q", 2)
     receiving, sending = fork.Pipe(False)
@@ -182,9 +290,9 @@ def survive(steerd, path, user, attack, seconds, problems):
            for number in range(2)] if attack else []
     for process in [good, *bad]:
         process.start()
-    peak, end = (0, 0), time.monotonic() + seconds
+    peak, end = (0, 0, 0), time.monotonic() + seconds
     while time.monotonic() < end:
-        peak = tuple(map(max, peak, usage(steerd.pid)))
+        peak = tuple(map(max, peak, (*usage(steerd.pid), processes(steerd.pid))))
         time.sleep(0.05)
     stopping.value = 1
     if not receiving.poll(60):
@@ -199,7 +307,7 @@ def survive(steerd, path, user, attack, seconds, problems):
     row = {"misbehaves": name, "rounds": sum(rounds), "served": len(latencies), "failed": len(failures),
            "medianMs": round(latencies[len(latencies) // 2] * 1000, 2),
            "p99Ms": round(latencies[len(latencies) * 99 // 100] * 1000, 2), "maxMs": round(latencies[-1] * 1000, 2),
-           "residentKiB": peak[0], "descriptors": peak[1]}
+           "residentKiB": peak[0], "descriptors": peak[1], "processes": peak[2]}
     print("  ".join(f"{key} {value}" for key, value in row.items()), file=sys.stderr, flush=True)
     return row
 
@@ -216,8 +324,15 @@ def run(lab, options, problems):
         if time.monotonic() > deadline or steerd.poll() is not None:
             raise Failed(f"steerd does not serve: {open(log.name).read()}")
         time.sleep(0.05)
-    rows = [survive(steerd, path, *attack, options.seconds, problems) for attack in [(STRANGER, None), *ATTACKS]
+    prepared = prepared_kinds(problems)
+    attacks = [(STRANGER, None), *ATTACKS, *kinds_to_send(options.each_kind, prepared)]
+    rows = [survive(steerd, path, *attack, options.seconds, problems) for attack in attacks
             if not attack[1] or options.only in attack[1].__name__]
+    files = serve_silent_files()
+    if not files:
+        problems.append("no file system in user space can be mounted: is there /dev/fuse?")
+    elif options.only in silent_files.__name__:
+        rows += [survive(steerd, path, user, silent_files, options.seconds, problems) for user in (ALLOWED, STRANGER)]
     time.sleep(2)
     resident, left = usage(steerd.pid)
     # What it may hold: 64 connections of two users, 254 sockets, one message, and what every process has.
@@ -230,16 +345,37 @@ def run(lab, options, problems):
         problems.append(f"memory grew by {grown} KiB")
     if steerd.poll() is not None:
         problems.append("steerd has ended")
-    steerd.terminate()
-    steerd.wait(10)
+    end = end_amid(steerd, path, prepared)
+    if files:
+        files.kill()
+        subprocess.run(["umount", "-l", FUSE_FOLDER])
     return {"secondsEach": options.seconds, "attacks": rows, "residentKiBAfter": resident, "descriptorsAfter": left,
-            "logKiB": os.path.getsize(log.name) >> 10}
+            "secondsToEnd": end, "logKiB": os.path.getsize(log.name) >> 10}
+
+
+def end_amid(steerd, path, prepared):
+    """How long it takes to end while all kinds of descriptors are sent, and with some stuck."""
+    stopping, rounds = fork.RawValue("b", 0), fork.RawArray("Q", 1)
+    [attack] = [attack for user, attack in kinds_to_send(False, prepared) if user == ALLOWED]
+    bad = fork.Process(target=misbehave, args=(ALLOWED, attack, path, stopping, rounds, 0), daemon=True)
+    bad.start()
+    time.sleep(1)
+    began = time.monotonic()
+    steerd.terminate()
+    try:
+        steerd.wait(30)
+    except subprocess.TimeoutExpired:
+        raise Failed("steerd does not end") from None
+    seconds = time.monotonic() - began
+    bad.kill()
+    return round(seconds, 2)
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--steer", required=True, help="the command; steerd is beside it")
     parser.add_argument("--only", default="", help="attacks whose name has this in it")
+    parser.add_argument("--each-kind", action="store_true", help="send each kind of descriptor by itself")
     parser.add_argument("--seconds", type=float, default=60, help="of each thing that is done")
     run_in_lab(run, parser.parse_args())
 

@@ -95,6 +95,9 @@ int csteering_pidfd_open(pid_t pid);
 /// close-on-exec, or a negative errno.
 int csteering_pidfd_getfd(int pidfd, int descriptor);
 
+/// Kills an opened process (pidfd_send_signal, Linux 5.1). Returns 0, or a negative errno.
+int csteering_pidfd_kill(int pidfd);
+
 /// A datagram that was received: its length, and its ends. The family of `destination` is 0 where the kernel told none.
 /// Where `segment` is not 0 it is a train of datagrams of that length each, the last of which may be shorter (UDP_GRO).
 struct csteering_datagram {

@@ -79,11 +79,16 @@ public final class SteeringClient: Sendable {
     /// A duplicate of each socket that steerd holds for a label, in the order in which they were registered. It goes
     /// on holding them.
     ///
-    /// - Throws: `socketNotFound` when there is none; `notAllowed`, `unknownLabel`, `serviceUnavailable`, `busy`.
+    /// - Throws: `socketNotFound` when there is none; `invalidMessage` when what comes is something else; `notAllowed`, `unknownLabel`, `serviceUnavailable`, `busy`.
     public func claim(_ label: Label) throws(SteeringError) -> [ClaimedSocket] {
         let answer = try exchange(.claim(label))
         let sockets = try answer.sockets()
         guard sockets.count == answer.descriptors.count else { throw .invalidReply }
+        for (socket, descriptor) in zip(sockets, answer.descriptors) {
+            // Whoever shares a socket can make something else of it, and whoever listens at the path need not be steerd.
+            let cookie = descriptor.lend { number in try? SteerableSocket(number).cookie }
+            guard cookie == socket.cookie else { throw .otherSocket(socket) }
+        }
         return zip(sockets, answer.descriptors).map { ClaimedSocket($0, $1) }
     }
 
@@ -182,6 +187,13 @@ public final class ClaimedSocket: Sendable {
 }
 
 extension SteeringError {
+    fileprivate static func otherSocket(_ socket: HeldSocket) -> SteeringError {
+        SteeringError(
+            .invalidMessage,
+            "what came for \(socket.transport) \(socket.boundAddress) is no such socket any more, or never was: "
+                + "register another in its place")
+    }
+
     fileprivate static let tooManyDescriptors = SteeringError(
         .tooManySockets,
         "a message takes \(MessageSocket.maximumDescriptors) sockets at most: register them in several calls")

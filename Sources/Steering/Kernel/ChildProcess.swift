@@ -22,12 +22,7 @@ package final class ChildProcess: Sendable {
     }
 
     /// Whether it has ended.
-    package var hasEnded: Bool {
-        descriptor.lend { number in
-            var state = pollfd(fd: number, events: Int16(POLLIN), revents: 0)
-            return poll(&state, 1, 0) > 0
-        }
-    }
+    package var hasEnded: Bool { Self.hasEnded(descriptor) }
 
     /// How it ended. Waits until it has.
     package func outcome() -> Outcome {
@@ -79,6 +74,38 @@ package final class ChildProcess: Sendable {
             usleep(50_000)
         }
         return found
+    }
+
+    /// Ends a process at once (SIGKILL), by the descriptor that means it. One that waits in the kernel may stay for longer.
+    package static func forceEnd(of process: SharedDescriptor) { _ = csteering_pidfd_kill(process.rawValue) }
+
+    /// Whether the process that a descriptor means has ended.
+    package static func hasEnded(_ process: SharedDescriptor) -> Bool {
+        process.lend { number in
+            var state = pollfd(fd: number, events: Int16(POLLIN), revents: 0)
+            return poll(&state, 1, 0) > 0
+        }
+    }
+
+    /// Makes a copy of this process that ends when what is returned is closed. A descriptor that both have is then closed by
+    /// ending, for which no socket lingers. SIGCHLD must be ignored.
+    package static func copyThatEnds() throws(SteeringError) -> OwnedDescriptor {
+        var ends: [CInt] = [-1, -1]
+        try systemCall("pipe") { pipe(&ends) }
+        let reading = OwnedDescriptor(owning: ends[0])
+        let writing = OwnedDescriptor(owning: ends[1])
+        guard try call("fork", csteering_fork()) == 0 else { return writing }
+        close(writing.release())
+        var byte: UInt8 = 0
+        while read(reading.rawValue, &byte, 1) < 0, errno == EINTR {}
+        _exit(0)
+    }
+
+    /// Lets go of standard input, output and error: whoever reads what a process prints waits for its end.
+    package static func muteStandardStreams() throws(SteeringError) {
+        let null = try systemCall("open") { open("/dev/null", O_RDWR | O_CLOEXEC) }
+        for number in STDIN_FILENO...STDERR_FILENO { try systemCall("dup2") { dup2(null, number) } }
+        if null > STDERR_FILENO { close(null) }
     }
 
     /// Closes everything but standard input, output and error, and this one, which becomes the descriptor 3.

@@ -56,11 +56,15 @@ package final class MessageListener: Sendable {
 
     /// The next client; nil when none waits.
     ///
+    /// - Parameter disposal: What takes the connection when it is let go of, with all that the client has sent over it
+    ///   and nobody has received; nil to close it.
     /// - Throws: `systemCall` when there is no room for another descriptor.
-    package func accept() throws(SteeringError) -> MessageSocket? {
+    package func accept(disposal: (any DescriptorDisposal)? = nil) throws(SteeringError) -> MessageSocket? {
         while true {
             let accepted = csteering_accept(socket.rawValue)
-            if accepted >= 0 { return MessageSocket(OwnedDescriptor(owning: accepted)) }
+            if accepted >= 0 {
+                return MessageSocket(SharedDescriptor(OwnedDescriptor(owning: accepted), disposal: disposal))
+            }
             switch -accepted {
             case EAGAIN: return nil
             case EINTR, ECONNABORTED: continue

@@ -8,10 +8,13 @@ package final class MessageSocket: Sendable {
     package static let maximumDescriptors = Int(CSTEERING_MAX_DESCRIPTORS)
 
     /// The descriptor.
-    package let socket: OwnedDescriptor
+    package let socket: SharedDescriptor
 
     /// Takes one end of a connection.
-    package init(_ socket: consuming OwnedDescriptor) { self.socket = socket }
+    package init(_ socket: SharedDescriptor) { self.socket = socket }
+
+    /// Takes one end of a connection.
+    package convenience init(_ socket: consuming OwnedDescriptor) { self.init(SharedDescriptor(socket)) }
 
     /// Connects to whoever listens at a path. Calls fail with EAGAIN after the timeout.
     package convenience init(connectedTo path: String, timeout: Duration) throws(SteeringError) {
@@ -28,12 +31,19 @@ package final class MessageSocket: Sendable {
     }
 
     /// Two ends of a connection.
-    package static func pair() throws(SteeringError) -> (MessageSocket, MessageSocket) {
+    ///
+    /// - Parameter disposal: What takes the first when it is let go of; nil to close it.
+    package static func pair(
+        disposal: (any DescriptorDisposal)? = nil
+    ) throws(SteeringError) -> (MessageSocket, MessageSocket) {
         var ends: [CInt] = [-1, -1]
         try systemCall("socketpair") {
             socketpair(AF_UNIX, CInt(SOCK_SEQPACKET.rawValue | SOCK_CLOEXEC.rawValue), 0, &ends)
         }
-        return (MessageSocket(OwnedDescriptor(owning: ends[0])), MessageSocket(OwnedDescriptor(owning: ends[1])))
+        return (
+            MessageSocket(SharedDescriptor(OwnedDescriptor(owning: ends[0]), disposal: disposal)),
+            MessageSocket(OwnedDescriptor(owning: ends[1]))
+        )
     }
 
     /// Sends a message. The descriptors stay open here.
@@ -62,8 +72,11 @@ package final class MessageSocket: Sendable {
     /// - Parameters:
     ///   - limit: How many bytes it has at most.
     ///   - takingDescriptors: Whether descriptors are wanted. If not, the kernel drops them.
+    ///   - disposal: What takes descriptors that are let go of; nil to close them.
     /// - Returns: Nil when the other end is closed, or sends an empty message.
-    package func receive(limit: Int, takingDescriptors: Bool = true) throws(SteeringError) -> Message? {
+    package func receive(
+        limit: Int, takingDescriptors: Bool = true, disposal: (any DescriptorDisposal)? = nil
+    ) throws(SteeringError) -> Message? {
         var bytes = [UInt8](repeating: 0, count: limit)
         var numbers = [CInt](repeating: -1, count: takingDescriptors ? Self.maximumDescriptors : 0)
         var facts = csteering_message()
@@ -76,7 +89,7 @@ package final class MessageSocket: Sendable {
             if count < 0 { throw .failed("recvmsg", CInt(-count)) }
             // Owned before anything else happens, or they would stay open.
             let descriptors = numbers.prefix(facts.descriptor_count).map {
-                SharedDescriptor(OwnedDescriptor(owning: $0))
+                SharedDescriptor(OwnedDescriptor(owning: $0), disposal: disposal)
             }
             if count == 0 { return nil }
             bytes.removeLast(limit - count)

@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 
 /// A file descriptor with one owner, closed when its owner is gone.
 public struct OwnedDescriptor: ~Copyable, Sendable {
@@ -36,16 +37,39 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
     }
 }
 
-/// A descriptor that collections can hold; closed with the last reference.
+/// Takes descriptors whose closing may wait for somebody else: a TCP socket lingers as long as its peer does not read,
+/// and a file of a file system in user space is flushed there.
+package protocol DescriptorDisposal: AnyObject, Sendable {
+    /// Takes ownership of a descriptor, and returns at once.
+    func dispose(of descriptor: CInt)
+}
+
+/// A descriptor that collections can hold; closed, or disposed of, with the last reference.
 package final class SharedDescriptor: Sendable {
-    private let owned: OwnedDescriptor
     /// Lent. Optimised code may let go of an object after its last use, and not only at the end of its scope: who
     /// uses this for a call, and may have the last reference, lends by ``lend(_:)``.
-    package var rawValue: CInt { owned.rawValue }
-    package init(_ owned: consuming OwnedDescriptor) { self.owned = owned }
+    package let rawValue: CInt
+    private let disposal: (any DescriptorDisposal)?
+    private let isHeldElsewhere = Atomic(false)
+
+    package init(_ owned: consuming OwnedDescriptor, disposal: (any DescriptorDisposal)? = nil) {
+        rawValue = owned.release()
+        self.disposal = disposal
+    }
+
+    deinit {
+        if let disposal, !isHeldElsewhere.load(ordering: .relaxed) {
+            disposal.dispose(of: rawValue)
+        } else {
+            close(rawValue)
+        }
+    }
+
+    /// Another process has the same file open, until it is told that it is closed here: closing it here does not wait.
+    package func holdElsewhere() { isHeldElsewhere.store(true, ordering: .relaxed) }
 
     /// The descriptor, open until the closure returns.
     package func lend<Result, Failure>(_ body: (CInt) throws(Failure) -> Result) throws(Failure) -> Result {
-        try withExtendedLifetime(self) { () throws(Failure) in try body(owned.rawValue) }
+        try withExtendedLifetime(self) { () throws(Failure) in try body(rawValue) }
     }
 }

@@ -1,0 +1,153 @@
+import Glibc
+import Steering
+
+/// Talks to the clients of one user, in a process of its own, which may be lost: to receive what a client sends, to look at
+/// it and to close it can take as long as the client likes. All that steerd gets are messages, and sockets that can
+/// be steered to.
+///
+/// In each turn every user gets one message answered at most, of the connection that was served least recently: a user
+/// with many connections that never cease slows down nobody else who shares the attendant.
+final class Attendant {
+    private let steerd: MessageSocket
+    private let takesDescriptors: Bool
+    private var poll: EventPoll
+    private var connections = Connections()
+    /// Those that steerd has not closed yet. To close one here first would leave that to steerd, with all that waits in it.
+    private var coming: [Connection] = []
+    private var turn: UInt64 = 0
+    private var nextSweep = ContinuousClock.now
+    private var isFinishing = false
+
+    init(_ steerd: MessageSocket, takesDescriptors: Bool) throws(SteeringError) {
+        self.steerd = steerd
+        self.takesDescriptors = takesDescriptors
+        poll = try EventPoll()
+        try poll.watch(steerd.socket.rawValue)
+    }
+
+    /// Returns when steerd has ended, or needs it no more.
+    func serve() throws(SteeringError) {
+        while true {
+            let ready = try poll.wait(isFinishing ? .zero : connections.isEmpty ? nil : .seconds(1))
+            if isFinishing, ready.isEmpty {
+                isFinishing = false
+                try tell(.finished)
+                continue
+            }
+            turn += 1
+            if ready.contains(steerd.socket.rawValue) {
+                guard let message = try receive() else { return }
+                try obey(message)
+            }
+            try serve(ready.compactMap { connections[$0] })
+            if nextSweep < .now {
+                nextSweep = .now + .seconds(1)
+                for connection in connections.closeSilent() { try tell(.gone(connection.number)) }
+            }
+        }
+    }
+
+    // MARK: - steerd
+
+    private func receive() throws(SteeringError) -> MessageSocket.Message? {
+        try steerd.receive(limit: ActivationReply.maximumSize + 64)
+    }
+
+    private func tell(_ report: AttendantReport) throws(SteeringError) {
+        try steerd.send(report.bytes, report.descriptors)
+    }
+
+    private func obey(_ message: MessageSocket.Message) throws(SteeringError) {
+        switch AttendantOrder(message.bytes) {
+        case .take(let number, let user):
+            guard let descriptor = message.descriptors.first else { return }
+            coming.append(Connection(MessageSocket(descriptor), number, user))
+        case .begin:
+            try tell(.taken)
+            for connection in coming { try begin(connection) }
+            coming = []
+        case .finish: isFinishing = true
+        case .answer, nil: break
+        }
+    }
+
+    private func begin(_ connection: Connection) throws(SteeringError) {
+        let (hasRoom, closed) = connections.add(connection)
+        if let closed { try tell(.gone(closed.number)) }
+        if hasRoom {
+            try poll.watch(connection.rawValue)
+        } else {
+            try? connection.send(ActivationReply(.tooManyConnections).bytes, [])
+            try tell(.gone(connection.number))
+        }
+    }
+
+    // MARK: - Clients
+
+    /// Answers a message of each user.
+    private func serve(_ ready: [Connection]) throws(SteeringError) {
+        var served: Set<uid_t> = []
+        for connection in ready.sorted(by: { $0.served < $1.served }) where served.insert(connection.user).inserted {
+            connection.served = turn
+            guard try !serve(connection) else { continue }
+            connections.close(connection)
+            try tell(.gone(connection.number))
+        }
+    }
+
+    /// - Returns: Whether the connection goes on.
+    private func serve(_ connection: Connection) throws(SteeringError) -> Bool {
+        do throws(SteeringError) {
+            // Answers that nobody reads would pile up.
+            if connection.socket.hasUnread {
+                // One with descriptors stays open, and unheard: see keepsDescriptors.
+                guard connection.keepsDescriptors() else { return false }
+                try poll.mute(connection.rawValue)
+                return true
+            }
+            guard
+                let message = try connection.socket.receive(
+                    limit: ActivationRequest.maximumSize, takingDescriptors: takesDescriptors)
+            else { return false }
+            connection.lastActive = .now
+            return try answer(connection, ClientMessage(message))
+        } catch {
+            return error.errno == EAGAIN
+        }
+    }
+
+    /// Has steerd answer a message. What came with it is closed afterwards, when steerd has closed what it was given.
+    private func answer(_ connection: Connection, _ message: ClientMessage) throws(SteeringError) -> Bool {
+        do throws(SteeringError) { try tell(.asks(connection.number, message)) } catch {
+            guard error.errno == ETOOMANYREFS else { leave() }
+            try connection.send(ActivationReply(.tooManyInFlight).bytes, [])
+            return true
+        }
+        defer { withExtendedLifetime(message) {} }
+        while true {
+            guard let answer = try? receive() else { leave() }
+            guard case .answer(let reply, let isLast)? = AttendantOrder(answer.bytes) else {
+                try obey(answer)
+                continue
+            }
+            do throws(SteeringError) {
+                try connection.send(reply, answer.descriptors.map(\.rawValue))
+            } catch {
+                guard error.errno == ETOOMANYREFS else { throw error }
+                try connection.send(ActivationReply(.tooManyInFlight).bytes, [])
+            }
+            return !isLast
+        }
+    }
+
+    /// steerd has ended.
+    private func leave() -> Never { _exit(0) }
+}
+
+extension SteeringError {
+    fileprivate static let tooManyConnections = SteeringError(
+        .busy, "this user has as many connections to steerd as it serves: close some, and read their answers")
+
+    fileprivate static let tooManyInFlight = SteeringError(
+        .busy, "too many descriptors are on their way to clients that do not receive them: try again")
+}

@@ -1,0 +1,208 @@
+import Glibc
+import Steering
+
+/// The attendants there are, and which client talks to which. One thread uses it; it waits for none of them.
+final class Reception {
+    /// A client, as the kernel knew it when it connected.
+    struct Client {
+        let peer: Peer
+        /// Its process; nil where nobody asks for it, or it has ended.
+        let process: SharedDescriptor?
+    }
+
+    private let maker: AttendantMaker
+    private let bin: Bin
+    /// What takes connections that are let go of.
+    var disposal: any DescriptorDisposal { bin }
+    private var poll: EventPoll
+    private var attendances: [CInt: Attendance] = [:]
+    /// Those of users who may use a label; the others', for all of them.
+    private var byUser: [uid_t: Attendance] = [:]
+    private var strangers: Attendance?
+    /// Processes that were killed and are still there, by whose they were; nil for strangers.
+    private var lost: [uid_t?: [SharedDescriptor]] = [:]
+    private var lastNumber: UInt64 = 0
+
+    /// How long an attendant may take to take connections, and for how long one is kept that has none.
+    private static let patience = Duration.seconds(2)
+    private static let idleness = Duration.seconds(5)
+
+    init(_ maker: AttendantMaker, _ bin: Bin) throws(SteeringError) {
+        self.maker = maker
+        self.bin = bin
+        poll = try EventPoll()
+    }
+
+    /// Readable when there is something to do.
+    var rawValue: CInt { poll.rawValue }
+
+    /// When it is to be looked after, if there is a reason.
+    var nextTurn: Duration? { bin.count > 0 ? .milliseconds(20) : attendances.isEmpty ? nil : .seconds(1) }
+
+    /// Whether more clients can be let in: those whose connections wait to be closed take up descriptors.
+    var hasRoom: Bool { bin.count < Limits.waitingDescriptors }
+
+    // MARK: - Clients come
+
+    /// Gives a client's connection to its attendant. Where there is none, or it does not take what it gets, the connection is
+    /// closed without an answer.
+    ///
+    /// - Parameters:
+    ///   - isKnown: Whether the client may use any label.
+    ///   - hasProcess: Whether its process matters.
+    func admit(_ socket: MessageSocket, isKnown: (Peer) -> Bool, hasProcess: Bool) {
+        do throws(SteeringError) {
+            let peer = try socket.peer()
+            let attendance = try attendance(of: isKnown(peer) ? peer.user : nil)
+            guard attendance.untaken + attendance.coming < Limits.untakenConnections else { return }
+            let process = hasProcess ? (try? socket.process()) ?? nil : nil
+            lastNumber += 1
+            try attendance.tell(.take(lastNumber, peer.user), [socket.socket.rawValue])
+            socket.socket.holdElsewhere()
+            attendance.clients[lastNumber] = Client(peer: peer, process: process)
+            attendance.coming += 1
+        } catch {}
+    }
+
+    /// All that were admitted are closed here.
+    func beginServing() {
+        for attendance in attendances.values { attendance.begin() }
+    }
+
+    private func attendance(of user: uid_t?) throws(SteeringError) -> Attendance {
+        if let known = user.map({ byUser[$0] }) ?? strangers { return known }
+        if let user, byUser.count >= Limits.attendants {
+            let shared = Array(attendances.values.filter { $0.user != nil })
+            return shared[Int(user) % shared.count]
+        }
+        lost[user]?.removeAll(where: ChildProcess.hasEnded)
+        guard lost[user, default: []].count < Limits.lostAttendants else {
+            throw SteeringError(.busy, "what this user has sent keeps processes from ending")
+        }
+        let attendance = Attendance(user, try maker.start(user == nil ? .turnAway : .attend, bin))
+        try poll.watch(attendance.rawValue)
+        attendances[attendance.rawValue] = attendance
+        if let user { byUser[user] = attendance } else { strangers = attendance }
+        return attendance
+    }
+
+    // MARK: - Clients ask
+
+    /// Has a message of each attendant answered.
+    ///
+    /// What it lets go of is closed.
+    ///
+    /// - Parameter answer: The answer, the descriptors that go with it, and whether it is the last one.
+    func turn(_ answer: (ClientMessage, Client) -> (reply: ActivationReply, descriptors: [CInt], isLast: Bool)) {
+        for descriptor in (try? poll.wait(.zero)) ?? [] {
+            guard let attendance = attendances[descriptor] else { continue }
+            do throws(SteeringError) {
+                if try !hear(attendance, answer) { lose(attendance) }
+            } catch {
+                if error.errno != EAGAIN { lose(attendance) }
+            }
+        }
+        bin.turn()
+    }
+
+    /// - Returns: Whether the attendant goes on.
+    private func hear(
+        _ attendance: Attendance, _ answer: (ClientMessage, Client) -> (ActivationReply, [CInt], Bool)
+    ) throws(SteeringError) -> Bool {
+        guard let message = try attendance.channel.receive(limit: AttendantReport.maximumSize, disposal: bin) else {
+            return false
+        }
+        switch AttendantReport(message) {
+        case .taken: attendance.hasTaken()
+        case .gone(let number): attendance.clients[number] = nil
+        case .finished: attendance.hasFinished = true
+        case .asks(let number, let message):
+            guard let client = attendance.clients[number] else { return false }
+            let (reply, descriptors, isLast) = answer(message, client)
+            try attendance.tell(.answer(reply.bytes, isLast: isLast), descriptors)
+        case nil: return false
+        }
+        return true
+    }
+
+    /// What is to be done every second.
+    func sweep() {
+        let now = ContinuousClock.now
+        for attendance in attendances.values {
+            if attendance.isStuck(at: now, for: Self.patience) {
+                lose(attendance)
+            } else if attendance.isIdle, attendance.lastUse + Self.idleness < now {
+                // It ends by itself.
+                forget(attendance)
+            }
+        }
+    }
+
+    private func lose(_ attendance: Attendance) {
+        ChildProcess.forceEnd(of: attendance.process)
+        forget(attendance)
+        if !ChildProcess.hasEnded(attendance.process) { lost[attendance.user, default: []].append(attendance.process) }
+    }
+
+    private func forget(_ attendance: Attendance) {
+        poll.forget(attendance.rawValue)
+        attendances[attendance.rawValue] = nil
+        if let user = attendance.user { byUser[user] = nil } else { strangers = nil }
+    }
+
+    // MARK: - The end
+
+    /// Has everything answered that clients have asked so far.
+    func finish() {
+        for attendance in attendances.values { attendance.finish() }
+    }
+
+    /// Whether it is.
+    var hasFinished: Bool { attendances.values.allSatisfy(\.hasFinished) }
+}
+
+/// An attendant, and what it was given.
+private final class Attendance {
+    /// Whose it is; nil for those who may use nothing.
+    let user: uid_t?
+    let channel: MessageSocket
+    let process: SharedDescriptor
+    var clients: [UInt64: Reception.Client] = [:]
+    /// Connections that were passed on and are not to be served yet; and those that it was told to serve, by order.
+    var coming = 0
+    private var ordered: [(count: Int, since: ContinuousClock.Instant)] = []
+    private(set) var lastUse = ContinuousClock.now
+    var hasFinished = false
+
+    init(_ user: uid_t?, _ made: AttendantMaker.Made) {
+        self.user = user
+        channel = made.channel
+        process = made.process
+    }
+
+    var rawValue: CInt { channel.socket.rawValue }
+    var untaken: Int { ordered.reduce(0) { $0 + $1.count } }
+
+    func tell(_ order: AttendantOrder, _ descriptors: [CInt] = []) throws(SteeringError) {
+        try channel.send(order.bytes, descriptors)
+    }
+
+    /// Where there is no room for it, it is told next time.
+    func begin() {
+        guard coming > 0 else { return }
+        guard (try? tell(.begin)) != nil else { return }
+        ordered.append((coming, .now))
+        coming = 0
+        lastUse = .now
+    }
+
+    func hasTaken() { if !ordered.isEmpty { ordered.removeFirst() } }
+
+    var isIdle: Bool { clients.isEmpty && coming == 0 && ordered.isEmpty }
+
+    func isStuck(at now: ContinuousClock.Instant, for patience: Duration) -> Bool {
+        ordered.first.map { $0.since + patience < now } == true
+    }
+
+    func finish() { hasFinished = (try? tell(.finish)) == nil }
+}
