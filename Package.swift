@@ -67,6 +67,14 @@ let package = Package(
                 .product(name: "NIOPosix", package: "swift-nio"),
             ]),
 
+        // Counters over HTTP, for both commands.
+        .target(
+            name: "MetricsHTTP",
+            dependencies: [
+                "AddressPools", .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
+            ]),
+
         // Channels, datagrams and worker groups of SwiftNIO.
         .target(
             name: "SteeringNIO",
@@ -85,10 +93,9 @@ let package = Package(
         .executableTarget(
             name: "steer",
             dependencies: [
-                "Steering", "PolicyFiles", "SteeringDNS", "Documents", "Draining",
+                "Steering", "PolicyFiles", "SteeringDNS", "Documents", "Draining", "MetricsHTTP",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
-                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
-                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOCore", package: "swift-nio"),
             ]),
 
         // The socket activation service.
@@ -97,8 +104,6 @@ let package = Package(
             dependencies: [
                 "Steering", "PolicyFiles", .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
-                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
-                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ]),
 
         // Runs programs that know nothing of it, and hands their sockets to steerd.
@@ -110,11 +115,10 @@ let package = Package(
         .executableTarget(
             name: "steer-dns",
             dependencies: [
-                "SteeringDNS", "Documents", "Draining",
+                "SteeringDNS", "Documents", "Draining", "MetricsHTTP",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
-                .product(name: "NIOHTTP1", package: "swift-nio"),
             ]),
 
         .executableTarget(

@@ -1,9 +1,11 @@
 import Foundation
+import MetricsHTTP
 
 /// The limit of open files, which connections are counted against.
 enum Descriptors {
-    /// What a server has open besides its sockets and connections: files that it reads, pipes, event queues.
-    private static let others = 48
+    /// What a server has open besides its sockets and connections: files that it reads, pipes, event queues; and who reads
+    /// the counters.
+    private static let others = 48 + MetricsListener.places
 
     /// Raises the limit, as far as this process may, to what so many connections need beside so many sockets.
     ///

@@ -64,6 +64,11 @@ struct Serve: ParsableCommand {
     @Option(help: ArgumentHelp("How many TCP connections there may be; then the stillest goes.", valueName: "n"))
     var tcpConnections = 1_024
 
+    @Option(
+        help: ArgumentHelp(
+            "How many of them a client may have, an IPv4 address or a /56; then its stillest goes.", valueName: "n"))
+    var tcpPerClient = 64
+
     func validate() throws {
         guard workers.map({ (1...256).contains($0) }) ?? true else {
             throw ValidationError("--workers is a number from 1 to 256")
@@ -72,10 +77,13 @@ struct Serve: ParsableCommand {
         guard (1...100_000).contains(tcpConnections) else {
             throw ValidationError("--tcp-connections is a number from 1 to 100000")
         }
+        guard (1...100_000).contains(tcpPerClient) else {
+            throw ValidationError("--tcp-per-client is a number from 1 to 100000")
+        }
     }
 
     func run() throws {
-        for number in [SIGHUP, SIGPIPE] { signal(number, SIG_IGN) }
+        let signals = Signals()
         LoggingSystem.bootstrap(StreamLogHandler.standardError)
         let logger = Logger(label: "steer-dns")
         let options = try responderOptions()
@@ -96,7 +104,9 @@ struct Serve: ParsableCommand {
         let times = PolicyTimes(server.serving.policies, readAt: reading)
         try Service(
             server: server, sockets: sockets, policy: policy, watched: watched, times: times, metrics: metricsAddress,
-            limits: StreamLimits(connections: room, idle: tcpIdle), logger: logger
+            limits: StreamLimits(connections: room, perClient: min(room, tcpPerClient), idle: tcpIdle),
+            signals: signals,
+            logger: logger
         ).run()
     }
 

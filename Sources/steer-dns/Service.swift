@@ -3,6 +3,7 @@ import Dispatch
 import Documents
 import Foundation
 import Logging
+import MetricsHTTP
 import NIOCore
 import NIOPosix
 import SteeringDNS
@@ -17,18 +18,19 @@ struct Service {
     let times: PolicyTimes
     let metrics: AddressPools.SocketAddress?
     let limits: StreamLimits
+    let signals: Signals
     let logger: Logger
 
     /// Returns when the server was told to end and has.
     func run() throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let streams = try StreamServer(server, group, listeners: sockets.listeners, limits)
-        let counters = try metrics.map { try MetricsEndpoint(server, times, group, on: $0) }
+        let counters = try metrics.map { try listener(on: $0) }
 
         let ended = DispatchGroup()
         for (descriptor, isFromAnyAddress) in sockets.datagrams { startWorker(descriptor, isFromAnyAddress, ended) }
         let reloading = DispatchQueue(label: "reload")
-        let sources = signals(reloading)
+        signals.obey(reload: { reloading.async { reload() } }, end: { [server] in server.stop() })
         watch(reloading)
         logger.info(
             "serving",
@@ -44,7 +46,7 @@ struct Service {
         ended.wait()
         streams.close()
         try? group.syncShutdownGracefully()
-        withExtendedLifetime((sources, counters)) {}
+        counters?.close()
         logger.info("ended")
     }
 
@@ -64,18 +66,14 @@ struct Service {
         }
     }
 
-    /// SIGHUP reads the policy again; SIGTERM and SIGINT end the server.
-    private func signals(_ reloading: DispatchQueue) -> [any DispatchSourceSignal] {
-        let handlers: [(CInt, @Sendable () -> Void)] = [
-            (SIGHUP, { [self] in reload() }), (SIGTERM, { [server] in server.stop() }),
-            (SIGINT, { [server] in server.stop() }),
-        ]
-        return handlers.map { number, handler in
-            signal(number, SIG_IGN)  // The source sees it all the same.
-            let source = DispatchSource.makeSignalSource(signal: number, queue: reloading)
-            source.setEventHandler(handler: handler)
-            source.resume()
-            return source
+    /// Serves the counters for Prometheus.
+    private func listener(on address: AddressPools.SocketAddress) throws -> MetricsListener {
+        do {
+            return try MetricsListener(on: address) { [server, times] in
+                .counters(MetricsText(server, times.current).text)
+            }
+        } catch {
+            throw CommandError("cannot serve the counters on \(address) (\(error)): choose another address or port")
         }
     }
 

@@ -29,8 +29,11 @@ struct StreamServer {
                 try ServerBootstrap(group: group)
                     .serverChannelOption(.backlog, value: 4_096)
                     .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-                    // A client that does not read its answers is not read from.
-                    .childChannelOption(.writeBufferWaterMark, value: .init(low: 16_384, high: 65_536))
+                    // A client that does not read its answers is not read from; and little is read at once, since
+                    // what was read is kept until it is answered.
+                    .childChannelOption(.writeBufferWaterMark, value: .init(low: 2_048, high: 8_192))
+                    .childChannelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 2_048))
+                    .childChannelOption(.maxMessagesPerRead, value: 1)
                     .childChannelInitializer { channel in
                         channel.eventLoop.makeCompletedFuture {
                             try channel.pipeline.syncOperations.addHandler(StreamHandler(connections.value))
@@ -51,6 +54,8 @@ struct StreamServer {
 struct StreamLimits {
     /// How many there may be.
     var connections = 1_024
+    /// How many of them a client may have.
+    var perClient = 64
     /// How long one may be still (RFC 7766, section 6.2.3, speaks of seconds).
     var idle = 15
 }
@@ -58,13 +63,15 @@ struct StreamLimits {
 /// The connections of an event loop.
 ///
 /// None keeps its place for long: one that sends no whole message for a while, or does not read its answers, is closed;
-/// and when all places are taken, the one that has been still for longest goes, so that many who are silent do not keep
-/// out others.
+/// and when all places are taken, those of a client or all, the one of them that has been still for longest goes, so that
+/// many who are silent do not keep out others.
 final class StreamConnections {
     fileprivate var worker: ServerWorker
     private var handlers: [ObjectIdentifier: StreamHandler] = [:]
+    private var byClient: [IPPrefix: [StreamHandler]] = [:]
 
     private let capacity: Int
+    private let capacityPerClient: Int
     /// How many sweeps a connection may be still; sweeps and not seconds, of which a process that is stopped, or whose
     /// machine is, would lose some before it could read what had come.
     private let patience: Int
@@ -74,18 +81,37 @@ final class StreamConnections {
     init(_ worker: consuming ServerWorker, _ limits: StreamLimits) {
         self.worker = worker
         capacity = limits.connections
+        capacityPerClient = limits.perClient
         patience = limits.idle
         impatience = min(patience, 3)
     }
 
-    fileprivate func add(_ handler: StreamHandler) {
-        if handlers.count >= capacity {
-            handlers.values.min { $0.lastProgress < $1.lastProgress }?.close()
+    fileprivate func add(_ handler: StreamHandler, of client: IPAddress) {
+        let network = Self.network(of: client)
+        if byClient[network, default: []].count >= capacityPerClient {
+            closeStillest(of: byClient[network]!)
+        } else if handlers.count >= capacity {
+            closeStillest(of: handlers.values)
         }
         handlers[ObjectIdentifier(handler)] = handler
+        byClient[network, default: []].append(handler)
     }
 
-    fileprivate func remove(_ handler: StreamHandler) { handlers[ObjectIdentifier(handler)] = nil }
+    fileprivate func remove(_ handler: StreamHandler, of client: IPAddress) {
+        guard handlers.removeValue(forKey: ObjectIdentifier(handler)) != nil else { return }
+        let network = Self.network(of: client)
+        byClient[network]?.removeAll { $0 === handler }
+        if byClient[network]?.isEmpty == true { byClient[network] = nil }
+    }
+
+    private func closeStillest(of some: some Sequence<StreamHandler>) {
+        some.min { $0.lastProgress < $1.lastProgress }?.close()
+    }
+
+    /// What is one client: an address of IPv4; of IPv6 the addresses that a site has.
+    private static func network(of client: IPAddress) -> IPPrefix {
+        IPPrefix(masking: client, length: client.family == .ipv4 ? 32 : 56)
+    }
 
     /// Every second.
     fileprivate func sweep() {
@@ -114,23 +140,27 @@ private final class StreamHandler: ChannelInboundHandler {
     }
     fileprivate(set) var sweepsSinceProgress = 0
 
+    private static let longestQuery = 16_384
+
     init(_ connections: StreamConnections) { self.connections = connections }
 
     func channelActive(context: ChannelHandlerContext) {
         self.context = context
         client = context.remoteAddress.flatMap(IPAddress.init)
-        connections.add(self)
-        guard client != nil else { return context.close(promise: nil) }
+        guard let client else { return context.close(promise: nil) }
+        connections.add(self, of: client)
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        connections.remove(self)
+        if let client { connections.remove(self, of: client) }
         self.context = nil
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         pending.append(unwrapInboundIn(data).readableBytesView)
         answer(context)
+        // No query is that long, and whoever sends one in pieces would have all of it kept.
+        if context.channel.isWritable, pending.count > Self.longestQuery { context.close(promise: nil) }
     }
 
     /// Answers what came, as long as answers are taken: one read may hold queries for many times its size.

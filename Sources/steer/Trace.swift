@@ -141,6 +141,12 @@ struct Interruption {
         pthread_sigmask(SIG_BLOCK, &signals, nil)
     }
 
+    /// Waits for one.
+    func wait() {
+        var (awaited, number) = (signals, CInt(0))
+        while sigwait(&awaited, &number) != 0 {}
+    }
+
     var hasCome: Bool {
         var (awaited, none) = (signals, timespec())
         return sigtimedwait(&awaited, nil, &none) > 0

@@ -57,6 +57,24 @@ struct MetricsServerTests {
         }
     }
 
+    @Test("400 connections that say nothing keep nobody from the counters")
+    func crowd() async throws {
+        try await withBed { bed in
+            let (server, url) = try server("127.0.0.1:9110", in: bed, under: "prlimit --nofile=128:128")
+            let crowd = try bed.python(
+                """
+                import socket, time
+                held = [socket.create_connection(('127.0.0.1', 9110), 20) for _ in range(400)]
+                print('here', flush=True)
+                time.sleep(600)
+                """)
+            try eventually("they are there") { try crowd.output == "here\n" }
+            try verify(curl(url).status, is: "HTTP/1.1 200 OK")
+            try server.signal("TERM")
+            try verify(server.exitCode(), is: 0)
+        }
+    }
+
     @Test("IPv6, and addresses where it cannot listen")
     func addresses() async throws {
         try await withBed { bed in

@@ -9,7 +9,9 @@ import Testing
     @Test("10,000 silent and slow TCP clients keep nobody else from being answered, by UDP or by TCP")
     func siege() throws {
         let bed = try DNSBed()
-        let siege: [Siege] = try bed.client([Request(raw: "").with { ($0.do, $0.answers) = ("siege", 10_000) }])
+        let siege: [Siege] = try bed.client([
+            Request(raw: "").with { ($0.do, $0.answers, $0.from) = ("siege", 10_000, "127.0.0.9") }
+        ])
         #expect(siege[0].held == 10_000 && siege[0].udp == 50 && siege[0].tcp == 50, "\(siege)")
         #expect(siege[0].closed > 0)
     }
@@ -17,7 +19,9 @@ import Testing
     @Test("with few descriptors there are few connections, and answers all the same")
     func descriptors() throws {
         let bed = try DNSBed(under: "prlimit --nofile=100:100")
-        let siege: [Siege] = try bed.client([Request(raw: "").with { ($0.do, $0.answers) = ("siege", 300) }])
+        let siege: [Siege] = try bed.client([
+            Request(raw: "").with { ($0.do, $0.answers, $0.from) = ("siege", 300, "127.0.0.9") }
+        ])
         #expect(siege[0].held == 300 && siege[0].udp == 50 && siege[0].tcp == 50, "\(siege)")
         #expect(try bed.server.error.contains("connections"))
     }

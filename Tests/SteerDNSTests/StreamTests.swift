@@ -77,6 +77,55 @@ import Testing
         #expect(held[0].closed == 15 && held[0].open == 10)
     }
 
+    @Test("with all places of a client taken, its own stillest connection makes room, and nobody else's")
+    func placesOfAClient() throws {
+        let bed = try DNSBed(options: "--tcp-per-client 10 --tcp-connections 30 --tcp-idle 100")
+        let others: [Held] = try bed.client(
+            (2...3).map { client in
+                Request("www.example.com").with { ($0.do, $0.answers, $0.from) = ("hold", 25, "127.0.0.\(client)") }
+            })
+        #expect(others.map(\.closed) == [15, 15] && others.map(\.open) == [10, 10])
+    }
+
+    private struct Crowd: Decodable {
+        let tcp: Int
+        let page: Bool
+    }
+
+    @Test("connections to the counters that say nothing keep nobody from being answered, nor from the counters")
+    func countersAreApart() throws {
+        let bed = try DNSBed(options: "--metrics 127.0.0.1:0", under: "prlimit --nofile=256:256")
+        var port = 0
+        try eventually("the counters are served") {
+            let line = try bed.server.output.split(separator: "\n").first { $0.contains("/metrics") } ?? ""
+            port = Int(line.split(separator: ":").last?.prefix { $0 != "/" } ?? "") ?? 0
+            return port > 0
+        }
+        let crowd: [Crowd] = try bed.client([
+            Request("www.example.com").with { ($0.do, $0.answers, $0.id) = ("crowd", 400, port) }
+        ])
+        #expect(crowd[0].tcp == 20 && crowd[0].page, "\(crowd)")
+        try bed.replace("policy.yaml", with: DNSBed.policy.replacing("203.0.113.7", with: "203.0.113.8"))
+        try eventually("the policy is read again") {
+            try bed.askBoth([Request("www.example.com")])[0].udp.addresses == ["203.0.113.8"]
+        }
+    }
+
+    private struct Hoard: Decodable { let held: Int }
+
+    @Test("a client with all the connections that it can have takes up little memory")
+    func hoard() throws {
+        let bed = try DNSBed(options: "--tcp-idle 100")
+        func resident() throws -> Int {
+            Int(try shell("awk '/^VmRSS/ { print $2 }' /proc/\(bed.server.pid)/status").trimmingPrefix(" ").dropLast())!
+        }
+        _ = try bed.ask(Request("www.example.com"))
+        let before = try resident()
+        let hoard: [Hoard] = try bed.client([Request(raw: "").with { ($0.do, $0.answers) = ("hoard", 1_024) }])
+        let after = try resident()
+        #expect(hoard[0].held == 1_024 && after - before < 40_000, "\(before) KiB became \(after)")
+    }
+
     @Test("who does not read his answers is not read from, and takes up little memory")
     func unread() throws {
         let bed = try DNSBed(options: "--tcp-idle 100")

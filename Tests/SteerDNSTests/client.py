@@ -168,7 +168,7 @@ def hold(request):
     """Opens connections one by one, each with an answered query: how many are closed in the end, and how many open."""
     held = []
     for _ in range(request["answers"]):
-        held.append(stream())
+        held.append(stream(request.get("from")))
         held[-1].sendall(framed(query(request)))
         receive(held[-1])
     closed = 0
@@ -178,6 +178,29 @@ def hold(request):
             closed += receive(client) is None
         except ConnectionError: closed += 1
     return {"closed": closed, "open": len(held) - closed}
+
+
+def crowd(request):
+    """Connections to another port of the server that say nothing; meanwhile somebody asks as one should, by both."""
+    held = [socket.create_connection((address, request["id"]), patience) for _ in range(request["answers"])]
+    asked = 0
+    for number in range(20): asked += ask({"name": f"host{number}.example.com"})["tcp"]["code"] == "NOERROR"
+    with socket.create_connection((address, request["id"]), patience) as client:
+        client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        page = b"".join(iter(lambda: client.recv(65536), b""))
+    return {"tcp": asked, "page": page.startswith(b"HTTP/1.1 200") or page.startswith(b"HTTP/1.0 200")}
+
+
+def hoard(request):
+    """As many connections as a client gets, each with most of a query that is as long as one may be; nothing is read."""
+    held = []
+    for _ in range(request["answers"]):
+        held.append(stream(request.get("from")))
+        held[-1].settimeout(0.2)
+        try: held[-1].sendall(b"\x3f\xff" + bytes(16_000))
+        except OSError: pass
+    time.sleep(0.5)
+    return {"held": len(held)}
 
 
 def flood(request):
@@ -231,7 +254,7 @@ def siege(request):
     closed, udp, tcp = 0, 0, 0
     for number in range(50):
         for _ in range(5): closed += tend(0)
-        reply = ask({"name": f"host{number}.example.com"})
+        reply = ask({"name": f"host{number}.example.com", "from": request.get("from")})
         udp += reply["code"] == "NOERROR"
         tcp += reply["tcp"]["code"] == "NOERROR"
     # They are kept from holding all places, sooner or later.
@@ -315,7 +338,7 @@ def bytes_of(request): return query(request).hex()
 
 
 for request in json.load(open(sys.argv[3])):
-    function = {"ask": ask, "silence": silence, "pieces": pieces, "burst": burst, "hold": hold,
+    function = {"ask": ask, "silence": silence, "pieces": pieces, "burst": burst, "hold": hold, "crowd": crowd, "hoard": hoard,
                 "flood": flood, "siege": siege, "noise": noise, "steady": steady, "draws": draws, "queued": queued,
                 "bytes": bytes_of}[request.pop("do", "ask")]
     try:
