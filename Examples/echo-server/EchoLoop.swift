@@ -1,26 +1,28 @@
-import Dispatch
+import Foundation
 import Glibc
 import Steering
 
 /// Signals as a pipe that can be polled: a byte each.
 final class SignalPipe {
     let readEnd: CInt
-    private var sources: [any DispatchSourceSignal] = []
 
+    /// Before there is another thread: signals are blocked in all of them, and come to one.
     init(_ signals: [CInt]) {
         var ends: [CInt] = [0, 0]
         precondition(pipe(&ends) == 0, "no pipe")
         readEnd = ends[0]
         let writeEnd = ends[1]
-        for number in signals {
-            signal(number, SIG_IGN)  // The source sees it all the same.
-            let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-            source.setEventHandler { @Sendable in
+        var awaited = sigset_t()
+        sigemptyset(&awaited)
+        for number in signals { sigaddset(&awaited, number) }
+        pthread_sigmask(SIG_BLOCK, &awaited, nil)
+        Thread.detachNewThread { [awaited] in
+            var (awaited, number) = (awaited, CInt(0))
+            while true {
+                guard sigwait(&awaited, &number) == 0 else { continue }
                 var byte = UInt8(number)
                 _ = write(writeEnd, &byte, 1)
             }
-            source.resume()
-            sources.append(source)
         }
     }
 
@@ -40,6 +42,8 @@ struct EchoLoop: ~Copyable {
     private var connections: [CInt: Connection] = [:]
     private var accepted = 0
     private var datagrams = 0
+    /// Whether there was no descriptor for the last client, who waits: to try at once would be to try for ever.
+    private var isFull = false
 
     private final class Connection {
         let socket: OwnedDescriptor
@@ -70,11 +74,15 @@ struct EchoLoop: ~Copyable {
     /// Serves until a signal arrives, and returns it.
     mutating func run() -> CInt {
         while true {
-            var waiting = (sockets + [signals.readEnd]).map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+            var waiting = (sockets + [signals.readEnd]).map {
+                pollfd(fd: $0, events: Int16(isFull && isListener($0) ? 0 : POLLIN), revents: 0)
+            }
             waiting += connections.map { descriptor, connection in
                 pollfd(fd: descriptor, events: Int16(connection.unsent.isEmpty ? POLLIN : POLLOUT), revents: 0)
             }
-            guard poll(&waiting, nfds_t(waiting.count), -1) > 0 else { continue }
+            let count = poll(&waiting, nfds_t(waiting.count), isFull ? 100 : -1)
+            isFull = false
+            guard count > 0 else { continue }
             for ready in waiting where ready.revents != 0 {
                 switch ready.fd {
                 case signals.readEnd: return signals.next()
@@ -87,9 +95,16 @@ struct EchoLoop: ~Copyable {
         }
     }
 
+    private func isListener(_ descriptor: CInt) -> Bool {
+        [listener4.rawValue, listener6.rawValue].contains(descriptor)
+    }
+
     private mutating func accept(from listener: CInt) {
         let descriptor = Glibc.accept(listener, nil, nil)
-        guard descriptor >= 0 else { return }
+        guard descriptor >= 0 else {
+            isFull = [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(errno)
+            return
+        }
         _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
         _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
         connections[descriptor] = Connection(OwnedDescriptor(owning: descriptor))

@@ -22,6 +22,9 @@ final class ConnectionLoop {
     /// When it ends, whatever clients still ask.
     private var end: ContinuousClock.Instant?
 
+    /// For how long clients are let in before those who are in are answered.
+    private static let longestAccepting = Duration.milliseconds(10)
+
     init(
         _ listener: MessageListener, _ control: Control, _ keeper: SocketKeeper, _ reception: Reception,
         _ manager: ServiceManager?, _ onDemand: OnDemand?, _ logger: Logger
@@ -96,7 +99,8 @@ final class ConnectionLoop {
     }
 
     private func acceptMany() {
-        for _ in 0..<1024 {
+        let end = ContinuousClock.now + Self.longestAccepting
+        while .now < end {
             guard reception.hasRoom else { return pauseAccepting(for: .milliseconds(20)) }
             do throws(SteeringError) {
                 guard let socket = try listener.accept(disposal: reception.disposal) else {
