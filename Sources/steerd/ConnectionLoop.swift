@@ -40,11 +40,12 @@ final class ConnectionLoop {
     /// Returns when it is told to stop, and has answered what was asked until then.
     func run() throws(SteeringError) {
         let watchdog = ServiceManager.watchdogInterval().map { $0 / 2 }
-        manager?.notify("READY=1")
+        manager?.notify("READY=1\nSTATUS=\(keeper.status)")
         while true {
-            // Silent connections, the watchdog and services to be started again are what it wakes up for by itself.
+            // Silent connections, the watchdog, services to be started again and the steering, which somebody may unload,
+            // are what it wakes up for by itself.
             let sweep: Duration? = connections.isEmpty ? nil : .seconds(1)
-            let pause = [sweep, watchdog, onDemand?.nextTurn].compactMap { $0 }.min()
+            let pause = [sweep, watchdog, onDemand?.nextTurn, ServiceState.interval].compactMap { $0 }.min()
             let ready = try poll.wait(end == nil ? pause : .zero)
             if let end, ready.isEmpty || end < .now { return }
             if watchdog != nil { manager?.notify("WATCHDOG=1") }
@@ -52,6 +53,7 @@ final class ConnectionLoop {
             if ready.contains(control.rawValue) { obey(control.take()) }
             serve(ready.compactMap { connections[$0] })
             onDemand?.turn()
+            keeper.lookAfterSteering()
             if end == nil, ready.contains(listener.socket.rawValue) { acceptSome() }
             if nextSweep < .now {
                 nextSweep = .now + .seconds(1)
@@ -63,8 +65,8 @@ final class ConnectionLoop {
     private func obey(_ orders: (stop: Bool, reload: Bool)) {
         if orders.reload {
             manager?.notify("RELOADING=1\nMONOTONIC_USEC=\(ServiceManager.monotonicMicroseconds)")
-            keeper.reload()
-            manager?.notify("READY=1")
+            try? keeper.reload()
+            manager?.notify("READY=1\nSTATUS=\(keeper.status)")
         }
         if orders.stop {
             manager?.notify("STOPPING=1")

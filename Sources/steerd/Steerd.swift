@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Journal
 import Logging
 import PolicyFiles
 import ServiceLifecycle
@@ -41,6 +42,11 @@ struct Steerd: ParsableCommand {
     @Option(help: ArgumentHelp("Where the BPF file system is mounted.", valueName: "path"), completion: .directory)
     var bpffs = SocketSteering.defaultBPFFS
 
+    @Option(
+        help: ArgumentHelp(
+            "Who may read what it loads, beside root: a group's name or number.", valueName: "group"))
+    var readers: String?
+
     /// Not an async one: that starts threads, and capabilities are a thread's own.
     static func main() {
         do {
@@ -56,12 +62,14 @@ struct Steerd: ParsableCommand {
     func run() throws {
         // Until it is waited for, SIGHUP would end the process; and so would a log that nobody reads any more.
         for number in [SIGHUP, SIGPIPE] { signal(number, SIG_IGN) }
-        let start = try Start(policy: policy, socket: socket, bpffs: bpffs)
+        let start = try Start(policy: policy, socket: socket, bpffs: bpffs, readers: readers)
         try Capabilities.keep([])
+        JournalLogHandler.bootstrap()
 
         let logger = Logger(label: "steerd")
         let service = ActivationService(start: start, control: try Control(), logger: logger)
-        Task {
+        // libdispatch complains where a thread may not have the priority of the main one.
+        Task(priority: .medium) {
             do {
                 // Before it is said to be ready: the service manager may ask it to reload at once.
                 let hangups = await UnixSignalsSequence(trapping: .sighup)
@@ -82,7 +90,7 @@ struct Steerd: ParsableCommand {
     }
 
     private static func complain(_ error: any Error) -> Never {
-        FileHandle.standardError.write(Data("steerd: \(error)\n".utf8))
+        Journal.print("steerd: \(error)", .error)
         Foundation.exit(1)
     }
 }
@@ -118,12 +126,13 @@ struct ActivationService: Service {
         let onDemand = try start.starter.map { starter throws(SteeringError) in
             try OnDemand(starter.connection, labels: starter.labels, manager, logger)
         }
+        let state = ServiceState(start, manager, logger)
         let keeper = SocketKeeper(
             start.steering, Authority(start.service), policyFile: start.policyFile, start.limits, manager, onDemand,
-            logger)
+            state, logger)
         keeper.restore(start.stored.take())
         let loop = try ConnectionLoop(start.listener, control, keeper, manager, onDemand, start.limits, logger)
-        logger.info("serving", metadata: ["bindings": "\(start.service.policy.count)"])
+        state.serve(start.service)
         try loop.run()
         logger.info("stopped", metadata: ["held": "\(keeper.count)"])
     }

@@ -60,6 +60,8 @@ struct StoredDescriptor: Sendable {
 struct PassedDescriptors {
     private(set) var listener: MessageListener?
     private(set) var stored: [StoredDescriptor] = []
+    /// Who may use which label, as an earlier process knew it.
+    private(set) var allowances: SharedDescriptor?
 
     /// - Throws: `invalidEnvironment`.
     init() throws(SteeringError) {
@@ -73,6 +75,8 @@ struct PassedDescriptors {
             // A socket unit's name is not of that form.
             if let name = StoredName(one.name ?? "") {
                 stored.append(StoredDescriptor(name: name, descriptor: SharedDescriptor(descriptor)))
+            } else if one.name == StoredAllowances.name {
+                allowances = SharedDescriptor(descriptor)
             } else {
                 listener = try MessageListener(descriptor)
             }
