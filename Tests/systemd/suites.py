@@ -379,6 +379,16 @@ def on_demand(m):
     eventually("mended, it starts", lambda: m.is_active("steerd"))
 
 
+def on_demand_unit(m):
+    """What waits starts a unit, which claims the socket: without the drop-in."""
+    begin(m, TEXT.replace("web: {", "web: { start: /usr/bin/systemctl start --no-block webunit.service,"))
+    m.write("/etc/systemd/system/webunit.service",
+            "[Service]\nUser=web\nExecStart=/usr/bin/python3 /opt/claiming.py web claimed\n")
+    m.sh("systemctl daemon-reload; systemctl start steerd")
+    m.sh(as_web("registering", "web", "once"))
+    check(services.ask(INSIDE, 80, timeout=20) == "claimed", "it is started, and serves", m.journal("steerd"))
+
+
 # What comes late.
 
 NAMES = """
@@ -497,5 +507,5 @@ def priorities(m):
     check("steer: " in m.journal("steer", "--priority err"), "the command's errors are errors", m.journal("steer"))
 
 
-ALL = (verify, boot, sandbox, readers, held, stopped, typo, typo_at_boot, reload, beside, registering, on_demand, dns,
+ALL = (verify, boot, sandbox, readers, held, stopped, typo, typo_at_boot, reload, beside, registering, on_demand, on_demand_unit, dns,
        late_address, late_interface, priorities)
