@@ -89,11 +89,14 @@ let package = Package(
                 .product(name: "Metrics", package: "swift-metrics", condition: .when(traits: ["Metrics"])),
             ]),
 
+        // What the commands and services say on standard error, as systemd's journal wants it.
+        .target(name: "Journal", dependencies: [.product(name: "Logging", package: "swift-log")]),
+
         // The command.
         .executableTarget(
             name: "steer",
             dependencies: [
-                "Steering", "PolicyFiles", "SteeringDNS", "Documents", "Draining", "MetricsHTTP",
+                "Steering", "PolicyFiles", "SteeringDNS", "Documents", "Draining", "MetricsHTTP", "Journal",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "NIOCore", package: "swift-nio"),
             ]),
@@ -102,20 +105,23 @@ let package = Package(
         .executableTarget(
             name: "steerd",
             dependencies: [
-                "Steering", "PolicyFiles", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "Steering", "PolicyFiles", "Journal",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ]),
 
         // Runs programs that know nothing of it, and hands their sockets to steerd.
         .executableTarget(
             name: "steerd-run",
-            dependencies: ["Steering", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+            dependencies: [
+                "Steering", "Journal", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
 
         // The DNS server and the zone generator; needs nothing of the kernel half.
         .executableTarget(
             name: "steer-dns",
             dependencies: [
-                "SteeringDNS", "Documents", "Draining", "MetricsHTTP",
+                "SteeringDNS", "Documents", "Draining", "MetricsHTTP", "Journal",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),

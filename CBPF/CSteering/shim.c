@@ -332,3 +332,8 @@ pid_t csteering_fork(void) {
 int csteering_adopt_descendants(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) ? -errno : 0; }
 
 int csteering_close_from(int first) { return close_range(first, ~0U, 0) ? -errno : 0; }
+
+int csteering_memory_file(const char *name) {
+    int file = memfd_create(name, MFD_CLOEXEC);
+    return file < 0 ? -errno : file;
+}

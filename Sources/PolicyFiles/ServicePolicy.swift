@@ -6,6 +6,12 @@ public struct ServicePolicy: Sendable, Hashable {
     public let policy: Policy
     /// What the file says of labels beside that. Labels that are not here allow nobody but root and steerd's own user.
     public let services: [Label: ServiceOptions]
+
+    /// Makes one.
+    public init(policy: Policy, services: [Label: ServiceOptions] = [:]) {
+        self.policy = policy
+        self.services = services
+    }
 }
 
 /// What steerd does for the services of a label.

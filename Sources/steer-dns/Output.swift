@@ -1,4 +1,5 @@
 import Foundation
+import Journal
 
 /// What a command prints.
 enum Output {
@@ -11,10 +12,7 @@ enum Output {
     }
 
     /// A line on standard error.
-    static func complain(_ line: String) {
-        let bytes = Array((line + "\n").utf8)
-        _ = write(STDERR_FILENO, bytes, bytes.count)
-    }
+    static func complain(_ line: String, _ priority: Journal.Priority = .error) { Journal.print(line, priority) }
 }
 
 /// A bar on standard error, if that is a terminal, for what takes longer than a moment.

@@ -1,6 +1,7 @@
 import AddressPools
 import ArgumentParser
 import Foundation
+import Journal
 import Logging
 import SteeringDNS
 
@@ -84,7 +85,7 @@ struct Serve: ParsableCommand {
 
     func run() throws {
         let signals = Signals()
-        LoggingSystem.bootstrap(StreamLogHandler.standardError)
+        JournalLogHandler.bootstrap()
         let logger = Logger(label: "steer-dns")
         let options = try responderOptions()
         let sockets = try ServerSockets(
@@ -98,7 +99,16 @@ struct Serve: ParsableCommand {
                 "the limit of open files has room for \(room) TCP connections, not \(tcpConnections): raise it (LimitNOFILE)"
             )
         }
-        if let user { try Privileges.become(user) }
+        for address in sockets.awaited {
+            logger.warning(
+                "\(address.address) is no address of this machine: queries are answered as soon as it is",
+                metadata: ["socket": "\(address)"])
+        }
+        if let user {
+            try Privileges.become(user)
+        } else if geteuid() == 0 {
+            logger.warning("running as root, which nothing here needs: give --user, or start as another user")
+        }
         let watched = WatchedPolicy(policy.policy), reading = Date.now
         let server = NameServer(try policy.read(), options)
         let times = PolicyTimes(server.serving.policies, readAt: reading)

@@ -8,6 +8,8 @@ struct ServerSockets {
     private(set) var datagrams: [(descriptor: CInt, isFromAnyAddress: Bool)] = []
     /// TCP.
     private(set) var listeners: [CInt] = []
+    /// Addresses that this machine does not have yet.
+    private(set) var awaited: [SocketAddress] = []
     /// What is said of them.
     private(set) var places: [String] = []
 
@@ -36,27 +38,35 @@ struct ServerSockets {
                 "there is nowhere to listen: give --listen ADDRESS:PORT, such as --listen 127.0.0.1:5353")
         }
         for address in addresses {
-            let (bound, first, listener) = try Self.pair(on: address)
+            let isAwaited = !ServerSocket.canBind(to: address.address)
+            let (bound, first, listener) = try Self.pair(on: address, isAwaited)
+            if isAwaited { awaited.append(bound) }
             let isFromAnyAddress = anyAddress || bound.address.isLoopback || bound.address.bits == 0
             datagrams.append((first, isFromAnyAddress))
             listeners.append(listener)
             for _ in 1..<max(1, workers) {
                 datagrams.append(
-                    (try ServerSocket.datagrams(on: bound, fromAnyAddress: false).release(), isFromAnyAddress))
+                    (
+                        try ServerSocket.datagrams(on: bound, fromAnyAddress: false, awaitingAddress: isAwaited)
+                            .release(), isFromAnyAddress
+                    ))
             }
             places.append("\(bound)")
         }
     }
 
     /// Sockets for UDP and TCP on one address. Port 0 is the kernel's choice for UDP; taken for TCP, it chooses again.
-    private static func pair(on address: SocketAddress) throws -> (SocketAddress, CInt, CInt) {
+    private static func pair(
+        on address: SocketAddress, _ isAwaited: Bool
+    ) throws -> (SocketAddress, CInt, CInt) {
         var attempts = 100
         while true {
             attempts -= 1
-            let first = try ServerSocket.datagrams(on: address, fromAnyAddress: false)
+            let first = try ServerSocket.datagrams(
+                on: address, fromAnyAddress: false, awaitingAddress: isAwaited)
             let bound = first.localAddress ?? address
             do {
-                let listener = try ServerSocket.listener(on: bound)
+                let listener = try ServerSocket.listener(on: bound, awaitingAddress: isAwaited)
                 return (bound, first.release(), listener.release())
             } catch { if address.port != 0 || attempts == 0 { throw error } }
         }

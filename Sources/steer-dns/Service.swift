@@ -42,8 +42,10 @@ struct Service {
         print("serving \(sockets.places.joined(separator: ", "))")
         if let counters { print("serving http://\(counters.address)/metrics") }
         fflush(nil)
+        ServiceNotification.send("READY=1")
 
         ended.wait()
+        ServiceNotification.send("STOPPING=1")
         streams.close()
         try? group.syncShutdownGracefully()
         counters?.close()
@@ -91,6 +93,8 @@ struct Service {
     /// Puts the policy in force as it stands in the file now. One that is wrong changes nothing.
     private func reload() {
         let began = ContinuousClock.now, reading = Date.now
+        ServiceNotification.sendReloading()
+        defer { ServiceNotification.send("READY=1") }
         do {
             let serving = try policy.read(reusing: server.serving)
             server.replace(with: serving)

@@ -46,8 +46,9 @@ struct Zone: ParsableCommand {
         bar.clear()
         Output.complain(
             "\(path == "-" ? "\(name)" : path): \(summary.names) names, \(summary.wildcards) wildcards, "
-                + "\(summary.addresses) addresses, \(summary.records) records of the zone, \(summary.size) bytes")
-        for note in summary.notes { Output.complain("note: \(note)") }
+                + "\(summary.addresses) addresses, \(summary.records) records of the zone, \(summary.size) bytes",
+            .info)
+        for note in summary.notes { Output.complain("note: \(note)", .notice) }
     }
 
     /// "example.com.zone". What would lead to another directory is replaced.

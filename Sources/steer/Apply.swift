@@ -36,6 +36,7 @@ struct Apply: ParsableCommand {
               steer apply policy.yaml --dry-run        # what would change, and whose traffic
               steer apply policy.yaml --load           # loads first where nothing is loaded: for boot
               steer apply policy.yaml --watch          # and again whenever the file changes
+              steer apply policy.yaml --steerd /run/steerd.sock    # steerd's file: it reads it again, too
               steer apply bindings.json --format tubular
             """)
 
@@ -48,10 +49,14 @@ struct Apply: ParsableCommand {
     @Flag(help: "Follow the file: apply it again whenever it changes, until interrupted.")
     var watch = false
 
-    @Flag(help: "Load first, where no steering is loaded.")
+    @Flag(help: "Load first, where no steering is loaded; upgrade what an older version has loaded.")
     var load = false
 
     @OptionGroup var readers: Readers
+
+    @Option(
+        help: ArgumentHelp("Have the steerd that listens here read its policy file, too, and wait.", valueName: "path"))
+    var steerd: String?
 
     @Option(help: "yaml, json, or tubular: what `tubectl load-bindings` reads. By the file's name without it.")
     var format: PolicyFormat?
@@ -60,6 +65,7 @@ struct Apply: ParsableCommand {
 
     func validate() throws {
         if watch, dryRun { throw misuse("--watch and --dry-run exclude each other: give one of them") }
+        if steerd != nil, dryRun { throw misuse("--steerd and --dry-run exclude each other: give one of them") }
         if readers.readers != nil, !load { throw misuse("--readers is for what is loaded: give --load too") }
         if watch, file == "-" { throw misuse("standard input cannot be watched: give a file") }
     }
@@ -69,8 +75,7 @@ struct Apply: ParsableCommand {
         // Before the file is read: what changes from now on is applied too.
         let watcher = watch ? PolicyFileWatcher(file) : nil
         let policy = try read()
-        if load { try loadIfNeeded() }
-        let steering = try target.open(for: .changing)
+        let steering = try load ? loaded() : target.open(for: .changing)
         report(try apply(policy, to: steering))
         if let watcher { follow(watcher, steering) }
     }
@@ -79,18 +84,16 @@ struct Apply: ParsableCommand {
         try PolicyFile.read(contentsOf: file, format: format)
     }
 
-    private func loadIfNeeded() throws {
+    private func loaded() throws -> SocketSteering {
         let group = try readers.number()
-        do throws(SteeringError) {
-            _ = try SocketSteering.load(into: try target.namespace(), bpffs: target.bpffs, readers: group)
-        } catch {
-            guard error.code == .alreadyLoaded else { throw error }
-        }
+        return try SocketSteering.loadOrOpen(try target.namespace(), bpffs: target.bpffs, readers: group)
     }
 
     private func apply(_ policy: Policy, to steering: SocketSteering) throws(SteeringError) -> DifferenceCount {
         let before = try steering.policy
         try steering.apply(policy)
+        // Bindings are in force already: it may take sockets for new labels.
+        if let steerd { try SteeringClient(steerd, patience: .seconds(60)).reload() }
         return DifferenceCount(bindings: policy.count, changed: before != policy)
     }
 

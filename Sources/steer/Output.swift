@@ -1,4 +1,5 @@
 import Foundation
+import Journal
 import Steering
 
 /// JSON as this command prints it: sorted keys, one line.
@@ -72,10 +73,7 @@ enum Terminal {
     }
 
     /// Prints a line to standard error.
-    static func complain(_ line: String) {
-        let bytes = Array((line + "\n").utf8)
-        write(STDERR_FILENO, bytes, bytes.count)
-    }
+    static func complain(_ line: String, _ priority: Journal.Priority = .error) { Journal.print(line, priority) }
 
     static func bold(_ text: String) -> String { "\u{1b}[1m\(text)\u{1b}[0m" }
 

@@ -72,6 +72,6 @@ final class MoveReport {
     func waiting(_ sentence: String) {
         guard sentence != waits else { return }
         waits = sentence
-        Terminal.complain(sentence)
+        Terminal.complain(sentence, .info)
     }
 }

@@ -55,7 +55,7 @@ struct Trace: ParsableCommand {
         Terminal.complain(
             target.json
                 ? JSON.text(TraceSummary(seen: seen, shown: shown, lost: lost))
-                : "\(seen) seen, \(shown) shown, \(lost) lost")
+                : "\(seen) seen, \(shown) shown, \(lost) lost", .info)
     }
 }
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import Journal
 import Steering
 
 @main
@@ -75,10 +76,10 @@ struct SteerdRun: ParsableCommand {
             var command = try parseAsRoot()
             try command.run()
         } catch let error as SteeringError {
-            complain(error.message)
+            complain(error.message, .error)
             Glibc.exit(error.code == .programUnavailable ? 127 : 1)
         } catch  where exitCode(for: error) == .validationFailure {
-            complain(message(for: error))
+            complain(message(for: error), .error)
             Glibc.exit(64)
         } catch {
             exit(withError: error)
@@ -115,7 +116,6 @@ struct Place {
 }
 
 /// A sentence for people, on standard error.
-func complain(_ sentence: String) {
-    let bytes = Array("steerd-run: \(sentence)\n".utf8)
-    _ = write(STDERR_FILENO, bytes, bytes.count)
+func complain(_ sentence: String, _ priority: Journal.Priority = .notice) {
+    Journal.print("steerd-run: \(sentence)", priority)
 }

@@ -19,6 +19,9 @@ struct Authority: Sendable {
         isPrivileged(peer) || allowances.values.contains { $0.includes(peer) }
     }
 
+    /// Whether a client may have the policy file read again.
+    func mayReload(_ peer: Peer) -> Bool { isPrivileged(peer) }
+
     private func isPrivileged(_ peer: Peer) -> Bool { peer.user == 0 || peer.user == ownUser }
 }
 

@@ -46,12 +46,14 @@ final class ConnectionLoop {
     /// Returns when it is told to stop, and has answered what was asked until then.
     func run() throws(SteeringError) {
         let watchdog = ServiceManager.watchdogInterval().map { $0 / 2 }
-        manager?.notify("READY=1")
+        manager?.notify("READY=1\nSTATUS=\(keeper.status)")
         while true {
-            // Attendants, the watchdog and services to be started again are what it wakes up for by itself.
+            // Attendants, the watchdog, services to be started again and the steering, which somebody may unload, are what it
+            // wakes up for by itself.
             let now = ContinuousClock.now
             let waits = [
                 reception.nextTurn, watchdog, onDemand?.nextTurn, pauseEnd.map { $0 - now }, end.map { $0 - now },
+                ServiceState.interval,
             ]
             let ready = try poll.wait(waits.compactMap { $0 }.min().map { max($0, .zero) })
             if watchdog != nil { manager?.notify("WATCHDOG=1") }
@@ -61,6 +63,7 @@ final class ConnectionLoop {
                 return (reply, descriptors, !keeper.knows(client.peer))
             }
             onDemand?.turn()
+            keeper.lookAfterSteering()
             if let end {
                 if reception.hasFinished || end < .now { return }
             } else if ready.contains(listener.socket.rawValue) {
@@ -77,8 +80,8 @@ final class ConnectionLoop {
     private func obey(_ orders: (stop: Bool, reload: Bool)) {
         if orders.reload {
             manager?.notify("RELOADING=1\nMONOTONIC_USEC=\(ServiceManager.monotonicMicroseconds)")
-            keeper.reload()
-            manager?.notify("READY=1")
+            try? keeper.reload()
+            manager?.notify("READY=1\nSTATUS=\(keeper.status)")
         }
         if orders.stop, end == nil {
             manager?.notify("STOPPING=1")

@@ -10,6 +10,7 @@ final class SocketKeeper {
     private let limits: Limits
     private let manager: ServiceManager?
     private let onDemand: OnDemand?
+    private let state: ServiceState
     private let logger: Logger
     private var refusals: RefusalLog
     private var authority: Authority
@@ -18,7 +19,7 @@ final class SocketKeeper {
 
     init(
         _ steering: SocketSteering, _ authority: Authority, policyFile: String, _ limits: Limits,
-        _ manager: ServiceManager?, _ onDemand: OnDemand?, _ logger: Logger
+        _ manager: ServiceManager?, _ onDemand: OnDemand?, _ state: ServiceState, _ logger: Logger
     ) {
         self.steering = steering
         self.policyFile = policyFile
@@ -26,9 +27,13 @@ final class SocketKeeper {
         self.limits = limits
         self.manager = manager
         self.onDemand = onDemand
+        self.state = state
         self.logger = logger
         refusals = RefusalLog(logger)
     }
+
+    /// How it is, in a line.
+    var status: String { state.text }
 
     /// How many sockets are held.
     var count: Int { holdings.count }
@@ -88,6 +93,10 @@ final class SocketKeeper {
             return (.done(try status(for: peer).map(\.line)), [])
         case .metrics:
             return (.done(try metrics(for: peer)), [])
+        case .reload:
+            guard authority.mayReload(peer) else { throw .mayNotReload(peer) }
+            try reload()
+            return (.done([]), [])
         }
     }
 
@@ -197,18 +206,32 @@ final class SocketKeeper {
     }
 
     /// Reads the policy file anew: who may do what, and the bindings. A file that cannot be applied changes nothing.
-    func reload() {
+    func reload() throws(SteeringError) {
         do throws(SteeringError) {
-            let service = try PolicyFile.readForService(contentsOf: policyFile)
+            let service = try ServiceFile.read(policyFile)
             try apply(service.policy)
             authority = Authority(service)
             onDemand?.reload()
-            for label in holdings.labels { reinstate(label) }
+            reinstateAll()
+            state.reloaded(service)
             logger.info("policy reloaded", metadata: ["bindings": "\(service.policy.count)"])
         } catch {
+            state.failed(error)
             logger.error(
                 "policy not reloaded", metadata: ["code": "\(error.code)", "message": "\(error.message)"])
+            throw error
         }
+    }
+
+    /// Looks, now and then, whether somebody has loaded another steering in place of the one that was there.
+    func lookAfterSteering() {
+        guard state.isReplaced() else { return }
+        logger.warning("the steering was unloaded and loaded again: registering what is held")
+        reinstateAll()
+    }
+
+    private func reinstateAll() {
+        for label in holdings.labels { reinstate(label) }
     }
 
     /// The policy in force can be applied without a capability; another takes CAP_BPF.
@@ -284,6 +307,10 @@ extension SteeringError {
         let what = label.map { "the label \($0)" } ?? "any label"
         return SteeringError(
             .notAllowed, "user \(peer.user) may not use \(what): its allow in the policy file names who may")
+    }
+
+    fileprivate static func mayNotReload(_ peer: Peer) -> SteeringError {
+        SteeringError(.notAllowed, "user \(peer.user) may not have the policy file read again: root may")
     }
 
     fileprivate static func labelUnknown(_ label: Label) -> SteeringError {

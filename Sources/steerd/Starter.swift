@@ -1,4 +1,5 @@
 import Glibc
+import Journal
 import PolicyFiles
 import Steering
 
@@ -98,23 +99,21 @@ final class Starter {
     private static func execute(
         _ command: StartCommand, as account: Account, _ descriptors: [CInt], _ label: Label
     ) -> Never {
-        // What steerd ignores, and what the service manager says to it, is not meant for the service.
+        // What steerd ignores is not meant for the service.
         for number in [SIGHUP, SIGPIPE] { signal(number, SIG_DFL) }
-        let environment: [String: String?] = ["NOTIFY_SOCKET": nil, "WATCHDOG_USEC": nil, "WATCHDOG_PID": nil]
-        let program = ProgramExecution(command.words, environment: environment, as: account)
+        let program = ProgramExecution(command.words, as: account)
         complain(program.run(passing: descriptors, as: label.name))
         _exit(127)
     }
 
     /// steerd has found the file to be in order; if it is not any more, the former commands stay.
     private func reload() {
-        if let service = try? PolicyFile.readForService(contentsOf: policyFile) { commands = service.commands }
+        if let service = try? ServiceFile.read(policyFile) { commands = service.commands }
     }
 }
 
 private func complain(_ error: SteeringError) {
-    let text = Array("steerd: \(error.message)\n".utf8)
-    _ = write(STDERR_FILENO, text, text.count)
+    Journal.print("steerd: \(error.message)", .error)
 }
 
 extension ServicePolicy {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Journal
 import Logging
 import PolicyFiles
 import Steering
@@ -39,6 +40,11 @@ struct Steerd: ParsableCommand {
     @Option(help: ArgumentHelp("Where the BPF file system is mounted.", valueName: "path"), completion: .directory)
     var bpffs = SocketSteering.defaultBPFFS
 
+    @Option(
+        help: ArgumentHelp(
+            "Who may read what it loads, beside root: a group's name or number.", valueName: "group"))
+    var readers: String?
+
     /// Not an async one: that starts threads, and capabilities are a thread's own.
     static func main() {
         do {
@@ -56,8 +62,9 @@ struct Steerd: ParsableCommand {
         signal(SIGPIPE, SIG_IGN)
         // What asks for a reload while it starts is obeyed when it serves; what ends it ends it at once until then.
         Self.block([SIGHUP])
-        let start = try Start(policy: policy, socket: socket, bpffs: bpffs)
+        let start = try Start(policy: policy, socket: socket, bpffs: bpffs, readers: readers)
         try Capabilities.keep([])
+        JournalLogHandler.bootstrap()
 
         // Blocked before there is another thread, a signal waits until it is taken here: none is lost.
         let signals = Self.block([SIGHUP, SIGTERM, SIGINT])
@@ -87,7 +94,7 @@ struct Steerd: ParsableCommand {
     }
 
     private static func complain(_ error: any Error) -> Never {
-        FileHandle.standardError.write(Data("steerd: \(error)\n".utf8))
+        Journal.print("steerd: \(error)", .error)
         Foundation.exit(1)
     }
 }
@@ -103,13 +110,14 @@ struct ActivationService: Sendable {
         let onDemand = try start.starter.map { starter throws(SteeringError) in
             try OnDemand(starter.connection, labels: starter.labels, manager, logger)
         }
+        let state = ServiceState(start, manager, logger)
         let keeper = SocketKeeper(
             start.steering, Authority(start.service), policyFile: start.policyFile, start.limits, manager, onDemand,
-            logger)
+            state, logger)
         keeper.restore(start.stored.take())
         let reception = try Reception(start.attendants, start.bin)
         let loop = try ConnectionLoop(start.listener, control, keeper, reception, manager, onDemand, logger)
-        logger.info("serving", metadata: ["bindings": "\(start.service.policy.count)"])
+        state.serve(start.service)
         try loop.run()
         logger.info("stopped", metadata: ["held": "\(keeper.count)"])
     }

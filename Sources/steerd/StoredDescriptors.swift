@@ -60,6 +60,8 @@ struct StoredDescriptor: Sendable {
 struct PassedDescriptors {
     private(set) var listener: MessageListener?
     private(set) var stored: [StoredDescriptor] = []
+    /// Who may use which label, as an earlier process knew it.
+    private(set) var allowances: SharedDescriptor?
 
     /// - Parameter disposal: What takes those that are let go of: clients may have a share in them.
     /// - Throws: `invalidEnvironment`.
@@ -75,6 +77,8 @@ struct PassedDescriptors {
             if let name = StoredName(one.name ?? "") {
                 stored.append(
                     StoredDescriptor(name: name, descriptor: SharedDescriptor(descriptor, disposal: disposal)))
+            } else if one.name == StoredAllowances.name {
+                allowances = SharedDescriptor(descriptor)
             } else {
                 listener = try MessageListener(descriptor)
             }

@@ -39,7 +39,9 @@ struct GuideTests {
     @Test("systemd finds the units sound, and their exposure OK")
     func units() async throws {
         try await withBed(loaded: false) { bed in
-            let units = ["steer.service", "steer-metrics.service", "steerd.service", "steerd.socket"]
+            let units = [
+                "steer.service", "steer-metrics.service", "steer-dns.service", "steerd.service", "steerd.socket",
+            ]
             for unit in units {
                 // The command is where it will be installed; here it is somewhere else.
                 try shell(
@@ -51,7 +53,12 @@ struct GuideTests {
             )
             let paths = units.map { "\(bed.folder)/\($0)" }.joined(separator: " ")
             let verified = try bed.sh("systemd-analyze verify --recursive-errors=no \(paths)")
-            try verify(verified.exitCode == 0 && verified.error.isEmpty, "\(verified)")
+            // systemd before 254 passes over what it does not know.
+            let complaints = verified.error.split(separator: "\n").filter {
+                !$0.contains("Unknown key name 'FileDescriptorStorePreserve'")
+                    && !$0.contains("Unknown key 'FileDescriptorStorePreserve'")
+            }
+            try verify(verified.exitCode == 0 && complaints.isEmpty, "\(verified)")
             // Tenths: 2.5 and no more.
             let services = units.filter { $0.hasSuffix(".service") }.map { "\(bed.folder)/\($0)" }.joined(
                 separator: " ")

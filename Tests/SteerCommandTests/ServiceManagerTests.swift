@@ -33,7 +33,7 @@ struct ServiceManagerTests {
             text, descriptors, *_ = socket.recv_fds(told, 4096, 253)
             lines = dict(line.split('=', 1) for line in text.decode().split('\\n'))
             if 'FDSTORE' in lines: stored[lines['FDNAME']] = descriptors[0]
-            if 'FDSTOREREMOVE' in lines: os.close(stored.pop(lines['FDNAME']))
+            if 'FDSTOREREMOVE' in lines and lines['FDNAME'] in stored: os.close(stored.pop(lines['FDNAME']))
             print(text.decode().replace('\\n', ' '), len(descriptors), flush=True)
 
         """
@@ -50,7 +50,7 @@ struct ServiceManagerTests {
             process = try Background(
                 "\(Bed.python) \(path) \"\(try steerd.line())\" \(steerd.bed.folder) \(watchdog)", in: steerd.bed)
             client = SteeringClient("\(steerd.bed.folder)/passed.sock")
-            try heard("READY=1 0")
+            try heard("READY=1 ")
         }
 
         deinit { _ = try? shell("kill -9 $(cat \(steerd.bed.folder)/pid) 2>/dev/null || true") }
@@ -133,9 +133,41 @@ struct ServiceManagerTests {
             try eventually("it is closed") {
                 try !shell("ss -Hltn").contains(":\(port) ")
             }
-            try manager.heard("READY=1 0", times: 2)
+            try manager.heard("READY=1 ", times: 2)
             if signal == "TERM" { try manager.heard("STOPPING=1 0") }
             try verify(try Traffic.connect(.tcp, to: inside) == nil, "not refused when unregistered")
+        }
+    }
+
+    @Test("A policy file that is wrong loses nothing that is stored: it serves by the policy in force, and says so")
+    func wrongFile() async throws {
+        try await withSteerdBed { steerd in
+            let manager = try Manager(steerd)
+            _ = try steerd.ask([("steering/1 register web", "tcp()")], as: SteerdBed.webUser, at: manager.path)
+            let wrong = "bindings:\n  - { label: web, protocol: tcp }\n"
+            _ = try steerd.bed.write(wrong, to: "policy.yaml")
+            for signal in ["TERM", "KILL"] {
+                try manager.signal(signal)
+                try manager.process.signal("USR1")
+                try verify(try manager.client.claim("web").count, is: 1, "held after \(signal)")
+                // Who may use a label still may, and nobody else.
+                let answers = try [SteerdBed.webUser, SteerdBed.stranger].map {
+                    try steerd.ask([("steering/1 claim web", "")], as: $0, at: manager.path)[0]
+                }
+                try verify(answers[0].hasPrefix("ok") && answers[1].hasPrefix("error notAllowed"), "\(answers)")
+            }
+            try manager.heard("READY=1 STATUS=serving by the policy in force; \(steerd.policy) is not: ", times: 2)
+            do {
+                try manager.client.reload()
+                throw Unmet(description: "what is wrong was reloaded")
+            } catch let error as SteeringError { try verify(error.code, is: .invalidPolicyFile) }
+            _ = try steerd.bed.write(SteerdBed.policy.replacing("dns: {", with: "web2: {"), to: "policy.yaml")
+            try steerd.bed.steer("apply \(steerd.policy) --steerd \(manager.path)")
+            try manager.heard("STATUS=serving by \(steerd.policy), ")
+            let refused = try steerd.ask([("steering/1 list dns", "")], as: SteerdBed.dnsUser, at: manager.path)[0]
+            try verify(refused.hasPrefix("error notAllowed"), refused)
+            let stranger = try steerd.ask([("steering/1 reload", "")], as: SteerdBed.webUser, at: manager.path)[0]
+            try verify(stranger.hasPrefix("error notAllowed"), stranger)
         }
     }
 
@@ -146,7 +178,7 @@ struct ServiceManagerTests {
             try manager.heard("WATCHDOG=1 0", times: 3)
             try manager.signal("HUP")
             try manager.heard("RELOADING=1 MONOTONIC_USEC=")
-            try manager.heard("READY=1 0", times: 2)
+            try manager.heard("READY=1 ", times: 2)
         }
     }
 

@@ -10,7 +10,10 @@ struct SteerdStartTests {
     private static let service = """
         import os, socket, sys
         assert os.environ['LISTEN_PID'] == str(os.getpid()) and os.environ['LISTEN_FDNAMES'] == 'web'
-        assert 'NOTIFY_SOCKET' not in os.environ
+        assert set(os.environ) <= {'LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES', 'PATH', 'HOME', 'USER', 'LOGNAME', 'SHELL',
+            'LANG', 'LANGUAGE', 'LC_ALL', 'LC_CTYPE', 'TZ'}, os.environ
+        assert os.environ['USER'] == os.environ['LOGNAME'] and os.environ['HOME'].startswith('/')
+        assert os.getcwd() == '/' and os.umask(0o22) == 0o22
         descriptors = sorted(os.listdir('/proc/self/fd'), key=int)[:-1]
         status = {l.split(':')[0]: l.split() for l in open('/proc/self/status')}
         open(sys.argv[1], 'a').write('%d %d %d %s %s %s\\n' % (os.getpid(), os.getuid(), os.getgid(),
@@ -109,6 +112,25 @@ struct SteerdStartTests {
             try process.signal("TERM")
             try verify(try process.exitCode(), is: 0)
             try verify(try Self.ask("end"), is: second, "who serves without steerd")
+        }
+    }
+
+    @Test(
+        "A policy file that others could change starts nothing",
+        arguments: [
+            "chmod 666 FILE", "chmod 664 FILE", "chown 65534 FILE", "chmod 777 FOLDER", "chown 65534 FOLDER",
+            "mkdir -m 777 FOLDER/in; mv FILE FOLDER/in/p; ln -s in/p FILE",
+        ])
+    func untrusted(harm: String) async throws {
+        try await withSteerdBed { steerd in
+            let start = "web: { start: { command: /bin/true, user: nobody },"
+            let file = try steerd.bed.write(SteerdBed.policy.replacing("web: {", with: start), to: "policy.yaml")
+            try shell(harm.replacing("FILE", with: file).replacing("FOLDER", with: steerd.bed.folder))
+            let run = try steerd.bed.sh("timeout 20 \(try steerd.line())")
+            try verify(run.exitCode == 1 && run.error.contains("others could change that ("), "\(run)")
+            // Without anything to start it is the administrator's own business.
+            _ = try steerd.bed.write(SteerdBed.policy, to: "policy.yaml")
+            _ = try steerd.start()
         }
     }
 

@@ -17,7 +17,7 @@ struct ActivationProtocolTests {
             ("steering/1 register web replacing", .register("web", replacing: true), 253),
             ("steering/1 unregister web", .unregister("web"), 0), ("steering/1 claim a.b_c-d", .claim("a.b_c-d"), 0),
             ("steering/1 list web", .list("web"), 0), ("steering/1 status", .status, 0),
-            ("steering/1 metrics", .metrics, 0), ("web#", .tubular("web"), 2),
+            ("steering/1 metrics", .metrics, 0), ("steering/1 reload", .reload, 0), ("web#", .tubular("web"), 2),
         ])
     func requests(text: String, request: ActivationRequest, descriptors: Int) throws {
         #expect(try read(text, descriptors: descriptors) == request)

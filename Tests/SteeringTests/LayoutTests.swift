@@ -94,9 +94,9 @@ struct LayoutTests {
     }
 
     @Test(
-        "A steering of an older layout is not opened but upgraded, with its sockets, under its label's numbers",
-        arguments: 1..<Pins.layout)
-    func upgrades(layout: Int) async throws {
+        "A steering of an older layout is not opened but upgraded, with its sockets, under its label's numbers; or by a service at its start",
+        arguments: 1..<Pins.layout, [false, true])
+    func upgrades(layout: Int, byService: Bool) async throws {
         try await withNetworkNamespace(routing: Flow.prefixes) {
             let namespace = try NetworkNamespace.current()
             let bpffs = try TestFileSystem()
@@ -121,8 +121,13 @@ struct LayoutTests {
 
             let error = try verifyThrows(.olderLayout) { _ = try SocketSteering.open(namespace, bpffs: bpffs.path) }
             try verify(error.message.hasSuffix("upgrade it"), error.message)
-            try SocketSteering.upgrade(in: namespace, bpffs: bpffs.path)
-            let steering = try SocketSteering.open(namespace, bpffs: bpffs.path)
+            let steering: SocketSteering
+            if byService {
+                steering = try SocketSteering.loadOrOpen(namespace, bpffs: bpffs.path)
+            } else {
+                try SocketSteering.upgrade(in: namespace, bpffs: bpffs.path)
+                steering = try SocketSteering.open(namespace, bpffs: bpffs.path)
+            }
             try verify(steering.policy.bindings.map(\.description), is: Self.listed)
             try verify(steering.policy["web"].withoutSocket, is: .pass)
             try server.verifyAnswers(SocketAddress("192.0.2.9:8500"))

@@ -175,6 +175,9 @@ int csteering_adopt_descendants(void);
 /// Closes all descriptors from this one on (close_range is behind _GNU_SOURCE). Returns 0, or a negative errno.
 int csteering_close_from(int first);
 
+/// A file in memory alone, close-on-exec (memfd_create is behind _GNU_SOURCE). Returns a descriptor, or a negative errno.
+int csteering_memory_file(const char *name);
+
 #pragma clang assume_nonnull end
 
 #endif

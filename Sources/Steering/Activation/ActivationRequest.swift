@@ -12,6 +12,8 @@ package enum ActivationRequest: Sendable, Hashable {
     case status
     /// What happened since steerd was started?
     case metrics
+    /// Read the policy file again, please.
+    case reload
     /// What udpgrm sends to tubular: the sockets that come with it take the label's place.
     case tubular(Label)
 
@@ -48,7 +50,7 @@ package enum ActivationRequest: Sendable, Hashable {
         }
 
         guard let name = arguments.first else {
-            self = verb == "status" ? .status : .metrics
+            self = verb == "status" ? .status : verb == "metrics" ? .metrics : .reload
             return
         }
         let label = try Label(name)
@@ -67,7 +69,7 @@ package enum ActivationRequest: Sendable, Hashable {
     /// How many words follow each verb.
     private static let arguments = [
         "register": 1...2, "unregister": 1...1, "claim": 1...1, "list": 1...1, "status": 0...0,
-        "metrics": 0...0,
+        "metrics": 0...0, "reload": 0...0,
     ]
 
     /// The label that it is about.
@@ -75,7 +77,7 @@ package enum ActivationRequest: Sendable, Hashable {
         switch self {
         case .register(let label, _), .unregister(let label), .claim(let label), .list(let label), .tubular(let label):
             label
-        case .status, .metrics: nil
+        case .status, .metrics, .reload: nil
         }
     }
 
@@ -88,6 +90,7 @@ package enum ActivationRequest: Sendable, Hashable {
         case .list: "list"
         case .status: "status"
         case .metrics: "metrics"
+        case .reload: "reload"
         }
     }
 
@@ -102,7 +105,7 @@ package enum ActivationRequest: Sendable, Hashable {
             case .register(let label, true): "\(Self.version) \(verb) \(label) replacing"
             case .register(let label, _), .unregister(let label), .claim(let label), .list(let label):
                 "\(Self.version) \(verb) \(label)"
-            case .status, .metrics: "\(Self.version) \(verb)"
+            case .status, .metrics, .reload: "\(Self.version) \(verb)"
             }
         return Array(text.utf8)
     }

@@ -115,6 +115,13 @@ public final class SteeringClient: Sendable {
         try exchange(.metrics).lines.map { $0 + "\n" }.joined()
     }
 
+    /// Has steerd read its policy file again: who may use which label, and what it starts. The file's bindings must be in
+    /// force. It waits until that is done. Root may ask for it, and the user that steerd runs as.
+    ///
+    /// - Throws: `notAllowed`; `invalidPolicyFile` and what else is wrong with the file, which then changes nothing;
+    ///   `missingCapability` when its bindings are not those in force; `serviceUnavailable`, `busy`.
+    public func reload() throws(SteeringError) { _ = try exchange(.reload) }
+
     // MARK: - Messages
 
     private struct Answer {

@@ -136,6 +136,8 @@ struct LinkInfo {
     let namespaceInode: UInt32
     /// The program that it runs.
     let programID: UInt32
+    /// The kernel's number for the link itself.
+    let linkID: UInt32
 
     init(_ link: SharedDescriptor) throws(SteeringError) {
         var info = bpf_link_info()
@@ -143,5 +145,6 @@ struct LinkInfo {
         try call("bpf_obj_get_info_by_fd", link.lend { bpf_obj_get_info_by_fd($0, &info, &size) })
         namespaceInode = info.netns.netns_ino
         programID = info.prog_id
+        linkID = info.id
     }
 }

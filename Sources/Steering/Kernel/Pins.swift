@@ -154,7 +154,12 @@ struct Pins: Sendable, Hashable {
     }
 
     private func makeDirectory(_ path: String, _ mode: mode_t) throws(SteeringError) {
-        if mkdir(path, mode) != 0, errno != EEXIST { throw .storage("making directory", path, errno) }
+        guard mkdir(path, mode) == 0 else {
+            if errno == EEXIST { return }
+            throw .storage("making directory", path, errno)
+        }
+        // The process's umask has taken from the mode.
+        try storageCall("chmod", path) { chmod(path, mode) }
     }
 }
 

@@ -4,9 +4,10 @@ import Glibc
 package struct ProgramExecution: Sendable {
     /// The program, by its path or where $PATH has it, and its arguments.
     package let words: [String]
-    /// Variables beside those that this process has; nil takes one away.
+    /// Variables beside those that this process has, or beside the account's; nil takes one away.
     package let environment: [String: String?]
-    /// As whom it runs, without any capability; nil for who this process is, with those that it has.
+    /// As whom it runs, without any capability, and with the environment, directory and umask that a service manager gives;
+    /// nil for who this process is, with all that it has.
     package let account: Account?
 
     package init(_ words: [String], environment: [String: String?] = [:], as account: Account? = nil) {
@@ -28,6 +29,7 @@ package struct ProgramExecution: Sendable {
             let passed = [
                 "LISTEN_PID": "\(getpid())", "LISTEN_FDS": "\(count)", "LISTEN_FDNAMES": names,
             ].mapValues { count > 0 ? $0 : nil }
+            account?.setEnvironment()
             for (name, value) in passed.merging(environment, uniquingKeysWith: { $1 }) {
                 if let value { setenv(name, value, 1) } else { unsetenv(name) }
             }
@@ -83,12 +85,16 @@ package struct Account: Sendable, Hashable {
     package let user: uid_t
     private let group: gid_t
     private let groups: [gid_t]
+    private let name, home, shell: String
 
     /// - Returns: Nil where the machine has no such user.
     package init?(user: uid_t) {
         guard let entry = getpwuid(user)?.pointee else { return nil }
         self.user = user
         group = entry.pw_gid
+        name = String(cString: entry.pw_name)
+        home = String(cString: entry.pw_dir)
+        shell = String(cString: entry.pw_shell)
         var count: CInt = 64
         while true {
             let room = count
@@ -99,6 +105,19 @@ package struct Account: Sendable, Hashable {
             }
             guard count > room else { return nil }
         }
+    }
+
+    /// Gives the calling process what a service of this account begins with, and nothing that was meant for this one.
+    func setEnvironment() {
+        let kept = environmentVariables(["LANG", "LANGUAGE", "LC_ALL", "TZ", "JOURNAL_STREAM"])
+        clearenv()
+        let own = [
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": home, "USER": name, "LOGNAME": name, "SHELL": shell,
+        ]
+        for (variable, value) in own.merging(kept, uniquingKeysWith: { own, _ in own }) { setenv(variable, value, 1) }
+        umask(0o022)
+        _ = chdir("/")
     }
 
     /// Makes the calling process this one's, for good. Another user's needs CAP_SETUID and CAP_SETGID.

@@ -8,7 +8,13 @@ public struct ServerSocketError: Error, Sendable, CustomStringConvertible {
     /// The message.
     public var description: String { message }
 
-    init(_ message: String) { self.message = message }
+    /// Of the call that failed; 0 for none.
+    let errno: CInt
+
+    init(_ message: String, errno: CInt = 0) {
+        self.message = message
+        self.errno = errno
+    }
 }
 
 /// A socket that is bound for DNS; closed with its value.
@@ -33,22 +39,33 @@ public struct ServerSocket: ~Copyable, Sendable {
     ///   - address: the address.
     ///   - fromAnyAddress: whether answers leave from the address that was asked, and not from the one that is bound.
     ///     Sockets that are steered to need it; bound to no address in particular, all do. It costs a twentieth of a query.
+    ///   - awaitingAddress: whether the address may be one that this machine does not have yet (IP_FREEBIND).
     /// - Throws: When the address cannot be bound: it is in use, not one of this machine, or the port needs a privilege.
     public static func datagrams(
-        on address: SocketAddress, fromAnyAddress: Bool = true
+        on address: SocketAddress, fromAnyAddress: Bool = true, awaitingAddress: Bool = false
     ) throws(ServerSocketError) -> ServerSocket {
-        let socket = try bound(SOCK_DGRAM, to: address)
+        let socket = try bound(SOCK_DGRAM, to: address, awaitingAddress)
         try socket.prepareForDatagrams(fromAnyAddress: fromAnyAddress)
         return socket
     }
 
     /// A TCP socket that listens on an address.
     ///
-    /// - Throws: As ``datagrams(on:fromAnyAddress:)``.
-    public static func listener(on address: SocketAddress) throws(ServerSocketError) -> ServerSocket {
-        let socket = try bound(SOCK_STREAM, to: address)
+    /// - Throws: As ``datagrams(on:fromAnyAddress:awaitingAddress:)``.
+    public static func listener(
+        on address: SocketAddress, awaitingAddress: Bool = false
+    ) throws(ServerSocketError) -> ServerSocket {
+        let socket = try bound(SOCK_STREAM, to: address, awaitingAddress)
         guard listen(socket.descriptor, 4_096) == 0 else { throw failure("cannot listen on \(address)") }
         return socket
+    }
+
+    /// Whether this machine has an address now: a socket can be bound to it.
+    public static func canBind(to address: IPAddress) -> Bool {
+        do throws(ServerSocketError) {
+            _ = try bound(SOCK_DGRAM, to: SocketAddress(address, port: 0), false)
+            return true
+        } catch { return error.errno != EADDRNOTAVAIL }
     }
 
     /// Where it is bound.
@@ -77,7 +94,7 @@ public struct ServerSocket: ~Copyable, Sendable {
     }
 
     private static func bound(
-        _ kind: __socket_type, to address: SocketAddress
+        _ kind: __socket_type, to address: SocketAddress, _ awaitingAddress: Bool
     ) throws(ServerSocketError) -> ServerSocket {
         let family = address.address.family == .ipv4 ? AF_INET : AF_INET6
         let number = Glibc.socket(family, CInt(kind.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
@@ -88,6 +105,7 @@ public struct ServerSocket: ~Copyable, Sendable {
         setsockopt(number, SOL_SOCKET, kind == SOCK_DGRAM ? SO_REUSEPORT : SO_REUSEADDR, &on, size)
         if kind == SOCK_STREAM { setsockopt(number, SOL_SOCKET, SO_REUSEPORT, &on, size) }
         if family == AF_INET6 { setsockopt(number, CInt(IPPROTO_IPV6), IPV6_V6ONLY, &on, size) }
+        if awaitingAddress { setsockopt(number, CInt(IPPROTO_IP), CInt(IP_FREEBIND), &on, size) }
         let result: CInt
         if family == AF_INET {
             var name = sockaddr_in()
@@ -139,6 +157,7 @@ public struct ServerSocket: ~Copyable, Sendable {
     }
 
     private static func failure(_ what: String) -> ServerSocketError {
+        let errno = Glibc.errno
         let reason = String(cString: strerror(errno))
         let remedy =
             switch errno {
@@ -147,7 +166,7 @@ public struct ServerSocket: ~Copyable, Sendable {
             case EADDRNOTAVAIL: "take an address of this machine, or steer to a socket on 127.0.0.1"
             default: "see its limits and permissions"
             }
-        return ServerSocketError("\(what) (\(reason)): \(remedy)")
+        return ServerSocketError("\(what) (\(reason)): \(remedy)", errno: errno)
     }
 }
 

@@ -1,0 +1,50 @@
+import PolicyFiles
+import Steering
+
+/// Who may use which label, as the last policy file said that could be read: stored beside the sockets, for a steerd that
+/// finds the file wrong. What is started is not stored: commands come from the file alone.
+enum StoredAllowances {
+    /// What the service manager stores them as. No label's descriptor is called so.
+    static let name = "allowances"
+
+    /// A line for each label: `web 33,1000 -`, users and groups by number.
+    static func text(_ service: ServicePolicy) -> String {
+        service.services.sorted { $0.key < $1.key }.map { label, options in
+            "\(label) \(text(options.allowance.users)) \(text(options.allowance.groups))\n"
+        }.joined()
+    }
+
+    static func read(_ text: String) -> [Label: ServiceOptions] {
+        var services: [Label: ServiceOptions] = [:]
+        for line in text.split(separator: "\n") {
+            let words = line.split(separator: " ")
+            guard words.count == 3, let label = try? Label(words[0]) else { continue }
+            let allowance = Allowance(users: numbers(words[1]), groups: numbers(words[2]))
+            services[label] = ServiceOptions(allowance: allowance)
+        }
+        return services
+    }
+
+    static func read(_ file: SharedDescriptor) throws(SteeringError) -> [Label: ServiceOptions] {
+        read(String(decoding: try MemoryFile.contents(of: file), as: UTF8.self))
+    }
+
+    private static func text(_ numbers: Set<UInt32>) -> String {
+        numbers.isEmpty ? "-" : numbers.sorted().map { "\($0)" }.joined(separator: ",")
+    }
+
+    private static func numbers(_ text: Substring) -> Set<UInt32> {
+        Set(text.split(separator: ",").compactMap { UInt32($0) })
+    }
+}
+
+extension ServiceManager {
+    /// Has them stored in place of those that were.
+    func store(allowancesOf service: ServicePolicy) {
+        guard let file = try? MemoryFile.make(StoredAllowances.name, Array(StoredAllowances.text(service).utf8)) else {
+            return
+        }
+        notify("FDSTOREREMOVE=1\nFDNAME=\(StoredAllowances.name)")
+        file.lend { notify("FDSTORE=1\nFDPOLL=0\nFDNAME=\(StoredAllowances.name)", [$0]) }
+    }
+}
