@@ -1,6 +1,9 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
+/// Copies whose size the compiler knows are checked. It takes an optimised build.
+let fortified: [CSetting] = [.define("_FORTIFY_SOURCE", to: "2", .when(configuration: .release))]
+
 let package = Package(
     name: "swift-steering",
     products: [
@@ -40,7 +43,8 @@ let package = Package(
         .systemLibrary(
             name: "CLibBPF", path: "CBPF/CLibBPF", pkgConfig: "libbpf", providers: [.apt(["libbpf-dev"])]),
         .target(
-            name: "CSteering", dependencies: ["CLibBPF"], path: "CBPF/CSteering", exclude: ["steering.bpf.o"]),
+            name: "CSteering", dependencies: ["CLibBPF"], path: "CBPF/CSteering", exclude: ["steering.bpf.o"],
+            cSettings: fortified),
 
         // Bindings, policies, sockets; the classifier; what speaks to the kernel.
         .target(name: "Steering", dependencies: ["AddressPools", "CLibBPF", "CSteering"]),
@@ -56,7 +60,7 @@ let package = Package(
         .target(name: "PolicyFiles", dependencies: ["Steering", "Documents"]),
 
         // Names: zone files, address policies, answers. No system calls but its sockets', no libbpf.
-        .target(name: "CSteeringDNS"),
+        .target(name: "CSteeringDNS", cSettings: fortified),
         .target(name: "SteeringDNS", dependencies: ["AddressPools", "Documents", "CSteeringDNS"]),
 
         // Pools that are drained and moved: what both commands know of it.

@@ -35,40 +35,54 @@ extension SocketSteering {
         into namespace: borrowing NetworkNamespace, bpffs: String = defaultBPFFS, readers group: UInt32? = nil
     ) throws(SteeringError) -> SocketSteering {
         let pins = Pins(bpffs: bpffs, inode: namespace.inode)
+        try pins.checkFileSystem()
+        if case .loaded = try pins.condition() { throw .alreadyLoaded(pins) }
+        // Whoever may not load makes no directories either.
+        if let own = Capabilities.effective(), !own.canLoad { throw .cannotLoad(own) }
         let identity = try NamespaceIdentity(namespace)
         try pins.prepare()
         let lock = try PinLock(pins)
         defer { lock.release() }
-
+        try pins.finish()
         switch try pins.condition() {
         case .loaded: throw .alreadyLoaded(pins)
-        case .ended: try Pins.remove(pins.directory)
+        case .ended: try pins.discard()
         case .absent: break
         }
-        let readers = Pins.Readers(group: group)
-        try pins.makeDraft(for: readers)
-        let link: SharedDescriptor
         do throws(SteeringError) {
-            let plane = try DataPlane()
-            // What cannot be used must not be published.
-            _ = try PolicyMemory(plane)
-            link = try plane.attach(to: namespace)
-            try PinnedState.pin(plane, link, in: pins.draft, for: readers)
-            let empty = StoredPolicy(
-                generation: 0, namespaceCookie: identity.cookie ?? 0, policy: Policy(), numbers: LabelNumbers())
-            try PinnedState.save(empty, in: pins.draft, for: readers)
-            try pins.publishDraft()
+            let state = try loaded(into: namespace, pins, identity, for: Pins.Readers(group: group))
+            return SocketSteering(opening: pins, InterfaceIndices(of: namespace), state)
         } catch {
             try? Pins.remove(pins.draft)
+            lock.remove()
             throw error
         }
+    }
+
+    /// Builds the state in the draft, and publishes it: nothing can fail after that.
+    private static func loaded(
+        into namespace: borrowing NetworkNamespace, _ pins: Pins, _ identity: NamespaceIdentity,
+        for readers: Pins.Readers
+    ) throws(SteeringError) -> State {
+        try pins.makeDraft(for: readers)
+        let plane = try DataPlane()
+        // What cannot be used must not be published.
+        let memory = try PolicyMemory(plane)
+        let link = try plane.attach(to: namespace)
         do throws(SteeringError) {
-            return try open(namespace, bpffs: bpffs, for: .changing)
+            try PinnedState.pin(plane, link, in: pins.draft, for: readers)
+            var empty = StoredPolicy(
+                generation: 0, namespaceCookie: identity.cookie ?? 0, policy: Policy(), numbers: LabelNumbers())
+            empty.generation = memory.generation
+            try PinnedState.save(empty, in: pins.draft, for: readers)
+            let pinned = try PinnedState(pins, plane, link)
+            try pins.publishDraft()
+            return State(
+                plane: plane, link: link, memory: memory, namespace: identity, generation: empty.generation,
+                pinned: pinned)
         } catch {
-            // Whoever is told that it failed must not find it loaded.
+            // Its pins may outlive this process.
             DataPlane.detach(link)
-            try? pins.withdraw()
-            try? Pins.remove(pins.draft)
             throw error
         }
     }
@@ -104,14 +118,16 @@ extension SocketSteering {
 
     private static func unload(_ pins: Pins) throws(SteeringError) {
         try pins.checkFileSystem()
-        if case .absent = try pins.condition(), try !pins.isStale { throw .notLoaded(pins) }
+        guard try pins.isThere else { throw .notLoaded(pins) }
         let lock = try PinLock(pins)
         let wasLoaded = try pins.condition() != .absent
         // Detached first: that is what counts, and what is left is known to be dead.
-        if let link = try? Pins.open("\(pins.directory)/link", toWrite: true) { DataPlane.detach(link) }
-        try Pins.remove(pins.draft)
-        try pins.withdraw()
-        try Pins.remove(pins.draft)
+        let isDetached = try pins.detach()
+        do throws(SteeringError) {
+            try settled { () throws(SteeringError) in try pins.discard() }
+        } catch {
+            throw isDetached ? .unfinished("the steering is unloaded", error) : error
+        }
         lock.remove()
         // Of a load or an unload that was killed there was something to remove, but nothing was loaded.
         guard wasLoaded else { throw .notLoaded(pins) }
@@ -120,7 +136,8 @@ extension SocketSteering {
     /// Replaces the program by that of this version while traffic flows; policy, sockets and counters stay.
     ///
     /// One step: each packet meets the former program or this one. State that an older version pinned is
-    /// read, and pinned anew as this version has it. Tables get the size that the policy needs.
+    /// read, and pinned anew as this version has it; what is missing and can be made anew is: `program`, `grace`,
+    /// `token`, and with zeros `metrics` and `verdicts`. Tables get the size that the policy needs.
     ///
     /// - Throws: `notLoaded`, `newerLayout`, `damagedState`, `storageUnavailable`, `busy`;
     ///   `unsupportedKernel` before Linux 5.16; and as ``attach(to:)``.
@@ -129,21 +146,30 @@ extension SocketSteering {
     ) throws(SteeringError) {
         let pins = Pins(bpffs: bpffs, inode: namespace.inode)
         try pins.checkFileSystem()
-        guard try pins.condition() == .loaded else { throw .notLoaded(pins) }
+        guard try pins.isThere else { throw .notLoaded(pins) }
         let lock = try PinLock(pins)
         defer { lock.release() }
-        try pins.finishUpgrade()
+        try pins.finish()
+        guard try pins.condition() == .loaded else { throw .notLoaded(pins) }
 
         let former = try FormerState(pins.directory)
         var stored = former.stored
         stored.interfaceIndices = try InterfaceIndices(of: namespace)(of: stored.policy.interfaces)
         let tables = try Tables(stored.policy, interfaceIndices: stored.interfaceIndices) { stored.numbers[$0]! }
-        try replaceProgram(of: pins, former.link, reusing: former.maps, stored, tables)
-        // From here on the draft is what counts, also for whoever comes after a kill.
-        try pins.finishUpgrade()
+        _ = try replaceProgram(of: pins, former.link, reusing: former.maps, stored, tables)
+        try finishReplacement(pins)
     }
 
-    /// Loads a program with tables in the draft, and makes the link run it.
+    /// A program in the place of another one.
+    struct Replacement {
+        let plane: DataPlane
+        let memory: PolicyMemory
+        let stored: StoredPolicy
+        let pinned: PinnedState
+    }
+
+    /// Loads a program with tables in the draft, and makes the link run it: from then on the draft is what counts,
+    /// also for whoever comes after a kill.
     ///
     /// - Parameters:
     ///   - maps: Those that stay.
@@ -151,23 +177,37 @@ extension SocketSteering {
     static func replaceProgram(
         of pins: Pins, _ link: SharedDescriptor, reusing maps: [MapName: SharedDescriptor], _ stored: StoredPolicy,
         _ tables: Tables
-    ) throws(SteeringError) {
+    ) throws(SteeringError) -> Replacement {
         let readers = try Pins.Readers(of: pins.directory)
-        try pins.makeDraft(for: readers)
         do throws(SteeringError) {
+            try pins.makeDraft(for: readers)
+            try pins.checkExchange()
             let plane = try DataPlane(size: tables.size, reusing: maps)
             let memory = try PolicyMemory(plane)
             memory.resume(after: stored.generation)
+            var next = stored
             try memory.publish(tables, plane) { (generation: UInt64) throws(SteeringError) in
-                var next = stored
                 next.generation = generation
                 try PinnedState.save(next, in: pins.draft, for: readers)
             }
             try PinnedState.pin(plane, link, in: pins.draft, for: readers)
+            let replacement = Replacement(
+                plane: plane, memory: memory, stored: next, pinned: try PinnedState(pins, plane, link))
             try plane.replaceProgram(of: link)
+            return replacement
         } catch {
-            try? Pins.remove(pins.draft)
+            // Takes the draft away; if this fails, too, the next writer does.
+            try? pins.finish()
             throw error
+        }
+    }
+
+    /// Puts the draft, which is in force, into its place.
+    static func finishReplacement(_ pins: Pins) throws(SteeringError) {
+        do throws(SteeringError) {
+            try settled { () throws(SteeringError) in try pins.finish() }
+        } catch {
+            throw .unfinished("the new program is in force", error)
         }
     }
 
@@ -194,18 +234,12 @@ extension SocketSteering {
         state = try State.opened(pins, toWrite: state.memory != nil)
     }
 
-    /// Finishes, or takes away, what a writer that was killed left behind. Under the lock.
-    func recover(_ state: inout State) throws(SteeringError) {
-        if state.pinned!.directory == pins!.draft {
-            try pins!.finishUpgrade()
-            state = try State.opened(pins!, toWrite: true)
-        }
-        try Pins.remove(pins!.draft)
-        if try state.pinned!.hasLeftovers(beside: state.generation) {
-            // Whoever left them may not have waited, and the half it freed is written next.
-            try state.plane.waitForRuns()
-            try state.pinned!.dropBindings(except: state.generation)
-        }
+    /// Takes away bindings that a writer left behind that was killed, or failed. Under the lock.
+    func dropLeftovers(_ state: inout State) throws(SteeringError) {
+        guard try state.pinned!.hasLeftovers(beside: state.generation) else { return }
+        // Whoever left them may not have waited, and the half it freed is written next.
+        try state.plane.waitForRuns()
+        try state.pinned!.dropBindings(except: state.generation)
     }
 }
 
@@ -215,13 +249,13 @@ extension SocketSteering.State {
     /// Without the lock: an upgrade may come between any two steps, and put another directory in place.
     static func opened(_ pins: Pins, toWrite: Bool) throws(SteeringError) -> SocketSteering.State {
         while true {
-            let identity = try? Pins.identity(of: pins.directory)
+            let identity = try Pins.identity(of: pins.directory)
             do throws(SteeringError) {
                 var state = try SocketSteering.State(opening: pins, toWrite: toWrite)
                 try state.readBindings()
                 return state
             } catch {
-                if identity == (try? Pins.identity(of: pins.directory)) { throw error }
+                guard try Pins.identity(of: pins.directory) != identity else { throw error }
             }
         }
     }
@@ -256,5 +290,19 @@ extension SocketSteering.State {
                 inode: namespace.inode, cookie: stored.namespaceCookie == 0 ? nil : stored.namespaceCookie)
             return
         }
+    }
+}
+
+extension Capabilities {
+    /// Whether programs can be loaded and attached with them.
+    fileprivate var canLoad: Bool { contains(.sysAdmin) || isSuperset(of: [.bpf, .netAdmin]) }
+}
+
+extension SteeringError {
+    fileprivate static func cannotLoad(_ own: Capabilities) -> SteeringError {
+        let missing = Capabilities([.bpf, .netAdmin]).subtracting(own)
+        return SteeringError(
+            .missingCapability,
+            "loading needs CAP_BPF and CAP_NET_ADMIN, and this process lacks \(missing): run as root or grant it")
     }
 }

@@ -39,7 +39,7 @@ public struct PacketTrace: ~Copyable {
     ) throws(SteeringError) {
         let snapshot = try steering.snapshot(in: namespace)
         if let label, !snapshot.policy.records.labels.values.contains(label) { throw .unknownLabel(label) }
-        let attachment = Attachment(snapshot, label, oneIn)
+        let attachment = try Attachment(snapshot, label, oneIn)
         // All that may fail comes first: a value that is not copied is made in one go.
         let stream = try EventStream(snapshot.tables, attachment.filter, in: namespace)
         self.stream = stream
@@ -82,8 +82,8 @@ public struct PacketTrace: ~Copyable {
         let tables: UInt32
         let filter: PacketFilter
 
-        init(_ snapshot: SteeringSnapshot, _ label: Label?, _ oneIn: UInt32) {
-            tables = snapshot.tables.mapID
+        init(_ snapshot: SteeringSnapshot, _ label: Label?, _ oneIn: UInt32) throws(SteeringError) {
+            tables = try snapshot.tables.mapID
             if let label {
                 filter = snapshot.numbers[label].map { PacketFilter(label: $0, oneIn: oneIn) } ?? .nothing(oneIn: oneIn)
             } else {
@@ -94,7 +94,7 @@ public struct PacketTrace: ~Copyable {
 
     private mutating func keepUp() throws(SteeringError) {
         let snapshot = try steering.snapshot()
-        let attachment = Attachment(snapshot, label, oneIn)
+        let attachment = try Attachment(snapshot, label, oneIn)
         if attachment != self.attachment {
             try stream.resume(snapshot.tables, attachment.filter)
             self.attachment = attachment

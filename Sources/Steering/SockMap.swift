@@ -37,13 +37,7 @@ public struct SockMap: Sendable {
     ///   `socketNotListening`, `socketNotBound`, `foreignNetworkNamespace`; `tooManyLabels`, `detached`,
     ///   `networkNamespaceGone`.
     public func register(_ descriptor: CInt, as label: Label) throws(SteeringError) {
-        try add(descriptor, as: label) { destination, slots, socket throws(SteeringError) in
-            let others = slots.compactMap { $0 }
-            if others.contains(where: { $0.cookie == socket.cookie }) { return nil }
-            if others.isEmpty { return 0 }
-            guard others.contains(where: { $0.isGroup(with: socket) }) else { throw .occupied(destination) }
-            return slots.firstIndex(of: nil)
-        }
+        try register([(descriptor, label)])
     }
 
     /// Registers a socket in place of those that the label has for its protocol and families.
@@ -53,9 +47,7 @@ public struct SockMap: Sendable {
     ///
     /// - Throws: As `register`, except `destinationOccupied`.
     public func replace(_ descriptor: CInt, as label: Label) throws(SteeringError) {
-        try add(descriptor, as: label, clearing: true) { _, slots, socket in
-            slots[0]?.cookie == socket.cookie ? nil : 0
-        }
+        try register([(descriptor, label)], replacing: true)
     }
 
     /// Registers several sockets, as `register` and `replace` do one: all of them, or none.
@@ -64,43 +56,27 @@ public struct SockMap: Sendable {
     ///   - sockets: The sockets, each with its label.
     ///   - replacing: Whether they take the place of those that the labels have.
     /// - Returns: What is registered of them now, once for each destination.
-    /// - Throws: As `register`. Sockets that were replaced until then do not come back.
+    /// - Throws: As `register`.
     @discardableResult
     public func register(
         _ sockets: [(descriptor: CInt, label: Label)], replacing: Bool = false
     ) throws(SteeringError) -> [RegisteredSocket] {
         // Those that cannot be steered to are found before anything is changed.
-        var steerable: [SteerableSocket] = []
-        for socket in sockets { steerable.append(try SteerableSocket(socket.descriptor)) }
-        let own = Set(zip(sockets, steerable).map { Registered(cookie: $1.cookie, label: $0.label) })
-        func registered() throws(SteeringError) -> [RegisteredSocket] {
-            try list().filter { own.contains(Registered(cookie: $0.cookie, label: $0.destination.label)) }
-        }
-        let former = Set(try registered())
-        var replaced: Set<Destination> = []
-        do throws(SteeringError) {
-            for (socket, facts) in zip(sockets, steerable) {
-                let destinations = facts.families.map { Destination(socket.label, $0, facts.transport) }
-                // Members of a group stand beside the first that took the place.
-                if replacing, replaced.isDisjoint(with: destinations) {
-                    replaced.formUnion(destinations)
-                    try replace(socket.descriptor, as: socket.label)
-                } else {
-                    try register(socket.descriptor, as: socket.label)
-                }
+        var candidates: [SocketPlacement.Candidate] = []
+        for socket in sockets { candidates.append(try SocketPlacement.Candidate(socket.descriptor, socket.label)) }
+        return try steering.changing { state throws(SteeringError) in
+            for candidate in candidates { try state.namespace.check(candidate.descriptor) }
+            let placement = try SocketPlacement(candidates, replacing: replacing) { destination throws(SteeringError) in
+                guard let number = state.numbers[destination.label] else { return SocketSlots.empty }
+                return try SocketSlots(state.plane).registrations(at: destination.number(labelNumber: number))
             }
-        } catch {
-            for done in (try? registered()) ?? [] where !former.contains(done) {
-                try? unregister(done.cookie, from: done.destination.label)
-            }
-            throw error
+            try assignNumbers(to: candidates.map(\.label), &state)
+            let slots = SocketSlots(state.plane)
+            try placement.perform(state.numbers, in: slots)
+            // They are registered: what is remembered of others the next one forgets.
+            try? slots.forgetGone()
+            return placement.registered
         }
-        return try registered()
-    }
-
-    private struct Registered: Hashable {
-        let cookie: SocketCookie
-        let label: Label
     }
 
     /// Takes every socket of a label out; without a socket, the label says what becomes of its packets.
@@ -129,8 +105,12 @@ public struct SockMap: Sendable {
                 Destination(number: taken.destination, labels).map { ($0, taken.slot, taken.registration) }
             }
             var last: Destination?
-            return taken.sorted { ($0.0, $0.1) < ($1.0, $1.1) }.map { destination, _, registration in
+            var seen: Set<SocketCookie> = []
+            return taken.sorted { ($0.0, $0.1) < ($1.0, $1.1) }.compactMap { destination, _, registration in
+                if last != destination { seen = [] }
                 defer { last = destination }
+                // Where a command was killed that replaced sockets, one may be there twice.
+                guard seen.insert(registration.cookie).inserted else { return nil }
                 return RegisteredSocket(
                     destination: destination, cookie: registration.cookie,
                     boundAddress: registration.boundAddress, isStandIn: last == destination)
@@ -138,58 +118,20 @@ public struct SockMap: Sendable {
         }
     }
 
-    /// Puts a socket into the slot of each of its destinations that `choose` names; all or none.
-    private func add(
-        _ descriptor: CInt, as label: Label, clearing: Bool = false,
-        choose: (Destination, [Registration?], Registration) throws(SteeringError) -> Int?
-    ) throws(SteeringError) {
-        let socket = try SteerableSocket(descriptor)
-        try steering.changing { state throws(SteeringError) in
-            try state.namespace.check(descriptor)
-            let slots = SocketSlots(state.plane)
-            let labelNumber = try number(of: label, &state)
-
-            var places: [(destination: UInt32, slot: Int)] = []
-            var surplus: [(destination: UInt32, slot: Int)] = []
-            for family in socket.families {
-                let destination = Destination(label, family, socket.transport)
-                let number = destination.number(labelNumber: labelNumber)
-                let taken = try slots.registrations(at: number)
-                if let slot = try choose(destination, taken, socket.registration) { places.append((number, slot)) }
-                if clearing {
-                    for slot in 1..<taken.count where taken[slot] != nil { surplus.append((number, slot)) }
-                }
-            }
-            for (index, place) in places.enumerated() {
-                do throws(SteeringError) {
-                    try slots.set(descriptor, socket.registration, at: place.destination, slot: place.slot)
-                } catch {
-                    // The first succeeded for the other family: a replaced socket cannot come back, but a
-                    // kernel that takes a socket for one family takes it for both.
-                    for done in places[..<index] { try slots.clear(at: done.destination, slot: done.slot) }
-                    throw error
-                }
-            }
-            for place in surplus { try slots.clear(at: place.destination, slot: place.slot) }
-            try slots.forgetGone()
-        }
-    }
-
-    /// A label's number; a new one is put in force before a socket depends on it.
-    private func number(
-        of label: Label, _ state: inout SocketSteering.State
-    ) throws(SteeringError) -> UInt32 {
-        if let number = state.numbers[label] { return number }
+    /// Gives labels their numbers; new ones are put in force before a socket depends on them.
+    private func assignNumbers(to labels: [Label], _ state: inout SocketSteering.State) throws(SteeringError) {
         var numbers = state.numbers
-        let number = try numbers.assign(label)
+        let fresh = Set(labels.filter { numbers[$0] == nil })
+        guard !fresh.isEmpty else { return }
+        for label in fresh.sorted() { _ = try numbers.assign(label) }
         if state.pinned != nil {
-            // Other processes must know it, too.
+            // Other processes must know them, too.
             try steering.install(state.policy, numbers, &state)
         } else {
-            try Counters(state.plane).reset(label: number)
+            let counters = try Counters(state.plane)
+            for label in fresh { try counters.reset(label: numbers[label]!) }
             state.numbers = numbers
         }
-        return number
     }
 
     private func remove(
@@ -202,8 +144,10 @@ public struct SockMap: Sendable {
                 Destination(number: $0.destination, labels)?.label == label && isMeant($0.registration.cookie)
             }
             guard !meant.isEmpty else { throw .notRegistered(label) }
-            for taken in meant { try slots.clear(at: taken.destination, slot: taken.slot) }
-            try slots.forgetGone()
+            for taken in meant {
+                try settled { () throws(SteeringError) in try slots.clear(at: taken.destination, slot: taken.slot) }
+            }
+            try? slots.forgetGone()
         }
     }
 }

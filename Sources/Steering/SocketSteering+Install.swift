@@ -77,11 +77,17 @@ extension SocketSteering {
                 try state.pinned?.save(next)
             }
         } catch {
-            try? state.pinned?.dropBindings(except: former)
+            // If this fails, too, the next writer does it.
+            if let pinned = state.pinned, (try? state.plane.waitForRuns()) != nil {
+                try? pinned.dropBindings(except: former)
+            }
             throw error
         }
         state.adopt(next)
-        try state.pinned?.dropBindings(except: state.generation)
+        // In force: what stays of the former ones the next writer takes away.
+        if let pinned = state.pinned {
+            try? settled { () throws(SteeringError) in try pinned.dropBindings(except: next.generation) }
+        }
     }
 
     /// The tables have no room: a program with larger ones takes the former one's place, in one step, too.
@@ -91,9 +97,11 @@ extension SocketSteering {
         let lasting = state.plane.sharing(MapName.lasting)
         do throws(SteeringError) {
             if let pins {
-                try Self.replaceProgram(of: pins, state.link!, reusing: lasting, stored, tables)
-                try pins.finishUpgrade()
-                state = try State.opened(pins, toWrite: true)
+                let made = try Self.replaceProgram(of: pins, state.link!, reusing: lasting, stored, tables)
+                state.plane = made.plane
+                state.memory = made.memory
+                state.pinned = made.pinned
+                state.adopt(made.stored)
             } else {
                 let plane = try DataPlane(size: tables.size, reusing: lasting)
                 let memory = try PolicyMemory(plane)
@@ -108,8 +116,17 @@ extension SocketSteering {
         } catch {
             throw error.code == .missingCapability ? .cannotGrow(error) : error
         }
-        // Until the last run of the former program has ended.
-        try state.plane.waitForRuns()
+        if let pins { try Self.finishReplacement(pins) }
+        try waitForFormer(state.plane)
+    }
+
+    /// Waits until the last run of a former program has ended.
+    private func waitForFormer(_ plane: DataPlane) throws(SteeringError) {
+        do throws(SteeringError) {
+            try settled { () throws(SteeringError) in try plane.waitForRuns() }
+        } catch {
+            throw .unfinished("the new bindings are in force", error)
+        }
     }
 }
 

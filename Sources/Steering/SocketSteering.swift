@@ -236,8 +236,13 @@ public final class SocketSteering: Sendable {
             guard state.memory != nil else { throw .openedForReading }
             let lock = try PinLock(pins)
             defer { lock.release() }
-            try refresh(&state)
-            try recover(&state)
+            try pins.finish()
+            do throws(SteeringError) { try refresh(&state) } catch {
+                // Who finds nothing leaves nothing.
+                if error.code == .notLoaded { lock.remove() }
+                throw error
+            }
+            try dropLeftovers(&state)
             return try body(&state)
         }
     }

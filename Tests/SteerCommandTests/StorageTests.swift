@@ -7,8 +7,8 @@ struct StorageTests {
     @Test("Missing, of another kind, read-only")
     func unavailable() async throws {
         try await withBed { bed in
-            try bed.refused("load --bpffs /nowhere", "mount -t bpf bpf /nowhere")
-            try bed.refused("bindings --bpffs /run", "mount -t bpf bpf /run")
+            try bed.refused("load --bpffs /nowhere", "mount -t bpf -o mode=0700 bpf /nowhere")
+            try bed.refused("bindings --bpffs /run", "mount -t bpf -o mode=0700 bpf /run")
             try bed.steer("bind web tcp 192.0.2.0/24 80")
             try shell("mount -o remount,ro \(bed.bpffs.path)")
             try bed.refused("bind api tcp 192.0.2.0/24 81", "remount")
@@ -48,6 +48,39 @@ struct StorageTests {
                 }
             }
             try verify(failures > 10, "\(failures) failures")
+        }
+    }
+
+    /// What follows the one step of a change must not take a question without an answer for an answer.
+    @Test("A call that fails after the program was replaced changes nothing any more", arguments: ["upgrade", "apply"])
+    func afterTheStep(verb: String) async throws {
+        try await withBed { bed in
+            try bed.steer("bind web tcp 192.0.2.0/24 80")
+            let small = try bed.write(bed.policy("web"), to: "small.yaml")
+            let hosts = (0..<600).map {
+                "  - { label: web, protocols: tcp, prefixes: 10.1.\($0 / 256).\($0 % 256), ports: \(2000 + 2 * $0) }\n"
+            }
+            let large = try bed.write("bindings:\n" + hosts.joined(), to: "large.yaml")
+            let command = verb == "upgrade" ? verb : "apply \(large)"
+            func calls(_ inject: String) -> String {
+                "strace -f -qqq -o \(bed.folder)/calls -e trace=bpf,openat,renameat2,unlinkat \(inject)"
+            }
+            _ = try bed.run(command, under: calls(""))
+            let log = try shell("sed 's/^[0-9]* *//; s/(.*//' \(bed.folder)/calls").split(separator: "\n")
+            let lines = try shell("cat \(bed.folder)/calls").split(separator: "\n")
+            let step = lines.firstIndex { $0.contains("BPF_LINK_UPDATE") }!
+            let expected = try bed.inForce().count
+            for index in (step + 1)..<log.count {
+                let number = log[...index].count { $0 == log[index] }
+                try bed.steer("apply \(small)")
+                try bed.steer("upgrade")
+                let run = try bed.run(
+                    command, under: calls("-e inject=\(log[index]):error=ENOMEM:when=\(number)"))
+                try verify(run.exitCode == 0, "\(log[index]) \(number): \(run)")
+                try verify(bed.inForce().count, is: verb == "upgrade" ? 1 : expected, "\(log[index]) \(number)")
+                try bed.steer("upgrade")
+                try verify(bed.inForce().count, is: verb == "upgrade" ? 1 : expected, "after \(log[index]) \(number)")
+            }
         }
     }
 

@@ -140,7 +140,7 @@ struct LoadedSteeringTests {
             let pins = Pins(bpffs: bpffs, inode: namespace.inode)
             let former = try FormerState(place)
             let tables = try Tables(policy) { former.stored.numbers[$0]! }
-            try SocketSteering.replaceProgram(of: pins, link, reusing: former.maps, former.stored, tables)
+            _ = try SocketSteering.replaceProgram(of: pins, link, reusing: former.maps, former.stored, tables)
 
             try verify(try SocketSteering.open(namespace, bpffs: bpffs, for: .reading).policy, is: policy)
             try steering.unbindAll()
@@ -204,7 +204,7 @@ struct LoadedSteeringTests {
                 let error = try verifyThrows(.storageUnavailable) {
                     _ = try SocketSteering.load(into: namespace, bpffs: path)
                 }
-                try verify(error.message.hasSuffix("mount -t bpf bpf \(path)"), error.message)
+                try verify(error.message.hasSuffix("mount -t bpf -o mode=0700 bpf \(path)"), error.message)
             }
             let readOnly = try TestFileSystem(options: "ro")
             let error = try verifyThrows(.storageUnavailable) {

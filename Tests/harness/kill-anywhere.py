@@ -16,11 +16,10 @@ import argparse
 import json
 import os
 import random
-import subprocess
 import sys
 import time
 
-from support import Failed, Lab, bindings, enter_namespaces, finish, policy
+from support import Failed, Lab, bindings, enter_namespaces, finish, policy, run_lanes
 from tracing import count_stops, kill_at
 from traffic import Traffic
 
@@ -238,25 +237,6 @@ class Harness:
                 "tables": [min(self.sizes), max(self.sizes)], **counted}
 
 
-def merged(lanes):
-    """What all lanes found together: counts are added."""
-    result, problems = {}, []
-    for number, text in enumerate(lanes):
-        if not text.strip():
-            problems.append(f"lane {number} ended without a result")
-            continue
-        found = json.loads(text)
-        problems += found.pop("problems")
-        for key, value in found.items():
-            if isinstance(value, dict) and key != "stops":
-                result[key] = {name: result.get(key, {}).get(name, 0) + count for name, count in value.items()}
-            elif key in ("stops", "tables"):
-                result[key] = value
-            else:
-                result[key] = result.get(key, 0) + value
-    return result, problems
-
-
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--steer", required=True)
@@ -267,9 +247,7 @@ def main():
     parser.add_argument("--lane", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.lane is None:
-        everyone = [subprocess.Popen([sys.executable, *sys.argv, "--lane", str(lane)], stdout=subprocess.PIPE, text=True)
-                    for lane in range(options.lanes)]
-        finish(*merged([lane.communicate()[0] for lane in everyone]))
+        finish(*run_lanes(options.lanes))
     enter_namespaces()
     with Lab(options.steer) as lab:
         harness = Harness(lab, options)

@@ -51,6 +51,9 @@ struct DataPlane: Sendable {
     /// A map's descriptor, lent: as long as someone else has the data plane, too.
     subscript(name: MapName) -> CInt { maps[name]!.rawValue }
 
+    /// Whether there is such a map: of what is pinned one may be missing.
+    func has(_ name: MapName) -> Bool { maps[name] != nil }
+
     /// Some of the maps, shared.
     func sharing(_ names: [MapName]) -> [MapName: SharedDescriptor] { maps.filter { names.contains($0.key) } }
 

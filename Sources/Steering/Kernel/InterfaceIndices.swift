@@ -24,7 +24,7 @@ struct InterfaceIndices: Sendable {
     /// The same; those that do not exist are left out.
     func existing(_ names: [InterfaceName]) throws(SteeringError) -> [InterfaceName: UInt32] {
         if names.isEmpty { return [:] }
-        return try inside { () throws(SteeringError) in Self.indices(of: names) }
+        return try inside { () throws(SteeringError) in try Self.indices(of: names) }
     }
 
     /// All interfaces by their numbers, but for those whose names no binding could have.
@@ -53,10 +53,11 @@ struct InterfaceIndices: Sendable {
         return try namespace.run(body)
     }
 
-    private static func indices(of names: [InterfaceName]) -> [InterfaceName: UInt32] {
+    private static func indices(of names: [InterfaceName]) throws(SteeringError) -> [InterfaceName: UInt32] {
         var indices: [InterfaceName: UInt32] = [:]
         for name in names {
             let index = if_nametoindex(name.name)
+            if index == 0, errno != ENODEV { throw .failed("if_nametoindex", errno) }
             if index != 0 { indices[name] = index }
         }
         return indices

@@ -96,37 +96,43 @@ struct LoadedProgram {
 }
 
 extension SharedDescriptor {
-    /// Of a program: the kernel's number for it; 0 for anything else.
+    /// Of a program: the kernel's number for it.
     var programID: UInt32 {
-        var info = bpf_prog_info()
-        var size = UInt32(MemoryLayout<bpf_prog_info>.size)
-        return lend { bpf_obj_get_info_by_fd($0, &info, &size) } == 0 ? info.id : 0
+        get throws(SteeringError) {
+            var info = bpf_prog_info()
+            var size = UInt32(MemoryLayout<bpf_prog_info>.size)
+            try call("bpf_obj_get_info_by_fd") { lend { bpf_obj_get_info_by_fd($0, &info, &size) } }
+            return info.id
+        }
     }
 
-    /// Of a map: the kernel's number for it; 0 for anything else.
+    /// Of a map: the kernel's number for it.
     var mapID: UInt32 {
-        var info = bpf_map_info()
-        var size = UInt32(MemoryLayout<bpf_map_info>.size)
-        return lend { bpf_obj_get_info_by_fd($0, &info, &size) } == 0 ? info.id : 0
+        get throws(SteeringError) {
+            var info = bpf_map_info()
+            var size = UInt32(MemoryLayout<bpf_map_info>.size)
+            try call("bpf_obj_get_info_by_fd") { lend { bpf_obj_get_info_by_fd($0, &info, &size) } }
+            return info.id
+        }
     }
 
     /// Of a program: links it to a namespace's hook; the link ends with the descriptor.
     func attach(to namespace: borrowing NetworkNamespace) throws(SteeringError) -> SharedDescriptor {
-        let link = lend { bpf_link_create($0, namespace.descriptor.rawValue, BPF_SK_LOOKUP, nil) }
+        let link = uninterrupted { lend { bpf_link_create($0, namespace.descriptor.rawValue, BPF_SK_LOOKUP, nil) } }
         guard link >= 0 else { throw .notAttached(-link) }
         return SharedDescriptor(OwnedDescriptor(owning: link))
     }
 
     /// Of a program: makes an attached link run it instead of its former one, in one step.
     func replace(in link: SharedDescriptor) throws(SteeringError) {
-        try call("BPF_LINK_UPDATE", lend { program in link.lend { bpf_link_update($0, program, nil) } })
+        try call("BPF_LINK_UPDATE") { lend { program in link.lend { bpf_link_update($0, program, nil) } } }
     }
 
     /// Waits until every run of any program that began before has ended: a write to a map of maps does.
     static func waitForRuns(_ grace: CInt, _ token: CInt) throws(SteeringError) {
         var key: UInt32 = 0
         var value = token
-        try call("bpf_map_update_elem(grace)", bpf_map_update_elem(grace, &key, &value, UInt64(BPF_ANY)))
+        try call("bpf_map_update_elem(grace)") { bpf_map_update_elem(grace, &key, &value, UInt64(BPF_ANY)) }
     }
 }
 
@@ -142,7 +148,7 @@ struct LinkInfo {
     init(_ link: SharedDescriptor) throws(SteeringError) {
         var info = bpf_link_info()
         var size = UInt32(MemoryLayout<bpf_link_info>.size)
-        try call("bpf_obj_get_info_by_fd", link.lend { bpf_obj_get_info_by_fd($0, &info, &size) })
+        try call("bpf_obj_get_info_by_fd") { link.lend { bpf_obj_get_info_by_fd($0, &info, &size) } }
         namespaceInode = info.netns.netns_ino
         programID = info.prog_id
         linkID = info.id

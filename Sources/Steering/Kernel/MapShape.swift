@@ -12,11 +12,10 @@ struct MapShape: Equatable {
         (self.type, self.keySize, self.valueSize, self.entries) = (type.rawValue, keySize, valueSize, entries)
     }
 
-    /// Nil for something that is no map.
-    init?(_ descriptor: CInt) {
+    init(_ descriptor: CInt) throws(SteeringError) {
         var info = bpf_map_info()
         var size = UInt32(MemoryLayout<bpf_map_info>.size)
-        guard bpf_obj_get_info_by_fd(descriptor, &info, &size) == 0 else { return nil }
+        try call("bpf_obj_get_info_by_fd") { bpf_obj_get_info_by_fd(descriptor, &info, &size) }
         type = info.type
         keySize = Int(info.key_size)
         valueSize = Int(info.value_size)
@@ -55,9 +54,9 @@ struct MapShape: Equatable {
 extension TableSize {
     /// How large a half is of the tables in a map.
     ///
-    /// - Throws: `damagedState` for another map.
+    /// - Throws: `damagedState` for another map; `systemCall`.
     init(ofTablesIn map: CInt) throws(SteeringError) {
-        guard let size = MapShape(map)?.tableSize else { throw .noTables }
+        guard let size = try MapShape(map).tableSize else { throw .noTables }
         self = size
     }
 }

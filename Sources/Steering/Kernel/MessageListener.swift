@@ -35,7 +35,7 @@ package final class MessageListener: Sendable {
         let descriptor = made.rawValue
         let address = try UnixPath(path)
         // What a killed process left at the path is in the way of bind; whoever still listens there is not removed.
-        if (try? MessageSocket(connectedTo: path, timeout: .seconds(1))) != nil {
+        guard try !Self.isHeard(at: path) else {
             throw SteeringError(
                 .addressUnavailable, "somebody listens at \(path) already: end it first, or choose another path")
         }
@@ -52,6 +52,21 @@ package final class MessageListener: Sendable {
                 cause: error.cause)
         }
         socket = made
+    }
+
+    /// Whether somebody listens at a path. That it could not be found out is an error.
+    private static func isHeard(at path: String) throws(SteeringError) -> Bool {
+        do throws(SteeringError) {
+            _ = try MessageSocket(connectedTo: path, timeout: .seconds(1))
+            return true
+        } catch {
+            switch error.errno {
+            case ENOENT, ENOTDIR, ECONNREFUSED: return false
+            // A queue that is full, or a socket of another type.
+            case EAGAIN, EPROTOTYPE: return true
+            default: throw error
+            }
+        }
     }
 
     /// The next client; nil when none waits.

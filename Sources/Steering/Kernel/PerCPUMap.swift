@@ -17,12 +17,12 @@ struct PerCPUMap<Value: BitwiseCopyable & Sendable>: Sendable {
     /// The values of an entry, one for each CPU.
     func values(_ key: UInt32) throws(SteeringError) -> [Value] {
         var key = key, values = zeros
-        try call("bpf_map_lookup_elem(\(name))", bpf_map_lookup_elem(map, &key, &values))
+        try call("bpf_map_lookup_elem(\(name))") { bpf_map_lookup_elem(map, &key, &values) }
         return values
     }
 
     func reset(_ key: UInt32) throws(SteeringError) {
         var key = key, zeros = zeros
-        try call("bpf_map_update_elem(\(name))", bpf_map_update_elem(map, &key, &zeros, UInt64(BPF_ANY)))
+        try call("bpf_map_update_elem(\(name))") { bpf_map_update_elem(map, &key, &zeros, UInt64(BPF_ANY)) }
     }
 }

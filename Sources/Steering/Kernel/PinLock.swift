@@ -12,24 +12,32 @@ struct PinLock: ~Copyable {
     ///
     /// - Throws: `busy` after `patience` seconds, naming the holder; `storageUnavailable`.
     init(_ pins: Pins, patience: Int = 10) throws(SteeringError) {
-        path = pins.lock
+        let path = pins.lock
+        self.path = path
         var waited = 0
         while true {
-            if mkdir(path, 0o700) != 0, errno != EEXIST { throw .storage("making directory", path, errno) }
-            let opened = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-            if opened < 0, errno == ENOENT { continue }
-            guard opened >= 0 else { throw .storage("opening", path, errno) }
-            let candidate = OwnedDescriptor(owning: opened)
-            while flock(opened, LOCK_EX | LOCK_NB) != 0 {
+            try Pins.makeDirectory(path, 0o700)
+            let candidate: OwnedDescriptor
+            do throws(SteeringError) {
+                candidate = OwnedDescriptor(
+                    owning: try systemCall("open") {
+                        open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+                    })
+            } catch {
+                // Its holder removed it between the two.
+                if error.errno == ENOENT { continue }
+                throw .storage("opening", path, error.errno)
+            }
+            while flock(candidate.rawValue, LOCK_EX | LOCK_NB) != 0 {
                 guard errno == EWOULDBLOCK || errno == EINTR else { throw .storage("locking", path, errno) }
                 guard waited < patience * 1_000 else {
-                    throw .busy(path, after: patience, holder: Self.holder(of: opened))
+                    throw .busy(path, after: patience, holder: Self.holder(of: candidate.rawValue))
                 }
                 usleep(1_000)
                 waited += 1
             }
             // Its former holder may have removed it: then the lock of another directory counts.
-            if Self.inode(opened) == (try? Pins.identity(of: path)) {
+            if try Pins.identity(of: path) == Self.inode(candidate.rawValue) {
                 descriptor = candidate
                 return
             }
@@ -40,7 +48,10 @@ struct PinLock: ~Copyable {
     func release() { flock(descriptor.rawValue, LOCK_UN) }
 
     /// Removes the lock itself, with the state that it protects.
-    func remove() { rmdir(path) }
+    func remove() {
+        // One that stays is in nobody's way.
+        try? settled { () throws(SteeringError) in try Pins.unlink(path) }
+    }
 
     private static func inode(_ descriptor: CInt) -> UInt64 {
         var status = stat()

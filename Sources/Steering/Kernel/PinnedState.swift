@@ -15,27 +15,44 @@ struct PinnedState: Sendable {
     /// - Throws: `olderLayout`, `newerLayout`, `damagedState`, `storageUnavailable`.
     init(_ directory: String, toWrite: Bool) throws(SteeringError) {
         try Pins.checkLayout(of: directory)
+        guard let identity = try Pins.identity(of: directory) else { throw .damaged("\(directory) is missing") }
         self.directory = directory
-        identity = try Pins.identity(of: directory)
+        self.identity = identity
         let program = try Self.unlessForbidden(toWrite) { () throws(SteeringError) in
-            try Pins.open("\(directory)/program", toWrite: true)
+            guard let program = try Pins.openIfThere("\(directory)/program", toWrite: true) else {
+                throw .mendable("\(directory)/program")
+            }
+            return program
         }
         link = try Self.unlessForbidden(toWrite) { () throws(SteeringError) in
             try Pins.open("\(directory)/link", toWrite: true)
         }
         if let link { _ = try LinkInfo(link) }
         plane = DataPlane(program: program, maps: try Self.maps(MapName.allCases, in: directory, toWrite: toWrite))
+        for name in MapName.allCases where !plane.has(name) { throw .mendable("\(directory)/\(name)") }
     }
 
-    /// Opens some maps of a directory and checks their shape.
+    /// What was pinned in the draft just now, which is to be found elsewhere once it is published.
+    init(_ pins: Pins, _ plane: DataPlane, _ link: SharedDescriptor) throws(SteeringError) {
+        guard let identity = try Pins.identity(of: pins.draft) else { throw .damaged("\(pins.draft) is missing") }
+        directory = pins.directory
+        self.identity = identity
+        self.plane = plane
+        self.link = link
+    }
+
+    /// Opens some maps of a directory and checks their shape. Those that an upgrade can make anew may be missing.
     static func maps(
         _ names: [MapName], in directory: String, toWrite: Bool
     ) throws(SteeringError) -> [MapName: SharedDescriptor] {
         var maps: [MapName: SharedDescriptor] = [:]
         for name in names {
             let path = "\(directory)/\(name)"
-            let map = try Pins.open(path, toWrite: toWrite)
-            guard let shape = MapShape(map.rawValue), shape.isExpected(name) else {
+            guard let map = try Pins.openIfThere(path, toWrite: toWrite) else {
+                if name.isMendable { continue }
+                throw .damaged("\(path) is missing")
+            }
+            guard try MapShape(map.rawValue).isExpected(name) else {
                 throw .damaged("\(path) is not the map that belongs there")
             }
             maps[name] = map
@@ -57,7 +74,7 @@ struct PinnedState: Sendable {
     /// Whether this is still what counts: no one unloaded or upgraded it, and the namespace lives.
     var isCurrent: Bool {
         get throws(SteeringError) {
-            guard (try? Pins.identity(of: directory)) == identity else { return false }
+            guard try Pins.identity(of: directory) == identity else { return false }
             if let link, try LinkInfo(link).namespaceInode == 0 { return false }
             return try isInForce
         }
@@ -92,21 +109,19 @@ struct PinnedState: Sendable {
 
     static func bindings(_ generation: UInt64, in directory: String) throws(SteeringError) -> StoredPolicy? {
         let path = path(of: generation, in: directory)
-        let opened = csteering_open_pin_to_read(path)
-        if opened == -ENOENT { return nil }
-        guard opened >= 0 else { throw .storage("opening", path, -opened) }
-        let map = OwnedDescriptor(owning: opened)
-        guard let shape = MapShape(map.rawValue), shape.valueSize == chunk, shape.entries <= maximumChunks else {
+        guard let map = try Pins.openIfThere(path, toWrite: false) else { return nil }
+        let shape = try MapShape(map.rawValue)
+        guard shape.valueSize == chunk, shape.entries <= maximumChunks else {
             throw .damaged("\(path) is not the map that belongs there")
         }
         var bytes = [UInt8](repeating: 0, count: shape.entries * chunk)
         for index in 0..<shape.entries {
             var key = UInt32(index)
-            try call(
-                "bpf_map_lookup_elem(bindings)",
-                bytes.withUnsafeMutableBytes {
-                    bpf_map_lookup_elem(map.rawValue, &key, $0.baseAddress! + index * chunk)
-                })
+            try call("bpf_map_lookup_elem(bindings)") {
+                bytes.withUnsafeMutableBytes { buffer in
+                    map.lend { bpf_map_lookup_elem($0, &key, buffer.baseAddress! + index * chunk) }
+                }
+            }
         }
         let stored = try StoredPolicy(decoding: bytes)
         guard stored.generation == generation else { throw .damaged("\(path) is of another generation") }
@@ -129,16 +144,16 @@ struct PinnedState: Sendable {
         var bytes = encoded
         let chunks = (bytes.count + chunk - 1) / chunk
         bytes += repeatElement(0, count: chunks * chunk - bytes.count)
-        let map = csteering_create_chunks(UInt32(chunk), UInt32(chunks))
+        let map = uninterrupted { csteering_create_chunks(UInt32(chunk), UInt32(chunks)) }
         if map == -EPERM { throw .cannotStore }
         let owned = OwnedDescriptor(owning: try call("BPF_MAP_CREATE", map))
         for index in 0..<chunks {
             var key = UInt32(index)
-            try call(
-                "bpf_map_update_elem(bindings)",
+            try call("bpf_map_update_elem(bindings)") {
                 bytes.withUnsafeBytes {
                     bpf_map_update_elem(owned.rawValue, &key, $0.baseAddress! + index * chunk, UInt64(BPF_ANY))
-                })
+                }
+            }
         }
         try Pins.pin(owned.rawValue, at: path(of: generation, in: directory), for: readers)
     }
@@ -150,7 +165,7 @@ struct PinnedState: Sendable {
 
     /// Removes bindings of other generations.
     func dropBindings(except generation: UInt64) throws(SteeringError) {
-        for path in try leftovers(beside: generation) { unlink(path) }
+        for path in try leftovers(beside: generation) { try Pins.unlink(path) }
     }
 
     private func leftovers(beside generation: UInt64) throws(SteeringError) -> [String] {
@@ -171,7 +186,7 @@ struct PinnedState: Sendable {
         _ isNeeded: Bool, _ open: () throws(SteeringError) -> SharedDescriptor
     ) throws(SteeringError) -> SharedDescriptor? {
         do throws(SteeringError) { return try open() } catch {
-            if !isNeeded, [EACCES, EPERM, EROFS].contains(error.errno) { return nil }
+            if !isNeeded, error.isForbidden { return nil }
             throw error
         }
     }
@@ -197,6 +212,16 @@ struct FormerState {
             throw .damaged("\(directory) lacks the bindings in force")
         }
         stored = bindings
+    }
+}
+
+extension MapName {
+    /// Whether nothing is lost, but for counts, when an upgrade makes it anew.
+    fileprivate var isMendable: Bool {
+        switch self {
+        case .grace, .token, .metrics, .verdicts: true
+        case .policy, .sockets, .registrations: false
+        }
     }
 }
 

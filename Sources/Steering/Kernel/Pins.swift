@@ -31,51 +31,101 @@ struct Pins: Sendable, Hashable {
 
         /// Those of an existing directory.
         init(of directory: String) throws(SteeringError) {
-            let status = try status(of: directory)
+            guard let status = try Pins.status(of: directory) else { throw .storage("opening", directory, ENOENT) }
             group = status.st_mode & 0o050 == 0o050 ? status.st_gid : nil
         }
 
+        /// Gives a file or directory, which only its owner may open, to the readers as well. The umask has no say.
         fileprivate func admit(to path: String, mode: mode_t) throws(SteeringError) {
-            guard let group else { return }
-            try storageCall("chown", path) { chown(path, uid_t.max, group) }
-            try storageCall("chmod", path) { chmod(path, mode) }
+            if let group { try storageCall("chown", path) { chown(path, uid_t.max, group) } }
+            try storageCall("chmod", path) { chmod(path, group == nil ? mode & 0o700 : mode) }
         }
     }
 
     // MARK: - Writing
 
-    /// Makes the directories that everything is in.
+    /// Makes the directory that everything is in, for all to enter.
     ///
     /// - Throws: `storageUnavailable`.
     func prepare() throws(SteeringError) {
-        try checkFileSystem()
-        try makeDirectory(root, 0o755)
+        try Pins.makeDirectory(root, 0o755)
+        // One that was there already may be another's, or a link.
+        try checkOwners()
+        guard let status = try Pins.status(of: root), status.st_mode & 0o777 != 0o755, status.st_uid == geteuid() else {
+            return
+        }
+        try storageCall("chmod", root) { chmod(root, 0o755) }
     }
 
     /// A directory for a new state, empty.
     func makeDraft(for readers: Readers) throws(SteeringError) {
-        try Pins.remove(draft)
-        try makeDirectory(draft, 0o700)
-        try makeDirectory("\(draft)/layout-\(Self.layout)", 0o755)
+        try finish()
+        try Pins.makeDirectory(draft, 0o700)
+        try Pins.makeDirectory("\(draft)/layout-\(Self.layout)", 0o755)
         try readers.admit(to: draft, mode: 0o750)
+    }
+
+    /// Makes a directory, which may be there already. The umask has no say.
+    static func makeDirectory(_ path: String, _ mode: mode_t) throws(SteeringError) {
+        do throws(SteeringError) {
+            try storageCall("making directory", path) { mkdir(path, mode) }
+        } catch {
+            guard error.errno == EEXIST else { throw error }
+            return
+        }
+        try storageCall("chmod", path) { chmod(path, mode) }
     }
 
     /// Pins an object.
     ///
     /// - Parameter readers: Who may open it for reading; nil for root only.
     static func pin(_ descriptor: CInt, at path: String, for readers: Readers?) throws(SteeringError) {
-        let result = bpf_obj_pin(descriptor, path)
+        let result = uninterrupted { bpf_obj_pin(descriptor, path) }
         guard result >= 0 else { throw .storage("pinning", path, -result) }
-        try readers?.admit(to: path, mode: 0o640)
+        try (readers ?? Readers(group: nil)).admit(to: path, mode: 0o640)
     }
 
-    /// Takes a directory and what is pinned there away. What is not there is no error.
+    /// Takes a directory of ours and what is pinned there away; what is not there is no error.
+    ///
+    /// Nothing else: no link is followed, no other file system entered, and of directories in it only empty ones go.
     static func remove(_ directory: String) throws(SteeringError) {
-        for name in try entries(of: directory) {
-            let path = "\(directory)/\(name)"
-            if unlink(path) != 0, errno == EISDIR || errno == EPERM { rmdir(path) }
+        let opened: CInt
+        do throws(SteeringError) {
+            opened = try storageCall("opening", directory) {
+                Glibc.open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+            }
+        } catch {
+            switch error.errno {
+            case ENOENT: return
+            case ENOTDIR, ELOOP: return try unlink(directory)
+            default: throw error
+            }
         }
-        if rmdir(directory) != 0, errno != ENOENT { throw .storage("removing", directory, errno) }
+        let owned = OwnedDescriptor(owning: opened)
+        var facts = statfs()
+        try storageCall("statfs", directory) { fstatfs(owned.rawValue, &facts) }
+        guard isBPF(facts) else { throw .notOurs(directory, "is not in the BPF file system") }
+        for name in try entries(of: directory) {
+            try unlink("\(directory)/\(name)", name, in: owned.rawValue)
+        }
+        do throws(SteeringError) { try storageCall("removing", directory) { rmdir(directory) } } catch {
+            guard error.errno == ENOENT else { throw error }
+        }
+    }
+
+    /// Takes one name away: what is pinned there, a link or an empty directory. One that is not there is no error.
+    static func unlink(_ path: String) throws(SteeringError) { try unlink(path, path, in: AT_FDCWD) }
+
+    private static func unlink(_ path: String, _ name: String, in directory: CInt) throws(SteeringError) {
+        do throws(SteeringError) {
+            try storageCall("removing", path) { unlinkat(directory, name, 0) }
+        } catch {
+            switch error.errno {
+            case ENOENT: return
+            case EISDIR: try storageCall("removing", path) { unlinkat(directory, name, AT_REMOVEDIR) }
+            default: throw error
+            }
+        }
     }
 
     // MARK: - Reading
@@ -84,16 +134,20 @@ struct Pins: Sendable, Hashable {
     ///
     /// - Throws: `damagedState` when there is none, `storageUnavailable` when it may not be opened.
     static func open(_ path: String, toWrite: Bool) throws(SteeringError) -> SharedDescriptor {
-        let opened = toWrite ? bpf_obj_get(path) : csteering_open_pin_to_read(path)
-        guard opened >= 0 else {
-            if opened == -ENOENT || opened == -EINVAL || opened == -ENOTDIR {
-                throw .damaged("\(path) is missing or no BPF object")
-            }
-            throw .storage("opening", path, -opened)
+        guard let opened = try openIfThere(path, toWrite: toWrite) else { throw .damaged("\(path) is missing") }
+        return opened
+    }
+
+    /// The same; nil when there is none. That it could not be looked at is an error.
+    static func openIfThere(_ path: String, toWrite: Bool) throws(SteeringError) -> SharedDescriptor? {
+        // The kernel makes it close-on-exec.
+        let opened = uninterrupted { toWrite ? bpf_obj_get(path) : csteering_open_pin_to_read(path) }
+        switch -opened {
+        case ...0: return SharedDescriptor(OwnedDescriptor(owning: opened))
+        case ENOENT: return nil
+        case EINVAL, ENOTDIR: throw .damaged("\(path) is no BPF object")
+        default: throw .storage("opening", path, -opened)
         }
-        let owned = OwnedDescriptor(owning: opened)
-        try systemCall("fcntl") { fcntl(opened, F_SETFD, FD_CLOEXEC) }
-        return SharedDescriptor(owned)
     }
 
     /// The names in a directory; none when it does not exist.
@@ -104,18 +158,32 @@ struct Pins: Sendable, Hashable {
         }
         defer { closedir(stream) }
         var names: [String] = []
-        while let entry = readdir(stream) {
+        while true {
+            errno = 0
+            guard let entry = readdir(stream) else {
+                guard errno == 0 else { throw .storage("reading", directory, errno) }
+                return names
+            }
             let name = withUnsafeBytes(of: entry.pointee.d_name) {
                 String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
             }
             if name != ".", name != ".." { names.append(name) }
         }
-        return names
     }
 
-    /// The identity of a directory: another one after it was replaced.
-    static func identity(of directory: String) throws(SteeringError) -> UInt64 {
-        UInt64(try status(of: directory).st_ino)
+    /// The identity of a directory: another one after it was replaced, nil where there is none.
+    static func identity(of directory: String) throws(SteeringError) -> UInt64? {
+        try status(of: directory).map { UInt64($0.st_ino) }
+    }
+
+    /// What a name stands for, without following a link; nil where there is nothing.
+    static func status(of path: String) throws(SteeringError) -> stat? {
+        var status = stat()
+        do throws(SteeringError) { try storageCall("stat", path) { lstat(path, &status) } } catch {
+            guard error.errno == ENOENT else { throw error }
+            return nil
+        }
+        return status
     }
 
     /// Checks that a directory's state is of the layout that this version writes.
@@ -128,7 +196,7 @@ struct Pins: Sendable, Hashable {
     }
 
     static func layout(of directory: String) throws(SteeringError) -> Int {
-        if access("\(directory)/layout-\(layout)", F_OK) == 0 { return layout }
+        if try status(of: "\(directory)/layout-\(layout)") != nil { return layout }
         let names = try entries(of: directory).filter { $0.hasPrefix("layout-") }
         guard let name = names.first, names.count == 1, let number = Int(name.dropFirst("layout-".count)) else {
             throw .damaged("\(directory) does not say its layout")
@@ -138,39 +206,53 @@ struct Pins: Sendable, Hashable {
 
     /// Network namespaces for which something is pinned.
     static func namespaces(bpffs: String) throws(SteeringError) -> [Pins] {
-        let numbers = try entries(of: "\(bpffs)/steering").compactMap { name in
-            UInt64(name.drop { !$0.isNumber })
-        }
+        let place = Pins(bpffs: bpffs, inode: 0)
+        try place.checkFileSystem()
+        let numbers = try entries(of: place.root).compactMap { name in UInt64(name.drop { !$0.isNumber }) }
         return Set(numbers).sorted().map { Pins(bpffs: bpffs, inode: $0) }
     }
 
     // MARK: - The file system
 
-    /// - Throws: `storageUnavailable` where there is no bpffs.
+    /// Looks whether there is a bpffs, in which nobody else can replace what is pinned here.
+    ///
+    /// - Throws: `storageUnavailable`.
     func checkFileSystem() throws(SteeringError) {
         var facts = statfs()
-        guard statfs(bpffs, &facts) == 0 else { throw .noFileSystem(bpffs, describe(errno: errno)) }
-        guard facts.f_type == 0xcafe_4a11 else { throw .noFileSystem(bpffs, "another file system is there") }
-    }
-
-    private func makeDirectory(_ path: String, _ mode: mode_t) throws(SteeringError) {
-        guard mkdir(path, mode) == 0 else {
-            if errno == EEXIST { return }
-            throw .storage("making directory", path, errno)
+        do throws(SteeringError) { try systemCall("statfs") { statfs(bpffs, &facts) } } catch {
+            throw .noFileSystem(bpffs, describe(errno: error.errno))
         }
-        // The process's umask has taken from the mode.
-        try storageCall("chmod", path) { chmod(path, mode) }
+        guard Self.isBPF(facts) else { throw .noFileSystem(bpffs, "another file system is there") }
+        try checkOwners()
     }
+
+    /// Whoever owns a directory, or may write there, can put something else in the place of what it holds.
+    private func checkOwners() throws(SteeringError) {
+        var mounted = stat()
+        try storageCall("stat", bpffs) { stat(bpffs, &mounted) }
+        // In a sticky directory others may add names, and change only their own.
+        let isSticky = mounted.st_mode & mode_t(S_ISVTX) != 0
+        try Self.checkOwner(bpffs, mounted, mayBeShared: isSticky)
+        guard let status = try Self.status(of: root) else { return }
+        guard status.st_mode & S_IFMT == S_IFDIR else { throw .notOurs(root, "is not a directory") }
+        try Self.checkOwner(root, status, mayBeShared: false)
+    }
+
+    private static func checkOwner(_ path: String, _ status: stat, mayBeShared: Bool) throws(SteeringError) {
+        guard status.st_uid == 0 || status.st_uid == geteuid() else {
+            throw .notOurs(path, "belongs to user \(status.st_uid), who could replace what is pinned there")
+        }
+        guard mayBeShared || status.st_mode & 0o022 == 0 else {
+            throw .notOurs(path, "may be written by others, who could replace what is pinned there")
+        }
+    }
+
+    private static func isBPF(_ facts: statfs) -> Bool { facts.f_type == 0xcafe_4a11 }
 }
 
-private func status(of path: String) throws(SteeringError) -> stat {
-    var status = stat()
-    try storageCall("stat", path) { stat(path, &status) }
-    return status
-}
-
-private func storageCall(_ name: String, _ path: String, _ body: () -> CInt) throws(SteeringError) {
-    do throws(SteeringError) { try systemCall(name, body) } catch { throw .storage(name, path, error.errno) }
+@discardableResult
+private func storageCall(_ name: String, _ path: String, _ body: () -> CInt) throws(SteeringError) -> CInt {
+    do throws(SteeringError) { return try systemCall(name, body) } catch { throw .storage(name, path, error.errno) }
 }
 
 extension SteeringError {
@@ -189,13 +271,29 @@ extension SteeringError {
 
     static func noFileSystem(_ path: String, _ why: String) -> SteeringError {
         SteeringError(
-            .storageUnavailable, "there is no BPF file system at \(path) (\(why)): mount -t bpf bpf \(path)")
+            .storageUnavailable,
+            "there is no BPF file system at \(path) (\(why)): mount -t bpf -o mode=0700 bpf \(path)")
+    }
+
+    static func notOurs(_ path: String, _ why: String) -> SteeringError {
+        SteeringError(
+            .storageUnavailable,
+            "\(path) \(why): use a BPF file system of this user or root (mount -t bpf -o mode=0700 bpf PATH), or remove it there"
+        )
     }
 
     static func damaged(_ what: String) -> SteeringError {
         SteeringError(
             .damagedState,
             "the pinned state is damaged (\(what)): unload and load again, then apply the policy and register the sockets"
+        )
+    }
+
+    /// What an upgrade makes anew.
+    static func mendable(_ path: String) -> SteeringError {
+        SteeringError(
+            .damagedState,
+            "the pinned state is damaged (\(path) is missing): upgrade it, which makes that anew and loses no connection"
         )
     }
 

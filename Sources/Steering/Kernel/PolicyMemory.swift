@@ -9,15 +9,23 @@ final class PolicyMemory {
     /// Of a half.
     let size: TableSize
     private let memory: UnsafeMutableRawPointer
+    /// Whether the half that is not in force may still be read: a change was taken back.
+    private var isHalfInUse = false
 
     init(_ plane: DataPlane) throws(SteeringError) {
         defer { withExtendedLifetime(plane) {} }
         size = try TableSize(ofTablesIn: plane[.policy])
-        guard let mapped = mmap(nil, 2 * size.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, plane[.policy], 0),
-            mapped != MAP_FAILED
-        else { throw .failed("mmap", Glibc.errno) }
-        memory = mapped
+        memory = try Self.map(plane[.policy], 2 * size.bytes)
         if plane.hasIngressInterface == false { csteering_publish(generationInMemory, generation | Self.flags) }
+    }
+
+    private static func map(_ map: CInt, _ size: Int) throws(SteeringError) -> UnsafeMutableRawPointer {
+        var mapped: UnsafeMutableRawPointer?
+        try systemCall("mmap") {
+            mapped = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, map, 0)
+            return mapped == MAP_FAILED ? -1 : 0
+        }
+        return mapped!
     }
 
     private static let flags = UInt64(STEERING_IGNORES_INTERFACES)
@@ -53,6 +61,11 @@ final class PolicyMemory {
         value(UInt64.self, in: try copy(plane)[...])!
     }
 
+    /// How many policies were put in force.
+    static func changes(_ plane: DataPlane) throws(SteeringError) -> UInt64 {
+        try generation(plane) >> UInt64(STEERING_GENERATION_SHIFT)
+    }
+
     static func tables(_ plane: DataPlane) throws(SteeringError) -> TablesStatus {
         let copy = try copy(plane)
         let half = Self.half(value(UInt64.self, in: copy[...])!)
@@ -64,12 +77,11 @@ final class PolicyMemory {
 
     private static func copy(_ plane: DataPlane) throws(SteeringError) -> [UInt8] {
         defer { withExtendedLifetime(plane) {} }
-        guard let shape = MapShape(plane[.policy]), shape.valueSize >= MemoryLayout<steering_header>.size else {
-            throw .noTables
-        }
+        let shape = try MapShape(plane[.policy])
+        guard shape.valueSize >= MemoryLayout<steering_header>.size else { throw .noTables }
         var key: UInt32 = 0
         var bytes = [UInt8](repeating: 0, count: shape.valueSize)
-        try call("bpf_map_lookup_elem(policy)", bpf_map_lookup_elem(plane[.policy], &key, &bytes))
+        try call("bpf_map_lookup_elem(policy)") { bpf_map_lookup_elem(plane[.policy], &key, &bytes) }
         return bytes
     }
 
@@ -80,6 +92,8 @@ final class PolicyMemory {
     func publish(
         _ tables: Tables, _ plane: DataPlane, prepare: (UInt64) throws(SteeringError) -> Void
     ) throws(SteeringError) {
+        if isHalfInUse { try plane.waitForRuns() }
+        isHalfInUse = false
         let former = generation
         let half = Self.half(former) == 0 ? size.bytes : 0
         tables.words.withUnsafeBytes { bytes in
@@ -97,6 +111,7 @@ final class PolicyMemory {
         } catch {
             // For want of a few bytes of kernel memory. The former half is still whole.
             csteering_publish(generationInMemory, former)
+            isHalfInUse = true
             throw error
         }
     }
@@ -104,8 +119,7 @@ final class PolicyMemory {
     /// Writes tables into fresh memory, of a program that is not attached yet.
     static func write(_ tables: Tables, to map: SharedDescriptor) throws(SteeringError) {
         let size = tables.size.bytes
-        let mapped = map.lend { mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, $0, 0) }
-        guard let mapped, mapped != MAP_FAILED else { throw .failed("mmap", Glibc.errno) }
+        let mapped = try map.lend { descriptor throws(SteeringError) in try Self.map(descriptor, size) }
         tables.words.withUnsafeBytes { mapped.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
         munmap(mapped, size)
     }

@@ -28,6 +28,9 @@ struct SocketSlots {
 
     static let perDestination = Int(STEERING_SLOTS)
 
+    /// What a destination holds that nobody has registered for.
+    static let empty = [Registration?](repeating: nil, count: perDestination)
+
     /// A slot with a socket in it.
     struct Taken {
         let destination: UInt32
@@ -45,7 +48,7 @@ struct SocketSlots {
             }
             let key = steering_registration_key(cookie: cookie.rawValue, slot: slot, reserved: 0)
             // Without a record: someone else's doing, such as `bpftool map update`.
-            found.append(registration(key) ?? Registration(unrecorded: cookie))
+            found.append(try registration(key) ?? Registration(unrecorded: cookie))
         }
         return found
     }
@@ -54,8 +57,8 @@ struct SocketSlots {
     func all() throws(SteeringError) -> [Taken] {
         let limit = UInt32(STEERING_MAX_DESTINATIONS)
         var taken: [Taken] = []
-        for key in recorded() {
-            guard try cookie(at: key.slot)?.rawValue == key.cookie, let registration = registration(key) else {
+        for key in try recorded() {
+            guard try cookie(at: key.slot)?.rawValue == key.cookie, let registration = try registration(key) else {
                 continue
             }
             taken.append(
@@ -76,26 +79,26 @@ struct SocketSlots {
         var slot = Self.slot(destination, slot)
         var key = steering_registration_key(cookie: registration.cookie.rawValue, slot: slot, reserved: 0)
         var record = steering_registration(registration)
-        try call(
-            "bpf_map_update_elem(registrations)",
-            bpf_map_update_elem(registrations, &key, &record, UInt64(BPF_ANY)))
+        try call("bpf_map_update_elem(registrations)") {
+            bpf_map_update_elem(registrations, &key, &record, UInt64(BPF_ANY))
+        }
         var value = UInt64(descriptor)
-        let result = bpf_map_update_elem(sockets, &slot, &value, UInt64(BPF_ANY))
-        if result < 0 { _ = bpf_map_delete_elem(registrations, &key) }
-        try call("bpf_map_update_elem(sockets)", result)
+        // If this fails the record stays, for a socket that is not in its slot: the next `forgetGone` takes it away.
+        try call("bpf_map_update_elem(sockets)") { bpf_map_update_elem(sockets, &slot, &value, UInt64(BPF_ANY)) }
     }
 
     /// Empties a slot; one that is empty already, perhaps because the socket was just closed, stays so.
     func clear(at destination: UInt32, slot: Int) throws(SteeringError) {
         var slot = Self.slot(destination, slot)
-        let result = bpf_map_delete_elem(sockets, &slot)
+        let result = uninterrupted { bpf_map_delete_elem(sockets, &slot) }
         if result < 0, result != -ENOENT, result != -EINVAL { throw .failed("bpf_map_delete_elem(sockets)", -result) }
     }
 
     /// Forgets sockets that are in their slot no more.
     func forgetGone() throws(SteeringError) {
-        for var key in recorded() where try cookie(at: key.slot)?.rawValue != key.cookie {
-            _ = bpf_map_delete_elem(registrations, &key)
+        for var key in try recorded() where try cookie(at: key.slot)?.rawValue != key.cookie {
+            let result = uninterrupted { bpf_map_delete_elem(registrations, &key) }
+            if result != -ENOENT { try call("bpf_map_delete_elem(registrations)", result) }
         }
     }
 
@@ -106,29 +109,36 @@ struct SocketSlots {
     private func cookie(at slot: UInt32) throws(SteeringError) -> SocketCookie? {
         var slot = slot
         var cookie: UInt64 = 0
-        let result = bpf_map_lookup_elem(sockets, &slot, &cookie)
+        let result = uninterrupted { bpf_map_lookup_elem(sockets, &slot, &cookie) }
         if result == -ENOENT { return nil }
         try call("bpf_map_lookup_elem(sockets)", result)
         return SocketCookie(cookie)
     }
 
-    private func registration(_ key: steering_registration_key) -> Registration? {
+    /// What was written down of a socket; nil when it is gone.
+    private func registration(_ key: steering_registration_key) throws(SteeringError) -> Registration? {
         var key = key
         var record = steering_registration()
-        guard bpf_map_lookup_elem(registrations, &key, &record) == 0 else { return nil }
+        let result = uninterrupted { bpf_map_lookup_elem(registrations, &key, &record) }
+        if result == -ENOENT { return nil }
+        try call("bpf_map_lookup_elem(registrations)", result)
         return Registration(SocketCookie(key.cookie), record)
     }
 
-    private func recorded() -> [steering_registration_key] {
+    private func recorded() throws(SteeringError) -> [steering_registration_key] {
         var keys: [steering_registration_key] = []
-        var last = steering_registration_key()
+        var last: steering_registration_key?
         var next = steering_registration_key()
         // Bounded: where someone deletes meanwhile, the kernel begins anew.
-        var result = bpf_map_get_next_key(registrations, nil, &next)
-        while result == 0, keys.count < Int(STEERING_MAX_DESTINATIONS * STEERING_SLOTS) {
+        while keys.count < Int(STEERING_MAX_DESTINATIONS * STEERING_SLOTS) {
+            let result = uninterrupted {
+                guard var key = last else { return bpf_map_get_next_key(registrations, nil, &next) }
+                return bpf_map_get_next_key(registrations, &key, &next)
+            }
+            if result == -ENOENT { break }
+            try call("bpf_map_get_next_key(registrations)", result)
             keys.append(next)
             last = next
-            result = bpf_map_get_next_key(registrations, &last, &next)
         }
         return keys
     }

@@ -1,0 +1,340 @@
+"""Fails single system calls of `steer` (strace's injection), one in each run, and looks at what is left.
+
+Every call of some kinds that a command makes is tried once with each of some errors. Whichever it is: afterwards
+`status` works; the policy and the registered sockets are those from before, entire, if the command failed, and those
+that it was to bring about if it succeeded (a command that failed later than that says so); and the next command
+succeeds and leaves in the BPF file system exactly what belongs there. While `apply`, `upgrade` and `register` fail,
+connections and datagrams to a label that all policies have must never fail.
+
+    scripts/harness faults --steer .build/release/steer [--share N/M] [--lanes 2] [--unit]
+
+--share takes the N-th of M equal parts of all that there is to try; --unit gives the command no more capabilities
+than docs/systemd/steer.service does. Prints one line of JSON; exits 1 when something was not as it should be.
+"""
+import argparse
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+
+from support import UDP_PORT, Failed, Lab, bindings, enter_namespaces, finish, fork, policy, run_lanes
+from traffic import Traffic
+
+CALLS = ["bpf", "openat", "rename", "renameat", "renameat2", "mmap", "mkdir", "mkdirat", "unlink", "unlinkat", "rmdir",
+         "fcntl", "chmod", "fchmodat", "chown", "newfstatat", "statfs", "fstatfs"]
+ERRORS = ["ENOMEM", "EMFILE", "EINTR", "EPERM"]
+PROBLEMS_ENOUGH = 20
+UNIT = "-all,+bpf,+net_admin,+perfmon,+chown"
+LATE = ("in force, but", "is unloaded, but")
+
+
+class Server:
+    """A TCP listener and a UDP socket for both families, served by a process."""
+
+    def __init__(self, port):
+        self.tcp = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=4096)
+        self.udp = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        for level, option in [(socket.SOL_SOCKET, socket.SO_REUSEADDR), (socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO),
+                              (socket.IPPROTO_IPV6, 78)]:  # FREEBIND: replies from addresses that are only routed here.
+            self.udp.setsockopt(level, option, 1)
+        self.udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        self.udp.bind(("::", UDP_PORT))
+        for serve in (self.serve_tcp, self.serve_udp):
+            fork.Process(target=serve, daemon=True).start()
+
+    def serve_tcp(self):
+        while True:
+            connection, _ = self.tcp.accept()
+            try:
+                connection.sendall(b"hey")
+            except OSError:
+                pass
+            connection.close()
+
+    def serve_udp(self):
+        while True:
+            data, ancillary, _, client = self.udp.recvmsg(64, 256)
+            # The reply leaves from where the datagram went, by whichever interface.
+            address = next(content for _, what, content in ancillary if what == socket.IPV6_PKTINFO)[:16]
+            try:
+                self.udp.sendmsg([data], [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, address + bytes(4))], 0, client)
+            except OSError:
+                pass
+
+    def pass_on(self):
+        """In a child: descriptors 3 and 4, as a service manager passes them."""
+        for number, one in ((3, self.tcp), (4, self.udp)):
+            os.dup2(one.fileno(), number)
+
+
+class Scenario:
+    """A command, the state that it is run in, and the two states that may be found afterwards."""
+
+    def __init__(self, name, command, before, after, prepare=None, server=None):
+        self.name, self.command, self.before, self.after = name, command, before, after
+        self.prepare = prepare or (lambda: None)
+        self.server = server
+
+
+class Harness:
+    def __init__(self, lab, options):
+        self.lab, self.options, self.problems = lab, options, []
+        self.tried, self.failed, self.late = {}, {}, 0
+        self.traffic, self.servers = Traffic(pause=0.01), []
+        self.prefix = ["setpriv", "--no-new-privs", "--bounding-set", UNIT, "--inh-caps", UNIT] if options.unit else []
+        self.files = [lab.file(f"policy-{number}.json", one) for number, one in enumerate(
+            [policy(0), policy(1), policy(2, options.large, spread=True)])]
+        self.log = f"{lab.folder}/calls"
+
+    # MARK: - Commands
+
+    def run(self, words, injected=None, server=None):
+        """Exit code and complaint of a command, one call of which may fail."""
+        arguments = list(self.prefix)
+        if injected:
+            call, number, error = injected
+            arguments += ["strace", "-D", "-f", "-qqq", "--seccomp-bpf", "-o", "/dev/null", "-e", f"trace={call}",
+                          "-e", f"inject={call}:error={error}:when={number}"]
+        return self.execute(arguments + self.lab.arguments(*words), server)
+
+    def execute(self, arguments, server=None):
+        inherited = {}
+        if server:
+            # The number of a process is known to itself alone; strace -D leaves it as it is.
+            arguments = ["sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh", *arguments]
+            inherited = {"preexec_fn": server.pass_on, "close_fds": False,
+                         "env": {**os.environ, "LISTEN_FDS": "2"}}
+        running = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **inherited)
+        output, complaint = running.communicate(timeout=60)
+        return running.returncode, output, complaint
+
+    def steer(self, *words, server=None):
+        code, output, complaint = self.run(words, server=server)
+        if code != 0:
+            raise Failed(f"{' '.join(words)} exited with {code}: {complaint.strip()}")
+        return output
+
+    def calls(self, scenario):
+        """What there is to try: each call that the command makes once it has started."""
+        scenario.prepare()
+        # Missing names are no error: not every machine has all of these calls.
+        traced = ",".join("?" + call for call in CALLS)
+        code, _, complaint = self.execute(
+            [*self.prefix, "strace", "-D", "-f", "-qqq", "-o", self.log, "-e", f"trace={traced}",
+             *self.lab.arguments(*scenario.command)], scenario.server)
+        if code != 0:
+            raise Failed(f"{scenario.name} fails by itself: {complaint.strip()}")
+        time.sleep(0.2)  # strace writes a moment longer than the command runs.
+        counts, found, begun = {}, [], False
+        with open(self.log) as log:
+            for line in log:
+                match = re.match(r"\d+ +(\w+)\(", line)
+                if not match or "resumed" in line:
+                    continue
+                call = match.group(1)
+                counts[call] = counts.get(call, 0) + 1
+                begun = begun or call == "openat" and ".so" not in line
+                if begun:
+                    found += [(scenario, call, counts[call], error) for error in ERRORS]
+        return found
+
+    # MARK: - What is found
+
+    def state(self):
+        """The policy in force and who is registered; None when nothing is loaded."""
+        readers = [self.lab.begin(verb, "--json") for verb in ("status", "bindings", "sockets")]
+        texts = []
+        for reader in readers:
+            output, complaint = reader.communicate(timeout=60)
+            if reader.returncode != 0:
+                texts.append("not loaded" if "no steering is loaded" in complaint else complaint.strip())
+            else:
+                texts.append(output)
+        if texts == ["not loaded"] * 3:
+            return None
+        if all("was written by an older version" in text for text in texts):
+            return "older"
+        try:
+            sockets = json.loads(texts[2])["sockets"]
+            json.loads(texts[0])
+            return bindings(texts[1]), frozenset((one["label"], one["cookie"], one["protocol"], one["family"], one["standIn"])
+                                                 for one in sockets)
+        except (ValueError, KeyError):
+            raise Failed(f"it cannot be read: {[text for text in texts if not text.startswith('{')]}") from None
+
+    def look(self, scenario, code, complaint):
+        found = self.state()
+        if found not in (scenario.before, scenario.after):
+            raise Failed(f"neither the old state nor the new one: {self.difference(found, scenario)}")
+        if code in (0, 1):
+            if code == 1 and not (complaint.startswith("steer: ") and complaint.count("\n") == 1):
+                raise Failed(f"no sentence: {complaint!r}")
+            is_late = any(words in complaint for words in LATE)
+            self.late += is_late
+            told = scenario.after if code == 0 or is_late else scenario.before
+            if found != told:
+                raise Failed(f"it exited with {code} ({complaint.strip()}), and the state is the other one")
+        else:
+            raise Failed(f"it ended with {code}: {complaint.strip()[:300]}")
+        return found
+
+    @staticmethod
+    def difference(found, scenario):
+        if not isinstance(found, tuple) or not isinstance(scenario.after, tuple):
+            return found if isinstance(found, str) else f"loaded: {found is not None}"
+        return f"{len(found[0])} bindings, and sockets that differ: {sorted(found[1] ^ scenario.after[1])[:4]}"
+
+    def once(self, scenario, call, number, error):
+        scenario.prepare()
+        code, _, complaint = self.run(scenario.command, (call, number, error), scenario.server)
+        self.tried[scenario.name] = self.tried.get(scenario.name, 0) + 1
+        self.failed[scenario.name] = self.failed.get(scenario.name, 0) + (code != 0)
+        found = self.look(scenario, code, complaint)
+        # The next command: the same again, unless there is nothing left for it to do.
+        if found == scenario.before or scenario.name not in ("load", "unload"):
+            self.steer(*scenario.command, server=scenario.server)
+        if self.state() != scenario.after:
+            raise Failed("the next command did not bring the new state about")
+        tidy = ["steering"] if scenario.after is None else self.tidy
+        if self.lab.listing() != tidy:
+            raise Failed(f"left over: {sorted(set(self.lab.listing()) ^ set(tidy))}")
+
+    # MARK: - Scenarios
+
+    def scenarios_with_traffic(self):
+        one, other = self.servers
+        policies = [self.policies[number] for number in range(3)]
+        first, second = self.registered[one], self.registered[other]
+        both = first | self.registered["extra"]
+
+        def applied(number, small=False):
+            def prepare():
+                if small:
+                    self.steer("apply", self.files[number])
+                    self.steer("upgrade")
+                else:
+                    self.steer("apply", self.files[number])
+            return prepare
+
+        def older():
+            state = self.lab.state()
+            [name] = [name for name in os.listdir(state) if name.startswith("layout-")]
+            os.rename(f"{state}/{name}", f"{state}/layout-2")
+
+        def alone():
+            if self.state()[1] != first:
+                self.steer("unregister", "extra")
+
+        def registered():
+            self.steer("register", "steady", "--replace", server=one)
+
+        yield Scenario("apply", ["apply", self.files[1]], (policies[0], first), (policies[1], first), applied(0))
+        yield Scenario("grow", ["apply", self.files[2]], (policies[0], first), (policies[2], first), applied(0, True))
+        self.steer("apply", self.files[0])
+        yield Scenario("upgrade", ["upgrade"], (policies[0], first), (policies[0], first))
+        yield Scenario("register", ["register", "extra"], (policies[0], first), (policies[0], both), alone, server=other)
+        self.steer("unregister", "extra")
+        yield Scenario("replace", ["register", "steady", "--replace"], (policies[0], first), (policies[0], second),
+                       registered, server=other)
+        registered()
+        yield Scenario("older", ["upgrade"], "older", (policies[0], first), older)
+
+    def scenarios_without(self):
+        def unloaded():
+            if self.lab.listing() != ["steering"]:
+                self.steer("unload")
+
+        def loaded():
+            if self.lab.listing() != self.tidy:
+                self.steer("load")
+
+        empty = (frozenset(), frozenset())
+        yield Scenario("load", ["load"], None, empty, unloaded)
+        loaded()
+        yield Scenario("unload", ["unload"], empty, None, loaded)
+
+    def work(self, scenarios):
+        part, parts = map(int, self.options.share.split("/"))
+        for scenario in scenarios:
+            # Each lane has its own; and a share has some of every scenario, call and error.
+            mine = self.calls(scenario)[self.options.lane::self.options.lanes][part - 1::parts]
+            for _, call, number, error in mine:
+                if len(self.problems) >= PROBLEMS_ENOUGH:
+                    return
+                lost = sum(self.traffic.failures)
+                try:
+                    self.once(scenario, call, number, error)
+                    if sum(self.traffic.failures) > lost:
+                        raise Failed(f"traffic was lost: {[words.value.decode() for words in self.traffic.words]}")
+                except Failed as failure:
+                    self.problems.append(f"{scenario.name}, {call} {number} {error}: {failure}")
+                    print(self.problems[-1], file=sys.stderr)
+                    self.repair()
+
+    def repair(self):
+        """After a problem: anew, so that what is tried next is looked at by itself."""
+        self.run(["unload"])
+        self.start()
+
+    def start(self):
+        self.steer("load")
+        if self.servers:
+            self.steer("apply", self.files[0])
+            self.steer("register", "steady", server=self.servers[0])
+
+    def run_all(self):
+        self.servers = []
+        self.start()
+        self.tidy = self.lab.listing()
+        for _ in range(8):
+            os.dup(0)  # So that descriptors 3 and 4 are nobody's.
+        self.servers = [Server(8080), Server(8081)]
+        self.policies, self.registered = [], {}
+        for number, file in enumerate(self.files):
+            self.steer("apply", file)
+            self.policies.append(self.state()[0])
+        self.steer("apply", self.files[0])
+        for server in reversed(self.servers):
+            self.steer("register", "steady", "--replace", server=server)
+            self.registered[server] = self.state()[1]
+        self.steer("register", "extra", server=self.servers[1])
+        self.registered["extra"] = self.state()[1] - self.registered[self.servers[0]]
+        self.steer("unregister", "extra")
+
+        self.traffic.start()
+        self.work(self.scenarios_with_traffic())
+        counted, words = self.traffic.stop()
+        self.steer("unload")
+        self.servers = []
+        self.work(self.scenarios_without())
+        return {"tried": self.tried, "failed": self.failed, "toldAfterwards": self.late,
+                "tcpConnections": counted["tcpConnections"], "udpExchanges": counted["udpExchanges"],
+                "trafficLost": counted["failed"]}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--steer", required=True)
+    parser.add_argument("--share", default="1/1", help="N/M: the N-th of M parts of all that there is to try")
+    parser.add_argument("--large", type=int, default=600, help="hosts of the policy that outgrows the smallest tables")
+    parser.add_argument("--unit", action="store_true", help="with the capabilities of the service's unit only")
+    parser.add_argument("--lanes", type=int, default=2, help="how many go on at once, each in namespaces of its own")
+    parser.add_argument("--lane", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.lane is None:
+        finish(*run_lanes(options.lanes))
+    enter_namespaces()
+    with Lab(options.steer) as lab:
+        harness = Harness(lab, options)
+        try:
+            result = harness.run_all()
+        except Failed as failure:
+            harness.problems.append(str(failure))
+            result = {}
+    finish(result, harness.problems)
+
+
+main()
