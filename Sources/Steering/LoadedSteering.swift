@@ -34,6 +34,13 @@ extension SocketSteering {
     public static func load(
         into namespace: borrowing NetworkNamespace, bpffs: String = defaultBPFFS, readers group: UInt32? = nil
     ) throws(SteeringError) -> SocketSteering {
+        try load(into: namespace, bpffs: bpffs, readers: group, hasIngressInterface: nil)
+    }
+
+    /// The same where it is known whether the kernel tells programs the ingress interface.
+    static func load(
+        into namespace: borrowing NetworkNamespace, bpffs: String, readers group: UInt32?, hasIngressInterface: Bool?
+    ) throws(SteeringError) -> SocketSteering {
         let pins = Pins(bpffs: bpffs, inode: namespace.inode)
         let identity = try NamespaceIdentity(namespace)
         try pins.prepare()
@@ -49,13 +56,14 @@ extension SocketSteering {
         try pins.makeDraft(for: readers)
         let link: SharedDescriptor
         do throws(SteeringError) {
-            let plane = try DataPlane()
+            let plane = try DataPlane(hasIngressInterface: hasIngressInterface)
             // What cannot be used must not be published.
-            _ = try PolicyMemory(plane)
+            let memory = try PolicyMemory(plane)
             link = try plane.attach(to: namespace)
             try PinnedState.pin(plane, link, in: pins.draft, for: readers)
             let empty = StoredPolicy(
-                generation: 0, namespaceCookie: identity.cookie ?? 0, policy: Policy(), numbers: LabelNumbers())
+                generation: memory.generation, namespaceCookie: identity.cookie ?? 0, policy: Policy(),
+                numbers: LabelNumbers())
             try PinnedState.save(empty, in: pins.draft, for: readers)
             try pins.publishDraft()
         } catch {

@@ -158,6 +158,11 @@ public struct SteeringError: Error, Sendable, CustomStringConvertible {
 
     /// The message.
     public var description: String { message }
+
+    /// The log of the kernel's verifier, where it refused the program.
+    public var verifierLog: String? {
+        if case .verifier(let log)? = cause { log } else { nil }
+    }
 }
 
 extension SteeringError {

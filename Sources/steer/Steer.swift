@@ -58,16 +58,24 @@ enum Failure {
         struct Content: Encodable {
             let code: String
             let message: String
+            /// The verifier's, whole.
+            let log: String?
         }
         let error: Content
     }
 
-    static func text(_ error: SteeringError) -> String { text(error.code.description, error.message) }
+    static func text(_ error: SteeringError) -> String {
+        text(error.code.description, error.message, log: error.verifierLog)
+    }
 
-    static func text(_ code: String, _ message: String) -> String {
+    /// - Parameter log: The verifier's; people are shown how it ends, which says why.
+    static func text(_ code: String, _ message: String, log: String? = nil) -> String {
         // The options may be what could not be read, so they are not asked.
-        CommandLine.arguments.contains("--json")
-            ? JSON.text(Report(error: .init(code: code, message: message))) : "steer: \(message)"
+        guard !CommandLine.arguments.contains("--json") else {
+            return JSON.text(Report(error: .init(code: code, message: message, log: log)))
+        }
+        let end = log?.split(separator: "\n").suffix(20) ?? []
+        return (["steer: \(message)"] + end.map { "  verifier: \($0)" }).joined(separator: "\n")
     }
 }
 
