@@ -164,6 +164,8 @@ extension SocketSteering {
         try pins.makeDraft(for: readers)
         do throws(SteeringError) {
             let plane = try DataPlane(size: tables.size, reusing: maps)
+            // Before the one step: behind it the draft has to take the place of the state.
+            if let version = HostFacts.kernelVersion, version < KernelVersion(5, 16) { throw .cannotExchange(version) }
             let memory = try PolicyMemory(plane)
             memory.resume(after: stored.generation)
             try memory.publish(tables, plane) { (generation: UInt64) throws(SteeringError) in

@@ -65,18 +65,17 @@ enum Failure {
     }
 
     static func text(_ error: SteeringError) -> String {
-        text(error.code.description, error.message, log: error.verifierLog)
+        isJSON
+            ? JSON.text(Report(error: .init(code: "\(error.code)", message: error.message, log: error.verifierLog)))
+            : "steer: \(error.messageWithLog)"
     }
 
-    /// - Parameter log: The verifier's; people are shown how it ends, which says why.
-    static func text(_ code: String, _ message: String, log: String? = nil) -> String {
-        // The options may be what could not be read, so they are not asked.
-        guard !CommandLine.arguments.contains("--json") else {
-            return JSON.text(Report(error: .init(code: code, message: message, log: log)))
-        }
-        let end = log?.split(separator: "\n").suffix(20) ?? []
-        return (["steer: \(message)"] + end.map { "  verifier: \($0)" }).joined(separator: "\n")
+    static func text(_ code: String, _ message: String) -> String {
+        isJSON ? JSON.text(Report(error: .init(code: code, message: message, log: nil))) : "steer: \(message)"
     }
+
+    /// The options may be what could not be read, so they are not asked.
+    private static var isJSON: Bool { CommandLine.arguments.contains("--json") }
 }
 
 /// Words on the command line that are not what they should be.

@@ -82,7 +82,8 @@ struct Steerd: ParsableCommand {
     }
 
     private static func complain(_ error: any Error) -> Never {
-        FileHandle.standardError.write(Data("steerd: \(error)\n".utf8))
+        let text = (error as? SteeringError)?.messageWithLog ?? "\(error)"
+        FileHandle.standardError.write(Data("steerd: \(text)\n".utf8))
         Foundation.exit(1)
     }
 }

@@ -17,10 +17,17 @@ extension SteeringError {
         case EMFILE, ENFILE:
             return SteeringError(
                 .systemCall,
-                "loading the program failed (\(describe(errno: error))): allow more open files (ulimit -n)", cause: cause)
+                "loading the program failed (\(describe(errno: error))): allow more open files (ulimit -n)",
+                cause: cause)
         case ENOMEM, EINTR, EAGAIN:
             return SteeringError(
                 .systemCall, "loading the program failed (\(describe(errno: error))): try again", cause: cause)
+        case EPERM where log.isEmpty && Capabilities.effective()?.isSuperset(of: [.bpf, .netAdmin]) == true:
+            guard let limit = HostFacts.mapMemoryLimit() else { fallthrough }
+            return SteeringError(
+                .systemCall,
+                "this kernel counts maps as locked memory, of which this process may have \(limit) bytes: raise the limit (ulimit -l unlimited, or LimitMEMLOCK=infinity in its unit)",
+                cause: cause)
         case EPERM where log.isEmpty:
             return SteeringError(
                 .missingCapability,
@@ -45,6 +52,15 @@ extension SteeringError {
             return SteeringError(
                 .systemCall, "loading the program failed (\(describe(errno: error))): see the cause", cause: cause)
         }
+    }
+
+    /// For an upgrade: a BPF file system exchanges directories since Linux 5.16 ("libfs: support RENAME_EXCHANGE in
+    /// simple_rename()").
+    static func cannotExchange(_ version: KernelVersion) -> SteeringError {
+        SteeringError(
+            .unsupportedKernel,
+            "replacing the program under traffic needs Linux 5.16 or newer, and this is \(version): unload and load, which forgets the registered sockets, or boot a newer kernel"
+        )
     }
 
     /// See the netns link's own errors in net/core/net_namespace.c: 64 links, no more.
