@@ -24,6 +24,12 @@ const volatile __u8 has_ingress_interface = 1;
 #define INGRESS_INTERFACE(ctx) ((ctx)->ingress_ifindex)
 #endif
 
+/* The verifier forgets what it knows of a number; on a little-endian machine no instruction is made of it. Where it
+ * follows speculation (no CAP_PERFMON), paths that meet again count as one only if it knows the same of every number,
+ * and before Linux 6.3 only if none has been copied: else it walks each path to its end, a million instructions long.
+ * It compares at branches, so this stands before them. */
+#define FORGET(number) asm volatile("%0 = le64 %0" : "+r"(number))
+
 static __always_inline __u64 load64(const char *tables, __u32 at, const __u32 bytes)
 {
 	return *(const __u64 *)(tables + (at & (bytes - 8)));
@@ -62,15 +68,23 @@ static __always_inline int is_label(__u32 cell)
 /* 0 for a port that no binding names. */
 static __always_inline __u32 port_class(struct bpf_sk_lookup *ctx, const char *tables)
 {
-	__u32 index = (ctx->protocol << 16 | (ctx->local_port & 0xffff)) & 0x1ffff; /* TCP is 6, UDP is 17 */
+	__u32 index = ctx->protocol << 16 | (ctx->local_port & 0xffff); /* TCP is 6, UDP is 17 */
 
+	barrier_var(index); /* the mask comes last: of merged bits older verifiers know no bounds */
+	index &= 0x1ffff;
 	return *(const __u16 *)(tables + index * 2 + STEERING_PORTS_AT);
+}
+
+/* 63 less the number of bits that an entry skips. */
+static __always_inline __u64 skip_of(__u64 entry)
+{
+	return entry >> STEERING_SKIP_SHIFT & 63;
 }
 
 /* Whether the key does not begin with the bits that an entry skips: the value is on top of both. */
 static __always_inline int differs(__u64 entry, __u64 key)
 {
-	return (key ^ entry) >> (entry >> STEERING_SKIP_SHIFT & 63) > 1;
+	return (key ^ entry) >> skip_of(entry) > 1;
 }
 
 static __always_inline int is_node(__u64 entry)
@@ -78,25 +92,41 @@ static __always_inline int is_node(__u64 entry)
 	return (__s32)entry > 0;
 }
 
+/* The leaf for keys that the entry does not fit, from the word at `place`; goes on where it fits. */
+#define UNLESS_IT_FITS(place)                                                                                         \
+	do {                                                                                                          \
+		int differing = (key ^ entry) >> skip > 1;                                                            \
+		FORGET(entry);                                                                                        \
+		FORGET(key);                                                                                          \
+		if (unlikely(differing))                                                                              \
+			return otherwise(tables, place, bytes);                                                       \
+	} while (0)
+
 /* From an entry that is a node to the next, by the next bits of the key; returns when that is a leaf, or does not
  * fit. A macro, and not a loop: to a verifier that follows speculation (no CAP_PERFMON) a loop has no end, and
  * compilers do not promise to unroll one. */
 #define STEP()                                                                                                        \
 	do {                                                                                                          \
 		__u32 node = (__u32)entry >> STEERING_NODE_SHIFT << 3, shift = entry & STEERING_BITS_MASK;            \
-		key <<= 63 - (entry >> STEERING_SKIP_SHIFT & 63);                                                     \
+		key <<= 63 - skip;                                                                                    \
 		entry = load64(tables, node + 8 + (__u32)(key >> shift) * 8, bytes);                                  \
 		key <<= 64 - shift;                                                                                   \
-		if (unlikely(differs(entry, key)))                                                                    \
-			return otherwise(tables, node, bytes);                                                        \
+		skip = skip_of(entry);                                                                                \
+		UNLESS_IT_FITS(node);                                                                                 \
 		if (likely(!is_node(entry)))                                                                          \
 			return entry;                                                                                 \
 	} while (0)
 
-/* The leaf below an entry that is a node. */
-static __always_inline __u32 descend(const char *tables, __u64 entry, __u64 key, const int depth, const __u32 bytes)
+/* The leaf that an entry stands for: its own, one below it, or for keys that it does not fit the word at `place`. */
+static __always_inline __u32 leaf_of(const char *tables, __u64 entry, __u64 key, __u32 place, const int depth,
+				     const __u32 bytes)
 {
+	__u64 skip = skip_of(entry);
+
 	_Static_assert(STEERING_IPV4_DEPTH == 4 && STEERING_DEPTH == 8, "as below");
+	UNLESS_IT_FITS(place);
+	if (!is_node(entry))
+		return entry;
 	STEP();
 	STEP();
 	STEP();
@@ -108,15 +138,6 @@ static __always_inline __u32 descend(const char *tables, __u64 entry, __u64 key,
 		STEP();
 	}
 	return 0; /* no path is longer */
-}
-
-/* The leaf that an entry stands for: its own, one below it, or for keys that it does not fit the word at `place`. */
-static __always_inline __u32 leaf_of(const char *tables, __u64 entry, __u64 key, __u32 place, const int depth,
-				     const __u32 bytes)
-{
-	if (unlikely(differs(entry, key)))
-		return otherwise(tables, place, bytes);
-	return is_node(entry) ? descend(tables, entry, key, depth, bytes) : entry;
 }
 
 /* The leaf of the trie that a cell names. */

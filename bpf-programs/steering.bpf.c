@@ -77,8 +77,8 @@ static __always_inline long select(struct bpf_sk_lookup *ctx, struct bpf_sock *s
 }
 
 /* The first slot failed: to another member of its SO_REUSEPORT group or, when none is
- * left, as the label says. Global, so that the ordinary path stays short. */
-__noinline int without_first(struct bpf_sk_lookup *ctx, __u32 destination, __u32 cell)
+ * left, as the label says. A function, so that the ordinary path stays short. */
+static __noinline int without_first(struct bpf_sk_lookup *ctx, __u32 destination, __u32 cell)
 {
 	int found = 0;
 #pragma unroll
@@ -94,12 +94,15 @@ __noinline int without_first(struct bpf_sk_lookup *ctx, __u32 destination, __u32
 		found |= error != 0;
 	}
 	struct steering_metrics *counters = bpf_map_lookup_elem(&metrics, &destination);
-	if (counters && found) {
-		counters->incompatible++;
-		barrier();
-	} else if (counters) {
-		counters->misses++;
-		barrier();
+	if (counters) {
+		barrier_var(found); /* each counter behind its own test: merged, one is reached by speculation alone */
+		if (found) {
+			counters->incompatible++;
+			barrier();
+		} else {
+			counters->misses++;
+			barrier();
+		}
 	}
 	return kind_of(cell) == STEERING_LABEL_OR_PASS ? SK_PASS : SK_DROP;
 }

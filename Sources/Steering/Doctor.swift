@@ -134,11 +134,17 @@ public struct Doctor: ~Copyable, Sendable {
                     .warning, "privileges", "this process lacks \(missing), without which it can read but not change",
                     remedy: "sudo steer doctor"))
         } else if !own.contains(.perfmon) {
+            let isNeeded = HostFacts.kernelVersion.map { $0 < KernelVersion(5, 17) } ?? false
             findings.append(
-                Finding(
-                    .note, "privileges",
-                    "without CAP_PERFMON the kernel adds mitigations to programs that this process loads, which about double their cost"
-                ))
+                isNeeded
+                    ? Finding(
+                        .warning, "privileges",
+                        "this process lacks CAP_PERFMON, without which a kernel before 5.17 loads no program",
+                        remedy: "sudo steer doctor")
+                    : Finding(
+                        .note, "privileges",
+                        "without CAP_PERFMON the kernel adds mitigations to programs that this process loads, which about double their cost"
+                    ))
         }
         return findings
     }

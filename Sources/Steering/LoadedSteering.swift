@@ -34,6 +34,13 @@ extension SocketSteering {
     public static func load(
         into namespace: borrowing NetworkNamespace, bpffs: String = defaultBPFFS, readers group: UInt32? = nil
     ) throws(SteeringError) -> SocketSteering {
+        try load(into: namespace, bpffs: bpffs, readers: group, hasIngressInterface: nil)
+    }
+
+    /// The same where it is known whether the kernel tells programs the ingress interface.
+    static func load(
+        into namespace: borrowing NetworkNamespace, bpffs: String, readers group: UInt32?, hasIngressInterface: Bool?
+    ) throws(SteeringError) -> SocketSteering {
         let pins = Pins(bpffs: bpffs, inode: namespace.inode)
         try pins.checkFileSystem()
         if case .loaded = try pins.condition() { throw .alreadyLoaded(pins) }
@@ -50,7 +57,8 @@ extension SocketSteering {
         case .absent: break
         }
         do throws(SteeringError) {
-            let state = try loaded(into: namespace, pins, identity, for: Pins.Readers(group: group))
+            let state = try loaded(
+                into: namespace, pins, identity, for: Pins.Readers(group: group), hasIngressInterface: hasIngressInterface)
             return SocketSteering(opening: pins, InterfaceIndices(of: namespace), state)
         } catch {
             try? Pins.remove(pins.draft)
@@ -62,10 +70,10 @@ extension SocketSteering {
     /// Builds the state in the draft, and publishes it: nothing can fail after that.
     private static func loaded(
         into namespace: borrowing NetworkNamespace, _ pins: Pins, _ identity: NamespaceIdentity,
-        for readers: Pins.Readers
+        for readers: Pins.Readers, hasIngressInterface: Bool?
     ) throws(SteeringError) -> State {
         try pins.makeDraft(for: readers)
-        let plane = try DataPlane()
+        let plane = try DataPlane(hasIngressInterface: hasIngressInterface)
         // What cannot be used must not be published.
         let memory = try PolicyMemory(plane)
         let link = try plane.attach(to: namespace)

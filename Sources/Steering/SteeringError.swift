@@ -158,6 +158,17 @@ public struct SteeringError: Error, Sendable, CustomStringConvertible {
 
     /// The message.
     public var description: String { message }
+
+    /// The log of the kernel's verifier, where it refused the program.
+    public var verifierLog: String? {
+        if case .verifier(let log)? = cause { log } else { nil }
+    }
+
+    /// The message, and below it how the verifier's log ends, which says why.
+    package var messageWithLog: String {
+        let end = verifierLog?.split(separator: "\n").suffix(20) ?? []
+        return ([message] + end.map { "  verifier: \($0)" }).joined(separator: "\n")
+    }
 }
 
 extension SteeringError {

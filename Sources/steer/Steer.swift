@@ -58,17 +58,24 @@ enum Failure {
         struct Content: Encodable {
             let code: String
             let message: String
+            /// The verifier's, whole.
+            let log: String?
         }
         let error: Content
     }
 
-    static func text(_ error: SteeringError) -> String { text(error.code.description, error.message) }
+    static func text(_ error: SteeringError) -> String {
+        isJSON
+            ? JSON.text(Report(error: .init(code: "\(error.code)", message: error.message, log: error.verifierLog)))
+            : "steer: \(error.messageWithLog)"
+    }
 
     static func text(_ code: String, _ message: String) -> String {
-        // The options may be what could not be read, so they are not asked.
-        CommandLine.arguments.contains("--json")
-            ? JSON.text(Report(error: .init(code: code, message: message))) : "steer: \(message)"
+        isJSON ? JSON.text(Report(error: .init(code: code, message: message, log: nil))) : "steer: \(message)"
     }
+
+    /// The options may be what could not be read, so they are not asked.
+    private static var isJSON: Bool { CommandLine.arguments.contains("--json") }
 }
 
 /// Words on the command line that are not what they should be.

@@ -94,7 +94,7 @@ struct Steerd: ParsableCommand {
     }
 
     private static func complain(_ error: any Error) -> Never {
-        Journal.print("steerd: \(error)", .error)
+        Journal.print("steerd: \((error as? SteeringError)?.messageWithLog ?? "\(error)")", .error)
         Foundation.exit(1)
     }
 }

@@ -14,9 +14,11 @@ struct PrivilegeTests {
             + "--inh-caps -all\(capabilities) --ambient-caps -all\(capabilities)"
     }
 
-    @Test("CAP_BPF and CAP_NET_ADMIN suffice for everything")
-    func bothSuffice() throws {
-        let result = try probe("attach", under: withCapabilities(",+bpf,+net_admin"))
+    @Test(
+        "CAP_BPF and CAP_NET_ADMIN suffice for everything, with CAP_PERFMON and without",
+        arguments: [",+bpf,+net_admin,+perfmon", ",+bpf,+net_admin"])
+    func bothSuffice(capabilities: String) throws {
+        let result = try probe("attach", under: withCapabilities(capabilities))
         #expect(result.output == "{\"ok\":true}\n")
         #expect(result.exitCode == 0)
     }
@@ -42,6 +44,18 @@ struct PrivilegeTests {
         let result = try probe("attach", under: "strace -f -qq -o /dev/null -e trace=bpf -e inject=bpf:error=\(error)")
         #expect(result.exitCode == 1)
         #expect(result.output.contains("\"error\":\"unsupportedKernel\""), "\(result.output)")
+    }
+
+    /// The verifier's log holds its statistics, too, where it accepted the program and something else failed.
+    @Test("With any number of descriptors attaching works, or fails without blaming the program")
+    func fewDescriptors() throws {
+        var worked = false
+        for limit in 3...40 where !worked {
+            let result = try probe("attach", under: "prlimit --nofile=\(limit)")
+            worked = result.exitCode == 0
+            #expect(!result.output.contains("programRejected"), "\(limit): \(result.output)")
+        }
+        #expect(worked)
     }
 
     @Test(

@@ -97,10 +97,18 @@ struct SecondStageTests {
         }
     }
 
-    @Test("A program for kernels without an ingress interface steers, and refuses policies that ask for one")
-    func withoutIngressInterface() async throws {
+    @Test(
+        "A program for kernels without an ingress interface steers, and refuses policies that ask for one",
+        arguments: [false, true])
+    func withoutIngressInterface(isLoaded: Bool) async throws {
         try await withNetworkNamespace(routing: Flow.prefixes + ["198.51.100.0/24"]) {
-            let steering = try SocketSteering(try .current(), object: nil, hasIngressInterface: false)
+            let bpffs = try TestFileSystem()
+            let namespace = try NetworkNamespace.current()
+            var steering =
+                isLoaded
+                ? try SocketSteering.load(
+                    into: namespace, bpffs: bpffs.path, readers: nil, hasIngressInterface: false)
+                : try SocketSteering(namespace, object: nil, hasIngressInterface: false)
             let flow = Flow(.tcp, .ipv4)
             var server = try flow.server()
             try steering.sockets.register(server.descriptor, as: "web")
@@ -114,9 +122,14 @@ struct SecondStageTests {
                 }
                 try verify(error.message.contains("Linux 5.17"), error.message)
                 try verify(steering.policy, is: policy)
-                // What it knows of itself outlives a change of policy.
+                // What it knows of itself outlives a change of policy, and the process.
                 try steering.unbindAll()
                 try steering.apply(policy)
+                if isLoaded {
+                    let reader = try SocketSteering.open(namespace, bpffs: bpffs.path, for: .reading)
+                    try verify(reader.policy, is: policy)
+                    steering = try SocketSteering.open(namespace, bpffs: bpffs.path)
+                }
             }
         }
     }

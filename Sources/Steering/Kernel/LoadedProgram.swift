@@ -31,8 +31,8 @@ struct LoadedProgram {
     ///   - size: Of the tables that it reads.
     ///   - object: Another build of the object file than the embedded one.
     ///   - known: Whether the kernel tells programs the ingress interface; nil: it is tried.
-    /// - Throws: `missingCapability` (CAP_BPF, and CAP_NET_ADMIN for a new map of sockets),
-    ///   `unsupportedKernel`, `programRejected`.
+    /// - Throws: `missingCapability` (CAP_BPF, and CAP_NET_ADMIN for a new map of sockets; CAP_PERFMON before
+    ///   Linux 5.17), `unsupportedKernel`, `programRejected`.
     init(
         _ name: String, maps: [Map],
         _ observation: steering_observation = steering_observation(one_in: 1, mask: 0, value: 0),
@@ -46,7 +46,7 @@ struct LoadedProgram {
             loaded = try Self.load(object, name, maps, observation, size, hasIngressInterface: hasIngressInterface)
         } catch {
             // Before Linux 5.17 the context has no ingress interface.
-            guard known == nil, error.code == .programRejected,
+            guard known == nil, error.verifierLog != nil,
                 let older = try? Self.load(object, name, maps, observation, size, hasIngressInterface: false)
             else { throw error }
             loaded = older

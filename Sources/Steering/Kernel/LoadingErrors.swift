@@ -13,15 +13,35 @@ extension SteeringError {
                 .tablesTooLarge,
                 "the tables for these bindings need \(2 * size.bytes >> 20) MiB, and before Linux 6.0 they can have \(2 * TableSize.smallest.bytes >> 20): use Linux 6.0 or newer, fewer bindings, or fewer distinct port sets",
                 cause: cause)
+        // Its log may hold statistics of a program that it accepted.
+        case EMFILE, ENFILE:
+            return SteeringError(
+                .systemCall,
+                "loading the program failed (\(describe(errno: error))): allow more open files (ulimit -n)",
+                cause: cause)
+        case ENOMEM, EINTR, EAGAIN:
+            return SteeringError(
+                .systemCall, "loading the program failed (\(describe(errno: error))): try again", cause: cause)
+        case EPERM where log.isEmpty && Capabilities.effective()?.isSuperset(of: [.bpf, .netAdmin]) == true:
+            guard let limit = HostFacts.mapMemoryLimit() else { fallthrough }
+            return SteeringError(
+                .systemCall,
+                "this kernel counts maps as locked memory, of which this process may have \(limit) bytes: raise the limit (ulimit -l unlimited, or LimitMEMLOCK=infinity in its unit)",
+                cause: cause)
         case EPERM where log.isEmpty:
             return SteeringError(
                 .missingCapability,
                 "loading the program needs CAP_BPF and CAP_NET_ADMIN, which this process lacks: run as root or grant both",
                 cause: cause)
+        case _ where !log.isEmpty && Capabilities.effective()?.isDisjoint(with: [.perfmon, .sysAdmin]) == true:
+            return SteeringError(
+                .missingCapability,
+                "this kernel's verifier refused the program, as those before 5.17 do where CAP_PERFMON is missing: grant CAP_PERFMON beside CAP_BPF and CAP_NET_ADMIN, or run as root",
+                cause: .verifier(log: log))
         case _ where !log.isEmpty:
             return SteeringError(
                 .programRejected,
-                "the kernel's verifier refused the program (\(lastLine(of: log))): please report it with the kernel's version and this error's log",
+                "the kernel's verifier refused the program (\(lastLine(of: log))): please report it with the kernel's version and the verifier's log",
                 cause: .verifier(log: log))
         case ENOSYS, EINVAL, ENOTSUP, E2BIG, ENOENT:
             return SteeringError(
@@ -34,6 +54,8 @@ extension SteeringError {
         }
     }
 
+    /// For an upgrade: a BPF file system exchanges directories since Linux 5.16 ("libfs: support RENAME_EXCHANGE in
+    /// simple_rename()").
     /// See the netns link's own errors in net/core/net_namespace.c: 64 links, no more.
     static func notAttached(_ error: CInt) -> SteeringError {
         let cause = Cause.systemCall("BPF_LINK_CREATE", errno: error)
