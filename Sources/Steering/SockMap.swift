@@ -38,7 +38,7 @@ public struct SockMap: Sendable {
     ///   `networkNamespaceGone`.
     public func register(_ descriptor: CInt, as label: Label) throws(SteeringError) {
         try add(descriptor, as: label) { destination, slots, socket throws(SteeringError) in
-            let others = slots.compactMap { $0 }
+            let others = slots.compactMap { $0 }.filter { !$0.isStandby }
             if others.contains(where: { $0.cookie == socket.cookie }) { return nil }
             if others.isEmpty { return 0 }
             guard others.contains(where: { $0.isGroup(with: socket) }) else { throw .occupied(destination) }
@@ -56,6 +56,14 @@ public struct SockMap: Sendable {
         try add(descriptor, as: label, clearing: true) { _, slots, socket in
             slots[0]?.cookie == socket.cookie ? nil : 0
         }
+    }
+
+    /// Has a socket take what comes for a label where the label has no other: behind those that are registered and will
+    /// be, in the place of an earlier one of its kind. The lists do not show it.
+    ///
+    /// - Throws: As `register`.
+    package func standBy(_ descriptor: CInt, for label: Label) throws(SteeringError) {
+        try add(descriptor, as: label, isStandby: true) { _, _, _ in SocketSlots.perDestination - 1 }
     }
 
     /// Registers several sockets, as `register` and `replace` do one: all of them, or none.
@@ -125,7 +133,7 @@ public struct SockMap: Sendable {
     public func list() throws(SteeringError) -> [RegisteredSocket] {
         try steering.reading { state throws(SteeringError) in
             let labels = state.numbers.byNumber
-            let taken = try SocketSlots(state.plane).all().compactMap { taken in
+            let taken = try SocketSlots(state.plane).all().filter { !$0.registration.isStandby }.compactMap { taken in
                 Destination(number: taken.destination, labels).map { ($0, taken.slot, taken.registration) }
             }
             var last: Destination?
@@ -140,13 +148,15 @@ public struct SockMap: Sendable {
 
     /// Puts a socket into the slot of each of its destinations that `choose` names; all or none.
     private func add(
-        _ descriptor: CInt, as label: Label, clearing: Bool = false,
+        _ descriptor: CInt, as label: Label, clearing: Bool = false, isStandby: Bool = false,
         choose: (Destination, [Registration?], Registration) throws(SteeringError) -> Int?
     ) throws(SteeringError) {
         let socket = try SteerableSocket(descriptor)
         try steering.changing { state throws(SteeringError) in
             try state.namespace.check(descriptor)
             let slots = SocketSlots(state.plane)
+            var registration = socket.registration
+            registration.isStandby = isStandby
             let labelNumber = try number(of: label, &state)
 
             var places: [(destination: UInt32, slot: Int)] = []
@@ -155,14 +165,14 @@ public struct SockMap: Sendable {
                 let destination = Destination(label, family, socket.transport)
                 let number = destination.number(labelNumber: labelNumber)
                 let taken = try slots.registrations(at: number)
-                if let slot = try choose(destination, taken, socket.registration) { places.append((number, slot)) }
+                if let slot = try choose(destination, taken, registration) { places.append((number, slot)) }
                 if clearing {
-                    for slot in 1..<taken.count where taken[slot] != nil { surplus.append((number, slot)) }
+                    for slot in 1..<taken.count where taken[slot]?.isStandby == false { surplus.append((number, slot)) }
                 }
             }
             for (index, place) in places.enumerated() {
                 do throws(SteeringError) {
-                    try slots.set(descriptor, socket.registration, at: place.destination, slot: place.slot)
+                    try slots.set(descriptor, registration, at: place.destination, slot: place.slot)
                 } catch {
                     // The first succeeded for the other family: a replaced socket cannot come back, but a
                     // kernel that takes a socket for one family takes it for both.
@@ -201,7 +211,7 @@ public struct SockMap: Sendable {
             let meant = try slots.all().filter {
                 Destination(number: $0.destination, labels)?.label == label && isMeant($0.registration.cookie)
             }
-            guard !meant.isEmpty else { throw .notRegistered(label) }
+            guard meant.contains(where: { !$0.registration.isStandby }) else { throw .notRegistered(label) }
             for taken in meant { try slots.clear(at: taken.destination, slot: taken.slot) }
             try slots.forgetGone()
         }

@@ -172,6 +172,9 @@ int csteering_adopt_descendants(void);
 /// Closes all descriptors from this one on (close_range is behind _GNU_SOURCE). Returns 0, or a negative errno.
 int csteering_close_from(int first);
 
+/// Has a socket drop whatever comes, without an answer (SO_ATTACH_FILTER). Returns 0, or a negative errno.
+int csteering_drop_all(int socket);
+
 #pragma clang assume_nonnull end
 
 #endif
