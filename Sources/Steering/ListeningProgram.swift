@@ -96,7 +96,8 @@ struct ListeningProgram {
                 }
             } catch {
                 // One that ends shows its descriptors to nobody.
-                guard process != root || ProcFS.isExiting(root) || kill(root, 0) != 0 else { throw error }
+                let isGone = ProcFS.isExiting(root) || ProcFS.startTime(of: root) == nil
+                guard process != root || isGone else { throw error }
             }
         }
         known = known.filter { seen.contains($0.key) }

@@ -80,7 +80,9 @@ struct Register: ParsableCommand {
             try target.namespace().run { () throws(SteeringError) in
                 var follower = program.follower()
                 Self.show(try program.register(&follower), isJSON)
-                if stays { try program.follow(&follower) }
+                guard stays else { return }
+                try Terminal.finish()
+                try program.follow(&follower)
             }
         } else {
             let sockets = try activated()
