@@ -6,21 +6,46 @@ public struct SocketSelector: Sendable, Hashable, CustomStringConvertible {
     public let transport: TransportProtocol?
     /// Exactly where the socket is bound, such as 0.0.0.0:80; nil for anywhere.
     public let address: SocketAddress?
+    /// The port that it is bound to, at whatever address; nil for any.
+    public let port: UInt16?
 
     /// Names sockets by protocol and by where they are bound.
     public init(_ transport: TransportProtocol? = nil, _ address: SocketAddress? = nil) {
         self.transport = transport
         self.address = address
+        port = nil
+    }
+
+    /// Names sockets by protocol and port, at whatever address they are bound.
+    public init(_ transport: TransportProtocol? = nil, port: UInt16) {
+        self.transport = transport
+        self.port = port
+        address = nil
+    }
+
+    /// Reads where sockets are bound.
+    ///
+    /// - Parameters:
+    ///   - transport: The protocol; nil for either.
+    ///   - place: `127.0.0.1:80`, `[::1]:80`, or `:80` for whatever address.
+    /// - Throws: ``AddressError``
+    public init(_ transport: TransportProtocol?, place: some StringProtocol) throws(AddressError) {
+        if place.first == ":" {
+            self.init(transport, port: try SocketAddress("0.0.0.0\(place)").port)
+        } else {
+            self.init(transport, try SocketAddress(place))
+        }
     }
 
     /// Whether a socket of this protocol that is bound there is meant.
     public func matches(_ transport: TransportProtocol, _ boundAddress: SocketAddress) -> Bool {
         (self.transport ?? transport) == transport && (address ?? boundAddress).unmapped == boundAddress.unmapped
+            && (port ?? boundAddress.port) == boundAddress.port
     }
 
-    /// `tcp 0.0.0.0:80`.
+    /// `tcp 0.0.0.0:80`, `tcp :80`.
     public var description: String {
-        let parts = [transport?.description, address?.description].compactMap { $0 }
+        let parts = [transport?.description, address?.description, port.map { ":\($0)" }].compactMap { $0 }
         return parts.isEmpty ? "any socket" : parts.joined(separator: " ")
     }
 }
@@ -91,37 +116,6 @@ extension ProcessSocket {
         throw try process.nothing(matching: selector, candidates: sockets)
     }
 
-    /// The sockets of a process and of those that descend from it, each once: at most one, or one SO_REUSEPORT group, for
-    /// each protocol and family.
-    ///
-    /// - Returns: None where they have none yet, or no more.
-    /// - Throws: `processUnavailable`, `ambiguousSocket`.
-    package static func socketsOfAll(
-        from pid: pid_t, matching selector: SocketSelector?
-    ) throws(SteeringError) -> [ProcessSocket] {
-        var found: [ProcessSocket] = [], open = [pid]
-        while let process = open.popLast() {
-            open += ProcFS.children(of: process)
-            do throws(SteeringError) {
-                for socket in try sockets(of: process, matching: selector)
-                where !found.contains(where: { $0.cookie == socket.cookie }) { found.append(socket) }
-            } catch {
-                // One that has ended meanwhile, or has none, says nothing of the others.
-                let isMissing = error.code == .socketNotFound || error.code == .foreignNetworkNamespace
-                guard isMissing || process != pid || ProcFS.isExiting(pid) else { throw error }
-            }
-        }
-        for transport in TransportProtocol.allCases {
-            for family in IPFamily.allCases {
-                let candidates = found.filter {
-                    $0.transport == transport && $0.steerable.families.contains(family)
-                }.candidates
-                guard candidates.count <= 1 else { throw .ambiguous(pid, candidates) }
-            }
-        }
-        return found
-    }
-
     /// The socket of a process that must be meant: its only one, or its SO_REUSEPORT group, whole.
     ///
     /// - Throws: As ``sockets(of:matching:)``; `ambiguousSocket`, which lists what there is to choose from.
@@ -138,10 +132,13 @@ extension [ProcessSocket] {
     /// What there is to choose from: single sockets and SO_REUSEPORT groups.
     var candidates: [[ProcessSocket]] {
         var groups: [[ProcessSocket]] = []
+        var indices: [ListeningProgram.Place: Int] = [:]
         for socket in self {
-            if let index = groups.firstIndex(where: { $0[0].isGroup(with: socket) }) {
+            let place = ListeningProgram.Place(socket.transport, socket.boundAddress, socket.steerable.families)
+            if let index = indices[place], groups[index][0].isGroup(with: socket) {
                 groups[index].append(socket)
             } else {
+                indices[place] = groups.count
                 groups.append([socket])
             }
         }

@@ -50,6 +50,15 @@ public struct SockMap: Sendable {
         try register([(descriptor, label)], replacing: true)
     }
 
+    /// Has a socket take what comes for a label where the label has no other: behind those that are registered and will
+    /// be, in the place of an earlier one of its kind. The lists do not show it.
+    ///
+    /// - Throws: As `register`.
+    package func standBy(_ descriptor: CInt, for label: Label) throws(SteeringError) {
+        let candidate = try SocketPlacement.Candidate(descriptor, label, isStandby: true)
+        try register([candidate], replacing: false)
+    }
+
     /// Registers several sockets, as `register` and `replace` do one: all of them, or none.
     ///
     /// - Parameters:
@@ -64,7 +73,14 @@ public struct SockMap: Sendable {
         // Those that cannot be steered to are found before anything is changed.
         var candidates: [SocketPlacement.Candidate] = []
         for socket in sockets { candidates.append(try SocketPlacement.Candidate(socket.descriptor, socket.label)) }
-        return try steering.changing { state throws(SteeringError) in
+        return try register(candidates, replacing: replacing)
+    }
+
+    @discardableResult
+    private func register(
+        _ candidates: [SocketPlacement.Candidate], replacing: Bool
+    ) throws(SteeringError) -> [RegisteredSocket] {
+        try steering.changing { state throws(SteeringError) in
             for candidate in candidates { try state.namespace.check(candidate.descriptor) }
             let placement = try SocketPlacement(candidates, replacing: replacing) { destination throws(SteeringError) in
                 guard let number = state.numbers[destination.label] else { return SocketSlots.empty }
@@ -101,7 +117,7 @@ public struct SockMap: Sendable {
     public func list() throws(SteeringError) -> [RegisteredSocket] {
         try steering.reading { state throws(SteeringError) in
             let labels = state.numbers.byNumber
-            let taken = try SocketSlots(state.plane).all().compactMap { taken in
+            let taken = try SocketSlots(state.plane).all().filter { !$0.registration.isStandby }.compactMap { taken in
                 Destination(number: taken.destination, labels).map { ($0, taken.slot, taken.registration) }
             }
             var last: Destination?
@@ -143,7 +159,7 @@ public struct SockMap: Sendable {
             let meant = try slots.all().filter {
                 Destination(number: $0.destination, labels)?.label == label && isMeant($0.registration.cookie)
             }
-            guard !meant.isEmpty else { throw .notRegistered(label) }
+            guard meant.contains(where: { !$0.registration.isStandby }) else { throw .notRegistered(label) }
             for taken in meant {
                 try settled { () throws(SteeringError) in try slots.clear(at: taken.destination, slot: taken.slot) }
             }

@@ -10,11 +10,20 @@ struct SocketPlacement {
         let descriptor: CInt
         let label: Label
         let facts: SteerableSocket
+        /// Whether it takes what comes while the label has no other: in the last slot, also where a stand-in has that.
+        let isStandby: Bool
 
-        init(_ descriptor: CInt, _ label: Label) throws(SteeringError) {
+        init(_ descriptor: CInt, _ label: Label, isStandby: Bool = false) throws(SteeringError) {
             self.descriptor = descriptor
             self.label = label
+            self.isStandby = isStandby
             facts = try SteerableSocket(descriptor)
+        }
+
+        var registration: Registration {
+            var registration = facts.registration
+            registration.isStandby = isStandby
+            return registration
         }
 
         var destinations: [Destination] { facts.families.map { Destination(label, $0, facts.transport) } }
@@ -56,7 +65,7 @@ struct SocketPlacement {
                     let slots = try former(destination)
                     changes[destination] = Change(former: slots, wanted: slots)
                 }
-                try place(candidate.facts.registration, at: destination, takesPlace)
+                try place(candidate.registration, at: destination, takesPlace)
             }
         }
     }
@@ -65,11 +74,14 @@ struct SocketPlacement {
         _ socket: Registration, at destination: Destination, _ takesPlace: Bool
     ) throws(SteeringError) {
         var slots = changes[destination]!.wanted
-        if takesPlace {
-            slots = slots.map { _ in nil }
+        let last = slots.indices.last!
+        if socket.isStandby {
+            slots[last] = socket
+        } else if takesPlace {
+            slots = slots.map { $0?.isStandby == true ? $0 : nil }
             slots[0] = socket
         } else {
-            let others = slots.compactMap { $0 }
+            let others = slots.compactMap { $0 }.filter { !$0.isStandby }
             if others.contains(where: { $0.cookie == socket.cookie }) { return }
             guard others.isEmpty || others.contains(where: { $0.isGroup(with: socket) }) else {
                 throw .occupied(destination)

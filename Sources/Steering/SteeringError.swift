@@ -10,7 +10,7 @@ public struct SteeringError: Error, Sendable, CustomStringConvertible {
             case missingCapability, unsupportedKernel, programRejected, tooManyPrograms
             case networkNamespaceUnavailable, networkNamespaceGone, detached
             case invalidDescriptor, notASocket, unixSocket, multipathTCP, udpLite, unsupportedProtocol
-            case socketConnected, socketNotListening, socketNotBound, foreignNetworkNamespace
+            case socketConnected, socketNotListening, socketNotBound, socketBoundToDevice, foreignNetworkNamespace
             case destinationOccupied, socketNotRegistered
             case invalidPolicyFile
             case notLoaded, alreadyLoaded, storageUnavailable, damagedState, olderLayout, newerLayout, busy
@@ -85,6 +85,8 @@ public struct SteeringError: Error, Sendable, CustomStringConvertible {
         public static let socketNotListening = Code(value: .socketNotListening)
         /// A UDP socket that is not bound.
         public static let socketNotBound = Code(value: .socketNotBound)
+        /// A socket that is bound to a device (SO_BINDTODEVICE).
+        public static let socketBoundToDevice = Code(value: .socketBoundToDevice)
         /// A socket of another network namespace.
         public static let foreignNetworkNamespace = Code(value: .foreignNetworkNamespace)
         /// The destination has a socket already.

@@ -6,19 +6,22 @@ struct Register: ParsableCommand {
         commandName: "register",
         abstract: "Register sockets as a label: they get its packets.",
         usage: """
-            steer register LABEL --pid PID [tcp|udp [ADDRESS:PORT]] [<options>]
+            steer register LABEL --pid PID [tcp|udp [[ADDRESS]:PORT]] [<options>]
             steer register LABEL [<options>]              (sockets from $LISTEN_FDS)
             steer register --names NAME=LABEL,... [<options>]
             """,
         discussion: """
-            With --pid the socket is taken from a running process, which knows nothing of it: its only listening \
-            socket, or the one that is bound as given; a SO_REUSEPORT group whole. Without, from the service manager \
-            ($LISTEN_FDS, see sd_listen_fds(3)).
+            With --pid the socket is taken from a running program, which knows nothing of it: the only listening \
+            socket of the process and of those that descend from it, or the one that is bound as given; a \
+            SO_REUSEPORT group whole. Without, from the service manager ($LISTEN_FDS, see sd_listen_fds(3)).
 
-            The socket stays its owner's, bound wherever it is. When it is closed, the label is without a socket.
+            The socket stays its owner's, bound wherever it is. When it is closed, the label is without a socket. A \
+            program that is reloaded may close it and open another: --follow stays, and registers that one, until the \
+            program ends; while there is none, clients wait up to ten seconds.
 
               steer register web --pid 4711
               steer register web --pid 4711 tcp 127.0.0.1:8080
+              steer register web --pid 4711 tcp :8080 --all --follow --wait 30
               systemd-socket-activate -l 8080 steer register web
             """)
 
@@ -33,6 +36,15 @@ struct Register: ParsableCommand {
     @Flag(help: "Take the place of the sockets that the label has.")
     var replace = false
 
+    @Flag(help: "Take a socket of each protocol and family, not only one.")
+    var all = false
+
+    @Flag(help: "Stay, and keep registered what the program listens on, until it ends.")
+    var follow = false
+
+    @Option(help: ArgumentHelp("How long the program may take to listen.", valueName: "seconds"))
+    var wait = 0.0
+
     @OptionGroup var target: Target
 
     func validate() throws {
@@ -45,6 +57,10 @@ struct Register: ParsableCommand {
             throw misuse("a socket is a protocol and an address with port, such as tcp 127.0.0.1:8080")
         }
         if words.count > 1, target.pid == nil { throw misuse("whose socket? give --pid PID") }
+        if all || follow || wait != 0, target.pid == nil {
+            throw misuse("--all, --follow and --wait are about a running program: give --pid PID")
+        }
+        if !(0...3600).contains(wait) { throw misuse("--wait is 0 to 3,600 seconds") }
     }
 
     private struct Report: Encodable {
@@ -55,20 +71,27 @@ struct Register: ParsableCommand {
     func run() throws {
         if let pid = target.pid {
             let label = try label(words[0])
-            let selector = try selector()
             let steering = try target.open(for: .changing)
-            let sockets = try target.namespace().run { () throws(SteeringError) in
-                try ProcessSocket.theOne(of: pid, matching: selector)
+            let policy = try steering.policy
+            let part = SocketFollower.Part(label, try selector().map { [$0] } ?? []) { policy.needs($0, label) }
+            let program = RegisteredProgram(
+                pid, part, steering.sockets, isOne: !all, isReplacing: replace, patience: .seconds(wait))
+            let (stays, isJSON) = (follow, target.json)
+            try target.namespace().run { () throws(SteeringError) in
+                var follower = program.follower()
+                Self.show(try program.register(&follower), isJSON)
+                guard stays else { return }
+                try Terminal.finish()
+                try program.follow(&follower)
             }
-            show(try steering.sockets.register(sockets, as: label, replacing: replace))
         } else {
             let sockets = try activated()
-            show(try target.open(for: .changing).sockets.register(sockets, replacing: replace))
+            Self.show(try target.open(for: .changing).sockets.register(sockets, replacing: replace), target.json)
         }
     }
 
-    private func show(_ registered: [RegisteredSocket]) {
-        if target.json {
+    private static func show(_ registered: [RegisteredSocket], _ isJSON: Bool) {
+        if isJSON {
             let report = registered.map {
                 Report.Socket(
                     label: $0.destination.label.name, protocol: $0.destination.transport.description,
@@ -83,8 +106,9 @@ struct Register: ParsableCommand {
 
     private func selector() throws -> SocketSelector? {
         guard words.count > 1 else { return nil }
-        let address = words.count > 2 ? try parsed { () throws(AddressError) in try SocketAddress(words[2]) } : nil
-        return SocketSelector(try transport(words[1]), address)
+        let transport = try transport(words[1])
+        guard words.count > 2 else { return SocketSelector(transport) }
+        return try parsed { () throws(AddressError) in try SocketSelector(transport, place: words[2]) }
     }
 
     private func activated() throws -> [(descriptor: CInt, label: Label)] {
@@ -109,6 +133,14 @@ struct Register: ParsableCommand {
         return sockets.compactMap { socket in
             socket.name.flatMap { labels[$0] }.map { (socket.descriptor, $0) }
         }
+    }
+}
+
+extension Policy {
+    /// Whether a binding that leads to a label is of a protocol; any may be meant where none leads there.
+    fileprivate func needs(_ transport: TransportProtocol, _ label: Label) -> Bool {
+        let own = bindings.filter { $0.outcome == .label(label) }
+        return own.isEmpty || own.contains { $0.protocols.contains(transport) }
     }
 }
 

@@ -8,45 +8,55 @@ struct SteerdRun: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "steerd-run",
         abstract: "Run a program that knows nothing of steerd, and hand its sockets over.",
-        usage: "steerd-run LABEL [<options>] -- COMMAND ...",
+        usage: """
+            steerd-run LABEL[=SOCKET,...] ... [<options>] -- COMMAND ...
+            steerd-run --listen LABEL=SOCKET ... [<options>] -- COMMAND ...
+            """,
         discussion: """
-            Without --listen the command runs in the foreground, and opens its sockets itself: they are taken as soon \
-            as it listens, registered as the label in place of those that it has, and taken out when the command \
-            ends. Signals are passed on, and its exit code is this program's. Needs no privilege: the command is of \
+            Without --listen the command runs in the foreground, and opens its sockets itself. They are registered as \
+            soon as it listens, in place of those that the label has, and followed while it runs: what it opens \
+            when it is reloaded is registered, what it closes is out. Where it closes before it opens, clients \
+            wait. Signals are passed on, and its exit code is this program's. Needs no privilege: the command is of \
             the same user.
 
               steerd-run web -- nginx -g 'daemon off;'
-              steerd-run cache --only tcp:127.0.0.1:6379 -- redis-server --port 6379
+              steerd-run cache=tcp:127.0.0.1:6379 -- redis-server --port 6379
+              steerd-run web=:80 tls=:443 -- caddy run
+
+            SOCKET tells which of the command's sockets the label gets: a port (:443), where one is bound \
+            (tcp:127.0.0.1:6379), or a protocol (udp). A label has one socket, or one SO_REUSEPORT group, of each \
+            protocol and family.
 
             With --listen the sockets are those that steerd holds, or they are made and registered, and the command \
             runs in this program's place with them as its descriptors 3 and on ($LISTEN_FDS, see sd_listen_fds(3); with --nginx as \
-            nginx takes them). They outlive it: while it is restarted, connections wait.
+            nginx takes them). They outlive it: while it is restarted, connections wait. [::] receives IPv4, too, \
+            unless that has a socket of its own.
 
               steerd-run web --nginx --listen tcp:127.0.0.1:8080 -- nginx -g 'daemon off;'
-              steerd-run web --listen tcp:127.0.0.1:0 --listen udp:127.0.0.1:0 -- /usr/bin/web
+              steerd-run --listen web=tcp:127.0.0.1:8080 --listen tls=tcp:127.0.0.1:8443 -- /usr/bin/web
 
             Exit codes: the command's, 128 and the number of the signal that ended it, 127 when it cannot be run; 1 \
             when its sockets cannot be handed over, which ends it; 64 when the command line is not one.
             """)
 
-    @Argument(help: "The label, which the policy file must allow to this user.")
-    var label: String
+    @Argument(
+        help: ArgumentHelp(
+            "The label, which the policy file must allow to this user, and which of the command's sockets are its own; several labels each with theirs.",
+            valueName: "label[=socket,...]"))
+    var labels: [String] = []
 
     @Option(
         help: ArgumentHelp(
-            "Listen here, and pass the socket: tcp:ADDRESS:PORT or udp:ADDRESS:PORT. Can be repeated.",
-            valueName: "socket"))
+            "Listen here, and pass the socket: tcp:ADDRESS:PORT or udp:ADDRESS:PORT, with several labels behind LABEL=. Can be repeated.",
+            valueName: "[label=]socket"))
     var listen: [String] = []
 
     @Flag(help: "Pass the sockets as nginx takes them: $NGINX, and non-blocking. It must listen at the same addresses.")
     var nginx = false
 
-    @Option(help: ArgumentHelp("Of the command's sockets take only the one that is bound here.", valueName: "socket"))
-    var only: String?
-
     @Flag(
         help:
-            "Give up first what steerd holds for the label, as a killed command has left it: it is in the way of binding."
+            "Give up first what steerd holds for the label, as an earlier --listen has left it: it is in the way of binding."
     )
     var fresh = false
 
@@ -61,14 +71,14 @@ struct SteerdRun: ParsableCommand {
 
     func validate() throws {
         guard !command.isEmpty else { throw ValidationError("which command? steerd-run LABEL -- COMMAND ...") }
-        guard listen.isEmpty || only == nil && !fresh else {
-            throw ValidationError(
-                "--only and --fresh are about the command's own sockets, and --listen passes it others")
+        guard listen.isEmpty || !fresh else {
+            throw ValidationError("--fresh is about the command's own sockets, and --listen passes it others")
         }
         guard !nginx || !listen.isEmpty else {
             throw ValidationError("--nginx passes nginx what --listen names: give that, or leave it out")
         }
         guard (0.1...3600).contains(wait) else { throw ValidationError("--wait is 0.1 to 3,600 seconds") }
+        _ = listen.isEmpty ? try wrapped().count : try passed().count
     }
 
     static func main() {
@@ -87,31 +97,75 @@ struct SteerdRun: ParsableCommand {
     }
 
     func run() throws {
-        let label: Label
-        do throws(SteeringError) { label = try Label(self.label) } catch { throw ValidationError(error.message) }
         let client = SteeringClient(steerd)
         if listen.isEmpty {
-            let selector = try only.map { try Place($0) }.map { SocketSelector($0.transport, $0.address) }
-            let service = WrappedService(label, client, command, selector, patience: .seconds(wait), isFresh: fresh)
+            let service = WrappedService(
+                client, SteeringClient(steerd, patience: .seconds(2)), command, try wrapped(), patience: .seconds(wait),
+                isFresh: fresh)
             Glibc.exit(try service.run())
         }
-        throw PassedSockets(label, client, try listen.map { try Place($0) }, isForNginx: nginx).become(command)
+        throw PassedSockets(client, try passed(), isForNginx: nginx).become(command)
+    }
+
+    /// The labels, and which of the command's sockets are theirs.
+    private func wrapped() throws -> [SocketFollower.Part] {
+        let words = try labels.map { try LabelWord($0) }
+        guard !words.isEmpty else { throw ValidationError("which label? steerd-run LABEL -- COMMAND ...") }
+        if let repeated = words.map(\.label).firstRepeated {
+            throw ValidationError(
+                "\(repeated) is given twice: name all of its sockets at once, as in \(repeated)=:80,:443")
+        }
+        if words.count > 1, let vague = words.first(where: { $0.selectors.isEmpty }) {
+            throw ValidationError(
+                "which of the command's sockets are for \(vague.label)? With several labels give each its own, as in \(vague.label)=:80"
+            )
+        }
+        return words.map { SocketFollower.Part($0.label, $0.selectors) }
+    }
+
+    /// The labels, and where their sockets are to be.
+    private func passed() throws -> [(label: Label, places: [Place])] {
+        let words = try labels.map { try LabelWord($0) }
+        guard words.count <= 1, words.allSatisfy({ $0.selectors.isEmpty }) else {
+            throw ValidationError(
+                "with --listen the labels stand before their sockets: --listen \(words[0].label)=tcp:127.0.0.1:8080")
+        }
+        var passed: [(label: Label, places: [Place])] = []
+        for place in try listen.map({ try Place($0) }) {
+            guard let label = place.label ?? words.first?.label else {
+                throw ValidationError(
+                    "which label is \(place.transport) \(place.address) for? Give LABEL=\(place.transport):\(place.address), or one label for all"
+                )
+            }
+            guard let index = passed.firstIndex(where: { $0.label == label }) else {
+                passed.append((label, [place]))
+                continue
+            }
+            if let former = passed[index].places.first(where: { $0.isOfKind(of: place) }) {
+                throw ValidationError(
+                    "\(label) can have one \(place.transport) socket of \(place.address.address.family), and is given \(former.address) and \(place.address): give one of them another label"
+                )
+            }
+            passed[index].places.append(place)
+        }
+        if let word = words.first, !passed.contains(where: { $0.label == word.label }) {
+            throw ValidationError("no --listen is for \(word.label): leave it out, or give it one")
+        }
+        return passed
     }
 }
 
-/// Where a socket is bound, as the command line has it: `tcp:127.0.0.1:80`.
-struct Place {
-    let transport: TransportProtocol
-    let address: SocketAddress
+extension Place {
+    /// Whether a label can have only one of two.
+    fileprivate func isOfKind(of other: Place) -> Bool {
+        transport == other.transport && address.address.family == other.address.address.family
+    }
+}
 
-    init(_ text: String) throws {
-        let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
-        guard parts.count == 2, let transport = TransportProtocol.allCases.first(where: { $0.description == parts[0] })
-        else {
-            throw ValidationError("\(text.debugDescription) is no socket: give one such as tcp:127.0.0.1:8080")
-        }
-        self.transport = transport
-        do throws(AddressError) { address = try SocketAddress(parts[1]) } catch { throw ValidationError("\(error)") }
+extension [Label] {
+    fileprivate var firstRepeated: Label? {
+        var seen: Set<Label> = []
+        return first { !seen.insert($0).inserted }
     }
 }
 

@@ -1,23 +1,24 @@
 import Glibc
 import Steering
 
-/// A command that opens its sockets itself, and knows nothing of it that they are handed over.
+/// A command that opens its sockets itself, and knows nothing of it that they are registered.
 struct WrappedService {
-    private let label: Label
     private let client: SteeringClient
+    /// Asks steerd while the command runs: signals wait for it.
+    private let lender: SteeringClient
     private let command: [String]
-    private let selector: SocketSelector?
+    private let parts: [SocketFollower.Part]
     private let patience: Duration
     private let isFresh: Bool
 
     init(
-        _ label: Label, _ client: SteeringClient, _ command: [String], _ selector: SocketSelector?, patience: Duration,
-        isFresh: Bool
+        _ client: SteeringClient, _ lender: SteeringClient, _ command: [String], _ parts: [SocketFollower.Part],
+        patience: Duration, isFresh: Bool
     ) {
-        self.label = label
         self.client = client
+        self.lender = lender
         self.command = command
-        self.selector = selector
+        self.parts = parts
         self.patience = patience
         self.isFresh = isFresh
     }
@@ -26,23 +27,28 @@ struct WrappedService {
     ///
     /// - Returns: Its exit code.
     func run() throws(SteeringError) -> CInt {
-        let held = try client.sockets(of: label)
-        if isFresh { try giveUp(held) }
+        var held: [HeldSocket] = []
+        for part in parts {
+            let own = try client.sockets(of: part.label).filter { !$0.isLent }
+            if isFresh { try giveUp(own, part.label) } else { held += own }
+        }
         var signals = Signals()
         try ChildProcess.adoptDescendants()
         let program = ProgramExecution(command)
-        let child = try ChildProcess.copy {
+        var child = try ChildProcess.copy {
             complain(program.run().message)
             _exit(127)
         }
         do throws(SteeringError) {
-            let sockets = try listening(child, &signals)
-            if !sockets.isEmpty { try serve(sockets, child, &signals) }
-            let outcome = child.outcome()
+            var follower = SocketFollower(child.pid, parts, lender, tell: complain)
+            let hasListened = try begin(&follower, child, &signals)
+            let outcome = try hasListened ? follow(&follower, &child, &signals) : child.outcome()
+            // Its standby sockets would have clients wait.
+            follower = SocketFollower(child.pid, [], lender, tell: complain)
             // Whatever it leaves behind would serve on, or not, and nobody would know.
             if ChildProcess.endAll(), outcome == .exited(0), !signals.toldToEnd { throw .wentAway(command[0]) }
-            if sockets.isEmpty, outcome == .exited(0) { throw .ended(command[0]) }
-            if sockets.isEmpty, !held.isEmpty, !isFresh { complain(hint(held)) }
+            if !hasListened, outcome == .exited(0) { throw .ended(command[0]) }
+            if !hasListened, !held.isEmpty { complain(hint(held)) }
             return outcome.exitCode
         } catch {
             ChildProcess.endAll()
@@ -50,20 +56,39 @@ struct WrappedService {
         }
     }
 
-    /// Registers the sockets for as long as the command runs.
-    private func serve(
-        _ sockets: [ProcessSocket], _ child: ChildProcess, _ signals: inout Signals
-    ) throws(SteeringError) {
-        let descriptors = sockets.map { $0.socket.rawValue }
-        try client.register(descriptors, as: label, replacing: true)
-        while !child.hasEnded { signals.pass(to: child) }
-        // steerd would keep the next one from binding where this one was. Another may have taken the place.
-        try? client.unregister(label, descriptors)
-        withExtendedLifetime(sockets) {}
+    /// Keeps what is registered what the command listens on, as long as it runs.
+    private func follow(
+        _ follower: inout SocketFollower, _ child: inout ChildProcess, _ signals: inout Signals
+    ) throws(SteeringError) -> ChildProcess.Outcome {
+        var (next, trouble) = (ContinuousClock.now, "")
+        while true {
+            let isPassed = signals.pass(to: child, within: max(.zero, next - .now))
+            child.forgetOthers()
+            if child.hasEnded {
+                let outcome = child.outcome()
+                guard outcome == .exited(0), !signals.toldToEnd, let heir = try heir(&follower) else { return outcome }
+                child = heir
+            }
+            guard isPassed || .now >= next else { continue }
+            do throws(SteeringError) { try follower.turn(isSure: isPassed) } catch {
+                if error.message != trouble { complain(error.message) }
+                trouble = error.message
+            }
+            next = .now + follower.pause
+        }
     }
 
-    /// Has steerd close what it holds for the label, and waits until it is closed everywhere.
-    private func giveUp(_ held: [HeldSocket]) throws(SteeringError) {
+    /// Who goes on with the sockets, where the command has ended and left them to a process that it had started: as
+    /// nginx replaces its program.
+    private func heir(_ follower: inout SocketFollower) throws(SteeringError) -> ChildProcess? {
+        let holders = try follower.holders().filter(ChildProcess.isOwn)
+        guard let first = holders.first else { return nil }
+        follower.adopt(holders)
+        return try .running(first)
+    }
+
+    /// Has steerd close what it holds for a label, and waits until it is closed everywhere.
+    private func giveUp(_ held: [HeldSocket], _ label: Label) throws(SteeringError) {
         guard !held.isEmpty else { return }
         try client.unregister(label)
         // A service manager closes its own copies when it gets to it.
@@ -81,18 +106,22 @@ struct WrappedService {
             + "where nobody serves it any more, --fresh gives it up"
     }
 
-    /// What the command listens on, once it does; nothing when it ends before.
-    private func listening(_ child: ChildProcess, _ signals: inout Signals) throws(SteeringError) -> [ProcessSocket] {
+    /// Registers what the command listens on, once it does.
+    ///
+    /// - Returns: Whether it did, before it ended.
+    private func begin(
+        _ follower: inout SocketFollower, _ child: ChildProcess, _ signals: inout Signals
+    ) throws(SteeringError) -> Bool {
         let begin = ContinuousClock.now
-        var (known, isTold): ([ProcessSocket], Bool) = ([], false)
+        var (known, isTold): ([SocketFollower.Choice], Bool) = ([], false)
         while true {
             signals.pass(to: child, within: .milliseconds(50))
-            if child.hasEnded { return [] }
-            let sockets = try ProcessSocket.socketsOfAll(from: child.pid, matching: selector)
+            if child.hasEnded { return false }
+            let choices = try follower.choices()
             // Some open one after the other: what there is twice will be all.
-            if !sockets.isEmpty, sockets.map(\.cookie) == known.map(\.cookie) { return sockets }
-            known = sockets
-            if .now - begin > patience { throw .doesNotListen(command[0], selector, patience) }
+            if !choices.isEmpty, choices == known, try follower.register(replacing: true) { return true }
+            known = choices
+            if .now - begin > patience { throw .doesNotListen(command[0], parts, patience) }
             if .now - begin > .seconds(2), !isTold {
                 complain("waiting for \(command[0]) to listen, \(patience) at most")
                 isTold = true
@@ -116,14 +145,19 @@ private struct Signals {
     }
 
     /// Waits for one, and passes it on. A terminal's go to the whole group, the command included.
-    mutating func pass(to child: ChildProcess, within limit: Duration = .seconds(3600)) {
+    ///
+    /// - Returns: Whether there was one for the command.
+    @discardableResult
+    mutating func pass(to child: ChildProcess, within limit: Duration) -> Bool {
         let (seconds, attoseconds) = limit.components
         var (set, information) = (set, siginfo_t())
         var time = timespec(tv_sec: Int(seconds), tv_nsec: Int(attoseconds / 1_000_000_000))
         let number = sigtimedwait(&set, &information, &time)
         if [SIGTERM, SIGINT, SIGQUIT].contains(number) { toldToEnd = true }
         let isOfTerminal = information.si_code > 0
-        if Self.passed.contains(number), !isOfTerminal { kill(child.pid, number) }
+        guard Self.passed.contains(number) else { return false }
+        if !isOfTerminal { kill(child.pid, number) }
+        return true
     }
 }
 
@@ -142,11 +176,13 @@ extension SteeringError {
     }
 
     fileprivate static func doesNotListen(
-        _ command: String, _ selector: SocketSelector?, _ limit: Duration
+        _ command: String, _ parts: [SocketFollower.Part], _ limit: Duration
     ) -> SteeringError {
-        SteeringError(
+        let places = parts.flatMap { part in part.selectors.map(\.description) }
+        let what = places.isEmpty ? "anything that can be steered to" : places.joined(separator: " and ")
+        return SteeringError(
             .socketNotFound,
-            "\(command) does not listen on \(selector.map(String.init(describing:)) ?? "anything that can be steered to") within \(limit): raise --wait"
-                + (selector == nil ? "" : ", or correct --only"))
+            "\(command) does not listen on \(what) within \(limit): raise --wait"
+                + (places.isEmpty ? "" : ", or correct what is given for \(parts[0].label)"))
     }
 }

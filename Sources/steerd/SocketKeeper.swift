@@ -76,11 +76,19 @@ final class SocketKeeper {
         case .register(let label, let replacing):
             let sockets = try register(message, label, replacing: replacing, peer)
             return (.done(try lines(sockets, label)), [])
+        case .lend(let label, let replacing):
+            let sockets = try register(message, label, replacing: replacing, isLent: true, peer)
+            return (.done(try lines(sockets, label)), [])
+        case .standby(let label):
+            guard try steering.policy.labels.contains(label) else { throw .labelUnknown(label) }
+            if let refusal = message.refusal { throw refusal }
+            try steering.sockets.standBy(message.descriptors[0].rawValue, for: label)
+            return (.done([]), [])
         case .tubular(let label):
             _ = try register(message, label, replacing: true, peer)
             return (.tubular, [])
-        case .unregister(let label):
-            try unregister(message, label, peer)
+        case .unregister(let label, let cookie):
+            try unregister(message, cookie, label, peer)
             return (.done([]), [])
         case .claim(let label):
             let sockets = holdings[label]
@@ -88,7 +96,10 @@ final class SocketKeeper {
             log("claimed", label, sockets, peer)
             return (.done(try lines(sockets, label)), sockets.map(\.descriptor.rawValue))
         case .list(let label):
-            return (.done(try lines(holdings[label], label)), [])
+            let sockets = try lines(holdings[label], label) + lent(to: label)
+            let isBound = try steering.policy.labels.contains(label)
+            guard isBound || !sockets.isEmpty else { throw .labelUnknown(label) }
+            return (.done(sockets), [])
         case .status:
             return (.done(try status(for: peer).map(\.line)), [])
         case .metrics:
@@ -103,7 +114,7 @@ final class SocketKeeper {
     // MARK: - Registering
 
     private func register(
-        _ message: ClientMessage, _ label: Label, replacing: Bool, _ peer: Peer
+        _ message: ClientMessage, _ label: Label, replacing: Bool, isLent: Bool = false, _ peer: Peer
     ) throws(SteeringError) -> [Holding] {
         // Another label would need a number, which takes a capability; and a client could fill the map with them.
         guard try steering.policy.labels.contains(label) else { throw .labelUnknown(label) }
@@ -118,12 +129,14 @@ final class SocketKeeper {
         /// Those of the former that stay; before it is done, those that may.
         func staying(_ isRegistered: (Holding) -> Bool) -> [Holding] {
             former.filter { socket in
-                sockets.contains { $0.facts.cookie == socket.facts.cookie } || !replacing
-                    || places.isDisjoint(with: socket.destinations(label)) || isRegistered(socket)
+                if sockets.contains(where: { $0.facts.cookie == socket.facts.cookie }) { return !isLent }
+                return !replacing || places.isDisjoint(with: socket.destinations(label)) || isRegistered(socket)
             }
         }
         let most = staying { !places.isSuperset(of: $0.destinations(label)) }
-        let fresh = sockets.filter { socket in !former.contains { $0.facts.cookie == socket.facts.cookie } }
+        let fresh = sockets.filter { socket in
+            !isLent && !former.contains { $0.facts.cookie == socket.facts.cookie }
+        }
         guard most.count + fresh.count <= limits.socketsPerLabel else {
             throw .full("label \(label)", limits.socketsPerLabel)
         }
@@ -146,12 +159,14 @@ final class SocketKeeper {
         return sockets
     }
 
-    private func unregister(_ message: ClientMessage, _ label: Label, _ peer: Peer) throws(SteeringError) {
+    private func unregister(
+        _ message: ClientMessage, _ cookie: SocketCookie?, _ label: Label, _ peer: Peer
+    ) throws(SteeringError) {
         if let refusal = message.refusal { throw refusal }
         let registered = try steering.sockets.list().filter { $0.destination.label == label }
         var cookies = Set(registered.map(\.cookie)).union(holdings[label].map(\.facts.cookie))
-        if !message.descriptors.isEmpty {
-            var meant: Set<SocketCookie> = []
+        if !message.descriptors.isEmpty || cookie != nil {
+            var meant = Set([cookie].compactMap { $0 })
             for descriptor in message.descriptors { meant.insert(try SteerableSocket(descriptor.rawValue).cookie) }
             guard meant.isSubset(of: cookies) else { throw .notRegistered(label) }
             cookies = meant
@@ -265,6 +280,15 @@ final class SocketKeeper {
     private func lines(_ sockets: [Holding], _ label: Label) throws(SteeringError) -> [String] {
         let registered = try steering.sockets.list().filter { $0.destination.label == label }
         return sockets.map { $0.shown(among: registered).line }
+    }
+
+    /// The sockets of a label that are registered and not held.
+    private func lent(to label: Label) throws(SteeringError) -> [String] {
+        let held = Set(holdings[label].map(\.facts.cookie))
+        var seen: Set<SocketCookie> = []
+        return try steering.sockets.list().filter {
+            $0.destination.label == label && !held.contains($0.cookie) && seen.insert($0.cookie).inserted
+        }.map { HeldSocket($0.destination.transport, $0.boundAddress, $0.cookie, true, isLent: true).line }
     }
 
     private func status(for peer: Peer) throws(SteeringError) -> [LabelHoldings] {

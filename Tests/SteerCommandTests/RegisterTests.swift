@@ -105,4 +105,104 @@ struct RegisterTests {
             try bed.refused("register web --pid \(elsewhere.pid)", "load it first")
         }
     }
+
+    @Test("--all takes a socket of each protocol and family, --wait has it listen first")
+    func all() async throws {
+        try await withBed { bed in
+            let server = try bed.python(
+                """
+                import time; time.sleep(1)
+                from socket import *
+                kept = [create_server(('127.0.0.1', 8001)), create_server(('::1', 8001), family=AF_INET6)]
+                time.sleep(0.3)
+                for family, host in (AF_INET, '127.0.0.1'), (AF_INET6, '::1'):
+                    s = socket(family, SOCK_DGRAM); s.bind((host, 8001)); kept.append(s)
+                time.sleep(600)
+                """)
+            try bed.refused("register web --pid \(server.pid)", "no TCP or UDP socket")
+            try bed.refused("register web --all", "give --pid", exitCode: 64)
+            try bed.refused("register web --pid \(server.pid) --wait -1", "--wait", exitCode: 64)
+            try bed.steer("register web --pid \(server.pid) tcp --all --wait 20")
+            try verify(Set(bound(bed)), is: ["web tcp 127.0.0.1:8001", "web tcp [::1]:8001"])
+            try bed.listens("[::1]:8001", 2)
+            let message = try bed.refused("register dns --pid \(server.pid)", "4 sockets")
+            try verify(message.contains("--all"), message)
+            try bed.steer("register dns --pid \(server.pid) udp :8001 --all")
+            try verify(
+                Set(bound(bed)).filter { $0.hasPrefix("dns") }, is: ["dns udp 127.0.0.1:8001", "dns udp [::1]:8001"])
+        }
+    }
+
+    @Test("A program's sockets may be its children's; what the process itself has comes first")
+    func descendants() async throws {
+        try await withBed { bed in
+            let parent = try bed.python(
+                """
+                from socket import *
+                import os, sys, time
+                if not os.fork(): s = create_server(('127.0.0.1', 8001)); time.sleep(600)
+                time.sleep(2); t = create_server(('127.0.0.1', 8002)); time.sleep(600)
+                """)
+            try bed.listens(":8001")
+            try bed.steer("register web --pid \(parent.pid)")
+            try verify(Set(bound(bed)), is: ["web tcp 127.0.0.1:8001"])
+            try bed.listens(":8002")
+            try bed.steer("register other --pid \(parent.pid)")
+            try verify(Set(bound(bed)), is: ["web tcp 127.0.0.1:8001", "other tcp 127.0.0.1:8002"])
+        }
+    }
+
+    @Test("A Multipath TCP listener is named beside other sockets, unless the label has no use for TCP")
+    func multipath() async throws {
+        try await withBed { bed in
+            try bed.steer("bind web tcp 192.0.2.0/24 80")
+            try bed.steer("bind dns udp 192.0.2.0/24 53")
+            let server = try bed.python(
+                """
+                from socket import *
+                import time
+                def mptcp(port): s = socket(AF_INET, SOCK_STREAM, 262); s.bind(('127.0.0.1', port)); s.listen(); return s
+                kept = [mptcp(8001), mptcp(8002)]
+                s = socket(type=SOCK_DGRAM); s.bind(('127.0.0.1', 8001)); time.sleep(600)
+                """)
+            try bed.listens("127.0.0.1:8001", 2)
+            for words in ["", "tcp", "tcp 127.0.0.1:8001", "tcp :8001", "--all"] {
+                let message = try bed.refused("register web --pid \(server.pid) \(words)", "GODEBUG=multipathtcp=0")
+                try verify(message.contains("127.0.0.1:8001"), message)
+            }
+            try bed.refused("register unbound --pid \(server.pid)", "GODEBUG=multipathtcp=0")
+            try bed.refused("register web --pid \(server.pid) tcp 127.0.0.1:1", "no socket tcp 127.0.0.1:1")
+            try bed.steer("register dns --pid \(server.pid)")
+            try bed.steer("register web --pid \(server.pid) udp")
+        }
+    }
+
+    @Test("A socket of a protocol that no binding of the label has is not registered unless it is named")
+    func otherProtocol() async throws {
+        try await withBed { bed in
+            try bed.steer("bind web tcp 192.0.2.0/24 80")
+            let holder = try holder([("udp", 8001)], in: bed)
+            try bed.refused("register web --pid \(holder.pid)", "the bindings of web are of tcp")
+            try bed.steer("register web --pid \(holder.pid) udp")
+        }
+    }
+
+    @Test("A socket that is bound to a device is refused with the remedy", arguments: ["tcp", "udp"])
+    func device(kind: String) async throws {
+        try await withBed { bed in
+            let server = try bed.python(
+                """
+                from socket import *
+                import time
+                s = socket(AF_INET, \(kind == "tcp" ? "SOCK_STREAM" : "SOCK_DGRAM")); s.setsockopt(SOL_SOCKET, 25, b'lo')
+                s.bind(('127.0.0.1', 8001))
+                \(kind == "tcp" ? "s.listen()" : "")
+                time.sleep(600)
+                """)
+            try bed.listens(":8001")
+            for words in ["", "\(kind) :8001", "--follow"] {
+                try bed.refused("register web --pid \(server.pid) \(words)", "`--on lo`")
+            }
+        }
+    }
 }

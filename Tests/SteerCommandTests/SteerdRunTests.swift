@@ -115,7 +115,7 @@ struct SteerdRunTests {
             try place.isServed(server)
             let held = try place.steerd.client.sockets(of: "web")
             try verify(held.count, is: server == .nginxReuseport ? 2 : 1, "sockets")
-            try verify(held.allSatisfy(\.isRegistered), "\(held)")
+            try verify(held.allSatisfy { $0.isRegistered && $0.isLent }, "\(held)")
             try first.signal("TERM")
             try verify(try first.exitCode(), is: server.exitCode, "exit code")
             try verify(try place.steerd.client.sockets(of: "web"), is: [], "what is held when it has ended")
@@ -124,22 +124,10 @@ struct SteerdRunTests {
             let second = try place.run("web", command)
             try place.isServed(server)
             try place.kill(second)
-            // It is held, and in the way of whoever binds there.
-            let left = try place.steerd.client.sockets(of: "web")
-            try verify(left.count, is: held.count)
-            // Of a SO_REUSEPORT group it is a member beside others, until it is replaced.
-            if server != .nginxReuseport {
-                let failing = try place.steerd.bed.sh("timeout 20 \(place.line("web", command))")
-                try verify(
-                    failing.exitCode != 0 && failing.error.contains("steerd holds tcp 127.0.0.1:8080")
-                        && failing.error.contains("--fresh gives it up"), "\(failing)")
-            }
-            let third = try place.run(server == .nginxReuseport ? "web" : "web --fresh", command)
-            // Until all are replaced, a connection may come to one that nobody accepts from any more.
-            try eventually("what was left is replaced") {
-                let now = try place.steerd.client.sockets(of: "web")
-                return now.count == left.count && !now.contains(where: left.contains)
-            }
+            // Nobody but the server held its sockets: nothing is in the way of the next.
+            try verify(try place.steerd.client.sockets(of: "web"), is: [], "what is left of a killed one")
+            try verify(try Traffic.connect(.tcp, to: SocketAddress("192.0.2.9:80")) == nil, "not refused")
+            let third = try place.run("web", command)
             try place.isServed(server)
             let now = try place.steerd.client.sockets(of: "web")
             try verify(now.count == held.count && now != held, "\(now)")
@@ -159,7 +147,7 @@ struct SteerdRunTests {
             try verify(try place.steerd.client.sockets(of: "web"), is: [], "what steerd holds")
             try plain.signal("TERM")
             try verify(try plain.exitCode(), is: server.exitCode)
-            let wrapped = try place.run("web --only tcp:127.0.0.1:8080", try server.command(place.folder))
+            let wrapped = try place.run("web=tcp:127.0.0.1:8080", try server.command(place.folder))
             try place.isServed(server)
             try wrapped.signal("TERM")
             _ = try wrapped.exitCode()
@@ -270,7 +258,7 @@ struct SteerdRunTests {
                 to: "leaves.sh")
             for (options, command, hint) in [
                 ("web --wait 0.5", waiting, "does not listen on anything that can be steered to within 0.5 seconds"),
-                ("web --wait 0.5 --only tcp:127.0.0.1:1", waiting, "does not listen on tcp 127.0.0.1:1"),
+                ("web=tcp:127.0.0.1:1 --wait 0.5", waiting, "does not listen on tcp 127.0.0.1:1"),
                 ("web", "true", "has ended before it listened: keep it in the foreground"),
                 ("web", "sh -c \"\(waiting) & exit 0\"", "sh went to the background"),
                 ("web", "sh \(leaves)", "sh went to the background"),
@@ -292,16 +280,80 @@ struct SteerdRunTests {
             for (options, hint) in [
                 ("web --", "which command?"), ("web --listen tcp -- true", "give one such as"),
                 ("web --listen tcp:1.2.3:4 -- true", "1.2.3"), ("we#b -- true", "label"),
-                ("web --only tcp:127.0.0.1:1 --listen tcp:127.0.0.1:1 -- true", "--only and --fresh are"),
+                ("web=:1 --listen tcp:127.0.0.1:1 -- true", "--listen web=tcp:"),
+                ("web --fresh --listen tcp:127.0.0.1:1 -- true", "--fresh is"),
+                ("web dns=udp -- true", "which of the command's sockets are for web?"),
+                ("web=:1 web=:2 -- true", "web is given twice"), ("web=1.2.3:4 -- true", "1.2.3"),
+                ("-- true", "which label?"), ("--listen tcp:127.0.0.1:1 -- true", "which label is"),
+                ("web --listen tcp:127.0.0.1:1 --listen tcp:127.0.0.1:2 -- true", "can have one tcp socket of IPv4"),
+                ("--listen web=tcp:[::1]:1 --listen web=tcp:[::]:2 -- true", "can have one tcp socket of IPv6"),
+                ("dns --listen web=tcp:127.0.0.1:1 -- true", "no --listen is for dns"),
                 ("web --wait 0 -- true", "--wait"), ("web --nginx -- true", "--nginx"),
             ] {
                 let run = try place.steerd.bed.sh("\(place.program) \(options)")
                 try verify(run.exitCode == 64 && run.error.contains(hint), "\(options): \(run)")
             }
-            // A label that no binding leads to, which only root may ask for.
-            let run = try place.steerd.bed.sh(
-                place.line("nowhere", "\(Bed.python) -c \"\(two.replacing("7002", with: "0"))\" < /dev/zero", as: ""))
-            try verify(run.exitCode == 1, "\(run)")
+            // A label that no binding leads to, which only root may ask for: nothing is started.
+            for options in ["nowhere", "nowhere --listen tcp:127.0.0.1:0"] {
+                let run = try place.steerd.bed.sh(place.line(options, "touch \(place.folder)/started", as: ""))
+                try verify(run.exitCode == 1 && run.error.contains("no binding in force leads to nowhere"), "\(run)")
+                try verify(try shell("ls \(place.folder)"), is: "", "what was started")
+            }
+        }
+    }
+
+    @Test("Two labels have each their sockets of one command, opened by it or passed")
+    func twoLabels() async throws {
+        try await withPlace { place in
+            let opens = try place.steerd.bed.write(
+                """
+                from socket import *
+                import time
+                web, other = create_server(('127.0.0.1', 0)), create_server(('127.0.0.1', 8081))
+                web2 = create_server(('127.0.0.1', 8080))
+                dns = socket(type=SOCK_DGRAM); dns.bind(('127.0.0.1', 8053)); time.sleep(600)
+                """, to: "opens.py")
+            func bound(_ label: Label) throws -> [String] {
+                try place.steerd.client.sockets(of: label).map { "\($0.transport) \($0.boundAddress)" }
+            }
+            let wrapped = try Background(
+                place.line("web=:8080 dns=udp", "\(Bed.python) \(opens)", as: ""), in: place.steerd.bed)
+            try eventually("both are registered") {
+                try bound("web") == ["tcp 127.0.0.1:8080"] && bound("dns") == ["udp 127.0.0.1:8053"]
+            }
+            try wrapped.signal("TERM")
+            _ = try wrapped.exitCode()
+            let passed = try Background(
+                place.line(
+                    "--listen web=tcp:[::]:0 --listen dns=udp:127.0.0.1:8054 --listen dns=udp:[::]:0",
+                    "sh -c 'echo $LISTEN_FDNAMES; exec sleep 600'", as: ""), in: place.steerd.bed)
+            try eventually("it says what it got") { try passed.output == "web:dns:dns\n" }
+            // [::] receives IPv4, too, where that has no socket of its own.
+            let destinations = try place.steerd.bed.json("sockets")["sockets"].array.map {
+                "\($0["label"].string!) \($0["protocol"].string!) \($0["family"].string ?? "")"
+            }
+            try verify(destinations.count { $0.hasPrefix("web tcp") }, is: 2, "\(destinations)")
+            try verify(destinations.count { $0.hasPrefix("dns udp") }, is: 2, "\(destinations)")
+        }
+    }
+
+    @Test("A Multipath TCP listener is named, with the remedy, whatever there is beside it")
+    func multipath() async throws {
+        try await withPlace { place in
+            let program = try place.steerd.bed.write(
+                """
+                from socket import *
+                import time
+                web = socket(AF_INET, SOCK_STREAM, 262); web.bind(('127.0.0.1', 8080)); web.listen()
+                h3 = socket(type=SOCK_DGRAM); h3.bind(('127.0.0.1', 8080)); time.sleep(600)
+                """, to: "multipath.py")
+            for label in ["web", "web=:8080", "web=tcp:127.0.0.1:8080"] {
+                let run = try place.steerd.bed.sh(place.line(label, "\(Bed.python) \(program)"))
+                try verify(
+                    run.exitCode == 1 && run.error.contains("GODEBUG=multipathtcp=0")
+                        && run.error.contains("127.0.0.1:8080"), "\(run)")
+            }
+            try verify(try place.steerd.client.sockets(of: "web"), is: [], "what is registered")
         }
     }
 }

@@ -72,6 +72,18 @@ struct SockMapAdmissionTests {
             try open(AF_INET, CInt(SOCK_STREAM.rawValue))
         },
         Refusal("a UDP socket that is not bound", .socketNotBound) { try open(AF_INET6, CInt(SOCK_DGRAM.rawValue)) },
+        Refusal("a TCP listener that is bound to a device", .socketBoundToDevice) {
+            try onLoopbackDevice(try OwnedDescriptor.listener(on: Flow(.tcp, .ipv4).loopback))
+        },
+        Refusal("a TCP listener of IPv6 that is bound to a device", .socketBoundToDevice) {
+            try onLoopbackDevice(try OwnedDescriptor.listener(on: Flow(.tcp, .ipv6).loopback))
+        },
+        Refusal("a UDP socket that is bound to a device", .socketBoundToDevice) {
+            try onLoopbackDevice(try OwnedDescriptor.receiver(on: Flow(.udp, .ipv4).loopback))
+        },
+        Refusal("a UDP socket of IPv6 that is bound to a device", .socketBoundToDevice) {
+            try onLoopbackDevice(try OwnedDescriptor.receiver(on: Flow(.udp, .ipv6).loopback))
+        },
         Refusal("a TCP listener of another network namespace", .foreignNetworkNamespace) {
             OwnedDescriptor(
                 owning: try inAnotherNetworkNamespace {
@@ -144,4 +156,10 @@ private func bound(_ kind: CInt, _ number: CInt) throws -> OwnedDescriptor {
 private func autobind(_ descriptor: CInt) throws {
     var address = sockaddr(sa_family: sa_family_t(AF_UNIX), sa_data: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
     try verify(bind(descriptor, &address, socklen_t(MemoryLayout<sa_family_t>.size)), is: 0, "bind")
+}
+
+/// The socket, bound to the device lo, too.
+private func onLoopbackDevice(_ socket: consuming OwnedDescriptor) throws -> OwnedDescriptor {
+    try verify(setsockopt(socket.rawValue, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3), is: 0, "SO_BINDTODEVICE")
+    return socket
 }

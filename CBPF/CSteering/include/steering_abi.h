@@ -130,6 +130,7 @@ enum {
 	STEERING_SOCKET_REUSEPORT = 1,
 	STEERING_SOCKET_IPV6 = 2, /* the socket's own family, whatever it receives */
 	STEERING_SOCKET_DUAL_STACK = 4,
+	STEERING_SOCKET_STANDBY = 8, /* drops what comes, so that clients try again: in the last slot */
 };
 
 struct steering_registration_key {

@@ -43,7 +43,7 @@ package enum ActivationReply: Sendable, Equatable {
     }
 }
 
-/// A socket that steerd holds for a label.
+/// A socket that steerd holds for a label, or that is lent to it.
 public struct HeldSocket: Sendable, Hashable {
     /// The protocol.
     public let transport: TransportProtocol
@@ -53,14 +53,19 @@ public struct HeldSocket: Sendable, Hashable {
     public let cookie: SocketCookie
     /// Whether the label's packets go to it, or to its SO_REUSEPORT group.
     public let isRegistered: Bool
+    /// Whether steerd holds no duplicate: it is closed when its owner closes it. `steerd-run` lends what a program opens
+    /// itself.
+    public let isLent: Bool
 
     package init(
-        _ transport: TransportProtocol, _ boundAddress: SocketAddress, _ cookie: SocketCookie, _ isRegistered: Bool
+        _ transport: TransportProtocol, _ boundAddress: SocketAddress, _ cookie: SocketCookie, _ isRegistered: Bool,
+        isLent: Bool = false
     ) {
         self.transport = transport
         self.boundAddress = boundAddress
         self.cookie = cookie
         self.isRegistered = isRegistered
+        self.isLent = isLent
     }
 
     package init(line: String) throws(SteeringError) {
@@ -69,11 +74,14 @@ public struct HeldSocket: Sendable, Hashable {
             let address = try? SocketAddress(words[1]), let cookie = SocketCookie(words[2]),
             ["registered", "held"].contains(words[3])
         else { throw .invalidReply }
-        self.init(transport, address, cookie, words[3] == "registered")
+        self.init(
+            transport, address, cookie, words[3] == "registered", isLent: words.dropFirst(4).contains("lent"))
     }
 
     /// As answers have it. Later versions may append words.
-    package var line: String { "\(transport) \(boundAddress) \(cookie) \(isRegistered ? "registered" : "held")" }
+    package var line: String {
+        "\(transport) \(boundAddress) \(cookie) \(isRegistered ? "registered" : "held")\(isLent ? " lent" : "")"
+    }
 }
 
 /// What steerd knows of a label.

@@ -2,8 +2,12 @@
 package enum ActivationRequest: Sendable, Hashable {
     /// The sockets that come with it are the label's: beside those of their SO_REUSEPORT group, or in place of all.
     case register(Label, replacing: Bool)
-    /// The sockets that come with it are the label's no more; none: all of the label.
-    case unregister(Label)
+    /// The same, but they are not to be held: they stay their owner's alone.
+    case lend(Label, replacing: Bool)
+    /// The socket that comes with it takes what comes while the label has no other.
+    case standby(Label)
+    /// The sockets that come with it are the label's no more, or the one of this identity; none: all of the label.
+    case unregister(Label, SocketCookie? = nil)
     /// The label's sockets, please.
     case claim(Label)
     /// Which sockets are held for the label?
@@ -44,8 +48,8 @@ package enum ActivationRequest: Sendable, Hashable {
         guard let known = Self.arguments[verb] else { throw .invalid("has no verb that is known") }
         guard arguments.count >= known.lowerBound else { throw .invalid("names no label") }
         guard arguments.count <= known.upperBound else { throw .invalid("has more words than \(verb) takes") }
-        if verb == "register", count == 0 { throw .invalid("brings no socket") }
-        if count > 0, !["register", "unregister"].contains(verb) {
+        if Self.bringing.contains(verb), count == 0 { throw .invalid("brings no socket") }
+        if count > 0, verb != "unregister" || arguments.count > 1, !Self.bringing.contains(verb) {
             throw .invalid("brings descriptors, which \(verb) does not take")
         }
 
@@ -55,12 +59,17 @@ package enum ActivationRequest: Sendable, Hashable {
         }
         let label = try Label(name)
         switch verb {
-        case "register":
+        case "register", "lend":
             guard arguments.count == 1 || arguments.last == "replacing" else {
                 throw .invalid("has a word in the place of replacing")
             }
-            self = .register(label, replacing: arguments.count > 1)
-        case "unregister": self = .unregister(label)
+            let isReplacing = arguments.count > 1
+            self = verb == "lend" ? .lend(label, replacing: isReplacing) : .register(label, replacing: isReplacing)
+        case "standby": self = .standby(label)
+        case "unregister":
+            let cookie = arguments.count > 1 ? SocketCookie(arguments.last!) : nil
+            guard arguments.count == 1 || cookie != nil else { throw .invalid("has a word in the place of a cookie") }
+            self = .unregister(label, cookie)
         case "claim": self = .claim(label)
         default: self = .list(label)
         }
@@ -68,14 +77,18 @@ package enum ActivationRequest: Sendable, Hashable {
 
     /// How many words follow each verb.
     private static let arguments = [
-        "register": 1...2, "unregister": 1...1, "claim": 1...1, "list": 1...1, "status": 0...0,
-        "metrics": 0...0, "reload": 0...0,
+        "register": 1...2, "lend": 1...2, "standby": 1...1, "unregister": 1...2, "claim": 1...1, "list": 1...1,
+        "status": 0...0, "metrics": 0...0, "reload": 0...0,
     ]
+
+    /// The verbs that bring sockets.
+    private static let bringing = ["register", "lend", "standby"]
 
     /// The label that it is about.
     package var label: Label? {
         switch self {
-        case .register(let label, _), .unregister(let label), .claim(let label), .list(let label), .tubular(let label):
+        case .register(let label, _), .lend(let label, _), .standby(let label), .unregister(let label, _),
+            .claim(let label), .list(let label), .tubular(let label):
             label
         case .status, .metrics, .reload: nil
         }
@@ -85,6 +98,8 @@ package enum ActivationRequest: Sendable, Hashable {
     package var verb: String {
         switch self {
         case .register, .tubular: "register"
+        case .lend: "lend"
+        case .standby: "standby"
         case .unregister: "unregister"
         case .claim: "claim"
         case .list: "list"
@@ -95,15 +110,17 @@ package enum ActivationRequest: Sendable, Hashable {
     }
 
     /// Whether the client has sockets of the label when it is done.
-    package var givesSockets: Bool { ["register", "claim"].contains(verb) }
+    package var givesSockets: Bool { ["register", "lend", "claim"].contains(verb) }
 
     /// The message.
     package var bytes: [UInt8] {
         let text =
             switch self {
             case .tubular(let label): "\(label)#"
-            case .register(let label, true): "\(Self.version) \(verb) \(label) replacing"
-            case .register(let label, _), .unregister(let label), .claim(let label), .list(let label):
+            case .register(let label, true), .lend(let label, true): "\(Self.version) \(verb) \(label) replacing"
+            case .unregister(let label, let cookie?): "\(Self.version) \(verb) \(label) \(cookie)"
+            case .register(let label, _), .lend(let label, _), .standby(let label), .unregister(let label, _),
+                .claim(let label), .list(let label):
                 "\(Self.version) \(verb) \(label)"
             case .status, .metrics, .reload: "\(Self.version) \(verb)"
             }

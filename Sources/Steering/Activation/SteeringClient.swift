@@ -66,6 +66,21 @@ public final class SteeringClient: Sendable {
         try register([socket.rawValue], as: label, replacing: replacing)
     }
 
+    /// Registers sockets that steerd is not to hold: they stay the caller's alone, and are out when they are closed.
+    ///
+    /// - Throws: As ``register(_:as:replacing:)``.
+    package func lend(_ descriptors: [CInt], to label: Label, replacing: Bool) throws(SteeringError) {
+        _ = try exchange(.lend(label, replacing: replacing), descriptors)
+    }
+
+    package func standBy(_ descriptor: CInt, for label: Label) throws(SteeringError) {
+        _ = try exchange(.standby(label), [descriptor])
+    }
+
+    package func takeBack(_ socket: SocketCookie, from label: Label) throws(SteeringError) {
+        _ = try exchange(.unregister(label, socket))
+    }
+
     /// Takes sockets of a label out, and has steerd close them. They stay open here.
     ///
     /// - Parameters:
@@ -92,9 +107,11 @@ public final class SteeringClient: Sendable {
         return zip(sockets, answer.descriptors).map { ClaimedSocket($0, $1) }
     }
 
-    /// The sockets that steerd holds for a label, in the order in which they were registered.
+    /// The sockets that steerd holds for a label, in the order in which they were registered; then those that are lent
+    /// to it.
     ///
-    /// - Throws: `notAllowed`, `unknownLabel`, `serviceUnavailable`, `busy`.
+    /// - Throws: `notAllowed`, `serviceUnavailable`, `busy`; `unknownLabel` where no binding leads to the label and it
+    ///   has no socket.
     public func sockets(of label: Label) throws(SteeringError) -> [HeldSocket] {
         try exchange(.list(label)).sockets()
     }

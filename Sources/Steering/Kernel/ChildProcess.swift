@@ -21,6 +21,16 @@ package final class ChildProcess: Sendable {
         return ChildProcess(pid, SharedDescriptor(descriptor))
     }
 
+    /// A process that runs already. Its ``outcome()`` is told only of one that this process has adopted.
+    ///
+    /// - Throws: `systemCall` where there is none of that number.
+    package static func running(_ pid: pid_t) throws(SteeringError) -> ChildProcess {
+        ChildProcess(pid, SharedDescriptor(OwnedDescriptor(owning: try call("pidfd_open", csteering_pidfd_open(pid)))))
+    }
+
+    /// Whether this process has started or adopted it.
+    package static func isOwn(_ pid: pid_t) -> Bool { ProcFS.children(of: getpid()).contains(pid) }
+
     /// Whether it has ended.
     package var hasEnded: Bool { Self.hasEnded(descriptor) }
 
@@ -56,6 +66,17 @@ package final class ChildProcess: Sendable {
     /// Has processes whose parent ends become this one's children, of all that descend from it.
     package static func adoptDescendants() throws(SteeringError) {
         try call("prctl(PR_SET_CHILD_SUBREAPER)", csteering_adopt_descendants())
+    }
+
+    /// Forgets adopted processes that have ended, but not this one.
+    package func forgetOthers() {
+        while true {
+            var information = siginfo_t()
+            guard waitid(P_ALL, 0, &information, WEXITED | WNOHANG | WNOWAIT) == 0 else { return }
+            let ended = information._sifields._sigchld.si_pid
+            guard ended != 0, ended != pid else { return }
+            waitpid(ended, nil, 0)
+        }
     }
 
     /// Ends all processes that this one has started or adopted: kindly at first, with force after five seconds.

@@ -39,6 +39,13 @@ enum ProcFS {
         return flags & 0x4 != 0
     }
 
+    /// When a process was started, in ticks since the machine was: with its number it means no other process. Nil where
+    /// it is gone.
+    static func startTime(of process: pid_t) -> UInt64? {
+        let fields = text("/proc/\(process)/stat")?.split(separator: ")").last?.split(separator: " ") ?? []
+        return fields.count > 19 ? UInt64(fields[19]) : nil
+    }
+
     /// The processes that a process has started and that live.
     static func children(of process: pid_t) -> [pid_t] {
         var children: [pid_t] = []

@@ -43,30 +43,45 @@ struct ProcessDescriptors: ~Copyable {
     func steerable() throws(SteeringError) -> [ProcessSocket] {
         let namespace = try NamespaceIdentity(NetworkNamespace.current())
         // Without sock_diag, which kernels may lack, each socket is taken to look at it.
-        let known = try? SocketDiagnostics().sockets().values
-        let here = Dictionary((known ?? [:].values).map { ($0.inode, $0) }) { first, _ in first }
-        let held = Set(descriptors.map(\.inode))
+        let known = try? ListeningSockets()
+        var held: [DiagnosedSocket.Place: Int] = [:]
+        for (_, inode) in descriptors { if let place = known?[inode]?.place { held[place, default: 0] += 1 } }
 
         var sockets: [ProcessSocket] = []
-        for (descriptor, inode) in descriptors where known == nil || here[inode] != nil {
+        for (descriptor, inode) in descriptors where known == nil || known![inode] != nil {
             guard let socket = try take(descriptor, inode), let steerable = try? SteerableSocket(socket.rawValue),
                 (try? namespace.check(socket.rawValue)) != nil
             else { continue }
-            let group = known?.filter { other in
-                steerable.isReuseport && here[inode]!.isBound(as: other) && !held.contains(other.inode)
+            var elsewhere = 0
+            if steerable.isReuseport, let known, let place = known[inode]?.place {
+                elsewhere = known.count(at: place) - held[place, default: 0]
             }
-            sockets.append(
-                ProcessSocket(socket, steerable, pid: pid, inode: inode, membersElsewhere: group?.count ?? 0))
+            sockets.append(ProcessSocket(socket, steerable, pid: pid, inode: inode, membersElsewhere: elsewhere))
         }
         return sockets.sorted {
             ($0.transport, $0.boundAddress, $0.cookie) < ($1.transport, $1.boundAddress, $1.cookie)
         }
     }
 
+    /// The inodes of its sockets, each with one of its descriptors.
+    var inodes: [(descriptor: CInt, inode: UInt32)] { descriptors }
+
+    /// A duplicate of one socket; nil when the process has closed it meanwhile.
+    func duplicate(_ descriptor: CInt, inode: UInt32) throws(SteeringError) -> OwnedDescriptor? {
+        try take(descriptor, inode)
+    }
+
+    /// Where its Multipath TCP listeners are bound that a selector means.
+    func multipath(matching selector: SocketSelector) -> [SocketAddress] {
+        guard let known = try? ListeningSockets() else { return [] }
+        return descriptors.compactMap { known.multipath[$0.inode] }.filter { selector.matches(.tcp, $0) }
+    }
+
     /// Why no socket is the one that was asked for: looks at everything else that the process has.
     func nothing(
         matching selector: SocketSelector, candidates: [ProcessSocket]
     ) throws(SteeringError) -> SteeringError {
+        if let address = multipath(matching: selector).first { return .isMultipath(name, address) }
         if !candidates.isEmpty { return .noneMatches(name, selector, candidates) }
         let namespace = try NamespaceIdentity(NetworkNamespace.current())
         var others: [String] = []
@@ -98,6 +113,7 @@ struct ProcessDescriptors: ~Copyable {
         case .socketConnected: "a connected socket\(address)"
         case .socketNotListening: "a TCP socket that does not listen"
         case .socketNotBound: "a UDP socket that is not bound"
+        case .socketBoundToDevice: "a socket\(address) that is bound to a device"
         case .udpLite: "a UDP-Lite socket\(address)"
         default: nil
         }
@@ -181,6 +197,13 @@ extension SteeringError {
             cause: .systemCall(error == EPERM ? "pidfd_getfd" : "readlink", errno: error))
     }
 
+    static func isMultipath(_ process: String, _ address: SocketAddress) -> SteeringError {
+        SteeringError(
+            .multipathTCP,
+            "\(process) listens on \(address) by Multipath TCP, which the kernel cannot steer to: let it listen on plain TCP (Go 1.24 and newer: GODEBUG=multipathtcp=0 in its environment)"
+        )
+    }
+
     fileprivate static func inAnotherNamespace(_ process: String, _ pid: pid_t, _ socket: String) -> SteeringError {
         SteeringError(
             .foreignNetworkNamespace,
@@ -195,13 +218,10 @@ extension SteeringError {
                 "\(process) has no TCP or UDP socket that matches: give the process that listens, or one that it forked"
             )
         }
-        let remedy =
-            others.contains { $0.hasPrefix("a Multipath") }
-            ? "let it listen on plain TCP (Go: GODEBUG=multipathtcp=0)" : "give the process that listens"
         let rest = others.count > 8 ? " and \(others.count - 8) more" : ""
         return SteeringError(
             .socketNotFound,
-            "\(process) has no socket that can be steered to, only \(others.prefix(8).joined(separator: ", "))\(rest): \(remedy)"
+            "\(process) has no socket that can be steered to, only \(others.prefix(8).joined(separator: ", "))\(rest): give the process that listens"
         )
     }
 }

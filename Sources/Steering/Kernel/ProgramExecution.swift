@@ -21,10 +21,15 @@ package struct ProgramExecution: Sendable {
     /// - Parameter name: What all of them are called ($LISTEN_FDNAMES).
     /// - Returns: Only where it cannot be run. This process may then lack descriptors and privileges: it should end.
     package func run(passing descriptors: [CInt] = [], as name: String = "") -> SteeringError {
+        run(passing: descriptors.map { ($0, name) })
+    }
+
+    /// The same, with a name for each.
+    package func run(passing sockets: [(descriptor: CInt, name: String)]) -> SteeringError {
         do throws(SteeringError) {
-            try pass(descriptors)
-            let count = descriptors.count
-            let names = [String](repeating: name, count: count).joined(separator: ":")
+            try pass(sockets.map(\.descriptor))
+            let count = sockets.count
+            let names = sockets.map(\.name).joined(separator: ":")
             // Of nothing that is passed there is nothing to tell: what this process was told is not meant for it.
             let passed = [
                 "LISTEN_PID": "\(getpid())", "LISTEN_FDS": "\(count)", "LISTEN_FDNAMES": names,

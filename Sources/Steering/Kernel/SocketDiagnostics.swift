@@ -17,11 +17,17 @@ package struct DiagnosedSocket: Sendable, Hashable {
     /// Whether it belongs to one connection. Such sockets are found before steering is asked.
     package var isConnected: Bool { remoteAddress != nil }
 
-    /// Whether two sockets are bound alike, which only members of one SO_REUSEPORT group can be, and UDP
-    /// sockets with SO_REUSEADDR.
-    func isBound(as other: DiagnosedSocket) -> Bool {
-        transport == other.transport && localAddress == other.localAddress && interface == other.interface
-            && userID == other.userID
+    func isBound(as other: DiagnosedSocket) -> Bool { place == other.place }
+
+    /// Where it is bound, and whose it is. Only members of one SO_REUSEPORT group can have the same, and UDP sockets
+    /// with SO_REUSEADDR.
+    var place: Place { Place(transport: transport, address: localAddress, interface: interface, userID: userID) }
+
+    struct Place: Hashable {
+        let transport: TransportProtocol
+        let address: SocketAddress
+        let interface: UInt32
+        let userID: uid_t
     }
 }
 
@@ -57,6 +63,26 @@ package struct SocketDiagnostics: ~Copyable, Sendable {
                     if isConsistent { break }
                 }
                 for socket in dump { found[socket.cookie] = socket }
+            }
+        }
+        return found
+    }
+
+    /// The Multipath TCP listeners, by inode, which are not among ``sockets()``: nothing can be steered to them.
+    ///
+    /// - Throws: `systemCall`; ENOENT for a kernel that cannot tell (before Linux 5.19).
+    package func multipathListeners() throws(SteeringError) -> [UInt32: SocketAddress] {
+        var found: [UInt32: SocketAddress] = [:]
+        for family in [AF_INET, AF_INET6] {
+            var request = request(.tcp, family)
+            request.idiag_states = 1 << UInt32(TCP_LISTEN)
+            // The protocol's number, 262, does not fit the request's own field.
+            let attribute = nlattr(nla_len: 8, nla_type: UInt16(INET_DIAG_REQ_PROTOCOL))
+            try netlink.request(
+                UInt16(SOCK_DIAG_BY_FAMILY), flags: NLM_F_DUMP,
+                payload: bytes(of: request) + bytes(of: attribute) + bytes(of: UInt32(262))
+            ) { _, payload in
+                if let socket = DiagnosedSocket(payload, .tcp) { found[socket.inode] = socket.localAddress }
             }
         }
         return found

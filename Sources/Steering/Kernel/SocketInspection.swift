@@ -50,6 +50,7 @@ package struct SteerableSocket: Sendable {
                 .unsupportedProtocol, "of type \(kind) and protocol \(number)", "TCP listener or a UDP socket")
         }
 
+        try Self.refuseDevice(of: descriptor)
         let address = try Self.localAddress(descriptor)
         let connected = Self.isConnected(descriptor)
         switch transport {
@@ -81,7 +82,8 @@ package struct SteerableSocket: Sendable {
     /// What is remembered of it once it is registered.
     var registration: Registration {
         Registration(
-            cookie: cookie, boundAddress: localAddress, isReuseport: isReuseport, isDualStack: families.count > 1)
+            cookie: cookie, boundAddress: localAddress, isReuseport: isReuseport, isDualStack: families.count > 1,
+            isStandby: false)
     }
 
     /// Whether an IPv6 socket receives IPv4 too.
@@ -101,6 +103,24 @@ package struct SteerableSocket: Sendable {
     static func namespaceCookie(_ descriptor: CInt) -> UInt64? {
         var cookie: UInt64 = 0
         return csteering_netns_cookie(descriptor, &cookie) == 0 ? cookie : nil
+    }
+
+    /// The kernel matches the device of SO_BINDTODEVICE in its own lookup, which steering replaces: a steered packet comes
+    /// to the socket from any device. A TCP socket's handshake then fails, a UDP socket answers where it should not.
+    private static func refuseDevice(of descriptor: CInt) throws(SteeringError) {
+        let index = UInt32(bitPattern: (try? option(descriptor, 62)) ?? 0)  // SO_BINDTOIFINDEX, Linux 5.0
+        guard index != 0 else { return }
+        let name = interfaceName(index) ?? "number \(index)"
+        throw SteeringError(
+            .socketBoundToDevice,
+            "the socket is bound to the device \(name) (SO_BINDTODEVICE), which steering does not see: "
+                + "leave that out, and give its bindings `--on \(name)`, in a policy file `on: \(name)`")
+    }
+
+    private static func interfaceName(_ index: UInt32) -> String? {
+        var name = [CChar](repeating: 0, count: Int(IF_NAMESIZE))
+        guard if_indextoname(index, &name) != nil else { return nil }
+        return String(decoding: name.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
 
     private static func option(_ descriptor: CInt, _ name: CInt, level: CInt = SOL_SOCKET) throws(SteeringError) -> CInt

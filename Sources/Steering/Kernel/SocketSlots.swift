@@ -8,6 +8,8 @@ struct Registration: Sendable, Hashable {
     let boundAddress: SocketAddress
     let isReuseport: Bool
     let isDualStack: Bool
+    /// Whether it drops what comes, for the moment in which the label has no other: see ``StandbySocket``.
+    var isStandby: Bool
 
     /// Whether two sockets of one protocol share a SO_REUSEPORT group: the kernel binds no others to one
     /// address.
@@ -148,7 +150,7 @@ extension Registration {
     fileprivate init(unrecorded cookie: SocketCookie) {
         self.init(
             cookie: cookie, boundAddress: SocketAddress(IPAddress(ipv4: 0), port: 0), isReuseport: false,
-            isDualStack: false)
+            isDualStack: false, isStandby: false)
     }
 
     fileprivate init(_ cookie: SocketCookie, _ record: steering_registration) {
@@ -158,6 +160,7 @@ extension Registration {
             IPAddress(bytes: bytes(of: record.address).prefix(isIPv6 ? 16 : 4))!, port: record.port)
         isReuseport = Int(record.flags) & STEERING_SOCKET_REUSEPORT != 0
         isDualStack = Int(record.flags) & STEERING_SOCKET_DUAL_STACK != 0
+        isStandby = Int(record.flags) & STEERING_SOCKET_STANDBY != 0
     }
 }
 
@@ -170,6 +173,7 @@ extension steering_registration {
         if registration.isReuseport { flags |= STEERING_SOCKET_REUSEPORT }
         if registration.boundAddress.address.family == .ipv6 { flags |= STEERING_SOCKET_IPV6 }
         if registration.isDualStack { flags |= STEERING_SOCKET_DUAL_STACK }
+        if registration.isStandby { flags |= STEERING_SOCKET_STANDBY }
         self.flags = UInt16(flags)
     }
 }

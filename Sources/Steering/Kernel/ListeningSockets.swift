@@ -1,0 +1,25 @@
+/// The sockets of the calling thread's network namespace that wait for whoever comes, by the inodes that /proc shows.
+struct ListeningSockets {
+    private let byInode: [UInt32: DiagnosedSocket]
+    private let counts: [DiagnosedSocket.Place: Int]
+    /// Where the Multipath TCP listeners are bound.
+    let multipath: [UInt32: SocketAddress]
+    /// The identities of all.
+    let cookies: Set<SocketCookie>
+
+    /// - Throws: `systemCall`; ENOENT for a kernel without inet_diag.
+    init() throws(SteeringError) {
+        let diagnostics = try SocketDiagnostics()
+        let sockets = try diagnostics.sockets()
+        cookies = Set(sockets.keys)
+        byInode = Dictionary(sockets.values.lazy.map { ($0.inode, $0) }) { first, _ in first }
+        counts = Dictionary(sockets.values.lazy.map { ($0.place, 1) }, uniquingKeysWith: +)
+        // The plain socket beneath a Multipath one has no inode.
+        multipath = byInode[0] == nil ? [:] : (try? diagnostics.multipathListeners()) ?? [:]
+    }
+
+    subscript(inode: UInt32) -> DiagnosedSocket? { inode == 0 ? nil : byInode[inode] }
+
+    /// How many sockets are bound there.
+    func count(at place: DiagnosedSocket.Place) -> Int { counts[place] ?? 0 }
+}

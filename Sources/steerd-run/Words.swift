@@ -1,0 +1,62 @@
+import ArgumentParser
+import Steering
+
+/// A label, and which of the command's sockets it gets: `web`, `web=:80`, `web=tcp:127.0.0.1:80,tcp:[::1]:80`.
+struct LabelWord {
+    let label: Label
+    let selectors: [SocketSelector]
+
+    init(_ text: String) throws {
+        let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+        label = try readLabel(parts[0])
+        guard parts.count > 1 else {
+            selectors = []
+            return
+        }
+        selectors = try parts[1].split(separator: ",", omittingEmptySubsequences: false).map { place in
+            let (transport, rest) = splitTransport(place)
+            if transport != nil, rest.isEmpty { return SocketSelector(transport) }
+            do throws(AddressError) { return try SocketSelector(transport, place: rest) } catch {
+                throw ValidationError(
+                    "\(place.debugDescription) is no socket of the command: give one such as :8080, tcp:127.0.0.1:8080 or udp (\(error))"
+                )
+            }
+        }
+    }
+}
+
+/// Where a socket is to be made, and for which label: `tcp:127.0.0.1:80`, `web=tcp:127.0.0.1:80`.
+struct Place {
+    let label: Label?
+    let transport: TransportProtocol
+    let address: SocketAddress
+
+    init(_ text: String) throws {
+        let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+        label = parts.count > 1 ? try readLabel(parts[0]) : nil
+        let (transport, rest) = splitTransport(parts.last!)
+        guard let transport, !rest.isEmpty else {
+            throw ValidationError("\(text.debugDescription) is no socket: give one such as tcp:127.0.0.1:8080")
+        }
+        self.transport = transport
+        do throws(AddressError) { address = try SocketAddress(rest) } catch { throw ValidationError("\(error)") }
+    }
+
+    var isOfAnyIPv6Address: Bool { address.address.family == .ipv6 && address.address.bits == 0 }
+}
+
+private func readLabel(_ text: some StringProtocol) throws -> Label {
+    do throws(SteeringError) { return try Label(text) } catch { throw ValidationError(error.message) }
+}
+
+/// The protocol that a word begins with, and what follows: `tcp:127.0.0.1:80`, `tcp::80`, `tcp:80`, `:80`, `tcp`.
+private func splitTransport(_ text: Substring) -> (TransportProtocol?, Substring) {
+    let name = text.prefix { $0 != ":" }
+    guard let transport = TransportProtocol.allCases.first(where: { $0.description == name }) else {
+        return (nil, text)
+    }
+    let rest = text.dropFirst(name.count)
+    // What is left is :PORT already where the address is left out.
+    let isPort = rest.dropFirst().allSatisfy(\.isNumber)
+    return (transport, isPort ? rest : rest.dropFirst())
+}
