@@ -23,7 +23,7 @@ enum Scene {
             ip address add 2001:db8:ffff::1/64 dev server nodad
             for prefix in 192.0.2.0/24 198.51.100.0/24; do ip route add local $prefix dev lo; done
             ip -6 route add local 2001:db8:7::/64 dev lo
-            sysctl -q net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0
+            for limit in ipv4/icmp_ratelimit ipv6/icmp/ratelimit; do echo 0 >/proc/sys/net/$limit; done
             log=$(mktemp)
             \(path) \(words.count > 1 ? words[1] : "") >$log 2>&1 & server=$!
             # As long as it is at work: on a crowded machine a thousand channels take their time.
