@@ -81,11 +81,17 @@ let package = Package(
                 .product(name: "Metrics", package: "swift-metrics", condition: .when(traits: ["Metrics"])),
             ]),
 
+        // What the commands have in common: the words of the command line.
+        .target(name: "CCommands"),
+        .target(
+            name: "Commands",
+            dependencies: ["CCommands", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+
         // The command.
         .executableTarget(
             name: "steer",
             dependencies: [
-                "Steering", "PolicyFiles", "SteeringDNS", "Documents", "Draining",
+                "Commands", "Steering", "PolicyFiles", "SteeringDNS", "Documents", "Draining",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -95,7 +101,7 @@ let package = Package(
         .executableTarget(
             name: "steerd",
             dependencies: [
-                "Steering", "PolicyFiles", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "Commands", "Steering", "PolicyFiles", .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -104,13 +110,15 @@ let package = Package(
         // Runs programs that know nothing of it, and hands their sockets to steerd.
         .executableTarget(
             name: "steerd-run",
-            dependencies: ["Steering", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+            dependencies: [
+                "Commands", "Steering", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
 
         // The DNS server and the zone generator; needs nothing of the kernel half.
         .executableTarget(
             name: "steer-dns",
             dependencies: [
-                "SteeringDNS", "Documents", "Draining",
+                "Commands", "SteeringDNS", "Documents", "Draining",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),

@@ -89,7 +89,11 @@ struct EchoLoop: ~Copyable {
 
     private mutating func accept(from listener: CInt) {
         let descriptor = Glibc.accept(listener, nil, nil)
-        guard descriptor >= 0 else { return }
+        guard descriptor >= 0 else {
+            // Others wait until a connection ends: that it cannot be accepted would be told again and again.
+            if errno == EMFILE || errno == ENFILE { usleep(10_000) }
+            return
+        }
         _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
         _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
         connections[descriptor] = Connection(OwnedDescriptor(owning: descriptor))

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Commands
 import Glibc
 import Steering
 
@@ -25,7 +26,7 @@ struct Steer: ParsableCommand {
 
             Exit codes: 0 done; 1 it failed, or doctor warns; 2 doctor found something broken; 64 the command line \
             is not one. Errors are one sentence on standard error, as JSON with --json.
-            """,
+            """, version: "steer \(CommandWords.version)",
         subcommands: [
             Load.self, Unload.self, Upgrade.self, Apply.self, Bind.self, Unbind.self, SetLabel.self,
             Register.self, Unregister.self,
@@ -36,7 +37,8 @@ struct Steer: ParsableCommand {
     static func main() {
         prepareMemoryForLargePolicies()
         do {
-            var command = try parseAsRoot()
+            try CommandWords.check(for: Self.self)
+            var command = try parseAsRoot(CommandWords.all)
             try command.run()
             try Terminal.finish()
         } catch let error as SteeringError {
@@ -66,7 +68,7 @@ enum Failure {
 
     static func text(_ code: String, _ message: String) -> String {
         // The options may be what could not be read, so they are not asked.
-        CommandLine.arguments.contains("--json")
+        CommandWords.all.contains("--json")
             ? JSON.text(Report(error: .init(code: code, message: message))) : "steer: \(message)"
     }
 }

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 
-from support import Failed, Lab, bindings, enter_namespaces, finish, policy
+from support import PATIENCE, Failed, Lab, bindings, enter_namespaces, finish, policy
 from tracing import count_stops, kill_at
 from traffic import Traffic
 
@@ -163,7 +163,7 @@ class Harness:
         if self.lab.listing() != self.tidy:
             raise Failed(f"{who} left it untidy: {sorted(set(self.lab.listing()) ^ set(self.tidy))}")
         # The kernel frees programs a moment after their last user.
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while len(programs := self.lab.programs()) != 1:
             if time.monotonic() > deadline:
                 raise Failed(f"{who} left {len(programs)} programs in the kernel")
