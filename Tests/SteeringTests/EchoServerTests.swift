@@ -57,7 +57,7 @@ struct EchoServerTests {
             .replacing("sudo .build/debug/echo-server", with: try Programs.path(of: "echo-server"))
         let client = try #require(lines.first { $0.hasPrefix("socat - TCP:192.0.2.") }).prefix { $0 != "#" }
         let (output, _) = try Programs.run(
-            "\(started(server)); echo hello from here | timeout $STEERING_PATIENCE \(client); kill $!; wait $!; rm $log")
+            "\(started(String(server))); echo hello from here | timeout $STEERING_PATIENCE \(client); kill $!; wait $!; rm $log")
         #expect(output == "hello from here\n")
     }
 
