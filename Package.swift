@@ -93,14 +93,19 @@ let package = Package(
                 .product(name: "Metrics", package: "swift-metrics", condition: .when(traits: ["Metrics"])),
             ]),
 
-        // What the commands and services say on standard error, as systemd's journal wants it.
+        // What the commands have in common: the words of the command line, and what they say on standard error, as
+        // systemd's journal wants it.
+        .target(name: "CCommands"),
+        .target(
+            name: "Commands",
+            dependencies: ["CCommands", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
         .target(name: "Journal", dependencies: [.product(name: "Logging", package: "swift-log")]),
 
         // The command.
         .executableTarget(
             name: "steer",
             dependencies: [
-                "Steering", "PolicyFiles", "SteeringDNS", "Documents", "Draining", "MetricsHTTP", "Journal",
+                "Commands", "Steering", "PolicyFiles", "SteeringDNS", "Documents", "Draining", "MetricsHTTP", "Journal",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "NIOCore", package: "swift-nio"),
             ]),
@@ -109,7 +114,7 @@ let package = Package(
         .executableTarget(
             name: "steerd",
             dependencies: [
-                "Steering", "PolicyFiles", "Journal",
+                "Commands", "Steering", "PolicyFiles", "Journal",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ]),
@@ -118,14 +123,14 @@ let package = Package(
         .executableTarget(
             name: "steerd-run",
             dependencies: [
-                "Steering", "Journal", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "Commands", "Steering", "Journal", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 
         // The DNS server and the zone generator; needs nothing of the kernel half.
         .executableTarget(
             name: "steer-dns",
             dependencies: [
-                "SteeringDNS", "Documents", "Draining", "MetricsHTTP", "Journal",
+                "Commands", "SteeringDNS", "Documents", "Draining", "MetricsHTTP", "Journal",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),

@@ -1,9 +1,14 @@
 internal import AddressPools
 import Glibc
 
-/// Bounded reading of regular files and of standard input.
+/// Bounded reading of regular files, of standard input and, where that may wait, of pipes.
 package enum InputFile {
-    package static func contents(of path: String) throws(DocumentError) -> [UInt8] {
+    /// How long nothing may come out of a pipe.
+    private static let patience = Duration.seconds(60)
+
+    /// - Parameter mayBePipe: Whether the path may be a pipe, such as `<(COMMAND)` in a shell: then it is waited for
+    ///   whoever writes into it.
+    package static func contents(of path: String, mayBePipe: Bool = false) throws(DocumentError) -> [UInt8] {
         // A path ends at a NUL for the kernel, which then would open another file than the one that is named.
         guard !path.utf8.contains(0) else { throw unreadable(quoted(path), "a path has no NUL in it", "name a file") }
         // Without O_NONBLOCK, opening a FIFO waits for whoever writes into it.
@@ -16,6 +21,7 @@ package enum InputFile {
         guard fstat(number, &status) == 0 else {
             throw unreadable(path, String(cString: strerror(errno)), "check the file")
         }
+        if mayBePipe, status.st_mode & S_IFMT == S_IFIFO { return try bytes(ofPipe: number, path) }
         guard status.st_mode & S_IFMT == S_IFREG else {
             let kind = status.st_mode & S_IFMT == S_IFDIR ? "it is a directory" : "it is not a regular file"
             throw unreadable(path, kind, "name a file, or - for standard input")
@@ -34,12 +40,32 @@ package enum InputFile {
         return slash == path.startIndex ? "/" : String(path[..<slash])
     }
 
-    private static func bytes(of descriptor: CInt, _ name: String, expecting size: Int) throws(DocumentError) -> [UInt8]
-    {
+    /// Whether a path leads to a pipe, which can be read once.
+    package static func isPipe(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFIFO
+    }
+
+    private static func bytes(ofPipe descriptor: CInt, _ path: String) throws(DocumentError) -> [UInt8] {
+        _ = fcntl(descriptor, F_SETFL, 0)
+        let bytes = try bytes(of: descriptor, path, expecting: 0) { () throws(DocumentError) in
+            var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            let found = poll(&waiting, 1, CInt(patience / .milliseconds(1)))
+            if found == 0 { throw unreadable(path, "nothing came out of the pipe for a minute", "see who writes into it") }
+        }
+        if bytes.isEmpty { throw unreadable(path, "nothing came out of the pipe", "see who writes into it") }
+        return bytes
+    }
+
+    private static func bytes(
+        of descriptor: CInt, _ name: String, expecting size: Int,
+        awaiting ready: () throws(DocumentError) -> Void = {}
+    ) throws(DocumentError) -> [UInt8] {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(size)
         var chunk = [UInt8](repeating: 0, count: 1 << 16)
         while true {
+            try ready()
             let count = Glibc.read(descriptor, &chunk, chunk.count)
             if count == 0 { return bytes }
             if count < 0 {

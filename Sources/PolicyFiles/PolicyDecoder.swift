@@ -24,7 +24,7 @@ struct PolicyDecoder {
                 try decoder.labels(node, serviceDecoder)
             } ?? ([:], [:])
         decoder.pools = try NamedPools(of: file["pools"], in: source, directory: directory)
-        let bindings = try file.required("bindings", "write bindings: [] for a policy without bindings")
+        let bindings = try file.required("bindings", "write bindings, or unload if nothing is to be steered any more")
         for node in try source.bindings(bindings) { try decoder.readBindings(of: node) }
         return ServicePolicy(policy: try decoder.bindings.policy(options: options), services: services)
     }
@@ -188,7 +188,7 @@ extension Source {
         guard case .list(let nodes) = node.content else {
             throw error(
                 at: node.position,
-                "bindings is \(node.content.kind) here: write a list of bindings, or [] for a policy without bindings")
+                "bindings is \(node.content.kind) here: write a list of bindings")
         }
         return nodes
     }

@@ -53,7 +53,7 @@ public enum PolicyFile {
     /// Reads a policy from a file.
     ///
     /// - Parameters:
-    ///   - path: a regular file, or "-" for standard input.
+    ///   - path: a regular file, a pipe, or "-" for standard input.
     ///   - format: how it is written; without it, JSON if the name ends in `.json`, otherwise YAML.
     /// - Throws: `invalidPolicyFile` when the file cannot be read, is too large, or is not a policy.
     public static func read(contentsOf path: String, format: PolicyFormat? = nil) throws(SteeringError) -> Policy {
@@ -63,7 +63,7 @@ public enum PolicyFile {
             let bytes = try policyFile { () throws(DocumentError) in try InputFile.standardInput(name) }
             return try parse(bytes, name: name, format: format, directory: ".")
         }
-        let bytes = try policyFile { () throws(DocumentError) in try InputFile.contents(of: path) }
+        let bytes = try policyFile { () throws(DocumentError) in try InputFile.contents(of: path, mayBePipe: true) }
         return try parse(bytes, name: path, format: format, directory: InputFile.directory(of: path))
     }
 
@@ -116,7 +116,7 @@ public enum PolicyFile {
         let source = Source(name: name)
         let root = try Document.root(
             of: bytes, format == .yaml ? .yaml : .json, in: source,
-            empty: "write bindings: [] for a policy without bindings")
+            empty: "write bindings, or unload if nothing is to be steered any more")
         if format == .tubular {
             return ServicePolicy(policy: try TubularDecoder.policy(of: root, source), services: [:])
         }

@@ -9,7 +9,7 @@ enum TubularDecoder {
     static func policy(of root: Node, _ source: Source) throws(DocumentError) -> Policy {
         let file = try Mapping(root, "a tubular file", keys: ["bindings"], in: source)
         var bindings = PlacedBindings()
-        let list = try file.required("bindings", "write \"bindings\": [] for a policy without bindings")
+        let list = try file.required("bindings", "write bindings, or unload if nothing is to be steered any more")
         for node in try source.bindings(list) {
             let entry = try Mapping(node, "a tubular binding", keys: ["label", "prefix", "port"], in: source)
             let label = try source.label(try entry.required("label", "name the label of its socket"))

@@ -29,8 +29,12 @@ public enum ActivatedSockets {
     public static func all(
         environment: [String: String] = environment
     ) throws(SteeringError) -> [ActivatedSocket] {
-        guard let pidText = environment["LISTEN_PID"], let countText = environment["LISTEN_FDS"] else {
-            throw .notActivated("LISTEN_PID and LISTEN_FDS are not set")
+        let pidText: String, countText: String
+        switch (environment["LISTEN_PID"], environment["LISTEN_FDS"]) {
+        case (let pid?, let count?): (pidText, countText) = (pid, count)
+        case (nil, nil): throw .notActivated("LISTEN_PID and LISTEN_FDS are not set")
+        case (nil, _): throw .notActivated("LISTEN_FDS is set, but LISTEN_PID is not, which says for whom it is")
+        case (_, nil): throw .notActivated("LISTEN_PID is set, but LISTEN_FDS is not, which says how many there are")
         }
         let pid = try number(pidText, of: "LISTEN_PID", atLeast: 1)
         guard pid == getpid() else {

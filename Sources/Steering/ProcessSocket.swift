@@ -128,6 +128,22 @@ extension ProcessSocket {
     }
 }
 
+extension ProcessSocket {
+    /// The listening socket, or the bound UDP socket, of this process itself: for a server library that does not hand out
+    /// what it opens.
+    ///
+    ///     try steering.sockets.register(ProcessSocket.own(matching: SocketSelector(.tcp)), as: "web")
+    ///
+    /// Needs no privilege but a mounted /proc.
+    ///
+    /// - Parameter selector: Which of them, where there are several.
+    /// - Returns: The only one, or its SO_REUSEPORT group, whole.
+    /// - Throws: As ``theOne(of:matching:)``: `socketNotFound` before the library listens.
+    public static func own(matching selector: SocketSelector? = nil) throws(SteeringError) -> [ProcessSocket] {
+        try theOne(of: getpid(), matching: selector)
+    }
+}
+
 extension [ProcessSocket] {
     /// What there is to choose from: single sockets and SO_REUSEPORT groups.
     var candidates: [[ProcessSocket]] {

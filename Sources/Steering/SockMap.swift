@@ -134,6 +134,22 @@ public struct SockMap: Sendable {
         }
     }
 
+    /// The families and protocols of a label that bindings lead to and that have no socket: a pool of both families, say,
+    /// and a listener of one.
+    ///
+    /// - Throws: As ``list()``.
+    public func destinationsWithoutSocket(of label: Label) throws(SteeringError) -> [Destination] {
+        let policy = try steering.policy
+        let taken = Set(try list().map(\.destination))
+        return Destination.all(of: label).filter { destination in
+            !taken.contains(destination)
+                && policy.bindings.contains {
+                    $0.outcome == .label(label) && $0.prefix.family == destination.family
+                        && $0.protocols.contains(destination.transport)
+                }
+        }
+    }
+
     /// Gives labels their numbers; new ones are put in force before a socket depends on them.
     private func assignNumbers(to labels: [Label], _ state: inout SocketSteering.State) throws(SteeringError) {
         var numbers = state.numbers

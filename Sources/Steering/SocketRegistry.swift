@@ -25,6 +25,15 @@ public protocol SocketRegistry: Sendable {
     /// - Throws: `socketNotRegistered` when one is not there, after the others were taken out; at steerd also
     ///   `notAllowed` and `serviceUnavailable`.
     func unregisterSockets(_ descriptors: [CInt], from label: Label) throws(SteeringError)
+
+    /// The families and protocols of a label that bindings lead to and that have no socket: a pool of both families, say,
+    /// and a listener of one. None where the registry does not know the bindings, as steerd's clients do not.
+    func destinationsWithoutSocket(of label: Label) throws(SteeringError) -> [Destination]
+}
+
+extension SocketRegistry {
+    /// None.
+    public func destinationsWithoutSocket(of label: Label) throws(SteeringError) -> [Destination] { [] }
 }
 
 extension SockMap: SocketRegistry {

@@ -13,6 +13,12 @@ struct EventLog: Sendable {
         logger?.info("socket registered", metadata: metadata(channel, label))
     }
 
+    func withoutSocket(_ destinations: [Destination], of label: Label) {
+        logger?.warning(
+            "bindings without a socket: listen in this family, too, or their packets are refused, or pass, as the label says",
+            metadata: ["label": "\(label)", "destinations": "\(destinations.map(\.description).joined(separator: ", "))"])
+    }
+
     func withdrawn(_ channel: any Channel, from label: Label) {
         logger?.info("socket withdrawn", metadata: metadata(channel, label))
     }
@@ -39,6 +45,7 @@ struct EventLog: Sendable {
     }
     #else
     func registered(_ channel: any Channel, as label: Label) {}
+    func withoutSocket(_ destinations: [Destination], of label: Label) {}
     func withdrawn(_ channel: any Channel, from label: Label) {}
     func notWithdrawn(_ channel: any Channel, from label: Label, _ error: any Error) {}
     func policyInForce(bindings: Int, changes: UInt64) {}

@@ -69,7 +69,8 @@ public final class SteeredDatagramHandler: ChannelDuplexHandler {
     /// Makes a handler.
     ///
     /// - Parameters:
-    ///   - maximumSenders: How many sender sockets may be open at a time: a descriptor each.
+    ///   - maximumSenders: How many sender sockets may be open at a time: a descriptor each, and no more than a quarter of
+    ///     what the process may have open (RLIMIT_NOFILE).
     ///   - coalescing: Whether the kernel may hand over several datagrams of the same ends and size in one piece; each is
     ///     still read by itself. For much of the same flow; others pay a little for it.
     public convenience init(maximumSenders: Int = 1024, coalescing: Bool = false) {

@@ -3,6 +3,7 @@
 public import Logging
 #endif
 public import NIOCore
+import NIOPosix
 public import ServiceLifecycle
 public import Steering
 
@@ -67,7 +68,8 @@ public struct SteeringService: Service {
     public func add(_ channel: any Channel) { later.continuation.yield(channel) }
 
     #if Logging
-    /// The same service, which says what it registers and withdraws (info), and what it could not withdraw (warning).
+    /// The same service, which says what it registers and withdraws (info), what it could not withdraw, and once, when it
+    /// has run for a moment, that bindings of the label lead to a family for which it has no socket (warning).
     ///
     /// The messages have `label`, `socket` (where the channel is bound) and `error` as their metadata. Needs the trait
     /// `Logging`.
@@ -84,6 +86,8 @@ public struct SteeringService: Service {
     ///   were withdrawn. Channels that are closed by then are no error.
     public func run() async throws {
         var registered: [any Channel] = []
+        let watch = Task { await watchForGaps() }
+        defer { watch.cancel() }
         do {
             try await register(channels, &registered)
             try await withGracefulShutdownHandler {
@@ -105,6 +109,15 @@ public struct SteeringService: Service {
         try await registry.register(channels, as: label, replacing: isReplacing)
         registered += channels
         for channel in channels { log.registered(channel, as: label) }
+    }
+
+    /// A server binds its channels, and is bound to, one after the other: what is missing is missing when that is over.
+    private func watchForGaps() async {
+        guard (try? await Task.sleep(for: .seconds(2))) != nil else { return }
+        let missing = try? await NIOThreadPool.singleton.runIfActive { [registry, label] in
+            try registry.destinationsWithoutSocket(of: label)
+        }
+        if let missing, !missing.isEmpty { log.withoutSocket(missing, of: label) }
     }
 
     /// What is not registered any more need not be withdrawn; nor does a shutdown wait for a steerd that is gone.

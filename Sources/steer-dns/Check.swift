@@ -1,4 +1,5 @@
 import ArgumentParser
+import Commands
 import SteeringDNS
 
 /// `steer-dns check FILE`.
@@ -31,7 +32,8 @@ struct Check: ParsableCommand {
             return
         }
         print(
-            "\(file): \(summary.policies) policies, \(summary.pools.count) pools, \(summary.names) names in lists "
+            "\(file): \(counted(summary.policies, "policy", "policies")), \(counted(summary.pools.count, "pool")), "
+                + "\(counted(summary.names, "name")) in lists "
                 + "(\(summary.bytesOfNames >> 20) MiB), zones \(summary.zones.joined(separator: " "))")
     }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Commands
 import Documents
 import Foundation
 import SteeringDNS
@@ -16,12 +17,14 @@ struct SteerDNS: ParsableCommand {
               steer-dns ask www.example.com A --policy policy.yaml
               steer-dns serve --policy policy.yaml --listen 127.0.0.1:5353
               dig @127.0.0.1 -p 5353 www.example.com
+              steer-dns --version
             """,
         subcommands: [Serve.self, Check.self, Ask.self, Zone.self, Drain.self, Undrain.self])
 
     static func main() {
         do {
-            var command = try parseAsRoot()
+            try CommandWords.check(for: Self.self)
+            var command = try parseAsRoot(CommandWords.all)
             try command.run()
         } catch let error as NamePolicyError {
             fail(error.description)

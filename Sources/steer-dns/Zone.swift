@@ -1,5 +1,6 @@
 import AddressPools
 import ArgumentParser
+import Commands
 import SteeringDNS
 
 /// `steer-dns zone`.
@@ -45,8 +46,9 @@ struct Zone: ParsableCommand {
         }
         bar.clear()
         Output.complain(
-            "\(path == "-" ? "\(name)" : path): \(summary.names) names, \(summary.wildcards) wildcards, "
-                + "\(summary.addresses) addresses, \(summary.records) records of the zone, \(summary.size) bytes",
+            "\(path == "-" ? "\(name)" : path): \(counted(summary.names, "name")), "
+                + "\(counted(summary.wildcards, "wildcard")), \(counted(summary.addresses, "address", "addresses")), "
+                + "\(counted(summary.records, "record")) of the zone, \(counted(summary.size, "byte"))",
             .info)
         for note in summary.notes { Output.complain("note: \(note)", .notice) }
     }

@@ -1,4 +1,6 @@
 import ArgumentParser
+import Commands
+import Documents
 import Glibc
 import PolicyFiles
 import Steering
@@ -68,6 +70,7 @@ struct Apply: ParsableCommand {
         if steerd != nil, dryRun { throw misuse("--steerd and --dry-run exclude each other: give one of them") }
         if readers.readers != nil, !load { throw misuse("--readers is for what is loaded: give --load too") }
         if watch, file == "-" { throw misuse("standard input cannot be watched: give a file") }
+        if watch, InputFile.isPipe(file) { throw misuse("\(file) is a pipe and cannot be watched: give a file") }
     }
 
     func run() throws {
@@ -98,7 +101,7 @@ struct Apply: ParsableCommand {
     }
 
     private func report(_ result: DifferenceCount) {
-        let count = "\(result.bindings) bindings in force"
+        let count = "\(counted(result.bindings, "binding")) in force"
         print(target.json ? JSON.text(result) : result.changed ? count : "unchanged: \(count)")
         fflush(nil)
     }

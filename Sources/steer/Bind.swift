@@ -12,7 +12,7 @@ struct BindingWords: ParsableArguments {
     @Argument(
         help: ArgumentHelp(
             "LABEL, then tcp, udp or tcp+udp, prefixes, and ports: 80, 80,443,8000-8999 or all. No LABEL with --refuse and --pass.",
-            valueName: "word"))
+            valueName: "word"), completion: .label(then: ["tcp", "udp", "tcp+udp", "all"]))
     var words: [String] = []
 
     @Option(
@@ -105,9 +105,16 @@ struct Bind: ParsableCommand {
 
     func run() throws {
         let bindings = try binding.bindings()
-        try target.open(for: .changing).update { policy in
+        let steering = try target.open(for: .changing)
+        var new: [Binding] = []
+        try steering.update { policy in
+            if target.json {
+                let former = Set(policy.bindings)
+                new = bindings.filter { !former.contains($0) }
+            }
             for binding in bindings { policy.bind(binding) }
         }
+        if target.json { print(JSON.text(BoundReport(bound: new.map(BindingReport.init)))) }
     }
 }
 
@@ -135,5 +142,15 @@ struct Unbind: ParsableCommand {
         try target.open(for: .changing).update { policy throws(SteeringError) in
             try policy.unbind(each: bindings)
         }
+        if target.json { print(JSON.text(UnboundReport(unbound: bindings.map(BindingReport.init)))) }
     }
+}
+
+/// What `steer bind` prints with --json: the bindings that were not there.
+private struct BoundReport: Encodable {
+    let bound: [BindingReport]
+}
+
+private struct UnboundReport: Encodable {
+    let unbound: [BindingReport]
 }

@@ -38,7 +38,7 @@ struct Bindings: ParsableCommand {
               steer bindings --json | jq '.bindings[].prefix'
             """)
 
-    @Option(help: ArgumentHelp("Only those that lead to this label.", valueName: "label"))
+    @Option(help: ArgumentHelp("Only those that lead to this label.", valueName: "label"), completion: .label)
     var label: String?
 
     @Option(help: ArgumentHelp("As a policy file: yaml or json.", valueName: "format"))

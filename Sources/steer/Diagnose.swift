@@ -1,4 +1,5 @@
 import ArgumentParser
+import Documents
 import PolicyFiles
 import Steering
 import SteeringDNS
@@ -62,9 +63,9 @@ struct Diagnose: ParsableCommand {
         }
     }
 
-    /// What names may be answered with; standard input was read already.
+    /// What names may be answered with; standard input, or a pipe, was read already.
     private func answeredPools(_ path: String) throws -> [String: PrefixPool] {
-        guard path != "-" else { return [:] }
+        guard path != "-", !InputFile.isPipe(path) else { return [:] }
         let outline = try NamePolicyOutline(readingForSockets: path)
         return Dictionary(uniqueKeysWithValues: outline.answered.map { ($0.pool.name, $0.answers) })
     }

@@ -63,7 +63,8 @@ struct ExplanationReport: Encodable {
         let reason: String?
     }
     let candidates: [Candidate]
-    let decision: String
+    /// The decision as a word for machines, and as a sentence.
+    let code, decision: String
     let sockets: [Socket]
     let lookups, misses, incompatible: UInt64?
     let kernel: Kernel
@@ -77,6 +78,7 @@ struct ExplanationReport: Encodable {
                 owners: (found.owners[cookie] ?? []).map(OwnerReport.init))
         }
         candidates = found.candidates.map { Candidate(binding: BindingReport($0.binding), reason: $0.reason) }
+        code = Self.code(found.decision)
         decision = Self.text(found.decision)
         if case .steered(let registered) = found.decision {
             sockets = registered.map { socket($0.cookie, $0.boundAddress) }
@@ -97,6 +99,17 @@ struct ExplanationReport: Encodable {
             }
         agrees = found.agrees
         caveats = found.caveats
+    }
+
+    private static func code(_ decision: Explanation.Decision) -> String {
+        switch decision {
+        case .steered: "steered"
+        case .withoutSocket(_, .refuse): "refusedWithoutSocket"
+        case .withoutSocket(_, .pass): "passedWithoutSocket"
+        case .refused: "refused"
+        case .passed: "passed"
+        case .notSteered: "notSteered"
+        }
     }
 
     private static func text(_ decision: Explanation.Decision) -> String {

@@ -35,8 +35,9 @@ struct Load: ParsableCommand {
     @OptionGroup var readers: Readers
 
     func run() throws {
-        _ = try SocketSteering.load(
-            into: try target.namespace(), bpffs: target.bpffs, readers: try readers.number())
+        let namespace = try target.namespace()
+        _ = try SocketSteering.load(into: namespace, bpffs: target.bpffs, readers: try readers.number())
+        LoadReport.show(.loaded, target)
     }
 }
 
@@ -52,6 +53,7 @@ struct Unload: ParsableCommand {
 
     func run() throws {
         try SocketSteering.unload(from: try target.namespace(), bpffs: target.bpffs)
+        LoadReport.show(.unloaded, target)
     }
 }
 
@@ -68,5 +70,18 @@ struct Upgrade: ParsableCommand {
 
     func run() throws {
         try SocketSteering.upgrade(in: try target.namespace(), bpffs: target.bpffs)
+        LoadReport.show(.upgraded, target)
+    }
+}
+
+/// What `steer load`, `unload` and `upgrade` print with --json.
+struct LoadReport: Encodable {
+    enum Change: String, Encodable {
+        case loaded, unloaded, upgraded
+    }
+    let done: Change
+
+    static func show(_ change: Change, _ target: Target) {
+        if target.json { print(JSON.text(LoadReport(done: change))) }
     }
 }

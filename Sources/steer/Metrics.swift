@@ -47,6 +47,7 @@ struct Metrics: ParsableCommand {
         if steerd != nil, perBinding, listen == nil {
             throw misuse("--steerd goes without --per-binding, or with --listen")
         }
+        if listen != nil, target.json { throw misuse("--json is for what is printed: --listen serves Prometheus' text") }
         if let duration, !(0.1...86_400).contains(duration) { throw misuse("--for is 0.1 to 86,400 seconds") }
     }
 
@@ -54,6 +55,7 @@ struct Metrics: ParsableCommand {
         let steering = try target.open(for: .reading)
         guard let listen else {
             if perBinding { return try count(steering) }
+            if target.json { return print(JSON.text(try MetricsReport(steering, steerd: client))) }
             return print(try MetricsText(steering, steerd: client).text(), terminator: "")
         }
         let address = try parsed { () throws(AddressError) in try SocketAddress(listen) }
@@ -117,6 +119,54 @@ struct BindingCounts: Encodable {
     }
 }
 
+/// What `steer metrics --json` prints.
+struct MetricsReport: Encodable {
+    struct Counts: Encodable {
+        let label, family, `protocol`: String
+        let lookups, misses, incompatible: UInt64
+        let sockets: Int
+    }
+    struct Steerd: Encodable {
+        let answers: Bool
+        /// As it tells them: names, with labels, and numbers.
+        let metrics: [String: Double]
+    }
+    let destinations: [Counts]
+    let refused, passed, changes: UInt64
+    let bindings: Int
+    let steerd: Steerd?
+
+    init(_ steering: SocketSteering, steerd: SteeringClient?) throws(SteeringError) {
+        let status = try steering.status()
+        let sockets = Dictionary(grouping: status.labels.flatMap(\.sockets), by: \.destination)
+        destinations = status.metrics.destinations.sorted { $0.key < $1.key }.map { destination, counts in
+            Counts(
+                label: destination.label.name, family: destination.family.description,
+                protocol: destination.transport.description, lookups: counts.lookups, misses: counts.misses,
+                incompatible: counts.incompatible, sockets: sockets[destination]?.count ?? 0)
+        }
+        (refused, passed) = (status.metrics.refused, status.metrics.passed)
+        (changes, bindings) = (status.changes, status.bindings)
+        self.steerd = steerd.map { client in
+            let (text, answers) = client.metricsIfItAnswers()
+            let samples = text.split(separator: "\n").filter { !$0.hasPrefix("#") }.compactMap { line in
+                line.lastIndex(of: " ").flatMap { space in
+                    Double(line[space...].dropFirst()).map { (String(line[..<space]), $0) }
+                }
+            }
+            return Steerd(answers: answers, metrics: Dictionary(samples) { _, last in last })
+        }
+    }
+}
+
+extension SteeringClient {
+    /// Its counters; none, and whether it answers all the same, where it tells none.
+    fileprivate func metricsIfItAnswers() -> (text: String, answers: Bool) {
+        // Who may use no label is told nothing, by one that lives.
+        do throws(SteeringError) { return (try metrics(), true) } catch { return ("", error.code == .notAllowed) }
+    }
+}
+
 /// Prometheus' text exposition format, version 0.0.4.
 struct MetricsText {
     private let steering: SocketSteering
@@ -172,12 +222,8 @@ struct MetricsText {
             }
         }
         if let steerd {
-            var (own, answers) = ("", UInt64(1))
-            do throws(SteeringError) { own = try steerd.metrics() } catch {
-                // Who may use no label is told nothing, by one that lives.
-                answers = error.code == .notAllowed ? 1 : 0
-            }
-            single("steerd_up", "gauge", "Whether steerd answers.", answers)
+            let (own, answers) = steerd.metricsIfItAnswers()
+            single("steerd_up", "gauge", "Whether steerd answers.", answers ? 1 : 0)
             text += own
         }
         return text

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Commands
 import Documents
 import Draining
 import Glibc
@@ -38,10 +39,29 @@ struct Move {
         let lock = try locked()
         defer { close(lock) }
         try check()
+        let isDone = try isDone()
         for step in MoveStep.allCases {
-            try take(step)
+            if step == .moved, isDone { try sayDone() } else { try take(step) }
             if step == last { break }
         }
+    }
+
+    /// Whether nothing of what is retired is left, or was ever there: that the files do not tell.
+    private func isDone() throws(SteeringError) -> Bool {
+        let pool = try pool()
+        let drained = try drainedLines(of: pool)
+        return !retired.isEmpty && new.subtracting(pool.addresses).isEmpty && !pool.addresses.overlaps(retired)
+            && !drained.overlaps(new) && !drained.overlaps(retired)
+    }
+
+    private func drainedLines(of pool: DrainablePool) throws(SteeringError) -> PrefixPool {
+        try policyFiles { () throws(DocumentError) in try PrefixFile(pool.drainedFile).addresses }
+    }
+
+    private func sayDone() throws(SteeringError) {
+        let answers = try pool().answers
+        try report.step(
+            .moved, "nothing to move: the pool \(name) has nothing of \(retired), it is answered from \(answers)", new)
     }
 
     private func take(_ step: MoveStep) throws(SteeringError) {
@@ -222,7 +242,7 @@ struct Move {
             usleep(UInt32(quiet * 1e6))
             let packets = try arrivals.packets().reduce(0, &+) - before
             if packets <= threshold { break }
-            report.waiting("\(packets) packets in \(quiet) s still come to \(leaving)")
+            report.waiting("\(counted(packets, "packet")) in \(quiet) s still come to \(leaving)")
         }
         try report.step(.quiet, "quiet: \(leaving)", leaving)
     }
@@ -268,8 +288,7 @@ struct Move {
     private func forgetDrained() throws(SteeringError) {
         let pool = try pool()
         let file = try prefixesFile(of: pool), gone = retired.subtracting(pool.addresses)
-        let drained = try policyFiles { () throws(DocumentError) in try PrefixFile(pool.drainedFile).addresses }
-        if drained.overlaps(gone) {
+        if try drainedLines(of: pool).overlaps(gone) {
             try awaitServers(of: file)
             try policyFiles { () throws(DocumentError) in try PrefixFile.change(pool.drainedFile) { $0.remove(gone) } }
         }

@@ -61,8 +61,11 @@ struct Table {
 
 /// What standard output is.
 enum Terminal {
-    /// A terminal that may be coloured (see no-color.org).
-    static let isOutput = isatty(STDOUT_FILENO) == 1 && getenv("NO_COLOR") == nil
+    /// A terminal that may be coloured: NO_COLOR is empty (no-color.org), and it obeys escape sequences.
+    static let isOutput = isInteractive && (getenv("NO_COLOR").map { $0.pointee == 0 } ?? true)
+
+    /// A terminal that obeys escape sequences.
+    static let isInteractive = isatty(STDOUT_FILENO) == 1 && getenv("TERM").map { strcmp($0, "dumb") != 0 } ?? true
 
     /// Sees that what was printed has been written.
     static func finish() throws(SteeringError) {

@@ -25,7 +25,9 @@ struct Register: ParsableCommand {
               systemd-socket-activate -l 8080 steer register web
             """)
 
-    @Argument(help: "The label, then which socket: a protocol, and where it is bound.")
+    @Argument(
+        help: "The label, then which socket: a protocol, and where it is bound.",
+        completion: .label(then: ["tcp", "udp"]))
     var words: [String] = []
 
     @Option(
@@ -63,11 +65,6 @@ struct Register: ParsableCommand {
         if !(0...3600).contains(wait) { throw misuse("--wait is 0 to 3,600 seconds") }
     }
 
-    private struct Report: Encodable {
-        struct Socket: Encodable { let label, `protocol`, bound: String }
-        let registered: [Socket]
-    }
-
     func run() throws {
         if let pid = target.pid {
             let label = try label(words[0])
@@ -79,28 +76,17 @@ struct Register: ParsableCommand {
             let (stays, isJSON) = (follow, target.json)
             try target.namespace().run { () throws(SteeringError) in
                 var follower = program.follower()
-                Self.show(try program.register(&follower), isJSON)
+                let registered = try program.register(&follower)
+                try RegisterReport(registered, of: follower.registered.count, steering).show(isJSON: isJSON)
                 guard stays else { return }
                 try Terminal.finish()
                 try program.follow(&follower)
             }
         } else {
             let sockets = try activated()
-            Self.show(try target.open(for: .changing).sockets.register(sockets, replacing: replace), target.json)
-        }
-    }
-
-    private static func show(_ registered: [RegisteredSocket], _ isJSON: Bool) {
-        if isJSON {
-            let report = registered.map {
-                Report.Socket(
-                    label: $0.destination.label.name, protocol: $0.destination.transport.description,
-                    bound: $0.boundAddress.description)
-            }
-            return print(JSON.text(Report(registered: report)))
-        }
-        for socket in registered {
-            print("registered \(socket.destination.transport) \(socket.boundAddress) as \(socket.destination.label)")
+            let steering = try target.open(for: .changing)
+            let registered = try steering.sockets.register(sockets, replacing: replace)
+            try RegisterReport(registered, of: sockets.count, steering).show(isJSON: target.json)
         }
     }
 
@@ -156,7 +142,7 @@ struct Unregister: ParsableCommand {
               steer unregister web --cookie 1a2b
             """)
 
-    @Argument(help: "The label.")
+    @Argument(help: "The label.", completion: .label)
     var label: String
 
     @Option(help: ArgumentHelp("Only this one, by its cookie as `steer sockets` shows it.", valueName: "hex"))
@@ -164,15 +150,29 @@ struct Unregister: ParsableCommand {
 
     @OptionGroup var target: Target
 
+    private struct Report: Encodable {
+        let unregistered: [RegisterReport.Socket]
+    }
+
     func run() throws {
         let label = try steer.label(label)
         let steering = try target.open(for: .changing)
-        guard let cookie else { return try steering.sockets.unregister(label) }
-        guard let registered = try steering.sockets.list().first(where: { $0.cookie.description == cookie }) else {
-            throw SteeringError(
-                .socketNotRegistered,
-                "no registered socket has the cookie \(cookie.debugDescription): `steer sockets` lists them")
+        let former = try steering.sockets.list()
+        if let cookie {
+            guard let registered = former.first(where: { $0.cookie.description == cookie }) else {
+                throw SteeringError(
+                    .socketNotRegistered,
+                    "no registered socket has the cookie \(cookie.debugDescription): `steer sockets` lists them")
+            }
+            try steering.sockets.unregister(registered.cookie, from: label)
+        } else {
+            try steering.sockets.unregister(label)
         }
-        try steering.sockets.unregister(registered.cookie, from: label)
+        if target.json {
+            let meant = former.filter {
+                $0.destination.label == label && [nil, $0.cookie.description].contains(cookie)
+            }
+            print(JSON.text(Report(unregistered: RegisterReport.Socket.each(of: meant))))
+        }
     }
 }

@@ -1,3 +1,4 @@
+import Commands
 import Glibc
 import Steering
 
@@ -8,27 +9,33 @@ struct Screen {
     private var signals = sigset_t()
     private var shown = ""
 
-    /// - Parameter isUsed: Whether to show texts in place. Then SIGINT, SIGTERM and SIGHUP end the waiting, and
-    ///   no longer the process.
+    /// - Parameter isUsed: Whether to show texts in place. Then SIGINT, SIGTERM, SIGHUP and SIGQUIT end the waiting, and
+    ///   no longer the process; while SIGTSTP stops it, the terminal is as it was.
     init(isUsed: Bool) {
         self.isUsed = isUsed
         sigemptyset(&signals)
         guard isUsed else { return }
-        for signal in [SIGINT, SIGTERM, SIGHUP] { sigaddset(&signals, signal) }
+        for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP] { sigaddset(&signals, signal) }
         pthread_sigmask(SIG_BLOCK, &signals, nil)
-        // The alternate screen, without a cursor.
-        try? Self.write("\u{1b}[?1049h\u{1b}[?25l")
+        begin()
     }
+
+    /// The alternate screen, without a cursor.
+    private func begin() { try? Self.write("\u{1b}[?1049h\u{1b}[?25l") }
 
     mutating func show(_ text: String) throws(SteeringError) {
         guard isUsed else { return try Self.write(text + "\n") }
         shown = text
+        try draw()
+    }
+
+    private func draw() throws(SteeringError) {
         var size = winsize()
         let height = ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_row > 2 ? Int(size.ws_row) : 24
-        var lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+        var lines = shown.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
         if lines.count >= height {
             let hidden = lines.count - (height - 2)
-            lines = lines.prefix(height - 2) + ["... and \(hidden) more lines"]
+            lines = lines.prefix(height - 2) + ["... and \(counted(hidden, "more line"))"]
         }
         // Cut at the margin; each line cleared to its end, then the rest of the screen.
         let body = lines.map { $0 + "\u{1b}[K\r\n" }.joined()
@@ -42,9 +49,20 @@ struct Screen {
             let left = max(deadline - .now, .zero).components
             var interval = timespec(tv_sec: Int(left.seconds), tv_nsec: Int(left.attoseconds / 1_000_000_000))
             var awaited = signals
-            if sigtimedwait(&awaited, nil, &interval) > 0 { return false }
-            if errno == EAGAIN { return true }
+            switch sigtimedwait(&awaited, nil, &interval) {
+            case SIGTSTP: stop()
+            case 1...: return false
+            default: if errno == EAGAIN { return true }
+            }
         }
+    }
+
+    /// Stops, as the signal would have done, until somebody has it go on.
+    private func stop() {
+        end()
+        kill(getpid(), SIGSTOP)
+        begin()
+        try? draw()
     }
 
     func end() {

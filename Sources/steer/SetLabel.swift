@@ -16,7 +16,7 @@ struct SetLabel: ParsableCommand {
         case refuse, pass
     }
 
-    @Argument(help: "The label.")
+    @Argument(help: "The label.", completion: .label)
     var label: String
 
     @Option(help: ArgumentHelp("refuse, as every label does unless told otherwise, or pass.", valueName: "outcome"))
@@ -28,5 +28,10 @@ struct SetLabel: ParsableCommand {
         let label = try steer.label(label)
         let options = LabelOptions(withoutSocket: withoutSocket == .pass ? .pass : .refuse)
         try target.open(for: .changing).update { $0[label] = options }
+        if target.json { print(JSON.text(Report(label: label.name, withoutSocket: withoutSocket.rawValue))) }
+    }
+
+    private struct Report: Encodable {
+        let label, withoutSocket: String
     }
 }

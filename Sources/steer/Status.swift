@@ -1,4 +1,5 @@
 import ArgumentParser
+import Commands
 import Glibc
 import Steering
 
@@ -37,7 +38,7 @@ struct Status: ParsableCommand {
 
     func run() throws {
         let steering = try target.open(for: .reading)
-        var screen = Screen(isUsed: watch && !target.json && isatty(STDOUT_FILENO) == 1)
+        var screen = Screen(isUsed: watch && !target.json && Terminal.isInteractive)
         defer { screen.end() }
         if tables {
             repeat {
@@ -126,8 +127,9 @@ struct StatusReport: Encodable {
                 distinct.isEmpty ? "-" : distinct[0] + (distinct.count > 1 ? " +\(distinct.count - 1)" : ""),
                 "\(label.lookups)", "\(label.misses)", "\(label.incompatible)", "\(label.rate)")
         }
-        return table.text() + "\n\(bindings) bindings; packets refused by a binding \(refused), passed \(passed); "
-            + "policy changed \(changes) times"
+        return table.text()
+            + "\n\(counted(bindings, "binding")); packets refused by a binding \(refused), passed \(passed); "
+            + "policy changed \(counted(changes, "time"))"
     }
 }
 

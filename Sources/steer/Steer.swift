@@ -1,4 +1,5 @@
 import ArgumentParser
+import Commands
 import Glibc
 import Steering
 
@@ -25,7 +26,7 @@ struct Steer: ParsableCommand {
 
             Exit codes: 0 done; 1 it failed, or doctor warns; 2 doctor found something broken; 64 the command line \
             is not one. Errors are one sentence on standard error, as JSON with --json.
-            """,
+            """, version: "steer \(CommandWords.version)",
         subcommands: [
             Load.self, Unload.self, Upgrade.self, Apply.self, Bind.self, Unbind.self, SetLabel.self,
             Register.self, Unregister.self,
@@ -36,7 +37,8 @@ struct Steer: ParsableCommand {
     static func main() {
         prepareMemoryForLargePolicies()
         do {
-            var command = try parseAsRoot()
+            try CommandWords.check(for: Self.self)
+            var command = try parseAsRoot(CommandWords.all)
             try command.run()
             try Terminal.finish()
         } catch let error as SteeringError {
@@ -75,7 +77,7 @@ enum Failure {
     }
 
     /// The options may be what could not be read, so they are not asked.
-    private static var isJSON: Bool { CommandLine.arguments.contains("--json") }
+    private static var isJSON: Bool { CommandWords.all.contains("--json") }
 }
 
 /// Words on the command line that are not what they should be.

@@ -3,7 +3,9 @@ import Steering
 
 /// Which steering is meant.
 struct Target: ParsableArguments {
-    @Option(help: ArgumentHelp("The network namespace: a path such as /run/netns/NAME.", valueName: "path"))
+    @Option(
+        help: ArgumentHelp("The network namespace: a path such as /run/netns/NAME.", valueName: "path"),
+        completion: .namespace)
     var netns: String?
 
     @Option(help: ArgumentHelp("The network namespace of a process.", valueName: "pid"))

@@ -21,7 +21,7 @@ struct Trace: ParsableCommand {
               steer trace --count 1 --json              # the next packet, for a machine
             """)
 
-    @Option(help: ArgumentHelp("Only packets that this label receives.", valueName: "label"))
+    @Option(help: ArgumentHelp("Only packets that this label receives.", valueName: "label"), completion: .label)
     var label: String?
 
     @Option(help: ArgumentHelp("Show one packet in so many, chosen at random.", valueName: "n"))

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Commands
 import Glibc
 import Journal
 import Steering
@@ -37,7 +38,7 @@ struct SteerdRun: ParsableCommand {
 
             Exit codes: the command's, 128 and the number of the signal that ended it, 127 when it cannot be run; 1 \
             when its sockets cannot be handed over, which ends it; 64 when the command line is not one.
-            """)
+            """, version: "steerd-run \(CommandWords.version)")
 
     @Argument(
         help: ArgumentHelp(
@@ -83,7 +84,8 @@ struct SteerdRun: ParsableCommand {
 
     static func main() {
         do {
-            var command = try parseAsRoot()
+            try CommandWords.check(for: Self.self)
+            var command = try parseAsRoot(CommandWords.all)
             try command.run()
         } catch let error as SteeringError {
             complain(error.message, .error)

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Commands
 import Foundation
 import Journal
 import Logging
@@ -27,7 +28,7 @@ struct Steerd: ParsableCommand {
 
             SIGHUP reads the file again, SIGTERM and SIGINT end it. What it has registered stays registered as long as \
             its service lives: traffic does not need steerd. docs/protocol.md tells what it speaks.
-            """)
+            """, version: "steerd \(CommandWords.version)")
 
     @Option(
         help: ArgumentHelp("The policy file.", valueName: "file"),
@@ -48,7 +49,8 @@ struct Steerd: ParsableCommand {
     /// Not an async one: that starts threads, and capabilities are a thread's own.
     static func main() {
         do {
-            var command = try parseAsRoot()
+            try CommandWords.check(for: Self.self)
+            var command = try parseAsRoot(CommandWords.all)
             try command.run()
         } catch let error as SteeringError {
             complain(error)

@@ -1,14 +1,15 @@
 import Foundation
 
-/// Waits until something holds, for as long as half a minute.
+/// Waits until something holds, for as long as tests wait.
 public func eventually(
     _ what: String, file: StaticString = #fileID, line: UInt = #line, _ holds: () throws -> Bool
 ) throws {
-    for _ in 0..<300 {
+    let end = ContinuousClock.now + Patience.duration
+    while .now < end {
         if try holds() { return }
-        usleep(100_000)
+        usleep(50_000)
     }
-    throw Unmet(description: "\(what), not within half a minute (\(file):\(line))")
+    throw Unmet(description: "\(what), not within \(Patience.seconds) s (\(file):\(line))")
 }
 
 /// A process in the background, killed with the last reference, and what it has started in its session with it.

@@ -32,6 +32,7 @@ private final class Spawner: @unchecked Sendable {
     private var waiting = sem_t()
 
     init() {
+        _ = Patience.seconds  // Commands have it in their environment.
         pthread_mutex_init(&lock, nil)
         sem_init(&waiting, 0, 0)
         let started = ThreadResult<Void>()

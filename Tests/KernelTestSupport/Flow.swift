@@ -113,7 +113,7 @@ extension Traffic {
         var waiting = (sockets.map(\.descriptor) + [client.rawValue]).map {
             pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
         }
-        guard Glibc.poll(&waiting, nfds_t(waiting.count), 5000) > 0 else { return .lost }
+        guard Glibc.poll(&waiting, nfds_t(waiting.count), Patience.milliseconds) > 0 else { return .lost }
         guard let first = waiting.dropLast().firstIndex(where: { $0.revents & Int16(POLLIN) != 0 }) else {
             return pendingError(client.rawValue) == .refused ? .refused : .lost
         }

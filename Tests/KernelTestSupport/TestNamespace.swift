@@ -19,7 +19,24 @@ public enum KernelTests {
     }()
 }
 
+/// Containers of users, which need nothing but a kernel and a place that allow them.
+public enum UserNamespaces {
+    /// What a run needs, where another user may not make one; nil where it may.
+    public static let problem: String? = {
+        let made = try? Programs.run("setpriv --reuid 65534 --regid 65534 --clear-groups unshare --user true")
+        if made?.exitCode == 0 { return nil }
+        return "a user may not make a user namespace here: run where that is allowed, so not in a chroot, nor where "
+            + "user.max_user_namespaces or kernel.unprivileged_userns_clone is 0 or AppArmor restricts it"
+    }()
+}
+
 extension Trait where Self == ConditionTrait {
+    /// For tests with containers of users: they skip, with the reason, where those are not allowed; where
+    /// STEERING_REQUIRE_KERNEL is set they fail with it, by ``requireUserNamespaces()``.
+    public static var userNamespaces: Self {
+        .enabled(if: KernelTests.areRequired || UserNamespaces.problem == nil, "\(UserNamespaces.problem ?? "")")
+    }
+
     /// For tests that need root: they skip, with the reason, where they cannot run; where
     /// STEERING_REQUIRE_KERNEL is set they run and fail.
     public static var kernel: Self {
@@ -33,6 +50,11 @@ extension Trait where Self == ConditionTrait {
 public struct Unmet: Error, CustomStringConvertible {
     public let description: String
     public init(description: String) { self.description = description }
+}
+
+/// Throws where a user may not make a user namespace, and says what a run needs.
+public func requireUserNamespaces() throws {
+    if let problem = UserNamespaces.problem { throw Unmet(description: problem) }
 }
 
 /// Throws when a condition does not hold.

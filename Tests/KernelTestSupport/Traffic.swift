@@ -6,11 +6,11 @@ public enum Reply: Sendable, Equatable {
     /// Bytes came back, from this address.
     case answered([UInt8], from: SocketAddress)
     case refused
-    /// Nothing within a second.
+    /// Nothing for as long as tests wait.
     case silence
 }
 
-/// Clients and servers on plain sockets, blocking, with a time limit of a second.
+/// Clients and servers on plain sockets, blocking, for as long as tests wait.
 public enum Traffic {
     /// Connects; nil when refused.
     public static func connect(
@@ -43,11 +43,11 @@ public enum Traffic {
         try address.pass(to: "bind") { Glibc.bind(descriptor, $0, $1) }
     }
 
-    /// Limits blocking calls to a second.
+    /// Limits blocking calls.
     public static func limit(_ descriptor: CInt) {
-        var second = timeval(tv_sec: 1, tv_usec: 0)
+        var limit = timeval(tv_sec: Patience.seconds, tv_usec: 0)
         for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
-            setsockopt(descriptor, SOL_SOCKET, option, &second, socklen_t(MemoryLayout<timeval>.size))
+            setsockopt(descriptor, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size))
         }
     }
 
@@ -64,7 +64,7 @@ public enum Traffic {
         return .answered(Array(buffer[..<count]), from: peer)
     }
 
-    /// Accepts a connection within a second.
+    /// Accepts a connection.
     public static func accept(on listener: CInt) -> OwnedDescriptor? {
         limit(listener)
         let accepted = Glibc.accept(listener, nil, nil)
@@ -123,10 +123,17 @@ public struct TestServer: ~Copyable {
 }
 
 extension Traffic {
-    /// Waits, a second at most, until one of two sockets has something.
+    /// Accepts a connection; nil when a client has ended instead.
+    public static func accept(on listener: CInt, orEndOf client: CInt) -> OwnedDescriptor? {
+        var waiting = [listener, client].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+        Glibc.poll(&waiting, 2, Patience.milliseconds)
+        return waiting[0].revents == 0 ? nil : accept(on: listener)
+    }
+
+    /// Waits until one of two sockets has something.
     static func poll(_ one: CInt, _ other: CInt) {
         var waiting = [one, other].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
-        Glibc.poll(&waiting, 2, 1000)
+        Glibc.poll(&waiting, 2, Patience.milliseconds)
     }
 
     static func pendingError(_ descriptor: CInt) -> Reply {

@@ -24,12 +24,23 @@ import Testing
         try #expect(PolicyFile.read(contentsOf: path, format: .yaml).isEmpty)
     }
 
+    @Test("a pipe is read where that may wait, and by a service it is not") func pipes() throws {
+        let directory = try TemporaryDirectory(), path = "\(directory.path)/fifo"
+        #expect(mkfifo(path, 0o600) == 0)
+        let writer = popen("exec 3>\(path); sleep 0.2; printf 'bindings: ' >&3; sleep 0.2; printf '[]' >&3", "w")
+        try #expect(PolicyFile.read(contentsOf: path).isEmpty)
+        #expect(pclose(writer) == 0)
+        let silent = popen(": >\(path)", "w")
+        #expect(message(path).contains("nothing came out of the pipe"))
+        #expect(pclose(silent) == 0)
+        let service = #expect(throws: SteeringError.self) { try PolicyFile.readForService(contentsOf: path) }
+        #expect(service?.message.contains("not a regular file") == true)
+    }
+
     @Test("only regular files are read") func kinds() throws {
         let directory = try TemporaryDirectory()
         #expect(message("/nonexistent/x").contains("/nonexistent/x cannot be read, No such file"))
         #expect(message(directory.path).contains("it is a directory"))
-        #expect(mkfifo("\(directory.path)/fifo", 0o600) == 0)
-        #expect(message("\(directory.path)/fifo").contains("not a regular file"))
         #expect(message("/dev/zero").contains("not a regular file"))
         #expect(message("a\0b").contains("NUL"))
         let large = try directory.write("", to: "large")

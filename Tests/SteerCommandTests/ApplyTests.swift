@@ -8,7 +8,7 @@ struct ApplyTests {
     func formats() async throws {
         try await withBed { bed in
             let yaml = try bed.write(bed.policy("web"), to: "policy.yaml")
-            try verify(bed.steer("apply \(yaml)"), is: "1 bindings in force\n")
+            try verify(bed.steer("apply \(yaml)"), is: "1 binding in force\n")
             try verify(bed.inForce(), is: ["web 80"])
 
             let json = try bed.write(
@@ -28,7 +28,7 @@ struct ApplyTests {
             // What is written can be applied.
             for format in ["yaml", "json"] {
                 try bed.steer("bindings --file \(format) > \(bed.folder)/written.\(format)")
-                try verify(bed.steer("apply \(bed.folder)/written.\(format)"), is: "unchanged: 1 bindings in force\n")
+                try verify(bed.steer("apply \(bed.folder)/written.\(format)"), is: "unchanged: 1 binding in force\n")
             }
         }
     }
@@ -39,7 +39,7 @@ struct ApplyTests {
             let file = try bed.write(bed.policy("web"), to: "policy.yaml")
             try bed.steer("apply \(file)")
             let changes = try bed.json("status")["changes"]
-            try verify(bed.steer("apply \(file)"), is: "unchanged: 1 bindings in force\n")
+            try verify(bed.steer("apply \(file)"), is: "unchanged: 1 binding in force\n")
             try verify(bed.json("apply \(file)")["changed"], is: .flag(false))
             try verify(bed.json("status")["changes"], is: changes)
         }
@@ -88,7 +88,7 @@ struct ApplyTests {
             try bed.steer("apply \(file) --load")
             let server = try bed.server("here", port: 8080)
             try bed.steer("register web --pid \(server.pid)")
-            try verify(bed.steer("apply \(file) --load"), is: "unchanged: 1 bindings in force\n")
+            try verify(bed.steer("apply \(file) --load"), is: "unchanged: 1 binding in force\n")
             try verify(bed.ask("192.0.2.9", port: 80), is: "here")
         }
     }

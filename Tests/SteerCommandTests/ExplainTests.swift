@@ -15,7 +15,7 @@ struct ExplainTests {
             try verify(
                 report.keys,
                 is: [
-                    "agrees", "candidates", "caveats", "decision", "incompatible", "kernel", "lookups", "misses",
+                    "agrees", "candidates", "caveats", "code", "decision", "incompatible", "kernel", "lookups", "misses",
                     "sockets",
                 ])
             try verify(report["candidates"].array.map { $0["binding"]["label"].string }, is: ["web", "wide"])
@@ -77,7 +77,9 @@ struct ExplainTests {
         try await withBed { bed in
             try bed.steer("bind --refuse udp 2001:db8::/64 53")
             try bed.steer("bind --pass udp 2001:db8::/64 54")
-            let decisions = try (53...55).map { try bed.json("explain udp 2001:db8::7 \($0)")["decision"].string! }
+            let reports = try (53...55).map { try bed.json("explain udp 2001:db8::7 \($0)") }
+            let decisions = reports.map { $0["decision"].string! }
+            try verify(reports.map { $0["code"].string }, is: ["refused", "passed", "notSteered"])
             try verify(decisions[0], is: "refused by a binding")
             try verify(decisions[1], is: "passed to the ordinary lookup by a binding")
             try verify(decisions[2].hasPrefix("not steered"), decisions[2])

@@ -40,6 +40,31 @@ struct LifecycleTests {
         }
     }
 
+    @Test("With --json every change is told as a value")
+    func json() async throws {
+        try await withBed(loaded: false) { bed in
+            try verify(bed.steer("load --json"), is: "{\"done\":\"loaded\"}\n")
+            let bound = try bed.json("bind web tcp 192.0.2.0/24 2001:db8::/64 80")["bound"]
+            try verify(bound.array.map { $0["prefix"].string }, is: ["192.0.2.0/24", "2001:db8::/64"])
+            try verify(bed.json("bind web tcp 192.0.2.0/24 80")["bound"], is: .list([]))
+            let label = try bed.json("label web --without-socket pass")
+            try verify(label["label"].string == "web" && label["withoutSocket"].string == "pass", "\(label)")
+            let server = try bed.server("here", port: 8080)
+            try verify(bed.json("register web --pid \(server.pid)")["registered"][0]["label"].string, is: "web")
+            let counts = try bed.json("metrics")
+            try verify(counts.keys, is: ["bindings", "changes", "destinations", "passed", "refused"])
+            try verify(
+                counts["destinations"][0].keys,
+                is: ["family", "incompatible", "label", "lookups", "misses", "protocol", "sockets"])
+            let out = try bed.json("unregister web")["unregistered"]
+            try verify(out.array.map { $0["bound"].string }, is: ["127.0.0.1:8080"])
+            try verify(
+                bed.json("unbind web tcp 192.0.2.0/24 80")["unbound"].array.map { $0["label"].string }, is: ["web"])
+            try verify(bed.steer("upgrade --json"), is: "{\"done\":\"upgraded\"}\n")
+            try verify(bed.steer("unload --json"), is: "{\"done\":\"unloaded\"}\n")
+        }
+    }
+
     @Test("An upgrade keeps bindings, sockets and counters")
     func upgrade() async throws {
         try await withBed { bed in

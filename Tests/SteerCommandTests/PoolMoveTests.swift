@@ -26,7 +26,12 @@ struct PoolMoveTests {
             try verify(result["addresses"].int! > 20, "\(result)")
             try verify(pool.file("web.txt").hasPrefix("# The pool web\n"), "the comment")
             // Once more changes nothing.
-            try pool.pool("move --from 192.0.2.16/28 --to 192.0.2.0/24")
+            let again = try pool.pool("move --from 192.0.2.16/28 --to 192.0.2.0/24")
+            try verify(again.contains("192.0.2.0/24"), again)
+            let other = try pool.pool("move --from 203.0.113.0/24 --to 192.0.2.0/24")
+            try verify(
+                other.hasSuffix(
+                    "nothing to move: the pool web has nothing of 203.0.113.0/24, it is answered from 192.0.2.0/24\n"), other)
             try verify(pool.prefixes(), is: ["192.0.2.0/24"])
         }
     }

@@ -45,8 +45,11 @@ struct ProtocolGuideTests {
         }
     }
 
-    @Test("A service in other mount, process and user namespaces, without a capability, hands its socket over")
+    @Test(
+        "A service in other mount, process and user namespaces, without a capability, hands its socket over",
+        .userNamespaces)
     func container() async throws {
+        try requireUserNamespaces()
         try await withSteerdBed { steerd in
             let process = try steerd.start()
             defer { withExtendedLifetime(process) {} }

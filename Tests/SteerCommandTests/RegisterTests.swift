@@ -53,7 +53,7 @@ struct RegisterTests {
             }
             try bed.refused("register web --pid \(holder.pid) tcp", "2 sockets")
             let report = try bed.json("register web --pid \(holder.pid) udp")["registered"]
-            try verify(report.array.count == 1 && report[0].keys == ["bound", "label", "protocol"], "\(report)")
+            try verify(report.array.count == 1 && report[0].keys == ["bound", "cookie", "families", "label", "protocol"], "\(report)")
             try bed.steer("register web --pid \(holder.pid) tcp 127.0.0.1:8002")
             try verify(Set(bound(bed)), is: ["web tcp 127.0.0.1:8002", "web udp 127.0.0.1:8003"])
 
@@ -84,6 +84,40 @@ struct RegisterTests {
             try holder.signal("KILL")
             _ = try holder.exitCode()
             try verify(bed.json("sockets")["sockets"], is: .list([]))
+        }
+    }
+
+    @Test("What is left open is told: a label without a binding, a family without a socket, members beyond 16")
+    func notes() async throws {
+        try await withBed { bed in
+            let server = try bed.server("here", port: 8080)
+            let alone = try bed.steer("register web --pid \(server.pid)")
+            try verify(
+                alone,
+                is: """
+                    registered tcp 127.0.0.1:8080 as web
+                    note: no binding leads to web: steer bind web PROTOCOL PREFIX PORTS
+
+                    """)
+            try bed.steer("bind web tcp+udp 192.0.2.0/24 80")
+            try bed.steer("bind web tcp 2001:db8::/64 80")
+            let missing = "web udp/IPv4 and web tcp/IPv6 have bindings and no socket: register one for it, too"
+            try verify(
+                bed.json("register web --pid \(server.pid)")["notes"].array.map(\.string), is: [missing])
+
+            let dual = try bed.python(
+                """
+                from socket import *; import time
+                s = create_server(('::', 8005), family=AF_INET6, dualstack_ipv6=True); time.sleep(600)
+                """)
+            try bed.listens("*:8005")
+            let both = try bed.steer("register both --pid \(dual.pid)")
+            try verify(both.components(separatedBy: "registered tcp").count, is: 2, both)
+
+            let crowd = try holder(Array(repeating: ("tcp", 8006), count: 20), reuseport: true, in: bed)
+            let text = try bed.steer("register crowd --pid \(crowd.pid)")
+            try verify(text.contains("registered tcp 127.0.0.1:8006 as crowd (16 sockets)\n"), text)
+            try verify(text.contains("note: 16 of the group's 20 sockets are registered"), text)
         }
     }
 

@@ -5,6 +5,7 @@ import Testing
 @Suite(.kernel)
 struct UsageTests {
     private static let lines: [(String, String)] = [
+        ("frobnicate", "is no verb of steer: give one of load, unload, upgrade, apply"),
         ("bind", "LABEL PROTOCOL PREFIX PORTS"), ("bind web tcp 192.0.2.0/24", "4 words"),
         ("bind web icmp 192.0.2.0/24 80", "icmp"), ("bind web tcp 192.0.2.0/33 80", "192.0.2.0/33"),
         ("bind web tcp 192.0.2.1/24 80", "192.0.2.0/24"), ("bind web tcp 192.0.2.0 80", "192.0.2.0"),
@@ -56,6 +57,67 @@ struct UsageTests {
         }
     }
 
+    @Test("Without a verb, or with one of another level, the verbs are named")
+    func verbs() async throws {
+        try await withBed(loaded: false) { bed in
+            for (line, hint) in [
+                ("", "steer needs a verb: give one of load, "), ("--", "\"--\" is no verb of steer"),
+                ("pool", "steer pool needs a verb: give one of status, move"),
+                ("pool shift", "\"shift\" is no verb of steer pool: give one of status, move"),
+            ] {
+                let run = try bed.sh("\(bed.steer) \(line)")
+                try verify(run.exitCode == 64 && run.output.isEmpty && run.error.contains(hint), "\(line): \(run)")
+            }
+            let dns = try bed.sh("\(try Programs.path(of: "steer-dns")) reload")
+            try verify(dns.exitCode == 64 && dns.error.contains("give one of serve, check, ask"), "\(dns)")
+        }
+    }
+
+    private static let programs = ["steer", "steer-dns", "steerd", "steerd-run"]
+
+    @Test("Each program tells its version", arguments: programs)
+    func version(program: String) async throws {
+        try await withBed(loaded: false) { bed in
+            let run = try bed.sh("\(try Programs.path(of: program)) --version")
+            try verify(run.exitCode == 0 && run.error.isEmpty, "\(run)")
+            try verify(run.output.wholeMatch(of: /[a-z-]+ \d+\.\d+\.\d+\n/) != nil, run.output)
+            try verify(run.output.hasPrefix("\(program) "), run.output)
+        }
+    }
+
+    @Test(
+        "Where there is no /proc, the words are read all the same: nothing succeeds by printing its help",
+        arguments: [
+            ("steer", "bindings"), ("steer", "bind web tcp 192.0.2.0/24 80"), ("steer", "load"), ("steer", "nosuch"),
+            ("steerd", "--policy /nowhere"), ("steerd-run", "web -- /nowhere/web"), ("steerd-run", ""),
+            ("steer-dns", "check /nowhere"), ("steer-dns", "nosuch"),
+        ])
+    func withoutProc(program: String, words: String) async throws {
+        try await withBed(loaded: false) { bed in
+            let path = try Programs.path(of: program)
+            let run = try bed.sh("unshare -m sh -c 'umount -l /proc && exec \(path) \(words)'")
+            try verify(run.exitCode != 0 && !run.error.isEmpty, "\(run)")
+            try verify(!run.output.contains("OVERVIEW"), run.output)
+        }
+    }
+
+    @Test("Completion knows namespaces with a name, and labels")
+    func completions() async throws {
+        try await withBed { bed in
+            try bed.steer("bind web tcp 192.0.2.0/24 80")
+            let name = "completion-\(UInt32.random(in: 0...UInt32.max))"
+            try shell("ip netns add \(name)")
+            defer { _ = try? shell("ip netns delete \(name)") }
+            func complete(_ argument: String, _ words: String) throws -> String {
+                try bed.sh("\(bed.steer) ---completion \(argument) -- \(words)").output
+            }
+            let namespaces = try complete("load -- --netns 2 0", "steer load --netns ''")
+            try verify(namespaces.contains("/run/netns/\(name)"), namespaces)
+            let labels = try complete("unregister -- positional@0 4 0", "steer unregister --bpffs \(bed.bpffs.path) ''")
+            try verify(labels.split(whereSeparator: \.isNewline).contains("web"), labels)
+        }
+    }
+
     @Test("Help and completions are no errors")
     func help() async throws {
         try await withBed(loaded: false) { bed in
@@ -75,6 +137,8 @@ struct UsageTests {
                 let run = try bed.sh("\(bed.steer) --generate-completion-script \(shell)")
                 try verify(run.exitCode == 0 && run.output.contains("doctor"), "\(shell)")
             }
+            let both = try bed.sh("\(bed.steer) metrics --listen 127.0.0.1:0 --json")
+            try verify(both.exitCode == 64 && both.error.contains("--listen serves"), "\(both)")
             let bash = try bed.sh("\(bed.steer) --generate-completion-script bash | bash -n")
             try verify(bash.exitCode == 0, "\(bash)")
         }

@@ -9,14 +9,14 @@ struct ReportingTests {
         let output = try Scene.run(
             "steering-nio-probe report",
             """
-            said() { for _ in $(seq 500); do grep -q "$1" $log && return; sleep 0.02; done; echo "never $1"; }
+            said() { await grep -q "$1" $log || echo "never $1"; }
             knock() { (exec 3<>/dev/tcp/$1) 2>/dev/null && echo -n "open " || echo -n "refused "; }
             knock 192.0.2.1/80
             said "socket registered"; said changes=1
             for host in 1 2 3; do knock 192.0.2.$host/80; done
             knock 2001:db8:7::9/80
             knock 192.0.2.1/81; knock 192.0.2.1/81; knock 192.0.2.1/82
-            said changes=2
+            said changes=2; said "bindings without a socket"
             kill -TERM $server
             said "socket withdrawn"
             knock 192.0.2.1/80
@@ -25,7 +25,11 @@ struct ReportingTests {
             sed "s/.* probe *: //; s/127.0.0.1:[0-9]*/LISTENER/" $log
             """)
         // Registering is beside the first report: which of the two comes first is not said.
-        let lines = output.split(separator: "\n").map(String.init)
+        let all = output.split(separator: "\n").map(String.init)
+        // The pool has both families, and the server listens in one: that is said once.
+        let missing = "destinations=web tcp/IPv6 label=web [SteeringNIO] bindings without a socket"
+        #expect(all.count { $0.hasPrefix(missing) } == 1, "\(output)")
+        let lines = all.filter { !$0.hasPrefix(missing) }
         #expect(lines.first == "refused open open open refused refused refused refused refused ")
         #expect(
             Set(lines.dropFirst(2).prefix(2)) == [

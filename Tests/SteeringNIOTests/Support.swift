@@ -9,7 +9,7 @@ enum Scene {
     /// - Parameters:
     ///   - server: The program's name, and its arguments.
     ///   - client: Shell commands; `$server` is the program's process, `$log` a file with what it has said, `here` runs
-    ///     a command where the server is.
+    ///     a command where the server is, `await` a command until it succeeds.
     /// - Returns: What the commands printed.
     static func run(_ server: String, _ client: String) throws -> String {
         let words = server.split(separator: " ", maxSplits: 1).map(String.init)
@@ -23,7 +23,7 @@ enum Scene {
             ip address add 2001:db8:ffff::1/64 dev server nodad
             for prefix in 192.0.2.0/24 198.51.100.0/24; do ip route add local $prefix dev lo; done
             ip -6 route add local 2001:db8:7::/64 dev lo
-            sysctl -q net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0
+            for limit in ipv4/icmp_ratelimit ipv6/icmp/ratelimit; do echo 0 >/proc/sys/net/$limit; done
             log=$(mktemp)
             \(path) \(words.count > 1 ? words[1] : "") >$log 2>&1 & server=$!
             # As long as it is at work: on a crowded machine a thousand channels take their time.
@@ -32,8 +32,9 @@ enum Scene {
             done
             grep -qE "answering|serving" $log || cat $log
             export server log
-            timeout 120 nsenter -t $away -n bash -s <<"END"
+            timeout $((10 * STEERING_PATIENCE)) nsenter -t $away -n bash -s <<"END"
             here() { nsenter -t $server -n "$@"; }
+            await() { for _ in $(seq $((20 * STEERING_PATIENCE))); do "$@" && return; sleep 0.05; done; }
             ip link set lo up
             ip link set client up
             ip address add 203.0.113.2/30 dev client

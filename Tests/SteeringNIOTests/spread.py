@@ -1,7 +1,9 @@
 # Who of a group of workers answers, each client from a port of its own:
 #   spread.py tcp|udp COUNT PREFIX     a line for each worker: its greeting, and how many it answered
 #   spread.py tcp|udp close=N PREFIX   asks until worker N answers, and sends it "close"
-import collections, ipaddress, socket, sys, time
+import collections, ipaddress, os, socket, sys, time
+
+patience = int(os.environ.get("STEERING_PATIENCE", 90))
 
 kind = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}[sys.argv[1]]
 prefix = ipaddress.ip_network(sys.argv[3])
@@ -11,7 +13,7 @@ port = 80
 
 def ask(number, then=lambda client, worker: None):
     with socket.socket(family, kind) as client:
-        client.settimeout(2)
+        client.settimeout(patience)
         client.connect((str(prefix[number % 250 + 1]), port))
         if kind == socket.SOCK_DGRAM:
             client.send(b"who?\n")

@@ -1,7 +1,9 @@
 # Asks random addresses and ports by UDP, each from a connected socket, which hears nobody else:
 #   udp-pairs.py COUNT PREFIX [SEED]
 # Prints how many were answered, with what they had sent, and whom others would have heard.
-import ipaddress, random, socket, sys, time
+import ipaddress, os, random, socket, sys, time
+
+patience = int(os.environ.get("STEERING_PATIENCE", 90))
 
 count, prefix = int(sys.argv[1]), ipaddress.ip_network(sys.argv[2])
 random.seed(int(sys.argv[3]) if len(sys.argv) > 3 else 6)
@@ -11,7 +13,7 @@ for number in range(count):
     address = str(prefix[random.randrange(prefix.num_addresses)])
     port = random.randrange(1, 65536)
     with socket.socket(family, socket.SOCK_DGRAM) as client:
-        client.settimeout(2)
+        client.settimeout(patience)
         client.connect((address, port))
         payload = f"{number} {address} {port}".encode()
         try:
@@ -28,7 +30,7 @@ for number in range(count):
 
 # Not connected: hears every source, and compares.
 with socket.socket(family, socket.SOCK_DGRAM) as client:
-    client.settimeout(2)
+    client.settimeout(patience)
     for number in range(count // 10):
         asked = (str(prefix[random.randrange(prefix.num_addresses)]), random.randrange(1, 65536))
         client.sendto(b"who are you", asked)

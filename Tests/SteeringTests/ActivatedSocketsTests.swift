@@ -62,6 +62,9 @@ struct ActivatedSocketsTests {
         }
         #expect(error.code == .socketNotFound, "\(error)")
         #expect(error.message.hasPrefix("no socket was passed to this process"))
+        // What is set is not said to be missing.
+        for variable in environment.keys { #expect(!error.message.contains("\(variable) is not"), "\(error)") }
+        if !environment.isEmpty { #expect(!error.message.contains("are not set"), "\(error)") }
     }
 
     @Test("Process number 0 and a sign are no process")

@@ -129,7 +129,7 @@ struct DoctorTests {
         members.append(try TestSocket(.tcp, on: members[0].address, .reusePort))
         try steering.sockets.register(members[1].socket, as: "web")
         members.removeFirst()
-        guard let accepted = Traffic.accept(on: members[0].descriptor) else { return false }
+        guard let accepted = Traffic.accept(on: members[0].descriptor, orEndOf: waiting.rawValue) else { return false }
         try Traffic.send([7], on: accepted.rawValue)
         guard case .answered([7], _) = Traffic.receive(on: waiting) else { return false }
         return true

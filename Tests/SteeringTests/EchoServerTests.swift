@@ -6,7 +6,7 @@ import Testing
 @Suite(.kernel)
 struct EchoServerTests {
     private func run(_ arguments: String) throws -> (output: String, exitCode: Int32) {
-        try Programs.run("timeout 10 \(try Programs.path(of: "echo-server")) \(arguments)")
+        try Programs.run("timeout $STEERING_PATIENCE \(try Programs.path(of: "echo-server")) \(arguments)")
     }
 
     @Test(
@@ -32,11 +32,16 @@ struct EchoServerTests {
         #expect(output.contains("CAP_BPF and CAP_NET_ADMIN"), "\(output)")
     }
 
+    /// Shell commands that start a server, and go on once it answers; `$log` has what it says.
+    private func started(_ server: String) -> String {
+        "log=$(mktemp); \(server) >$log & until grep -q answering $log || ! kill -0 $!; do sleep 0.05; done"
+    }
+
     @Test("A prefix that is not routed is named with the command; the end is clean")
     func notRouted() throws {
         let server = try Programs.path(of: "echo-server")
         let (output, _) = try Programs.run(
-            "\(server) --prefix 2001:db8:7::/48 > out-$$ & sleep 1; kill -TERM $!; wait $!; echo code $?; cat out-$$; rm out-$$"
+            "\(started("\(server) --prefix 2001:db8:7::/48")); kill -TERM $!; wait $!; echo code $?; cat $log; rm $log"
         )
         #expect(output.contains("ip -6 route add local 2001:db8:7::/48 dev lo"), "\(output)")
         #expect(output.contains("answering on 2001:db8:7::/48"))
@@ -52,7 +57,22 @@ struct EchoServerTests {
             .replacing("sudo .build/debug/echo-server", with: try Programs.path(of: "echo-server"))
         let client = try #require(lines.first { $0.hasPrefix("socat - TCP:192.0.2.") }).prefix { $0 != "#" }
         let (output, _) = try Programs.run(
-            "\(server) >/dev/null & sleep 1; echo hello from here | timeout 5 \(client); kill $!; wait $!")
+            "\(started(String(server))); echo hello from here | timeout $STEERING_PATIENCE \(client); kill $!; wait $!; rm $log")
         #expect(output == "hello from here\n")
+    }
+
+    @Test("With few descriptors it answers by UDP from many ports, and goes on to take connections")
+    func fewDescriptors() throws {
+        let server = try Programs.path(of: "echo-server")
+        let (output, _) = try Programs.run(
+            """
+            \(started("prlimit --nofile=64 \(server) --prefix 192.0.2.0/24 --ports all --add-routes"))
+            for port in $(seq 7000 7060); do
+                echo $port | timeout $STEERING_PATIENCE socat -t $STEERING_PATIENCE - UDP:192.0.2.9:$port,shut-none,readbytes=5
+            done | sort -u | wc -l
+            echo hello | timeout $STEERING_PATIENCE socat -t $STEERING_PATIENCE - TCP:192.0.2.9:7,shut-none,readbytes=6
+            kill $!; wait $!; rm $log
+            """)
+        #expect(output == "61\nhello\n")
     }
 }

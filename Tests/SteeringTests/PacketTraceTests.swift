@@ -29,7 +29,7 @@ struct PacketTraceTests {
             for (target, delivery, outcome) in expected {
                 let found = try Traffic.deliver(flow.transport, to: target, from: source, among: [socket])
                 try verify(found, is: delivery, "\(target)")
-                guard let seen = try trace.next(within: .seconds(5)) else { throw Unmet(description: "not told") }
+                guard let seen = try trace.next(within: Patience.duration) else { throw Unmet(description: "not told") }
                 try verify(seen.packet, is: Packet(flow.transport, to: target, from: source, on: "lo"))
                 try verify(seen.outcome, is: outcome)
                 try verify(seen.binding, is: bindings.first { $0.outcome == outcome })
@@ -65,7 +65,7 @@ struct PacketTraceTests {
                     let packet = policies.packet(near: policy).asItArrives
                     _ = try steering.explain(packet, in: try .current())
                     let winner = matcher.winner(for: packet)
-                    let seen = try trace.next(within: winner == nil ? .zero : .seconds(5))
+                    let seen = try trace.next(within: winner == nil ? .zero : Patience.duration)
                     try verify(seen?.packet, is: winner == nil ? nil : packet)
                     try verify(seen?.outcome, is: winner?.outcome, "\(packet) of \(policy.bindings)")
                     // Of two that overlap, and mean the same, either.
@@ -147,7 +147,7 @@ struct PacketTraceTests {
             try verify(try steering.metrics().destinations[flow.destination("web")]?.lookups, is: 10_000)
             // There is room again.
             try send(1, to: flow.host(2, port: 80))
-            try verify(try trace.next(within: .seconds(5))?.packet.destination, is: flow.host(2, port: 80))
+            try verify(try trace.next(within: Patience.duration)?.packet.destination, is: flow.host(2, port: 80))
         }
     }
 
@@ -170,7 +170,7 @@ struct PacketTraceTests {
             func outcome() throws -> Outcome? {
                 try verify(try trace.next(within: .milliseconds(300)), is: nil, "before")
                 try send(1, to: flow.host(1, port: 80))
-                guard let seen = try trace.next(within: .seconds(5)) else { return nil }
+                guard let seen = try trace.next(within: Patience.duration) else { return nil }
                 try verify(seen.binding?.outcome, is: seen.outcome)
                 return seen.outcome
             }
@@ -178,7 +178,7 @@ struct PacketTraceTests {
             try other.apply(Policy([Binding(.udp, to: flow.prefix, ports: [80], .refuse)]))
             // At once: the event names the policy.
             try send(1, to: flow.host(1, port: 80))
-            try verify(try trace.next(within: .seconds(5))?.binding?.outcome, is: .refuse)
+            try verify(try trace.next(within: Patience.duration)?.binding?.outcome, is: .refuse)
 
             let size = try steering.tables().memory
             let many = RuleSets.hostLists.bindings(60_000, labels: 10)
@@ -212,8 +212,8 @@ struct PacketTraceTests {
                 let counter = try steering.countBindings(in: try .current())
                 try verify(try attached(), is: 4)
                 try send(1, to: flow.host(1, port: 80))
-                try verify(try one.next(within: .seconds(5)) != nil, "one")
-                try verify(try other.next(within: .seconds(5)) != nil, "other")
+                try verify(try one.next(within: Patience.duration) != nil, "one")
+                try verify(try other.next(within: Patience.duration) != nil, "other")
                 try verify(try counter.counts().map(\.packets), is: [1])
             }
             try verify(try attached(), is: 1)

@@ -13,6 +13,24 @@ struct SockMapTests {
         return steering
     }
 
+    @Test("What bindings lead to and no socket serves is told: families, and protocols")
+    func destinationsWithoutSocket() async throws {
+        try await withNetworkNamespace {
+            let steering = try Self.steeringBound()
+            func missing() throws -> [String] {
+                try steering.sockets.destinationsWithoutSocket(of: "web").map(\.description)
+            }
+            try verify(missing(), is: ["web tcp/IPv4", "web udp/IPv4", "web tcp/IPv6", "web udp/IPv6"])
+            let listener = try TestSocket(.tcp, on: SocketAddress("127.0.0.1:0"))
+            try steering.sockets.register(listener.socket, as: "web")
+            try verify(missing(), is: ["web udp/IPv4", "web tcp/IPv6", "web udp/IPv6"])
+            let both = try TestSocket(.udp, on: SocketAddress("[::]:0"), .dualStack)
+            try steering.sockets.register(both.socket, as: "web")
+            try verify(missing(), is: ["web tcp/IPv6"])
+            try verify(steering.sockets.destinationsWithoutSocket(of: "other"), is: [])
+        }
+    }
+
     @Test("A dual-stack socket fills both families, a v6only one its own", arguments: TransportProtocol.allCases)
     func families(transport: TransportProtocol) async throws {
         try await withNetworkNamespace {

@@ -19,7 +19,7 @@ import random
 import sys
 import time
 
-from support import Failed, Lab, bindings, enter_namespaces, finish, policy, run_lanes
+from support import PATIENCE, Failed, Lab, bindings, enter_namespaces, finish, policy, run_lanes
 from tracing import count_stops, kill_at
 from traffic import Traffic
 
@@ -162,7 +162,7 @@ class Harness:
         if self.lab.listing() != self.tidy:
             raise Failed(f"{who} left it untidy: {sorted(set(self.lab.listing()) ^ set(self.tidy))}")
         # The kernel frees programs a moment after their last user.
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while len(programs := self.lab.programs()) != 1:
             if time.monotonic() > deadline:
                 raise Failed(f"{who} left {len(programs)} programs in the kernel")

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 
-from support import Failed, TCP_PORT, UDP_PORT, fork, run_in_lab, steady_bindings
+from support import PATIENCE, Failed, TCP_PORT, UDP_PORT, fork, run_in_lab, steady_bindings
 from traffic import Traffic
 
 USER = 65534
@@ -30,7 +30,7 @@ REUSED = b"\1\0\0\0\0\0\0\0"
 def echo_tcp(family, address):
     token = os.urandom(8)
     with socket.socket(family, socket.SOCK_STREAM) as client:
-        client.settimeout(10)
+        client.settimeout(PATIENCE)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, REUSED)  # A reset: no TIME_WAIT.
         client.connect((address, TCP_PORT))
         client.sendall(token)
@@ -41,7 +41,7 @@ def echo_tcp(family, address):
 def echo_udp(family, address):
     token = os.urandom(8)
     with socket.socket(family, socket.SOCK_DGRAM) as client:
-        client.settimeout(10)
+        client.settimeout(PATIENCE)
         # Not connected: the reply comes from where the service is bound.
         client.sendto(token, (address, UDP_PORT))
         if client.recv(64) != token:
@@ -79,7 +79,7 @@ def answer(ready, counts):
         if ready.type == socket.SOCK_STREAM:
             connection, _ = ready.accept()
             with connection:
-                connection.settimeout(5)
+                connection.settimeout(PATIENCE)
                 connection.sendall(connection.recv(64))
         else:
             data, client = ready.recvfrom(64, socket.MSG_DONTWAIT)
@@ -165,7 +165,7 @@ class Steerd:
         with open(log, "w") as file:
             self.process = subprocess.Popen([program, "--policy", self.policy, "--socket", self.path, "--bpffs",
                                              self.lab.bpffs], stderr=file)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while "serving" not in open(log).read():
             if time.monotonic() > deadline or self.process.poll() is not None:
                 raise Failed(f"steerd does not serve: {open(log).read()}")

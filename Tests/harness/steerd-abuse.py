@@ -19,7 +19,7 @@ import sys
 import time
 
 import descriptors as kinds
-from support import Failed, fork, run_in_lab
+from support import PATIENCE, Failed, fork, run_in_lab
 
 STRANGER, ALLOWED, GOOD = 65532, 65531, 65534
 POLICY = {
@@ -319,7 +319,7 @@ def run(lab, options, problems):
     program = os.path.join(os.path.dirname(lab.program), "steerd")
     steerd = subprocess.Popen([program, "--policy", lab.file("policy.json", POLICY), "--socket", path,
                                "--bpffs", lab.bpffs], stderr=log)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while not os.path.exists(path) or "serving" not in open(log.name).read():
         if time.monotonic() > deadline or steerd.poll() is not None:
             raise Failed(f"steerd does not serve: {open(log.name).read()}")

@@ -12,6 +12,8 @@ from kernel import programs_using
 fork = multiprocessing.get_context("fork")
 PREFIXES = {4: "192.0.2.0/24", 6: "2001:db8:7::/48"}
 TCP_PORT, UDP_PORT = 80, 5300
+# How long, in seconds, what must happen is waited for: nothing depends on it unless a run fails.
+PATIENCE = int(os.environ.get("STEERING_PATIENCE", 90))
 
 
 def enter_namespaces():
@@ -49,7 +51,7 @@ class Lab:
         return subprocess.Popen(
             self.arguments(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-    def end(self, running, timeout=60):
+    def end(self, running, timeout=PATIENCE):
         """What a command printed; Failed when it did not succeed."""
         try:
             output, complaint = running.communicate(timeout=timeout)

@@ -6,7 +6,7 @@ import signal
 import socket
 import time
 
-from support import Failed, PREFIXES, TCP_PORT, UDP_PORT, fork
+from support import PATIENCE, Failed, PREFIXES, TCP_PORT, UDP_PORT, fork
 
 
 def serve_tcp(address):
@@ -42,7 +42,7 @@ def serve_udp(address):
 
 def ask_tcp(family, address):
     with socket.socket(family, socket.SOCK_STREAM) as client:
-        client.settimeout(10)
+        client.settimeout(PATIENCE)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # A reset: no TIME_WAIT.
         client.connect((address, TCP_PORT))
         if client.recv(3) != b"hey":
@@ -51,7 +51,7 @@ def ask_tcp(family, address):
 
 def ask_udp(family, address):
     with socket.socket(family, socket.SOCK_DGRAM) as client:
-        client.settimeout(10)
+        client.settimeout(PATIENCE)
         client.connect((address, UDP_PORT))  # So that a refusal is heard, and only a reply from there.
         token = os.urandom(8)
         client.send(token)
@@ -81,7 +81,7 @@ class Traffic:
             self.servers.append(server)
             selector = (["tcp", "127.0.0.1:8080" if version == 4 else "[::1]:8080"] if ask is ask_tcp else
                         ["udp", f"127.0.0.1:{UDP_PORT}" if version == 4 else f"[::1]:{UDP_PORT}"])
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + PATIENCE
             while True:
                 try:
                     lab.steer("register", "steady", "--pid", server.pid, *selector)

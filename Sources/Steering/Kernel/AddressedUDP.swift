@@ -40,7 +40,8 @@ public struct AddressedUDPSocket: ~Copyable {
     ///
     /// - Parameters:
     ///   - receiver: The socket. It is told to give original destinations, and to send from any local address.
-    ///   - limit: How many sender sockets may be open at a time: a descriptor each.
+    ///   - limit: How many sender sockets may be open at a time: a descriptor each, and no more than a quarter of what the
+    ///     process may have open (RLIMIT_NOFILE).
     ///   - coalescing: Whether the kernel may hand over several datagrams of the same ends and size in one piece; each is
     ///     still given by itself. For much of the same flow: others pay for it, since the kernel then looks up the
     ///     socket of each datagram once more to find what belongs together.

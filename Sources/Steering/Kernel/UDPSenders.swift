@@ -17,7 +17,13 @@ struct UDPSenders: ~Copyable {
     private var senders: [SocketAddress: Sender] = [:]
     private var clock: UInt64 = 0
 
-    init(atMost limit: Int) { self.limit = max(1, limit) }
+    /// - Parameter limit: How many there may be. No more than a quarter of what the process may have open: it accepts
+    ///   connections with the rest.
+    init(atMost limit: Int) {
+        var descriptors = rlimit()
+        let isKnown = getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &descriptors) == 0
+        self.limit = max(1, min(limit, isKnown ? Int(clamping: descriptors.rlim_cur / 4) : limit))
+    }
 
     /// How many there are.
     var count: Int { senders.count }

@@ -1,0 +1,48 @@
+package import ArgumentParser
+import CCommands
+
+/// What the commands of this package have in common: their version, and how they read the words of the command line.
+package enum CommandWords {
+    /// The version of the package.
+    package static let version = "0.1.0"
+
+    /// The words behind the command's name, also where there is no /proc.
+    package static let all: [String] = (0..<ccommands_word_count()).dropFirst().map {
+        String(cString: ccommands_word($0))
+    }
+
+    /// Looks at the words before they are parsed.
+    ///
+    /// - Throws: What ends the command for `--version`; `ValidationError` when a verb is missing or unknown.
+    package static func check(for root: any ParsableCommand.Type) throws {
+        guard ccommands_word_count() > 0 else {
+            throw ValidationError("the process was started without any words, not even its name: run it from a shell")
+        }
+        let name = root._commandName
+        if all.first == "--version" { throw CleanExit.message("\(name) \(version)") }
+        if all.first != "help" { try refuseUnknownVerb(root, name, all[...]) }
+    }
+
+    /// Descends to the verb that is meant. Options before it are left to the parser.
+    private static func refuseUnknownVerb(
+        _ command: any ParsableCommand.Type, _ path: String, _ words: ArraySlice<String>
+    ) throws {
+        let verbs = command.configuration.subcommands
+        if verbs.isEmpty { return }
+        if let word = words.first {
+            if word.hasPrefix("-"), word != "--" { return }
+            for verb in verbs where verb._commandName == word {
+                return try refuseUnknownVerb(verb, "\(path) \(word)", words.dropFirst())
+            }
+        }
+        var names: [String] = []
+        for verb in verbs { names.append(verb._commandName) }
+        let problem = words.first.map { "\($0.debugDescription) is no verb of \(path)" } ?? "\(path) needs a verb"
+        throw ValidationError("\(problem): give one of \(names.joined(separator: ", ")), or --help")
+    }
+}
+
+/// A number and what is counted: `1 binding`, `2 bindings`.
+package func counted(_ number: some BinaryInteger, _ one: String, _ many: String? = nil) -> String {
+    "\(number) \(number == 1 ? one : many ?? one + "s")"
+}

@@ -1,0 +1,70 @@
+import Commands
+import Steering
+
+/// What `steer register` prints: the sockets that are registered, each once, and what they leave open.
+struct RegisterReport: Encodable {
+    struct Socket: Encodable {
+        let label, `protocol`, bound, cookie: String
+        /// Both of a dual-stack socket.
+        let families: [String]
+
+        /// A registered socket has a destination for each of its families.
+        static func each(of registered: [RegisteredSocket]) -> [Socket] {
+            struct Key: Hashable {
+                let label: Label
+                let cookie: SocketCookie
+            }
+            var order: [Key] = []
+            let all = Dictionary(grouping: registered) { socket in
+                let key = Key(label: socket.destination.label, cookie: socket.cookie)
+                if !order.contains(key) { order.append(key) }
+                return key
+            }
+            return order.map { key in
+                let own = all[key]!
+                return Socket(
+                    label: key.label.name, protocol: own[0].destination.transport.description,
+                    bound: own[0].boundAddress.description, cookie: key.cookie.description,
+                    families: own.map(\.destination.family.description).sorted())
+            }
+        }
+    }
+    let registered: [Socket]
+    /// Sentences; nil where there are none.
+    let notes: [String]?
+
+    /// - Parameter given: How many sockets were to be registered.
+    init(_ sockets: [RegisteredSocket], of given: Int, _ steering: SocketSteering) throws(SteeringError) {
+        registered = Socket.each(of: sockets)
+        var notes: [String] = []
+        if registered.count < given {
+            notes.append(
+                "\(registered.count) of the group's \(given) sockets are registered, as many as are remembered: the "
+                    + "others share its packets, but do not stand in when those are closed")
+        }
+        let bindings = try steering.policy.bindings
+        for label in Set(sockets.map(\.destination.label)).sorted() {
+            if !bindings.contains(where: { $0.outcome == .label(label) }) {
+                notes.append("no binding leads to \(label): steer bind \(label) PROTOCOL PREFIX PORTS")
+            }
+            let missing = try steering.sockets.destinationsWithoutSocket(of: label)
+            if !missing.isEmpty {
+                notes.append(
+                    "\(missing.map(\.description).joined(separator: " and ")) "
+                        + "\(missing.count == 1 ? "has" : "have") bindings and no socket: register one for it, too")
+            }
+        }
+        self.notes = notes.isEmpty ? nil : notes
+    }
+
+    func show(isJSON: Bool) {
+        if isJSON { return print(JSON.text(self)) }
+        var lines: [(text: String, count: Int)] = []
+        for socket in registered {
+            let line = "registered \(socket.protocol) \(socket.bound) as \(socket.label)"
+            if lines.last?.text == line { lines[lines.count - 1].count += 1 } else { lines.append((line, 1)) }
+        }
+        for line in lines { print(line.count == 1 ? line.text : "\(line.text) (\(counted(line.count, "socket")))") }
+        for note in notes ?? [] { print("note: \(note)") }
+    }
+}
