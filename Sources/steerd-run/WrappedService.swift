@@ -40,11 +40,11 @@ struct WrappedService {
             _exit(127)
         }
         do throws(SteeringError) {
-            var follower = SocketFollower(child.pid, parts, lender, tell: complain)
+            var follower = SocketFollower(child.pid, parts, lender, tell: { complain($0) })
             let hasListened = try begin(&follower, child, &signals)
             let outcome = try hasListened ? follow(&follower, &child, &signals) : child.outcome()
             // Its standby sockets would have clients wait.
-            follower = SocketFollower(child.pid, [], lender, tell: complain)
+            follower = SocketFollower(child.pid, [], lender, tell: { complain($0) })
             // Whatever it leaves behind would serve on, or not, and nobody would know.
             if ChildProcess.endAll(), outcome == .exited(0), !signals.toldToEnd { throw .wentAway(command[0]) }
             if !hasListened, outcome == .exited(0) { throw .ended(command[0]) }
