@@ -26,7 +26,7 @@ const volatile __u8 has_ingress_interface = 1;
 
 /* The verifier forgets what it knows of a number; on a little-endian machine no instruction is made of it. Where it
  * follows speculation (no CAP_PERFMON), paths that meet again count as one only if it knows the same of every number,
- * and before Linux 6.3 only if none has been copied: else it walks each path to its end, a million instructions long.
+ * and in Linux 6.1 only if none has been copied: else it walks each path to its end, a million instructions long.
  * It compares at branches, so this stands before them. */
 #define FORGET(number) asm volatile("%0 = le64 %0" : "+r"(number))
 

@@ -74,8 +74,8 @@ static int choose(struct bpf_object *object, const struct csteering_build *build
         error = set_constant(object, ".rodata.observe", &build->observation, sizeof build->observation);
     bpf_object__for_each_program(program, object) {
         bpf_program__set_autoload(program, !strcmp(bpf_program__name(program), build->program));
-        /* The verifier compares paths wherever they can meet, not now and then: left to its guess, kernels before 6.3
-           follow a million instructions where they follow speculation. It changes nothing of the program. */
+        /* The verifier compares paths wherever they can meet, not now and then: left to its guess, Linux 6.1
+           follows a million instructions where it follows speculation. It changes nothing of the program. */
         bpf_program__set_flags(program, BPF_F_TEST_STATE_FREQ);
     }
     bpf_object__for_each_map(map, object) {

@@ -4,7 +4,6 @@ Kernels come as packages, by an apt of their own with Debian's keys; the initram
 busybox and ip, and of steer and steerd. What the guest prints is a line a check, and a line of JSON of what it measured.
 """
 import argparse
-import concurrent.futures
 import datetime
 import fcntl
 import functools
@@ -17,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -210,34 +210,27 @@ class Kernel:
                  "-append", "console=ttyS0 quiet loglevel=3 panic=-1 rdinit=/init"
                  + (f" steering.only={only.replace(' ', '_')}" if only else "")],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-            watch = subprocess.Popen(["sleep", str(SECONDS)])
+            late = threading.Timer(SECONDS, guest.kill)
+            late.start()
             rest, ended = [], False
-            with concurrent.futures.ThreadPoolExecutor(1) as pool:
-                def end_late():
-                    if watch.wait() == 0:
-                        guest.kill()
-                late = pool.submit(end_late)
-                for raw in guest.stdout:
-                    line = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1bc", "", raw.decode(errors="replace")).strip()
-                    if line.startswith("ok "):
-                        good += 1
-                    elif line.startswith("not ok "):
-                        bad.append(line[len("not ok "):])
-                    elif line.startswith("# measured "):
-                        measured = json.loads(line[len("# measured "):])
-                        continue
-                    elif line == "# end":
-                        ended = True
-                        continue
-                    else:
-                        rest.append(line)
-                        if not report:
-                            continue
-                    if report or line.startswith("not ok"):
+            for raw in guest.stdout:
+                line = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1bc", "", raw.decode(errors="replace")).strip()
+                if line.startswith("# measured "):
+                    measured = json.loads(line[len("# measured "):])
+                elif line == "# end":
+                    ended = True
+                elif line.startswith("ok "):
+                    good += 1
+                    tell(f"{prefix}{line}")
+                elif line.startswith("not ok "):
+                    bad.append(line[len("not ok "):])
+                    tell(f"{prefix}{line}")
+                else:
+                    rest.append(line)
+                    if report:
                         tell(f"{prefix}{line}")
-                guest.wait()
-                watch.kill()
-                late.result()
+            guest.wait()
+            late.cancel()
         if not ended:
             bad.append(f"the guest did not come to the end of the suite within {SECONDS} s: {' | '.join(rest[-8:])}")
             tell(f"{prefix}not ok {bad[-1]}")
@@ -265,7 +258,8 @@ def write_table(results, lines):
     begin, end = "<!-- the run -->\n", "<!-- end of the run -->"
     date = datetime.date.today().isoformat()
     told = [f"`scripts/kernels`, {date}: " + "; ".join(
-        f"Linux {result['release']}, {result['good']} checks" for result in results) + ". All held.", "", *lines]
+        f"Linux {result['release']}, {result['good']} checks in {result['seconds']:.0f} s" for result in results)
+        + ". All held.", "", *lines]
     page.write_text(text[:text.index(begin) + len(begin)] + "\n" + "\n".join(told) + "\n\n" + text[text.index(end):])
 
 
@@ -273,7 +267,7 @@ def main():
     parser = argparse.ArgumentParser(prog="scripts/kernels")
     parser.add_argument("versions", nargs="*", default=EVERY_RELEASE, metavar="VERSION")
     parser.add_argument("--table", action="store_true", help="write the table of docs/kernels.md")
-    parser.add_argument("--verbose", action="store_true", help="print all that the guest says")
+    parser.add_argument("--verbose", action="store_true", help="print what else the guest says")
     parser.add_argument("--only", metavar="REGEX", help="run the checks whose name it is found in")
     parser.add_argument("--steer", default=ROOT / ".build/release/steer")
     parser.add_argument("--steerd", default=ROOT / ".build/release/steerd")
@@ -300,7 +294,7 @@ def main():
         if bad:
             failures.append(version)
         elif measured:
-            results.append({**measured, "good": good})
+            results.append({**measured, "good": good, "seconds": seconds})
     results.sort(key=lambda result: [int(part) for part in re.findall(r"\d+", result["release"])[:3]])
     for line in table(results):
         tell(line)
