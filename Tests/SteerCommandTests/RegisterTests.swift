@@ -1,3 +1,4 @@
+import Glibc
 import KernelTestSupport
 import Testing
 
@@ -145,8 +146,9 @@ struct RegisterTests {
         try await withBed { bed in
             let server = try bed.python(
                 """
-                import time; time.sleep(1)
+                import os, time
                 from socket import *
+                while not os.path.exists('\(bed.folder)/go'): time.sleep(0.02)
                 kept = [create_server(('127.0.0.1', 8001)), create_server(('::1', 8001), family=AF_INET6)]
                 time.sleep(0.3)
                 for family, host in (AF_INET, '127.0.0.1'), (AF_INET6, '::1'):
@@ -156,7 +158,10 @@ struct RegisterTests {
             try bed.refused("register web --pid \(server.pid)", "no TCP or UDP socket")
             try bed.refused("register web --all", "give --pid", exitCode: 64)
             try bed.refused("register web --pid \(server.pid) --wait -1", "--wait", exitCode: 64)
-            try bed.steer("register web --pid \(server.pid) tcp --all --wait 20")
+            let waiting = try Background(bed.line("register web --pid \(server.pid) tcp --all --wait 20"), in: bed)
+            usleep(200_000)
+            try shell("touch \(bed.folder)/go")
+            try verify(try waiting.exitCode(), is: 0)
             try verify(Set(bound(bed)), is: ["web tcp 127.0.0.1:8001", "web tcp [::1]:8001"])
             try bed.listens("[::1]:8001", 2)
             let message = try bed.refused("register dns --pid \(server.pid)", "4 sockets")

@@ -90,9 +90,10 @@ struct ProcessSocketTests {
     @Test("A process without a socket to steer to: what it has instead is said")
     func instead() throws {
         expect(
-            try holding("mptcp=0.0.0.0:80", "take $HOLDER"), is: "socketNotFound",
-            "a Multipath TCP socket on 0.0.0.0:80",
-            "multipathtcp=0")
+            try holding("mptcp=0.0.0.0:80", "take $HOLDER"), is: "multipathTCP",
+            "listens on 0.0.0.0:80 by Multipath TCP", "multipathtcp=0")
+        expect(
+            try holding("mptcp=0.0.0.0:80 udp=0.0.0.0:80", "take $HOLDER tcp"), is: "multipathTCP", "multipathtcp=0")
         expect(
             try holding("udp-to=127.0.0.1:9 bound=127.0.0.1:7", "take $HOLDER"), is: "socketNotFound",
             "a connected socket on 127.0.0.1", "a TCP socket that does not listen", "give the process that listens")

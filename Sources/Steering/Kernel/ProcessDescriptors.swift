@@ -218,10 +218,14 @@ extension SteeringError {
                 "\(process) has no TCP or UDP socket that matches: give the process that listens, or one that it forked"
             )
         }
+        // Kernels before 5.19 do not tell which of them listen.
+        let remedy =
+            others.contains { $0.hasPrefix("a Multipath") }
+            ? "let it listen on plain TCP (Go: GODEBUG=multipathtcp=0)" : "give the process that listens"
         let rest = others.count > 8 ? " and \(others.count - 8) more" : ""
         return SteeringError(
             .socketNotFound,
-            "\(process) has no socket that can be steered to, only \(others.prefix(8).joined(separator: ", "))\(rest): give the process that listens"
+            "\(process) has no socket that can be steered to, only \(others.prefix(8).joined(separator: ", "))\(rest): \(remedy)"
         )
     }
 }
