@@ -25,6 +25,9 @@ final class AttendantMaker: Sendable {
 
     private init(_ connection: MessageSocket) { self.connection = connection }
 
+    /// Readable when it has ended, which nothing should make it do.
+    var rawValue: CInt { connection.socket.rawValue }
+
     /// Makes the maker, while there is one thread.
     static func make() throws(SteeringError) -> AttendantMaker {
         let (here, there) = try MessageSocket.pair()

@@ -40,10 +40,13 @@ final class ConnectionLoop {
         try poll.watch(listener.socket.rawValue)
         try poll.watch(control.rawValue)
         try poll.watch(reception.rawValue)
+        try poll.watch(reception.end)
         if let onDemand { try poll.watch(onDemand.rawValue) }
     }
 
     /// Returns when it is told to stop, and has answered what was asked until then.
+    ///
+    /// - Throws: Also when nobody can be made any more who talks to clients: whoever starts steerd again mends that.
     func run() throws(SteeringError) {
         let watchdog = ServiceManager.watchdogInterval().map { $0 / 2 }
         manager?.notify("READY=1\nSTATUS=\(keeper.status)")
@@ -57,6 +60,7 @@ final class ConnectionLoop {
             ]
             let ready = try poll.wait(waits.compactMap { $0 }.min().map { max($0, .zero) })
             if watchdog != nil { manager?.notify("WATCHDOG=1") }
+            if ready.contains(reception.end) { throw .noAttendants }
             if ready.contains(control.rawValue) { obey(control.take()) }
             reception.turn { message, client in
                 let (reply, descriptors) = keeper.answer(message, from: client)
@@ -136,4 +140,9 @@ final class ConnectionLoop {
             pauseAccepting(for: .seconds(1))
         }
     }
+}
+
+extension SteeringError {
+    fileprivate static let noAttendants = SteeringError(
+        .serviceUnavailable, "the process that makes those which talk to clients has ended: start steerd again")
 }

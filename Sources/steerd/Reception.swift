@@ -36,6 +36,9 @@ final class Reception {
     /// Readable when there is something to do.
     var rawValue: CInt { poll.rawValue }
 
+    /// Readable when no attendant can be made any more.
+    var end: CInt { maker.rawValue }
+
     /// When it is to be looked after, if there is a reason.
     var nextTurn: Duration? { bin.count > 0 ? .milliseconds(20) : attendances.isEmpty ? nil : .seconds(1) }
 

@@ -167,7 +167,9 @@ struct HoldingMatrixTests {
                         s.bind(('::', \(place.port)))
                         if kind == SOCK_STREAM: s.listen()
                         made.append(s)
-                    send_fds(connected(), [b'steering/1 register all replacing'], [s.fileno() for s in made])
+                    client = connected()
+                    send_fds(client, [b'steering/1 register all replacing'], [s.fileno() for s in made])
+                    assert client.recv(4096).startswith(b'ok')
                     for number, s in enumerate(made): os.dup2(s.fileno(), 103 + number)
                     for number in range(2): os.dup2(103 + number, 3 + number, True)
                     os.environ['LISTEN_PID'], os.environ['LISTEN_FDS'] = str(os.getpid()), '2'
