@@ -128,6 +128,13 @@ int csteering_create_chunks(uint32_t size, uint32_t count) {
     return bpf_map_create(BPF_MAP_TYPE_ARRAY, "bindings", sizeof(uint32_t), size, count, NULL);
 }
 
+int csteering_possible_cpus(void) {
+    libbpf_print_fn_t print = libbpf_set_print(NULL);
+    int cpus = libbpf_num_possible_cpus();
+    libbpf_set_print(print);
+    return cpus;
+}
+
 int csteering_open_pin_to_read(const char *path) {
     LIBBPF_OPTS(bpf_obj_get_opts, options, .file_flags = BPF_F_RDONLY);
     return bpf_obj_get_opts(path, &options);

@@ -137,8 +137,8 @@ extension SocketSteering {
             throw isDetached ? .unfinished("the steering is unloaded", error) : error
         }
         lock.remove()
-        // Of a load or an unload that was killed there was something to remove, but nothing was loaded.
-        guard wasLoaded else { throw .notLoaded(pins) }
+        // Of an unload that was killed there was something to remove, but nothing was loaded.
+        guard wasLoaded || isDetached else { throw .notLoaded(pins) }
     }
 
     /// Replaces the program by that of this version while traffic flows; policy, sockets and counters stay.

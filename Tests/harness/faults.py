@@ -6,14 +6,15 @@ that it was to bring about if it succeeded (a command that failed later than tha
 succeeds and leaves in the BPF file system exactly what belongs there. While `apply`, `upgrade` and `register` fail,
 connections and datagrams to a label that all policies have must never fail.
 
-    scripts/harness faults --steer .build/release/steer [--share N/M] [--lanes 2] [--unit]
+    scripts/harness faults --steer .build/release/steer [--steerd .build/release/steerd] [--share N/M] [--unit]
 
---share takes the N-th of M equal parts of all that there is to try; --unit gives the command no more capabilities
-than docs/systemd/steer.service does. Prints one line of JSON; exits 1 when something was not as it should be.
+--steerd tries the start of steerd, too. --share takes the N-th of M equal parts of all that there is to try; --unit
+gives the commands no more capabilities than their units in docs/systemd do. Prints one line of JSON; exits 1 when something was not as it should be.
 """
 import argparse
 import json
 import os
+import random
 import re
 import socket
 import subprocess
@@ -24,7 +25,7 @@ from support import UDP_PORT, Failed, Lab, bindings, enter_namespaces, finish, f
 from traffic import Traffic
 
 CALLS = ["bpf", "openat", "rename", "renameat", "renameat2", "mmap", "mkdir", "mkdirat", "unlink", "unlinkat", "rmdir",
-         "fcntl", "chmod", "fchmodat", "chown", "newfstatat", "statfs", "fstatfs"]
+         "fcntl", "chmod", "fchmodat", "chown", "fstatfs"]
 ERRORS = ["ENOMEM", "EMFILE", "EINTR", "EPERM"]
 PROBLEMS_ENOUGH = 20
 UNIT = "-all,+bpf,+net_admin,+perfmon,+chown"
@@ -70,19 +71,28 @@ class Server:
             os.dup2(one.fileno(), number)
 
 
+def reap_tracers():
+    """strace -D leaves the tracer to the first process of its namespace, which is this one."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+
+
 class Scenario:
     """A command, the state that it is run in, and the two states that may be found afterwards."""
 
-    def __init__(self, name, command, before, after, prepare=None, server=None):
+    def __init__(self, name, command, before, after, prepare=None, server=None, also=()):
         self.name, self.command, self.before, self.after = name, command, before, after
-        self.prepare = prepare or (lambda: None)
-        self.server = server
+        self.prepare, self.server = prepare or (lambda: None), server
+        self.also = also  # States that a command of several steps may leave when it fails.
 
 
 class Harness:
     def __init__(self, lab, options):
         self.lab, self.options, self.problems = lab, options, []
-        self.tried, self.failed, self.late = {}, {}, 0
+        self.all, self.tried, self.failed, self.late = {}, {}, {}, 0
         self.traffic, self.servers = Traffic(pause=0.01), []
         self.prefix = ["setpriv", "--no-new-privs", "--bounding-set", UNIT, "--inh-caps", UNIT] if options.unit else []
         self.files = [lab.file(f"policy-{number}.json", one) for number, one in enumerate(
@@ -93,14 +103,17 @@ class Harness:
 
     def run(self, words, injected=None, server=None):
         """Exit code and complaint of a command, one call of which may fail."""
-        arguments = list(self.prefix)
-        if injected:
-            call, number, error = injected
-            arguments += ["strace", "-D", "-f", "-qqq", "--seccomp-bpf", "-o", "/dev/null", "-e", f"trace={call}",
-                          "-e", f"inject={call}:error={error}:when={number}"]
-        return self.execute(arguments + self.lab.arguments(*words), server)
+        if not injected:
+            return self.execute([], words, server)
+        reap_tracers()
+        call, number, error = injected
+        return self.execute(["strace", "-D", "-f", "-qqq", "--seccomp-bpf", "-o", "/dev/null", "-e", f"trace={call}",
+                             "-e", f"inject={call}:error={error}:when={number}"], words, server)
 
-    def execute(self, arguments, server=None):
+    def execute(self, tracer, words, server=None):
+        if words[0] == "steerd":
+            return self.start_steerd(tracer, words[1])
+        arguments = [*self.prefix, *tracer, *self.lab.arguments(*words)]
         inherited = {}
         if server:
             # The number of a process is known to itself alone; strace -D leaves it as it is.
@@ -110,6 +123,34 @@ class Harness:
         running = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **inherited)
         output, complaint = running.communicate(timeout=60)
         return running.returncode, output, complaint
+
+    def start_steerd(self, tracer, file):
+        """Starts the service and ends it. Its exit code; 0 when it got as far as to serve."""
+        path = f"{self.lab.folder}/steerd.sock"
+        if os.path.exists(path):
+            os.unlink(path)
+        running = subprocess.Popen(
+            [*self.prefix, *tracer, os.path.abspath(self.options.steerd), "--policy", file, "--bpffs", self.lab.bpffs,
+             "--socket", path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while running.poll() is None:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+                if client.connect_ex(path) == 0 and self.answers(client):
+                    running.kill()
+                    running.communicate(timeout=60)
+                    return 0, "", ""
+            time.sleep(0.01)
+        output, complaint = running.communicate()
+        return running.returncode, output, complaint
+
+    @staticmethod
+    def answers(client):
+        """Whether steerd answers, which it does once it has started."""
+        client.settimeout(20)
+        try:
+            client.send(b"steering/1 status")
+            return bool(client.recv(4096))
+        except OSError:
+            return False
 
     def steer(self, *words, server=None):
         code, output, complaint = self.run(words, server=server)
@@ -123,8 +164,7 @@ class Harness:
         # Missing names are no error: not every machine has all of these calls.
         traced = ",".join("?" + call for call in CALLS)
         code, _, complaint = self.execute(
-            [*self.prefix, "strace", "-D", "-f", "-qqq", "-o", self.log, "-e", f"trace={traced}",
-             *self.lab.arguments(*scenario.command)], scenario.server)
+            ["strace", "-D", "-f", "-qqq", "-o", self.log, "-e", f"trace={traced}"], scenario.command, scenario.server)
         if code != 0:
             raise Failed(f"{scenario.name} fails by itself: {complaint.strip()}")
         time.sleep(0.2)  # strace writes a moment longer than the command runs.
@@ -138,14 +178,14 @@ class Harness:
                 counts[call] = counts.get(call, 0) + 1
                 begun = begun or call == "openat" and ".so" not in line
                 if begun:
-                    found += [(scenario, call, counts[call], error) for error in ERRORS]
+                    found += [(call, counts[call], error) for error in ERRORS]
         return found
 
     # MARK: - What is found
 
     def state(self):
         """The policy in force and who is registered; None when nothing is loaded."""
-        readers = [self.lab.begin(verb, "--json") for verb in ("status", "bindings", "sockets")]
+        readers = [self.lab.begin(verb, "--json") for verb in ("status", "bindings")]
         texts = []
         for reader in readers:
             output, complaint = reader.communicate(timeout=60)
@@ -153,29 +193,28 @@ class Harness:
                 texts.append("not loaded" if "no steering is loaded" in complaint else complaint.strip())
             else:
                 texts.append(output)
-        if texts == ["not loaded"] * 3:
+        if texts == ["not loaded"] * 2:
             return None
         if all("was written by an older version" in text for text in texts):
             return "older"
         try:
-            sockets = json.loads(texts[2])["sockets"]
-            json.loads(texts[0])
-            return bindings(texts[1]), frozenset((one["label"], one["cookie"], one["protocol"], one["family"], one["standIn"])
-                                                 for one in sockets)
+            sockets = [one for label in json.loads(texts[0])["labels"] for one in label["sockets"]]
+            return bindings(texts[1]), frozenset(
+                (one["label"], one["cookie"], one["protocol"], one["family"], one["standIn"]) for one in sockets)
         except (ValueError, KeyError):
             raise Failed(f"it cannot be read: {[text for text in texts if not text.startswith('{')]}") from None
 
     def look(self, scenario, code, complaint):
         found = self.state()
-        if found not in (scenario.before, scenario.after):
+        if found not in (scenario.before, scenario.after, *scenario.also):
             raise Failed(f"neither the old state nor the new one: {self.difference(found, scenario)}")
         if code in (0, 1):
-            if code == 1 and not (complaint.startswith("steer: ") and complaint.count("\n") == 1):
+            if code == 1 and not (complaint.startswith(("steer: ", "steerd: ")) and complaint.count("\n") == 1):
                 raise Failed(f"no sentence: {complaint!r}")
             is_late = any(words in complaint for words in LATE)
             self.late += is_late
-            told = scenario.after if code == 0 or is_late else scenario.before
-            if found != told:
+            told = [scenario.after] if code == 0 or is_late else [scenario.before, *scenario.also]
+            if found not in told:
                 raise Failed(f"it exited with {code} ({complaint.strip()}), and the state is the other one")
         else:
             raise Failed(f"it ended with {code}: {complaint.strip()[:300]}")
@@ -193,12 +232,14 @@ class Harness:
         self.tried[scenario.name] = self.tried.get(scenario.name, 0) + 1
         self.failed[scenario.name] = self.failed.get(scenario.name, 0) + (code != 0)
         found = self.look(scenario, code, complaint)
-        # The next command: the same again, unless there is nothing left for it to do.
-        if found == scenario.before or scenario.name not in ("load", "unload"):
-            self.steer(*scenario.command, server=scenario.server)
-        if self.state() != scenario.after:
-            raise Failed("the next command did not bring the new state about")
         tidy = ["steering"] if scenario.after is None else self.tidy
+        if code == 0 and self.lab.listing() == tidy:
+            return
+        # The next command: the same again, unless there is nothing left for it to do.
+        if found != scenario.after or scenario.name not in ("load", "unload"):
+            self.steer(*scenario.command, server=scenario.server)
+        if found != scenario.after and self.state() != scenario.after:
+            raise Failed("the next command did not bring the new state about")
         if self.lab.listing() != tidy:
             raise Failed(f"left over: {sorted(set(self.lab.listing()) ^ set(tidy))}")
 
@@ -240,6 +281,9 @@ class Harness:
         yield Scenario("replace", ["register", "steady", "--replace"], (policies[0], first), (policies[0], second),
                        registered, server=other)
         registered()
+        if self.options.steerd:
+            yield Scenario("steerd", ["steerd", self.files[1]], (policies[0], first), (policies[1], first), applied(0))
+            self.steer("apply", self.files[0])
         yield Scenario("older", ["upgrade"], "older", (policies[0], first), older)
 
     def scenarios_without(self):
@@ -255,13 +299,18 @@ class Harness:
         yield Scenario("load", ["load"], None, empty, unloaded)
         loaded()
         yield Scenario("unload", ["unload"], empty, None, loaded)
+        if self.options.steerd:
+            yield Scenario("steerd-load", ["steerd", self.files[0]], None, (self.policies[0], frozenset()), unloaded,
+                           also=[empty])
 
     def work(self, scenarios):
         part, parts = map(int, self.options.share.split("/"))
         for scenario in scenarios:
-            # Each lane has its own; and a share has some of every scenario, call and error.
-            mine = self.calls(scenario)[self.options.lane::self.options.lanes][part - 1::parts]
-            for _, call, number, error in mine:
+            calls = self.calls(scenario)
+            self.all[scenario.name] = len(calls) if self.options.lane == 0 else 0
+            random.Random(scenario.name).shuffle(calls)  # A share has some of every call and error.
+            # Each lane has its own.
+            for call, number, error in calls[part - 1::parts][self.options.lane::self.options.lanes]:
                 if len(self.problems) >= PROBLEMS_ENOUGH:
                     return
                 lost = sum(self.traffic.failures)
@@ -310,7 +359,7 @@ class Harness:
         self.steer("unload")
         self.servers = []
         self.work(self.scenarios_without())
-        return {"tried": self.tried, "failed": self.failed, "toldAfterwards": self.late,
+        return {"all": self.all, "tried": self.tried, "failed": self.failed, "toldAfterwards": self.late,
                 "tcpConnections": counted["tcpConnections"], "udpExchanges": counted["udpExchanges"],
                 "trafficLost": counted["failed"]}
 
@@ -318,6 +367,7 @@ class Harness:
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--steer", required=True)
+    parser.add_argument("--steerd")
     parser.add_argument("--share", default="1/1", help="N/M: the N-th of M parts of all that there is to try")
     parser.add_argument("--large", type=int, default=600, help="hosts of the policy that outgrows the smallest tables")
     parser.add_argument("--unit", action="store_true", help="with the capabilities of the service's unit only")

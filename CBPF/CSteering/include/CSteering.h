@@ -63,6 +63,9 @@ int csteering_test_run(int program, struct bpf_sk_lookup *context, uint32_t *ver
 /// Creates an array map that holds bytes, in pieces of `size`. Returns a descriptor, or a negative errno.
 int csteering_create_chunks(uint32_t size, uint32_t count);
 
+/// How many values an entry of a per-CPU map has. Negative errno, and not a word on standard error.
+int csteering_possible_cpus(void);
+
 /// Opens what is pinned at a path for reading only: maps that may be read. Returns a descriptor, or a negative errno.
 int csteering_open_pin_to_read(const char *path);
 

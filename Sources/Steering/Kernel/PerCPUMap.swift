@@ -1,4 +1,5 @@
 import CLibBPF
+import CSteering
 
 /// An array map with a value for each CPU, read without locks; whoever reads adds them up.
 struct PerCPUMap<Value: BitwiseCopyable & Sendable>: Sendable {
@@ -8,7 +9,7 @@ struct PerCPUMap<Value: BitwiseCopyable & Sendable>: Sendable {
 
     /// - Parameter map: Lent.
     init(_ name: String, _ map: CInt, zero: Value) throws(SteeringError) {
-        let cpus = try call("libbpf_num_possible_cpus", libbpf_num_possible_cpus())
+        let cpus = try call("libbpf_num_possible_cpus") { csteering_possible_cpus() }
         self.name = name
         self.map = map
         zeros = [Value](repeating: zero, count: Int(cpus))

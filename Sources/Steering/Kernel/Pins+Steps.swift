@@ -132,18 +132,21 @@ extension Pins {
 
     /// Detaches what is attached here: the step that counts of unloading. False where there is nothing.
     func detach() throws(SteeringError) -> Bool {
-        var isDetached = false
+        // All are opened before the first is detached.
+        var links: [SharedDescriptor] = []
         for path in ["\(directory)/link", "\(draft)/link"] {
-            let link: SharedDescriptor?
-            do throws(SteeringError) { link = try Pins.openIfThere(path, toWrite: true) } catch {
+            do throws(SteeringError) {
+                if let link = try Pins.openIfThere(path, toWrite: true) { links.append(link) }
+            } catch {
                 guard error.code == .damagedState else { throw error }
-                continue
             }
-            guard let link else { continue }
-            try call("BPF_LINK_DETACH") { link.lend { bpf_link_detach($0) } }
-            isDetached = true
         }
-        return isDetached
+        for link in links { try settled { () throws(SteeringError) in try Self.detach(link) } }
+        return !links.isEmpty
+    }
+
+    private static func detach(_ link: SharedDescriptor) throws(SteeringError) {
+        try call("BPF_LINK_DETACH") { link.lend { bpf_link_detach($0) } }
     }
 
     /// Removes everything, unless someone is about to use it.

@@ -179,7 +179,7 @@ struct Pins: Sendable, Hashable {
     /// What a name stands for, without following a link; nil where there is nothing.
     static func status(of path: String) throws(SteeringError) -> stat? {
         var status = stat()
-        do throws(SteeringError) { try storageCall("stat", path) { lstat(path, &status) } } catch {
+        do throws(SteeringError) { try storageCall("looking at", path) { lstat(path, &status) } } catch {
             guard error.errno == ENOENT else { throw error }
             return nil
         }
@@ -229,7 +229,7 @@ struct Pins: Sendable, Hashable {
     /// Whoever owns a directory, or may write there, can put something else in the place of what it holds.
     private func checkOwners() throws(SteeringError) {
         var mounted = stat()
-        try storageCall("stat", bpffs) { stat(bpffs, &mounted) }
+        try storageCall("looking at", bpffs) { stat(bpffs, &mounted) }
         // In a sticky directory others may add names, and change only their own.
         let isSticky = mounted.st_mode & mode_t(S_ISVTX) != 0
         try Self.checkOwner(bpffs, mounted, mayBeShared: isSticky)
