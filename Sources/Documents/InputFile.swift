@@ -51,7 +51,9 @@ package enum InputFile {
         let bytes = try bytes(of: descriptor, path, expecting: 0) { () throws(DocumentError) in
             var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
             let found = poll(&waiting, 1, CInt(patience / .milliseconds(1)))
-            if found == 0 { throw unreadable(path, "nothing came out of the pipe for a minute", "see who writes into it") }
+            guard found != 0 else {
+                throw unreadable(path, "nothing came out of the pipe for a minute", "see who writes into it")
+            }
         }
         if bytes.isEmpty { throw unreadable(path, "nothing came out of the pipe", "see who writes into it") }
         return bytes

@@ -14,9 +14,10 @@ struct EventLog: Sendable {
     }
 
     func withoutSocket(_ destinations: [Destination], of label: Label) {
+        let names = destinations.map(\.description).joined(separator: ", ")
         logger?.warning(
-            "bindings without a socket: listen in this family, too, or their packets are refused, or pass, as the label says",
-            metadata: ["label": "\(label)", "destinations": "\(destinations.map(\.description).joined(separator: ", "))"])
+            "bindings without a socket: listen there, too, or their packets are refused, or pass, as the label says",
+            metadata: ["label": "\(label)", "destinations": "\(names)"])
     }
 
     func withdrawn(_ channel: any Channel, from label: Label) {

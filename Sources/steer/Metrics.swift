@@ -47,7 +47,9 @@ struct Metrics: ParsableCommand {
         if steerd != nil, perBinding, listen == nil {
             throw misuse("--steerd goes without --per-binding, or with --listen")
         }
-        if listen != nil, target.json { throw misuse("--json is for what is printed: --listen serves Prometheus' text") }
+        if listen != nil, target.json {
+            throw misuse("--json is for what is printed, and --listen serves Prometheus' text: leave one of them out")
+        }
         if let duration, !(0.1...86_400).contains(duration) { throw misuse("--for is 0.1 to 86,400 seconds") }
     }
 

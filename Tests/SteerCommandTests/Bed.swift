@@ -154,7 +154,7 @@ extension Bed {
 
     /// What a client reads from an address, "refused" when it may not connect.
     func ask(_ address: String, port: Int) throws -> String {
-        let text = try shell("timeout $STEERING_PATIENCE socat -u TCP4:\(address):\(port) - 2>&1 || true")
+        let text = try shell("timeout $PATIENCE socat -u TCP4:\(address):\(port) - 2>&1 || true")
         return text.contains("Connection refused") ? "refused" : text.trimmingCharacters(in: .whitespacesAndNewlines)
     }
 }

@@ -91,7 +91,7 @@ struct ConditionTests {
             try eventually("a server") { try neighbour.shell("ss -Hltn").contains("127.0.0.1:8080 ") }
             try bed.steer("register web --pid \(server.pid) tcp 127.0.0.1:8080")
             try verify(bed.ask("198.51.100.9", port: 80), is: "here")
-            let itself = try neighbour.shell("timeout $STEERING_PATIENCE socat -u TCP4:198.51.100.9:80 - 2>&1 || true")
+            let itself = try neighbour.shell("timeout $PATIENCE socat -u TCP4:198.51.100.9:80 - 2>&1 || true")
             try verify(itself.contains("Connection refused"), itself)
 
             let unknown = try bed.run("bind web tcp 198.51.100.0/24 81 --on in0 \(there) --json")

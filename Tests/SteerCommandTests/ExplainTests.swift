@@ -15,7 +15,8 @@ struct ExplainTests {
             try verify(
                 report.keys,
                 is: [
-                    "agrees", "candidates", "caveats", "code", "decision", "incompatible", "kernel", "lookups", "misses",
+                    "agrees", "candidates", "caveats", "code", "decision", "incompatible", "kernel", "lookups",
+                    "misses",
                     "sockets",
                 ])
             try verify(report["candidates"].array.map { $0["binding"]["label"].string }, is: ["web", "wide"])

@@ -22,7 +22,7 @@ struct GuideTests {
                 script += "exec >\(bed.folder)/block-\(index)\n\(block.text)\n"
             }
             let path = try bed.write(script, to: "guide.sh")
-            let run = try bed.sh("timeout $((10 * STEERING_PATIENCE)) bash \(path)")
+            let run = try bed.sh("timeout $((10 * PATIENCE)) bash \(path)")
             try verify(run.exitCode == 0 && run.error.isEmpty, "\(run)")
             var index = -1
             for block in blocks {

@@ -12,7 +12,7 @@ struct MetricsServerTests {
 
     /// The status line, the headers and the body of an answer.
     private func curl(_ arguments: String) throws -> (status: String, head: String, body: String) {
-        let text = try shell("curl -si --max-time $STEERING_PATIENCE \(arguments) | tr -d '\\r'")
+        let text = try shell("curl -si --max-time $PATIENCE \(arguments) | tr -d '\\r'")
         let parts = text.split(separator: "\n\n", maxSplits: 1, omittingEmptySubsequences: false)
         return (
             String(text.prefix { $0 != "\n" }), parts[0].lowercased(), parts.count > 1 ? String(parts[1]) : ""
@@ -39,7 +39,7 @@ struct MetricsServerTests {
             try verify(curl(url.replacing("/metrics", with: "/")).status, is: "HTTP/1.1 404 Not Found")
             try verify(curl("\(url)?x=y").status, is: "HTTP/1.1 200 OK")
             // Several on one connection.
-            let both = try shell("curl -s --max-time $STEERING_PATIENCE \(url) \(url)")
+            let both = try shell("curl -s --max-time $PATIENCE \(url) \(url)")
             try verify(both, is: answer.body + answer.body)
 
             try bed.steer("bind web tcp 192.0.2.0/24 81")

@@ -108,7 +108,7 @@ final class PoolBed: Sendable {
 
         def resolve(number):
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-                client.settimeout(int(os.environ["STEERING_PATIENCE"]))
+                client.settimeout(int(os.environ["PATIENCE"]))
                 client.connect(("127.0.0.1", 5353))
                 client.send(struct.pack("!6H", number, 0x0100, 1, 0, 0, 0) + query)
                 answer = client.recv(512)
@@ -129,7 +129,7 @@ final class PoolBed: Sendable {
                 end = time.monotonic() + ttl
                 while time.monotonic() < end and not os.path.exists(folder + "/stop"):
                     try:
-                        with socket.create_connection((address, 80), timeout=int(os.environ["STEERING_PATIENCE"])) as connection:
+                        with socket.create_connection((address, 80), timeout=int(os.environ["PATIENCE"])) as connection:
                             if connection.recv(16) != b"here": raise Exception("no answer")
                         connections[0] += 1
                         if connections[0] == 1: open(folder + "/connected", "w").write("1")

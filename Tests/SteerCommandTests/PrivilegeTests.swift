@@ -42,7 +42,7 @@ struct PrivilegeTests {
             let server = try Background(bed.line("metrics --listen 127.0.0.1:0", under: Self.reader), in: bed)
             try eventually("it serves") { try server.output.hasSuffix("/metrics\n") }
             let url = try server.output.dropFirst("serving ".count).dropLast()
-            try verify(shell("curl -s --max-time $STEERING_PATIENCE \(url)").contains("\nsteering_bindings 1\n"), "the counters")
+            try verify(shell("curl -s --max-time $PATIENCE \(url)").contains("\nsteering_bindings 1\n"), "the counters")
 
             let file = try bed.write(bed.policy("other"), to: "policy.yaml")
             for verb in [

@@ -147,7 +147,8 @@ struct ReadingTests {
     @Test("On a terminal the heading is bold, unless NO_COLOR says otherwise")
     func terminal() async throws {
         try await withTraffic { bed, _ in
-            let bold = try shell("env -u NO_COLOR TERM=xterm script -qec '\(bed.line("bindings"))' /dev/null </dev/null")
+            let bold = try shell(
+                "env -u NO_COLOR TERM=xterm script -qec '\(bed.line("bindings"))' /dev/null </dev/null")
             try verify(bold.contains("\u{1b}[1mPROTOCOL"), bold)
             let plain = try shell("NO_COLOR=1 script -qec '\(bed.line("bindings"))' /dev/null </dev/null")
             try verify(plain.contains("PROTOCOL") && !plain.contains("\u{1b}"), plain)

@@ -209,7 +209,8 @@ private final class Walk {
         let pid = "\(folder)/\(name).pid"
         let quoted = "echo $$ > \(pid); exec \(command)".replacing("'", with: "'\\''")
         let group = try shell(
-            "setsid timeout -s KILL $((10 * STEERING_PATIENCE)) sh -c '\(quoted)' </dev/null >\(folder)/\(name).log 2>&1 & echo $!")
+            "setsid timeout -s KILL $((10 * PATIENCE)) sh -c '\(quoted)' </dev/null >\(folder)/\(name).log 2>&1 & echo $!"
+        )
         groups.append(Int(group.dropLast()) ?? 0)
         try waitUntil("test -s \(pid)")
         return Int(try shell("cat \(pid)").dropLast()) ?? 0
@@ -217,14 +218,16 @@ private final class Walk {
 
     /// What a web server at an address says; nil when it refuses.
     func ask(_ address: String) throws -> String? {
-        let (text, status) = try Self.attempt("curl -sSg --max-time $STEERING_PATIENCE http://\(address)/")
+        let (text, status) = try Self.attempt("curl -sSg --max-time $PATIENCE http://\(address)/")
         if status == 7 { return nil }
         try verify(status == 0, "curl of \(address) exited with \(status): \(text)")
         return text
     }
 
     func waitUntil(_ condition: String) throws {
-        try shell("for i in $(seq $((20 * STEERING_PATIENCE))); do { \(condition); } >/dev/null 2>&1 && exit 0; sleep 0.05; done; exit 1")
+        try shell(
+            "for i in $(seq $((20 * PATIENCE))); do { \(condition); } >/dev/null 2>&1 && exit 0; sleep 0.05; done; exit 1"
+        )
     }
 
     func write(_ name: String, _ text: String) throws {

@@ -54,7 +54,9 @@ struct RegisterTests {
             }
             try bed.refused("register web --pid \(holder.pid) tcp", "2 sockets")
             let report = try bed.json("register web --pid \(holder.pid) udp")["registered"]
-            try verify(report.array.count == 1 && report[0].keys == ["bound", "cookie", "families", "label", "protocol"], "\(report)")
+            try verify(
+                report.array.count == 1 && report[0].keys == ["bound", "cookie", "families", "label", "protocol"],
+                "\(report)")
             try bed.steer("register web --pid \(holder.pid) tcp 127.0.0.1:8002")
             try verify(Set(bound(bed)), is: ["web tcp 127.0.0.1:8002", "web udp 127.0.0.1:8003"])
 

@@ -186,7 +186,7 @@ struct ServiceManagerTests {
     func wrongSocket() async throws {
         try await withSteerdBed { steerd in
             let run = try steerd.bed.sh(
-                "timeout $STEERING_PATIENCE systemd-socket-activate -l \(steerd.bed.folder)/stream.sock \(try steerd.line()) & "
+                "timeout $PATIENCE systemd-socket-activate -l \(steerd.bed.folder)/stream.sock \(try steerd.line()) & "
                     + "sleep 1; socat -u OPEN:/dev/null UNIX-CONNECT:\(steerd.bed.folder)/stream.sock; wait $!")
             try verify(run.exitCode == 1 && run.error.contains("ListenSequentialPacket="), "\(run)")
         }

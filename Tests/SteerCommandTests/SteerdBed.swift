@@ -54,7 +54,7 @@ final class SteerdBed: Sendable {
         let program = try bed.write(
             Self.helpers.replacing("PATH", with: path ?? socket) + lines.joined(separator: "\n"),
             to: "ask-\(UInt64.random(in: 0...UInt64.max)).py")
-        let run = try bed.sh("\(user) timeout $STEERING_PATIENCE \(Bed.python) \(program)")
+        let run = try bed.sh("\(user) timeout $PATIENCE \(Bed.python) \(program)")
         try verify(run.exitCode == 0 && run.error.isEmpty, "\(messages) as \(user): \(run)")
         return run.output.components(separatedBy: "\u{1}\n").dropLast().map { String($0) }
     }

@@ -26,8 +26,9 @@ struct SteerdRunTests {
         }
 
         func ask(_ host: String) throws -> String {
-            let client = self == .redis ? "redis-cli -h \(host) -p 80 PING" : "curl -sS --max-time $STEERING_PATIENCE http://\(host)/"
-            return try shell("timeout $STEERING_PATIENCE \(client) 2>&1 || true").trimmingCharacters(in: .whitespacesAndNewlines)
+            let client =
+                self == .redis ? "redis-cli -h \(host) -p 80 PING" : "curl -sS --max-time $PATIENCE http://\(host)/"
+            return try shell("timeout $PATIENCE \(client) 2>&1 || true").trimmingCharacters(in: .whitespacesAndNewlines)
         }
 
         var answer: String { self == .redis ? "PONG" : "it is \(self == .asyncio ? "asyncio" : "nginx")" }
@@ -269,7 +270,7 @@ struct SteerdRunTests {
             ] {
                 let line =
                     options.contains("/nowhere")
-                    ? "\(SteerdBed.webUser) timeout $STEERING_PATIENCE \(place.program) \(options) -- \(command)"
+                    ? "\(SteerdBed.webUser) timeout $PATIENCE \(place.program) \(options) -- \(command)"
                     : place.line(options, command)
                 let run = try place.steerd.bed.sh(line)
                 try verify(run.exitCode == 1 && run.error.contains(hint), "\(options) -- \(command): \(run)")

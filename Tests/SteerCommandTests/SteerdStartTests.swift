@@ -61,7 +61,8 @@ struct SteerdStartTests {
 
     /// A client: connects, says a word, and is told the server's number.
     private static func ask(_ word: String = "hi") throws -> String {
-        try shell("printf \(word) | timeout $STEERING_PATIENCE socat -t $STEERING_PATIENCE - TCP4:192.0.2.9:80").trimmingCharacters(in: .newlines)
+        try shell("printf \(word) | timeout $PATIENCE socat -t $PATIENCE - TCP4:192.0.2.9:80").trimmingCharacters(
+            in: .newlines)
     }
 
     /// A process of the user registers a socket, and ends: nobody serves.

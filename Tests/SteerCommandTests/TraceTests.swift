@@ -148,7 +148,7 @@ struct TraceTests {
             try eventually("it serves") { try server.output.hasSuffix("/metrics\n") }
             let url = String(try server.output.dropFirst("serving ".count).dropLast())
             func scraped() throws -> [Substring] {
-                try shell("curl -s --max-time $STEERING_PATIENCE \(url)").split(separator: "\n").filter {
+                try shell("curl -s --max-time $PATIENCE \(url)").split(separator: "\n").filter {
                     $0.hasPrefix("steering_binding_")
                 }
             }

@@ -5,7 +5,8 @@ import Testing
 /// `status --watch` on a terminal.
 @Suite(.kernel)
 struct WatchTests {
-    @Test("It is shown in place; whatever ends it, the terminal is as it was", arguments: ["INT", "TERM", "HUP", "QUIT"])
+    @Test(
+        "It is shown in place; whatever ends it, the terminal is as it was", arguments: ["INT", "TERM", "HUP", "QUIT"])
     func inPlace(_ signal: String) async throws {
         try await withBed { bed in
             let script = try bed.write(

@@ -166,7 +166,8 @@ extension DNSBed {
     ) throws -> [Answer] {
         let path = "\(folder)/requests-\(UInt64.random(in: 0...UInt64.max))"
         try JSONEncoder().encode(requests).write(to: URL(fileURLWithPath: path))
-        let output = try shell("timeout $((5 * STEERING_PATIENCE)) /usr/bin/python3 \(file("client.py")) \(address) \(port) \(path)")
+        let output = try shell(
+            "timeout $((5 * PATIENCE)) /usr/bin/python3 \(file("client.py")) \(address) \(port) \(path)")
         return try output.split(separator: "\n").map { line in
             do { return try JSONDecoder().decode(Answer.self, from: Data(line.utf8)) } catch {
                 throw Unmet(description: "client.py: \(line): \(error)")

@@ -17,7 +17,7 @@ import Testing
             script += "exec >\(folder)/block-\(index) 2>\(folder)/errors-\(index)\n\(block.text)\n"
         }
         try script.write(toFile: "\(folder)/guide.sh", atomically: true, encoding: .utf8)
-        let end = try shell("timeout $((10 * STEERING_PATIENCE)) bash \(folder)/guide.sh; echo $?")
+        let end = try shell("timeout $((10 * PATIENCE)) bash \(folder)/guide.sh; echo $?")
         let errors = try shell("cat \(folder)/errors-*")
         try verify(end == "0\n", "\(end)\(errors)")
         var index = -1

@@ -49,7 +49,7 @@ import Testing
         let request = Request(raw: "").with { ($0.do, $0.until) = ("steady", until) }
         try JSONEncoder().encode([request]).write(to: URL(fileURLWithPath: requests))
         let client = try Background(
-            "timeout $((5 * STEERING_PATIENCE)) /usr/bin/python3 \(DNSBed.file("client.py")) \(bed.address) \(bed.port) \(requests)",
+            "timeout $((5 * PATIENCE)) /usr/bin/python3 \(DNSBed.file("client.py")) \(bed.address) \(bed.port) \(requests)",
             folder: bed.folder)
         return (
             client,

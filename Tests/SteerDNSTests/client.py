@@ -8,7 +8,7 @@ import dns.edns, dns.flags, dns.message, dns.name, dns.opcode, dns.rcode, dns.rd
 
 address, port = sys.argv[1], int(sys.argv[2])
 family = socket.AF_INET6 if ":" in address else socket.AF_INET
-patience = int(os.environ.get("STEERING_PATIENCE", 90))
+patience = int(os.environ.get("PATIENCE", 90))
 # Options are compared byte for byte; dnspython takes no client subnet without a family.
 dns.edns._type_to_class.clear()
 

@@ -30,7 +30,7 @@ struct ChannelTests {
             """
             for address in 192.0.2.9 2001:db8:7::9; do
                 exec 3<>/dev/tcp/$address/80
-                read -t $STEERING_PATIENCE -u 3 line; echo "$line" | sed "s/worker .//; s/:[0-9]*$//"
+                read -t $PATIENCE -u 3 line; echo "$line" | sed "s/worker .//; s/:[0-9]*$//"
             done
             """)
         #expect(output == " at 192.0.2.9:80 for 203.0.113.2\n at [2001:db8:7::9]:80 for [2001:db8:ffff::2]\n")
@@ -42,11 +42,11 @@ struct ChannelTests {
             "steering-nio-probe service",
             """
             coproc socat - TCP:192.0.2.9:80
-            read -t $STEERING_PATIENCE -u ${COPROC[0]} line; echo "${line%% at*}"
+            read -t $PATIENCE -u ${COPROC[0]} line; echo "${line%% at*}"
             kill -TERM $server
             await grep -q draining $log
             socat -u TCP:192.0.2.9:80 - </dev/null 2>&1 | grep -o "Connection refused"
-            echo still here >&${COPROC[1]}; read -t $STEERING_PATIENCE -u ${COPROC[0]} line; echo "$line"
+            echo still here >&${COPROC[1]}; read -t $PATIENCE -u ${COPROC[0]} line; echo "$line"
             while here kill -0 $server 2>/dev/null; do sleep 0.05; done
             grep drain $log
             """)

@@ -9,8 +9,8 @@ struct ExamplesTests {
         let output = try Scene.run(
             "nio-http 192.0.2.0/24 2001:db8:7::/64",
             """
-            curl -sS --max-time $STEERING_PATIENCE http://192.0.2.77/ http://192.0.2.255/ "http://[2001:db8:7::abc]/"
-            curl -sS --max-time $STEERING_PATIENCE http://192.0.2.77:81/ 2>&1 | grep -o "t connect to server"
+            curl -sS --max-time $PATIENCE http://192.0.2.77/ http://192.0.2.255/ "http://[2001:db8:7::abc]/"
+            curl -sS --max-time $PATIENCE http://192.0.2.77:81/ 2>&1 | grep -o "t connect to server"
             kill -TERM $server; while here kill -0 $server 2>/dev/null; do sleep 0.05; done; echo ended
             """)
         #expect(
@@ -26,8 +26,8 @@ struct ExamplesTests {
         let output = try Scene.run(
             "nio-http 192.0.2.0/24",
             """
-            wrk -t 1 -c 8 -d 1 --timeout $STEERING_PATIENCE http://192.0.2.7/
-            wrk -t 1 -c 8 -d 1 --timeout $STEERING_PATIENCE -H "Connection: close" http://192.0.2.99/
+            wrk -t 1 -c 8 -d 1 --timeout $PATIENCE http://192.0.2.7/
+            wrk -t 1 -c 8 -d 1 --timeout $PATIENCE -H "Connection: close" http://192.0.2.99/
             """)
         #expect(!output.contains("Socket errors") && !output.contains("Non-2xx"), "\(output)")
         let requests = output.matches(of: /(\d+) requests in/).compactMap { Int($0.1) }
@@ -53,14 +53,14 @@ struct ExamplesTests {
             start() { nsenter -t $server -n \(user) \(try Programs.path(of: "nio-http")) >$log.$1 2>&1 & first=$!; }
             ready() { await grep -q answering $log.$1; cat $log.$1 >&2; }
             start 1; ready 1 2>/dev/null
-            curl -sS --max-time $STEERING_PATIENCE http://192.0.2.77/ "http://[2001:db8:7::abc]/"
+            curl -sS --max-time $PATIENCE http://192.0.2.77/ "http://[2001:db8:7::abc]/"
             kill -TERM $first; wait $first
-            curl -sS --max-time $STEERING_PATIENCE http://192.0.2.78/ & waiting=$!
+            curl -sS --max-time $PATIENCE http://192.0.2.78/ & waiting=$!
             sleep 0.5
             kill -0 $waiting && echo waiting
             kill $waiting
             start 2; ready 2 2>/dev/null
-            curl -sS --max-time $STEERING_PATIENCE http://192.0.2.79/
+            curl -sS --max-time $PATIENCE http://192.0.2.79/
             kill -TERM $first; wait $first; rm $log.1 $log.2
             """)
         #expect(
@@ -123,7 +123,7 @@ struct ExamplesTests {
         let output = try Scene.run(
             "virtual-hosts red=192.0.2.0/25 blue=192.0.2.128/25 blue=198.51.100.0/24 red=2001:db8:7::/64",
             """
-            curl -sS --max-time $STEERING_PATIENCE http://192.0.2.1/ http://192.0.2.200/ http://198.51.100.7/ "http://[2001:db8:7::1]/"
+            curl -sS --max-time $PATIENCE http://192.0.2.1/ http://192.0.2.200/ http://198.51.100.7/ "http://[2001:db8:7::1]/"
             """)
         #expect(
             output
@@ -136,10 +136,10 @@ struct ExamplesTests {
             "least-privilege 192.0.2.0/24",
             """
             for port in 8000 8001 8002; do
-                curl -sS --max-time $STEERING_PATIENCE http://192.0.2.7:$port/
+                curl -sS --max-time $PATIENCE http://192.0.2.7:$port/
                 await grep -q "port $((port + 1))" $log
             done
-            curl -sS --max-time $STEERING_PATIENCE http://192.0.2.7:8000/ 2>&1 | grep -o "t connect to server"
+            curl -sS --max-time $PATIENCE http://192.0.2.7:8000/ 2>&1 | grep -o "t connect to server"
             sed -n "s/CapPrm:\\t//p; s/CapEff:\\t//p" /proc/$server/task/*/status | sort -u
             """)
         #expect(

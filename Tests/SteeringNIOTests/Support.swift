@@ -32,9 +32,9 @@ enum Scene {
             done
             grep -qE "answering|serving" $log || cat $log
             export server log
-            timeout $((10 * STEERING_PATIENCE)) nsenter -t $away -n bash -s <<"END"
+            timeout $((10 * PATIENCE)) nsenter -t $away -n bash -s <<"END"
             here() { nsenter -t $server -n "$@"; }
-            await() { for _ in $(seq $((20 * STEERING_PATIENCE))); do "$@" && return; sleep 0.05; done; }
+            await() { for _ in $(seq $((20 * PATIENCE))); do "$@" && return; sleep 0.05; done; }
             ip link set lo up
             ip link set client up
             ip address add 203.0.113.2/30 dev client

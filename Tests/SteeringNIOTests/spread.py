@@ -3,7 +3,7 @@
 #   spread.py tcp|udp close=N PREFIX   asks until worker N answers, and sends it "close"
 import collections, ipaddress, os, socket, sys, time
 
-patience = int(os.environ.get("STEERING_PATIENCE", 90))
+patience = int(os.environ.get("PATIENCE", 90))
 
 kind = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}[sys.argv[1]]
 prefix = ipaddress.ip_network(sys.argv[3])

@@ -3,7 +3,7 @@
 # Prints how many were answered, with what they had sent, and whom others would have heard.
 import ipaddress, os, random, socket, sys, time
 
-patience = int(os.environ.get("STEERING_PATIENCE", 90))
+patience = int(os.environ.get("PATIENCE", 90))
 
 count, prefix = int(sys.argv[1]), ipaddress.ip_network(sys.argv[2])
 random.seed(int(sys.argv[3]) if len(sys.argv) > 3 else 6)

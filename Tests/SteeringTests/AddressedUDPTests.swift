@@ -179,7 +179,7 @@ struct AddressedUDPTests {
             \(try Programs.path(of: "echo-server")) --prefix 192.0.2.0/24 --ports all --add-routes >/dev/null & sleep 1
             prlimit --pid $! --nofile=$(($(ls /proc/$!/fd | wc -l) + 12))
             for port in $(seq 7000 7030); do
-                echo $port | timeout $STEERING_PATIENCE socat -t $STEERING_PATIENCE - UDP:192.0.2.9:$port,shut-none,readbytes=5
+                echo $port | timeout $PATIENCE socat -t $PATIENCE - UDP:192.0.2.9:$port,shut-none,readbytes=5
             done
             kill $!
             """

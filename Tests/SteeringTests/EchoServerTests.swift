@@ -6,7 +6,7 @@ import Testing
 @Suite(.kernel)
 struct EchoServerTests {
     private func run(_ arguments: String) throws -> (output: String, exitCode: Int32) {
-        try Programs.run("timeout $STEERING_PATIENCE \(try Programs.path(of: "echo-server")) \(arguments)")
+        try Programs.run("timeout $PATIENCE \(try Programs.path(of: "echo-server")) \(arguments)")
     }
 
     @Test(
@@ -57,7 +57,7 @@ struct EchoServerTests {
             .replacing("sudo .build/debug/echo-server", with: try Programs.path(of: "echo-server"))
         let client = try #require(lines.first { $0.hasPrefix("socat - TCP:192.0.2.") }).prefix { $0 != "#" }
         let (output, _) = try Programs.run(
-            "\(started(String(server))); echo hello from here | timeout $STEERING_PATIENCE \(client); kill $!; wait $!; rm $log")
+            "\(started(String(server))); echo hello from here | timeout $PATIENCE \(client); kill $!; wait $!; rm $log")
         #expect(output == "hello from here\n")
     }
 
@@ -68,9 +68,9 @@ struct EchoServerTests {
             """
             \(started("prlimit --nofile=64 \(server) --prefix 192.0.2.0/24 --ports all --add-routes"))
             for port in $(seq 7000 7060); do
-                echo $port | timeout $STEERING_PATIENCE socat -t $STEERING_PATIENCE - UDP:192.0.2.9:$port,shut-none,readbytes=5
+                echo $port | timeout $PATIENCE socat -t $PATIENCE - UDP:192.0.2.9:$port,shut-none,readbytes=5
             done | sort -u | wc -l
-            echo hello | timeout $STEERING_PATIENCE socat -t $STEERING_PATIENCE - TCP:192.0.2.9:7,shut-none,readbytes=6
+            echo hello | timeout $PATIENCE socat -t $PATIENCE - TCP:192.0.2.9:7,shut-none,readbytes=6
             kill $!; wait $!; rm $log
             """)
         #expect(output == "61\nhello\n")

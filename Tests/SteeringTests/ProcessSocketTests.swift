@@ -11,7 +11,7 @@ struct ProcessSocketTests {
     private func holding(_ sockets: String, _ command: String) throws -> String {
         let probe = try Programs.path(of: "steering-probe")
         return try Programs.run(
-            "timeout $STEERING_PATIENCE \(probe) hold \(sockets) '\(command.replacing("take", with: "\(probe) take"))'"
+            "timeout $PATIENCE \(probe) hold \(sockets) '\(command.replacing("take", with: "\(probe) take"))'"
         ).output
     }
 

@@ -13,7 +13,7 @@ fork = multiprocessing.get_context("fork")
 PREFIXES = {4: "192.0.2.0/24", 6: "2001:db8:7::/48"}
 TCP_PORT, UDP_PORT = 80, 5300
 # How long, in seconds, what must happen is waited for: nothing depends on it unless a run fails.
-PATIENCE = int(os.environ.get("STEERING_PATIENCE", 90))
+PATIENCE = int(os.environ.get("PATIENCE", 90))
 
 
 def enter_namespaces():
