@@ -138,10 +138,14 @@ extension [ProcessSocket] {
     /// What there is to choose from: single sockets and SO_REUSEPORT groups.
     var candidates: [[ProcessSocket]] {
         var groups: [[ProcessSocket]] = []
+        // Only what is bound to one address can be a group.
+        var places: [SocketSelector: [Int]] = [:]
         for socket in self {
-            if let index = groups.firstIndex(where: { $0[0].isGroup(with: socket) }) {
+            let place = SocketSelector(socket.transport, socket.boundAddress)
+            if let index = places[place]?.first(where: { groups[$0][0].isGroup(with: socket) }) {
                 groups[index].append(socket)
             } else {
+                places[place, default: []].append(groups.count)
                 groups.append([socket])
             }
         }

@@ -108,6 +108,7 @@ struct Bind: ParsableCommand {
         try target.open(for: .changing).update { policy in
             for binding in bindings { policy.bind(binding) }
         }
+        Remarks.say(try target.remarks(on: Policy(bindings)), asJSON: target.json)
     }
 }
 

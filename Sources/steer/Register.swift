@@ -61,10 +61,19 @@ struct Register: ParsableCommand {
                 try ProcessSocket.theOne(of: pid, matching: selector)
             }
             show(try steering.sockets.register(sockets, as: label, replacing: replace))
+            try remark(on: sockets.map { $0.socket.rawValue }, in: steering)
+            withExtendedLifetime(sockets) {}
         } else {
             let sockets = try activated()
-            show(try target.open(for: .changing).sockets.register(sockets, replacing: replace))
+            let steering = try target.open(for: .changing)
+            show(try steering.sockets.register(sockets, replacing: replace))
+            try remark(on: sockets.map(\.descriptor), in: steering)
         }
+    }
+
+    private func remark(on descriptors: [CInt], in steering: SocketSteering) throws(SteeringError) {
+        let doctor = Doctor(try target.namespace(), bpffs: target.bpffs)
+        Remarks.say(doctor.answers(of: descriptors, registeredIn: steering), asJSON: target.json)
     }
 
     private func show(_ registered: [RegisteredSocket]) {

@@ -46,21 +46,30 @@ struct ProcessDescriptors: ~Copyable {
         let known = try? SocketDiagnostics().sockets().values
         let here = Dictionary((known ?? [:].values).map { ($0.inode, $0) }) { first, _ in first }
         let held = Set(descriptors.map(\.inode))
+        // How many sockets of other processes are bound to a place.
+        let elsewhere = Dictionary(
+            (known ?? [:].values).filter { !held.contains($0.inode) }.map { (DiagnosedSocket.Place($0), 1) },
+            uniquingKeysWith: +)
 
         var sockets: [ProcessSocket] = []
         for (descriptor, inode) in descriptors where known == nil || here[inode] != nil {
             guard let socket = try take(descriptor, inode), let steerable = try? SteerableSocket(socket.rawValue),
                 (try? namespace.check(socket.rawValue)) != nil
             else { continue }
-            let group = known?.filter { other in
-                steerable.isReuseport && here[inode]!.isBound(as: other) && !held.contains(other.inode)
-            }
+            let place = steerable.isReuseport ? here[inode].map { DiagnosedSocket.Place($0) } : nil
             sockets.append(
-                ProcessSocket(socket, steerable, pid: pid, inode: inode, membersElsewhere: group?.count ?? 0))
+                ProcessSocket(
+                    socket, steerable, pid: pid, inode: inode, membersElsewhere: place.flatMap { elsewhere[$0] } ?? 0))
         }
         return sockets.sorted {
             ($0.transport, $0.boundAddress, $0.cookie) < ($1.transport, $1.boundAddress, $1.cookie)
         }
+    }
+
+    /// A duplicate of the socket that has an inode; nil where the process has none.
+    func socket(_ inode: UInt32) throws(SteeringError) -> OwnedDescriptor? {
+        guard let found = descriptors.first(where: { $0.inode == inode }) else { return nil }
+        return try take(found.descriptor, inode)
     }
 
     /// Why no socket is the one that was asked for: looks at everything else that the process has.

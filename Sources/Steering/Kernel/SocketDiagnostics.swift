@@ -13,15 +13,26 @@ package struct DiagnosedSocket: Sendable, Hashable {
     package let userID: uid_t
     /// The index of the interface that it is bound to; 0 for none.
     package let interface: UInt32
+    /// Of a listener: the connections that wait to be accepted.
+    package let waiting: UInt32
+    /// Whether it may send from addresses that no interface has (IP_FREEBIND, IP_TRANSPARENT); nil before Linux 5.10.
+    package let sendsFromAnywhere: Bool?
 
     /// Whether it belongs to one connection. Such sockets are found before steering is asked.
     package var isConnected: Bool { remoteAddress != nil }
 
-    /// Whether two sockets are bound alike, which only members of one SO_REUSEPORT group can be, and UDP
-    /// sockets with SO_REUSEADDR.
-    func isBound(as other: DiagnosedSocket) -> Bool {
-        transport == other.transport && localAddress == other.localAddress && interface == other.interface
-            && userID == other.userID
+    /// Where a socket is bound, and for whom. Only members of one SO_REUSEPORT group are bound alike, and UDP sockets
+    /// with SO_REUSEADDR.
+    struct Place: Hashable {
+        let transport: TransportProtocol
+        let address: SocketAddress
+        let interface: UInt32
+        let userID: uid_t
+
+        init(_ socket: DiagnosedSocket) {
+            transport = socket.transport
+            (address, interface, userID) = (socket.localAddress, socket.interface, socket.userID)
+        }
     }
 }
 
@@ -45,21 +56,33 @@ package struct SocketDiagnostics: ~Copyable, Sendable {
             for family in [AF_INET, AF_INET6] {
                 var request = request(transport, family)
                 request.idiag_states = 1 << UInt32(transport == .tcp ? TCP_LISTEN : TCP_CLOSE)
-                // Again when sockets changed meanwhile; under constant change what was found will do.
-                var dump: [DiagnosedSocket] = []
-                for _ in 0..<3 {
-                    dump = []
-                    let isConsistent = try netlink.request(
-                        UInt16(SOCK_DIAG_BY_FAMILY), flags: NLM_F_DUMP, payload: bytes(of: request)
-                    ) { _, payload in
-                        if let socket = DiagnosedSocket(payload, transport) { dump.append(socket) }
-                    }
-                    if isConsistent { break }
-                }
-                for socket in dump { found[socket.cookie] = socket }
+                for socket in try dump(request, transport) { found[socket.cookie] = socket }
             }
         }
         return found
+    }
+
+    /// The other ends of the established TCP connections.
+    ///
+    /// - Throws: As ``sockets()``.
+    func peers() throws(SteeringError) -> Set<IPAddress> {
+        var found: Set<IPAddress> = []
+        for family in [AF_INET, AF_INET6] {
+            var request = request(.tcp, family)
+            request.idiag_states = 1 << UInt32(TCP_ESTABLISHED)
+            for socket in try dump(request, .tcp) {
+                if let address = socket.remoteAddress?.address { found.insert(address) }
+            }
+        }
+        return found
+    }
+
+    private func dump(
+        _ request: inet_diag_req_v2, _ transport: TransportProtocol
+    ) throws(SteeringError) -> [DiagnosedSocket] {
+        try netlink.dump(UInt16(SOCK_DIAG_BY_FAMILY), bytes(of: request)) { _, payload in
+            DiagnosedSocket(payload, transport)
+        }
     }
 
     /// The socket that a packet would reach, by the kernel's own lookup: a connected one first, then what
@@ -132,5 +155,12 @@ extension DiagnosedSocket {
         inode = message.idiag_inode
         userID = message.idiag_uid
         interface = id.idiag_if
+        waiting = transport == .tcp && remoteAddress == nil ? message.idiag_rqueue : 0
+        var options: UInt8?
+        forEachAttribute(in: payload.dropFirst(MemoryLayout<inet_diag_msg>.size)) { type, content in
+            if type == 22 /* INET_DIAG_SOCKOPT */ { options = content.first }
+        }
+        // Bits of inet_diag_sockopt: freebind and transparent.
+        sendsFromAnywhere = options.map { $0 & 0x24 != 0 }
     }
 }
