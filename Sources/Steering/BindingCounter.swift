@@ -33,7 +33,7 @@ public final class BindingCounter: Sendable {
     ) throws(SteeringError) {
         let snapshot = try steering.snapshot(in: namespace)
         let policy = counted(snapshot.policy)
-        let program = try Self.program(steering, policy, limit)
+        let program = try Self.program(policy, snapshot.interfaceIndices, limit)
         link = try program.attach(to: namespace)
         self.steering = steering
         self.limit = limit
@@ -71,7 +71,7 @@ public final class BindingCounter: Sendable {
         let snapshot = try steering.snapshot()
         guard snapshot.generation != state.generation else { return }
         let policy = counted(snapshot.policy)
-        let program = try Self.program(steering, policy, limit)
+        let program = try Self.program(policy, snapshot.interfaceIndices, limit)
         try program.replaceProgram(of: link)
         let before = Dictionary(uniqueKeysWithValues: try Self.counts(state).map { ($0.binding, $0.packets) })
         state.sums = [:]
@@ -86,16 +86,9 @@ public final class BindingCounter: Sendable {
     }
 
     private static func program(
-        _ steering: SocketSteering, _ policy: Policy, _ limit: Int
+        _ policy: Policy, _ indices: [InterfaceName: UInt32], _ limit: Int
     ) throws(SteeringError) -> CountingProgram {
         guard policy.count <= limit else { throw .tooManyBindings(policy.count, limit) }
-        var indices: [InterfaceName: UInt32] = [:]
-        let wanted = policy.interfaces
-        if !wanted.isEmpty {
-            for (index, name) in try steering.interfaces.names() { indices[name] = index }
-            // Of one that has gone no packet comes.
-            for name in wanted where indices[name] == nil { indices[name] = .max }
-        }
         let tables = try Tables(tellingBindingsOf: policy, interfaceIndices: indices)
         return try CountingProgram(tables, bindings: policy.count)
     }

@@ -1,3 +1,22 @@
+/// The interfaces that the tables in force know: by the numbers that those of a name had when the policy was applied.
+struct BoundInterfaces: Sendable {
+    private let names: [UInt32: [InterfaceName]]
+
+    init(_ indices: [InterfaceName: UInt32]) {
+        names = Dictionary(grouping: indices.keys.sorted()) { indices[$0]! }
+    }
+
+    /// A packet as the bindings of the policy see it that arrives on the interface of a number: several times, where
+    /// the interface has several names that are bound.
+    func views(of packet: Packet, on index: UInt32) -> [Packet] {
+        (names[index] ?? [.unbound]).map { name in
+            var view = packet
+            view.interface = name
+            return view
+        }
+    }
+}
+
 /// What a binding asks of a packet beside protocol and destination: nothing, most often.
 struct Condition: Sendable, Hashable {
     /// Not of length 0, which would ask nothing.

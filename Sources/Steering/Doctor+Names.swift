@@ -1,28 +1,30 @@
 extension Doctor {
     /// What names are answered with must be steered: of each address at least something, and what is wanted for the
     /// whole pool for all of it.
-    func names(_ answered: [String: PrefixPool], _ inForce: Policy, wanted: Policy) -> [Finding] {
+    func names(
+        _ answered: [String: PrefixPool], _ inForce: Policy, wanted: Policy, _ file: String?
+    ) -> [Finding] {
         var findings: [Finding] = []
         for (name, pool) in answered.sorted(by: { $0.key < $1.key }) where !pool.isEmpty {
             let service = wanted.traffic(ofAll: pool)
             let unsteered = inForce.unsteered(in: pool)
             findings += Self.findings(unsteered, "which no binding steers, may be answered from the pool \(name)") {
                 wanted.unsteered(in: PrefixPool([$0])).isEmpty
-                    ? "steer apply FILE" : Self.binding(of: $0, as: inForce.nearestService(to: pool))
+                    ? applying(file) : binding(of: $0, as: inForce.nearestService(to: pool))
             }
             for (label, traffic) in service {
                 let partly = inForce.unsteered(traffic, in: pool).subtracting(unsteered)
                 let what = "\(traffic.protocols) \(traffic.ports)"
                 findings += Self.findings(
                     partly, "which no binding steers for \(what), may be answered from the pool \(name)"
-                ) { Self.binding(of: $0, as: (label, traffic)) }
+                ) { binding(of: $0, as: (label, traffic)) }
             }
         }
         return findings
     }
 
     private static func findings(
-        _ pool: PrefixPool, _ sentence: String, remedy: (IPPrefix) -> String
+        _ pool: PrefixPool, _ sentence: String, remedy: (IPPrefix) -> Remedy
     ) -> [Finding] {
         var findings = pool.prefixes.prefix(10).map { prefix in
             Finding(.warning, "names", "\(prefix), \(sentence)", remedy: remedy(prefix))
@@ -33,9 +35,12 @@ extension Doctor {
         return findings
     }
 
-    private static func binding(of prefix: IPPrefix, as service: (label: Label, traffic: Traffic)?) -> String {
-        guard let (label, traffic) = service else { return "steer bind LABEL tcp \(prefix) PORTS" }
-        return "steer bind \(label) \(traffic.protocols) \(prefix) \(traffic.ports)"
+    private func binding(of prefix: IPPrefix, as service: (label: Label, traffic: Traffic)?) -> Remedy {
+        guard let (label, traffic) = service else {
+            return place.steer(.bind, ["bind"], blanks: ["LABEL", "tcp", "\(prefix)", "PORTS"])
+        }
+        return place.steer(
+            .bind, ["bind", label.name, "\(traffic.protocols)", "\(prefix)", "\(traffic.ports)"])
     }
 }
 

@@ -1,121 +1,147 @@
-/// What is found about the steering that is loaded: other programs, sockets, interfaces.
+/// What is found about the steering that is loaded: its pins, other programs, interfaces.
 extension Doctor {
-    static func unopened(_ error: SteeringError) -> [Finding] {
+    func unopened(_ error: SteeringError) -> [Finding] {
         switch error.code {
         case .notLoaded:
-            [Finding(.warning, "loaded", "no steering is loaded in this network namespace", remedy: "steer load")]
-        case .olderLayout: [Finding(.warning, "loaded", error.message, remedy: "steer upgrade")]
-        case .damagedState: [Finding(.broken, "loaded", error.message, remedy: "steer unload && steer load")]
+            [
+                Finding(
+                    .warning, "loaded", "no steering is loaded in this network namespace",
+                    remedy: place.steer(.load, ["load"]))
+            ]
+        case .olderLayout:
+            [Finding(.warning, "loaded", error.message, remedy: place.steer(.upgrade, ["upgrade"]))]
+        case .damagedState: [damaged(error)]
         // What is wrong with the file system is a finding already.
         case .storageUnavailable where error.cause == nil: []
         default: [Finding(.broken, "loaded", error.message)]
         }
     }
 
-    func programs(_ steering: SocketSteering?) -> [Finding] {
-        guard let programs = try? namespace.attachedPrograms() else { return [] }
-        let own = steering?.programID
-        let place = programs.firstIndex { $0.programID == own }
-        return programs.enumerated().filter { $0.element.programID != own }.map { index, program in
-            let name = "sk_lookup program \(program.programID)" + (program.name.map { " (\($0))" } ?? "")
-            guard let place, index < place else {
+    private func damaged(_ error: SteeringError) -> Finding {
+        let pins = Pins(bpffs: bpffs, inode: namespace.inode)
+        let what = "the pinned state is damaged (\(error.damage))"
+        do throws(SteeringError) {
+            _ = try FormerState(pins.directory)
+            return Finding(
+                .broken, "loaded", "\(what): packets are steered as before, and upgrading mends it",
+                remedy: place.steer(.upgrade, ["upgrade"]))
+        } catch {
+            guard error.code == .damagedState else {
+                return Finding(.broken, "loaded", "\(what): the doctor can tell what mends it when root runs it")
+            }
+        }
+        // Whether it is ours that is attached cannot be told any more.
+        guard let programs = try? namespace.attachedPrograms(), programs.isEmpty else {
+            return Finding(
+                .broken, "loaded",
+                "\(what), too little to upgrade, though a program is attached and may go on steering: unload, load, apply the policy and register the sockets when traffic may stop for that long"
+            )
+        }
+        return Finding(
+            .broken, "loaded", "\(what), and nothing is attached: load anew, apply the policy, register the sockets",
+            remedy: place.sequence([
+                place.steer(.loadAnew, ["unload"]), place.steer(.loadAnew, ["load"]),
+            ]))
+    }
+
+    /// Other programs are somebody's: no command detaches them.
+    func programs(_ steering: SocketSteering?, isUnreadable: Bool) -> [Finding] {
+        guard let programs = try? namespace.attachedPrograms(), !programs.isEmpty else { return [] }
+        if steering == nil, !isUnreadable { return programs.map(Self.foreign) }
+        guard let own = steering?.programID ?? pinnedProgram,
+            let place = programs.firstIndex(where: { $0.programID == own })
+        else {
+            return [unidentified(programs)]
+        }
+        return programs.enumerated().filter { $0.offset != place }.map { index, program in
+            if index < place {
                 return Finding(
-                    place == nil ? .note : .warning, "programs",
-                    place == nil
-                        ? "\(name) is attached to this network namespace"
-                        : "\(name) was attached after the steering, so it decides where both select a socket",
-                    remedy: program.linkID.map { "bpftool link detach id \($0)" })
+                    .note, "programs",
+                    "\(program) was attached before the steering, which decides where both select a socket")
             }
             return Finding(
-                .note, "programs", "\(name) was attached before the steering, which decides where both select a socket")
+                .warning, "programs",
+                "\(program) was attached after the steering: where both select a socket it decides, unless it selects without BPF_SK_LOOKUP_F_REPLACE, as tubular's does"
+            )
         }
     }
 
-    func sockets(of steering: SocketSteering, _ policy: Policy) throws(SteeringError) -> [Finding] {
-        let registered = try steering.sockets.list()
-        let taken = Set(registered.map(\.destination))
-        var findings: [Finding] = policy.destinations.subtracting(taken).sorted().map { destination in
-            let outcome = policy[destination.label].withoutSocket
-            return Finding(
-                .warning, "sockets",
-                "\(destination) has bindings but no socket: its packets are \(outcome == .refuse ? "refused" : "left to the ordinary lookup")",
-                remedy: "steer register \(destination.label) --pid PID \(destination.transport) ADDRESS:PORT")
-        }
-        guard let known = try? namespace.run({ () throws(SteeringError) in try SocketDiagnostics().sockets() }) else {
-            return findings
-        }
-        let owners = try SocketOwners(of: registered.compactMap { known[$0.cookie]?.inode })
-        for socket in registered {
-            guard let inode = known[socket.cookie]?.inode else {
-                findings.append(
-                    Finding(
-                        .warning, "sockets",
-                        "the socket \(socket.cookie) of \(socket.destination) receives nothing any more: it no longer listens, or is connected",
-                        remedy: "steer unregister \(socket.destination.label) --cookie \(socket.cookie)"))
-                continue
-            }
-            if owners[inode].isEmpty, owners.isComplete {
-                findings.append(
-                    Finding(
-                        .warning, "sockets",
-                        "no process holds the socket \(socket.cookie) of \(socket.destination) that could accept from it",
-                        remedy: "steer unregister \(socket.destination.label) --cookie \(socket.cookie)"))
-            }
-        }
-        return findings + migration(registered, known)
+    /// The kernel's number for the program that the pinned link runs; nil where it may not be opened.
+    private var pinnedProgram: UInt32? {
+        let pins = Pins(bpffs: bpffs, inode: namespace.inode)
+        return (try? Pins.open("\(pins.directory)/link", toWrite: true)).flatMap { try? LinkInfo($0).programID }
     }
 
-    /// A listener that is closed takes the connections that wait in it along, unless the kernel may give them to others of
-    /// its SO_REUSEPORT group: when a worker ends, and when steerd closes what a new socket has replaced.
-    private func migration(
-        _ registered: [RegisteredSocket], _ known: [SocketCookie: DiagnosedSocket]
-    ) -> [Finding] {
-        let listeners = known.values.filter { $0.transport == .tcp }
-        let hasGroup = registered.contains { socket in
-            guard let own = known[socket.cookie], own.transport == .tcp else { return false }
-            return listeners.contains { $0.cookie != own.cookie && $0.isBound(as: own) }
-        }
-        let name = "net.ipv4.tcp_migrate_req"
-        guard hasGroup, (try? namespace.run({ HostFacts.sysctl(name) })) == "0" else { return [] }
-        return [
-            Finding(
-                .note, "tcp_migrate_req",
-                "connections that wait in a listener are reset when it is closed, though others of its SO_REUSEPORT group could take them",
-                remedy: "sysctl -w \(name)=1")
-        ]
+    private static func foreign(_ program: AttachedProgram) -> Finding {
+        Finding(.note, "programs", "\(program) is attached to this network namespace")
+    }
+
+    private func unidentified(_ programs: [AttachedProgram]) -> Finding {
+        let directory = Pins(bpffs: bpffs, inode: namespace.inode).directory
+        return Finding(
+            .note, "programs",
+            "of \(programs.map { "\($0)" }.joined(separator: ", ")) some may be the steering's own: only root, who may open \(directory)/link, can tell"
+        )
     }
 
     /// A name means the interface that had it when the policy was applied; the tables have its number.
     func interfaces(of steering: SocketSteering, _ policy: Policy) throws(SteeringError) -> [Finding] {
         let names = policy.interfaces
+        if names.isEmpty { return [] }
         let bound = try steering.reading { $0.interfaceIndices }
-        guard let now = try? InterfaceIndices(of: namespace).existing(names) else { return [] }
+        guard let links = try? namespace.run({ () throws(SteeringError) in try NetworkLinks() }) else { return [] }
         return names.compactMap { name in
-            guard let index = now[name] else {
+            let now = links.named(name)
+            guard let index = bound[name] else { return newcomer(name, now) }
+            if index == now?.index { return nil }
+            let former = links.all[index]
+            switch (former, now) {
+            case (let former?, nil):
                 return Finding(
                     .warning, "interfaces",
-                    "bindings are on the interface \(name), which does not exist any more: they match nothing, and no policy that names it can be applied",
-                    remedy: "steer apply FILE")
+                    "\(name) is now named \(former.name): its bindings match what arrives there until the policy is applied again; name \(former.name) in it"
+                )
+            case (let former?, _?):
+                return Finding(
+                    .warning, "interfaces",
+                    "\(name) is now named \(former.name), and another interface is \(name): the bindings match what arrives on \(former.name), until they are looked up again",
+                    remedy: place.steer(.upgrade, ["upgrade"]))
+            case (nil, _?):
+                return Finding(
+                    .warning, "interfaces",
+                    "bindings are on the interface \(name), which is another one than when they were applied: they match nothing until they are looked up again",
+                    remedy: place.steer(.upgrade, ["upgrade"]))
+            case (nil, nil): return newcomer(name, nil)
             }
-            if bound[name] == nil || bound[name] == index { return nil }
+        }
+    }
+
+    private func newcomer(_ name: InterfaceName, _ now: NetworkLink?) -> Finding {
+        guard now == nil else {
             return Finding(
                 .warning, "interfaces",
-                "bindings are on the interface \(name), which is another one than when they were applied: they do not match what arrives there",
-                remedy: "steer upgrade")
+                "the interface \(name) was not there when its bindings were applied: they match nothing until they are looked up again",
+                remedy: place.steer(.upgrade, ["upgrade"]))
         }
+        return Finding(
+            .warning, "interfaces",
+            "there is no interface \(name): its bindings match nothing until it is there and the policy is applied again"
+        )
     }
 }
 
-extension Policy {
-    /// What packets of its bindings can need a socket for.
-    fileprivate var destinations: Set<Destination> {
-        var destinations: Set<Destination> = []
-        for binding in bindings {
-            guard case .label(let label) = binding.outcome else { continue }
-            for transport in TransportProtocol.allCases where binding.protocols.contains(transport) {
-                destinations.insert(Destination(label, binding.prefix.family, transport))
-            }
-        }
-        return destinations
+extension AttachedProgram: CustomStringConvertible {
+    /// `sk_lookup program 12 (steer, link 7)`.
+    public var description: String {
+        let details = [name, linkID.map { "link \($0)" }].compactMap { $0 }.joined(separator: ", ")
+        return "sk_lookup program \(programID)" + (details.isEmpty ? "" : " (\(details))")
+    }
+}
+
+extension SteeringError {
+    /// What of the pinned state is damaged, without the rest of the sentence.
+    fileprivate var damage: Substring {
+        let start = message.firstIndex(of: "(").map { message.index(after: $0) } ?? message.startIndex
+        return message[start...].prefix { $0 != ")" }
     }
 }

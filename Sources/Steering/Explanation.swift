@@ -99,9 +99,13 @@ extension SocketSteering {
         if let source = packet.source, source.address.family != packet.destination.address.family {
             throw .mixedFamilies(source, packet.destination)
         }
+        let interface = try Self.interface(of: packet, in: namespace)
+        let remedies = RemedyPlace(namespace, bpffs: pins?.bpffs ?? Self.defaultBPFFS)
         let list = try sockets.list()
         let (candidates, decision, metrics, unknown) = try reading { state throws(SteeringError) in
-            let matching = ReferenceMatcher(state.policy).candidates(for: packet)
+            // As the tables have it: a name may be another interface's by now.
+            let views = interface.map { BoundInterfaces(state.interfaceIndices).views(of: packet, on: $0) } ?? [packet]
+            let matching = ReferenceMatcher(state.policy).candidates(forAnyOf: views)
             let (decision, destination) = Self.decision(for: packet, by: matching.first, list, state.policy)
             let labelNumber = destination.flatMap { state.numbers[$0.label] }
             var metrics: DestinationMetrics?
@@ -111,12 +115,13 @@ extension SocketSteering {
             let unknown = Self.caveat(ofUnknownIn: packet, state.policy, decidedBy: matching.first)
             return (Self.reasoned(matching), decision, metrics, unknown)
         }
-
         var surroundings: PacketSurroundings?
         var verdict: Explanation.KernelVerdict
         do throws(SteeringError) {
-            let asked = try namespace.run { () throws(SteeringError) in try PacketSurroundings(of: packet) }
-            verdict = asked.receiver.map { .delivered(Explanation.Receiver($0)) } ?? .refused
+            let asked = try namespace.run { () throws(SteeringError) in
+                try PacketSurroundings(of: packet, on: interface)
+            }
+            verdict = asked.verdict(packet.destination.address)
             surroundings = asked
         } catch {
             guard error.code == .missingCapability else { throw error }
@@ -132,7 +137,24 @@ extension SocketSteering {
         return Explanation(
             transport: packet.transport, destination: packet.destination, candidates: candidates,
             decision: decision, metrics: metrics, kernel: verdict, owners: try Self.owners(of: shown, known),
-            caveats: (unknown.map { [$0] } ?? []) + (surroundings.map { Self.caveats($0, packet, decision) } ?? []))
+            caveats: (unknown.map { [$0] } ?? [])
+                + (surroundings.map { Self.caveats($0, packet, decision, remedies) } ?? []))
+    }
+
+    /// The number of the interface on which a packet arrives; nil where it is not given, or may not be looked at.
+    private static func interface(
+        of packet: Packet, in namespace: borrowing NetworkNamespace
+    ) throws(SteeringError) -> UInt32? {
+        guard let name = packet.interface else { return nil }
+        let links: NetworkLinks
+        do throws(SteeringError) {
+            links = try namespace.run { () throws(SteeringError) in try NetworkLinks() }
+        } catch {
+            guard error.code == .missingCapability else { throw error }
+            return nil
+        }
+        guard let link = links.named(name) else { throw .unknownInterface(name) }
+        return link.index
     }
 
     /// What would decide instead, if the packet showed the source or the interface that is not known.
@@ -152,23 +174,27 @@ extension SocketSteering {
     }
 
     private static func caveats(
-        _ surroundings: PacketSurroundings, _ packet: Packet, _ decision: Explanation.Decision
+        _ surroundings: PacketSurroundings, _ packet: Packet, _ decision: Explanation.Decision, _ place: RemedyPlace
     ) -> [String] {
-        var caveats: [String] = []
+        var caveats = surroundings.interfaceCaveat.map { [$0] } ?? []
         let address = packet.destination.address
-        if !surroundings.isDelivered {
+        switch surroundings.route {
+        case .local, .broadcast, .multicast: break
+        case .link:
             caveats.append(
-                "\(address) is not routed to this host, so no packet to it gets here: ip route add local \(address) dev lo"
-            )
+                "\(address) is on a link of this host, and no address of its own, so no packet to it gets here")
+        case .gateway, .none, .throw:
+            let remedy = surroundings.remedy.map { ": \(place.routeHere($0))" }
+            caveats.append("\(address) is not routed to this host, so no packet to it gets here\(remedy ?? "")")
         }
-        if let receiver = surroundings.receiver {
+        if case .delivered(let receiver) = surroundings.verdict(address) {
             if receiver.isConnected {
                 caveats.append("an established connection has this flow, and steering is not asked about it")
             } else if case .steered(let sockets) = decision,
-                !sockets.contains(where: { $0.cookie == receiver.cookie || $0.boundAddress == receiver.localAddress })
+                !sockets.contains(where: { $0.cookie == receiver.cookie || $0.boundAddress == receiver.boundAddress })
             {
                 caveats.append(
-                    "another sk_lookup program, attached after this one, decides: `bpftool link list` shows which are attached"
+                    "another sk_lookup program that is attached here decides: `bpftool link list` shows which there are"
                 )
             }
         }
@@ -220,5 +246,20 @@ extension SteeringError {
 extension Explanation.Receiver {
     fileprivate init(_ socket: DiagnosedSocket) {
         self.init(cookie: socket.cookie, boundAddress: socket.localAddress, isConnected: socket.isConnected)
+    }
+}
+
+extension PacketSurroundings {
+    /// What becomes of the packet. About packets to groups and to everyone no program is asked, and sock_diag does not
+    /// know that.
+    fileprivate func verdict(_ address: IPAddress) -> Explanation.KernelVerdict {
+        switch route {
+        case .multicast, .broadcast:
+            let what = route == .multicast && address.bits != 0xffff_ffff ? "a multicast" : "a broadcast"
+            return .unknown(
+                "\(address) is \(what) address: each socket that wants its datagrams gets them, and steering is not asked"
+            )
+        default: return receiver.map { .delivered(Explanation.Receiver($0)) } ?? .refused
+        }
     }
 }

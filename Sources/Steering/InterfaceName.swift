@@ -18,6 +18,11 @@ public struct InterfaceName: Sendable, Hashable, Comparable, CustomStringConvert
         throw .invalidInterfaceName(text, problem)
     }
 
+    /// That of an interface which no binding names.
+    static let unbound = InterfaceName(unchecked: "")
+
+    private init(unchecked name: String) { self.name = name }
+
     /// IFNAMSIZ without the NUL.
     static let maximumLength = 15
 

@@ -115,7 +115,7 @@ public struct PacketTrace: ~Copyable {
         }
         let packet = Packet(
             event.transport, to: event.destination, from: event.source, on: interfaces[event.interface])
-        let winner = policy.finder.winner(for: packet)
+        let winner = policy.winner(for: packet, on: event.interface)
         let outcome: Outcome =
             switch event.verdict {
             case .label(let number): policy.labels[number].map { .label($0) } ?? winner?.outcome ?? .pass
@@ -133,8 +133,17 @@ private struct TracedPolicy {
     let generation: UInt64
     let finder: BindingFinder
     let labels: [UInt32: Label]
+    private let interfaces: BoundInterfaces
+
+    /// The binding that decides about a packet from the interface of a number; 0 where that is not known.
+    func winner(for packet: Packet, on interface: UInt32) -> Binding? {
+        guard interface != 0 else { return finder.winner(for: packet) }
+        return interfaces.views(of: packet, on: interface).lazy.compactMap { finder.winner(for: $0) }
+            .max { $0.precedence < $1.precedence }
+    }
 
     init(_ snapshot: SteeringSnapshot) {
+        interfaces = BoundInterfaces(snapshot.interfaceIndices)
         generation = snapshot.generation
         finder = BindingFinder(snapshot.policy)
         labels = snapshot.numbers.byNumber
@@ -146,6 +155,8 @@ struct SteeringSnapshot: Sendable {
     let policy: Policy
     let numbers: LabelNumbers
     let generation: UInt64
+    /// Of the interfaces that the tables in force know.
+    let interfaceIndices: [InterfaceName: UInt32]
     /// The map of the tables in force.
     let tables: SharedDescriptor
 }
@@ -200,7 +211,7 @@ extension SteeringSnapshot {
     fileprivate init(_ state: borrowing SocketSteering.State) {
         self.init(
             policy: state.policy, numbers: state.numbers, generation: state.generation,
-            tables: state.plane.sharing([.policy])[.policy]!)
+            interfaceIndices: state.interfaceIndices, tables: state.plane.sharing([.policy])[.policy]!)
     }
 }
 

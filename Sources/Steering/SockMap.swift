@@ -9,6 +9,8 @@ public struct RegisteredSocket: Sendable, Hashable {
     /// Whether it only stands in: another member of its SO_REUSEPORT group is registered before it, and
     /// the kernel spreads over the whole group.
     public let isStandIn: Bool
+    /// Whether it has SO_REUSEPORT, so that others may be bound as it is.
+    let isReuseport: Bool
 }
 
 /// The sockets that labels lead to: the map `sockets` (SOCKMAP).
@@ -129,7 +131,8 @@ public struct SockMap: Sendable {
                 guard seen.insert(registration.cookie).inserted else { return nil }
                 return RegisteredSocket(
                     destination: destination, cookie: registration.cookie,
-                    boundAddress: registration.boundAddress, isStandIn: last == destination)
+                    boundAddress: registration.boundAddress, isStandIn: last == destination,
+                    isReuseport: registration.isReuseport)
             }
         }
     }

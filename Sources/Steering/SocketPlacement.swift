@@ -100,7 +100,7 @@ struct SocketPlacement {
             return sockets.enumerated().filter { own[destination.label]!.contains($0.element.cookie) }.map {
                 RegisteredSocket(
                     destination: destination, cookie: $0.element.cookie, boundAddress: $0.element.boundAddress,
-                    isStandIn: $0.offset > 0)
+                    isStandIn: $0.offset > 0, isReuseport: $0.element.isReuseport)
             }
         }
     }

@@ -57,7 +57,7 @@ extension SocketSteering {
         try interfaces(of: state.policy.interfaces) == state.interfaceIndices
     }
 
-    /// - Throws: `unknownInterface`, `unsupportedKernel`.
+    /// - Throws: `unsupportedKernel`.
     private func interfaceIndices(
         _ policy: Policy, _ memory: PolicyMemory
     ) throws(SteeringError) -> [InterfaceName: UInt32] {

@@ -49,8 +49,9 @@ public final class SocketSteering: Sendable {
 
     /// Loads the program and attaches it to the calling thread's network namespace.
     ///
-    /// Several steerings, and other sk_lookup programs, may be attached to one namespace: of those that
-    /// select a socket for a packet the one attached last decides.
+    /// Several steerings, and other sk_lookup programs, may be attached to one namespace: where several select a
+    /// socket for a packet, the steering attached last decides, also over programs attached after it, unless they
+    /// replace selections (`BPF_SK_LOOKUP_F_REPLACE`), as steerings do.
     ///
     /// - Throws: `missingCapability` (CAP_BPF and CAP_NET_ADMIN), `unsupportedKernel`, `programRejected`,
     ///   `tooManyPrograms`.
@@ -108,8 +109,9 @@ public final class SocketSteering: Sendable {
     ///
     /// - Throws: `emptyPolicy` (see ``unbindAll()``), `conflictingBindings`, `tooManyLabels`,
     ///   `tablesTooLarge`, `missingCapability`, `detached`, `networkNamespaceGone`; for bindings with an
-    ///   interface `unknownInterface`, and `unsupportedKernel` before Linux 5.17. A label without a socket is
-    ///   no error.
+    ///   interface `unsupportedKernel` before Linux 5.17. A label without a socket is no error, and neither is an
+    ///   interface that does not exist: its bindings match nothing until it does and the policy is applied again
+    ///   (see ``Doctor/remarks(on:)``).
     public func apply(_ policy: Policy) throws(SteeringError) {
         guard !policy.isEmpty else { throw .emptyPolicy }
         try update { $0 = policy }

@@ -36,6 +36,7 @@ struct Apply: ParsableCommand {
                 web: { without-socket: pass }    # instead of refusing while no socket is registered
 
               steer apply policy.yaml --dry-run        # what would change, and whose traffic
+              steer apply policy.yaml --strict         # or nothing, where some of it would match nothing
               steer apply policy.yaml --load           # loads first where nothing is loaded: for boot
               steer apply policy.yaml --watch          # and again whenever the file changes
               steer apply policy.yaml --steerd /run/steerd.sock    # steerd's file: it reads it again, too
@@ -47,6 +48,9 @@ struct Apply: ParsableCommand {
 
     @Flag(help: "Print what would change, and change nothing.")
     var dryRun = false
+
+    @Flag(help: "Refuse a policy of which something matches nothing here, such as an interface that is not there.")
+    var strict = false
 
     @Flag(help: "Follow the file: apply it again whenever it changes, until interrupted.")
     var watch = false
@@ -94,10 +98,22 @@ struct Apply: ParsableCommand {
 
     private func apply(_ policy: Policy, to steering: SocketSteering) throws(SteeringError) -> DifferenceCount {
         let before = try steering.policy
+        try remark(on: policy)
         try steering.apply(policy)
         // Bindings are in force already: it may take sockets for new labels.
         if let steerd { try SteeringClient(steerd, patience: .seconds(60)).reload() }
         return DifferenceCount(bindings: policy.count, changed: before != policy)
+    }
+
+    /// Says what may surprise.
+    ///
+    /// - Throws: `invalidPolicyFile` with --strict, for what matches nothing.
+    private func remark(on policy: Policy) throws(SteeringError) {
+        let remarks = try target.remarks(on: policy)
+        if strict, let first = remarks.first(where: { $0.severity > .note }) {
+            throw SteeringError(.invalidPolicyFile, "\(first.message) (--strict)")
+        }
+        Remarks.say(remarks, asJSON: target.json)
     }
 
     private func report(_ result: DifferenceCount) {
@@ -109,6 +125,7 @@ struct Apply: ParsableCommand {
     private func showDifference() throws {
         let policy = try read()
         guard !policy.isEmpty else { throw SteeringError.emptyPolicy }  // As applying it would say.
+        try remark(on: policy)
         let difference = try policy.difference(from: try inForce())
         print(target.json ? JSON.text(DifferenceReport(difference)) : DifferenceReport.text(difference))
     }

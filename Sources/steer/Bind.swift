@@ -115,6 +115,7 @@ struct Bind: ParsableCommand {
             for binding in bindings { policy.bind(binding) }
         }
         if target.json { print(JSON.text(BoundReport(bound: new.map(BindingReport.init)))) }
+        Remarks.say(try target.remarks(on: Policy(bindings)), asJSON: target.json)
     }
 }
 

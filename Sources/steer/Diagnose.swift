@@ -41,10 +41,12 @@ struct Diagnose: ParsableCommand {
         let answered = try policy.map(answeredPools) ?? [:]
         let doctor = Doctor(try target.namespace(), bpffs: target.bpffs)
         let removed = fix ? try doctor.removeStalePins() : []
-        let findings = try doctor.examine(wanted: wanted, answered: answered)
+        let findings = try doctor.examine(wanted: wanted, of: policy, answered: answered)
         if target.json {
             let items = findings.map {
-                Report.Item(severity: "\($0.severity)", subject: $0.subject, message: $0.message, remedy: $0.remedy)
+                Report.Item(
+                    severity: "\($0.severity)", subject: $0.subject, message: $0.message, remedy: $0.remedy?.description
+                )
             }
             print(JSON.text(Report(findings: items, removed: removed)))
         } else {

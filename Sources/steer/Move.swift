@@ -129,14 +129,8 @@ struct Move {
     }
 
     private func checkRoutes() throws(SteeringError) {
-        let new = new
-        let unrouted = try target.namespace().run { () throws(SteeringError) in
-            try LocalRoutes().undelivered(in: new)
-        }
-        guard let prefix = unrouted.first else { return }
-        throw refusal(
-            "\(prefix) is not routed to this host: ip \(prefix.family == .ipv6 ? "-6 " : "")route add local \(prefix) dev lo"
-        )
+        let doctor = Doctor(try target.namespace(), bpffs: target.bpffs)
+        if let sentence = try doctor.unrouted(in: new) { throw refusal(sentence) }
     }
 
     /// Nothing but this move may be between the file and the policy in force.
@@ -144,14 +138,15 @@ struct Move {
         let wanted = try PolicyFile.read(contentsOf: policy), inForce = try steering.policy
         let difference = try wanted.difference(from: inForce)
         let own = pool.addresses.union(new).union(retired)
+        let remedy = try target.place().command(["apply", policy])
         let foreign = (difference.added + difference.removed).first { !own.contains($0.prefix) }
         if let foreign {
             throw refusal(
-                "the policy in force is not that of \(policy), they differ in '\(foreign)': steer apply \(policy)")
+                "the policy in force is not that of \(policy), they differ in '\(foreign)': \(remedy)")
         }
         if let label = difference.changedOptions.keys.min() {
             throw refusal(
-                "the policy in force is not that of \(policy), they differ in the label \(label): steer apply \(policy)"
+                "the policy in force is not that of \(policy), they differ in the label \(label): \(remedy)"
             )
         }
         if let prefix = wanted.unsteered(in: pool.addresses).prefixes.first {
@@ -167,7 +162,9 @@ struct Move {
                 for transport in TransportProtocol.allCases where traffic.protocols.contains(transport) {
                     let destination = Destination(label, family, transport)
                     guard !taken.contains(destination) else { continue }
-                    throw refusal("\(destination) has no socket: steer register \(label) --pid PID \(transport)")
+                    let remedy = try target.place().command(
+                        ["register", label.name], blanks: ["--pid", "PID", "\(transport)"], namesProcess: true)
+                    throw refusal("\(destination) has no socket: \(remedy)")
                 }
             }
         }

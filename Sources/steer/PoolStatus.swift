@@ -52,7 +52,8 @@ struct PoolStatus: ParsableCommand {
         }
         let status = try policyFiles { () throws(DocumentError) in try pool.status(watch) }
         return PoolReport(
-            pool, status, arrivals.parts, try arrivals.packets(), over: options.duration, options.threshold)
+            pool, status, arrivals.parts, try arrivals.packets(), over: options.duration, options.threshold,
+            try target.place())
     }
 }
 
@@ -84,7 +85,7 @@ struct PoolReport: Encodable {
 
     init(
         _ pool: DrainablePool, _ status: [DrainStatus], _ parts: [IPPrefix], _ packets: [UInt64],
-        over seconds: Double, _ threshold: UInt64
+        over seconds: Double, _ threshold: UInt64, _ place: RemedyPlace
     ) {
         let now = Double(DrainedFile.now)
         let counted = zip(parts, packets)
@@ -105,14 +106,16 @@ struct PoolReport: Encodable {
         }
         mayUnbind = drained.allSatisfy(\.mayUnbind)
         let quiet = PrefixPool(zip(status, drained).filter { $1.mayUnbind }.map { $0.0.prefix })
-        let words = { (pool: PrefixPool) in pool.prefixes.map(\.description).joined(separator: " ") }
+        let words = { (pool: PrefixPool) in pool.prefixes.map(\.description) }
         if quiet.isEmpty {
             advice = nil
         } else if pool.prefixesFile != nil, !pool.answers.isEmpty {
-            advice =
-                "steer pool move \(pool.name) --from \(words(quiet)) --to \(words(pool.answers)) --policy \(pool.policy)"
+            advice = place.command(
+                ["pool", "move", pool.name, "--from"] + words(quiet) + ["--to"] + words(pool.answers)
+                    + ["--policy", pool.policy])
         } else {
-            advice = "take \(words(quiet)) out of the pool in \(pool.policy), then: steer apply \(pool.policy)"
+            advice =
+                "take \(words(quiet).joined(separator: " ")) out of the pool in \(pool.policy), then: \(place.command(["apply", pool.policy]))"
         }
     }
 

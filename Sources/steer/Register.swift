@@ -74,10 +74,12 @@ struct Register: ParsableCommand {
             let program = RegisteredProgram(
                 pid, part, steering.sockets, isOne: !all, isReplacing: replace, patience: .seconds(wait))
             let (stays, isJSON) = (follow, target.json)
+            let doctor = Doctor(try target.namespace(), bpffs: target.bpffs)
             try target.namespace().run { () throws(SteeringError) in
                 var follower = program.follower()
                 let registered = try program.register(&follower)
                 try RegisterReport(registered, of: follower.registered.count, steering).show(isJSON: isJSON)
+                Remarks.say(program.answers(follower, by: doctor, in: steering), asJSON: isJSON)
                 guard stays else { return }
                 try Terminal.finish()
                 try program.follow(&follower)
@@ -87,6 +89,8 @@ struct Register: ParsableCommand {
             let steering = try target.open(for: .changing)
             let registered = try steering.sockets.register(sockets, replacing: replace)
             try RegisterReport(registered, of: sockets.count, steering).show(isJSON: target.json)
+            let doctor = Doctor(try target.namespace(), bpffs: target.bpffs)
+            Remarks.say(doctor.answers(of: sockets.map(\.descriptor), registeredIn: steering), asJSON: target.json)
         }
     }
 

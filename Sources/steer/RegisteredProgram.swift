@@ -54,6 +54,19 @@ struct RegisteredProgram: Sendable {
         if let failure { throw failure }
     }
 
+    /// What the doctor finds about the answers of the sockets that are registered.
+    func answers(
+        _ follower: borrowing SocketFollower, by doctor: borrowing Doctor, in steering: SocketSteering
+    ) -> [Finding] {
+        let own = follower.registered
+        let holders = (try? follower.holders()) ?? []
+        let sockets = holders.flatMap { (try? ProcessSocket.sockets(of: $0)) ?? [] }.filter {
+            own.contains($0.cookie)
+        }
+        defer { withExtendedLifetime(sockets) {} }
+        return doctor.answers(of: sockets.map { $0.socket.rawValue }, registeredIn: steering)
+    }
+
     /// Keeps what is registered what the program listens on, until it ends.
     func follow(_ follower: inout SocketFollower) throws(SteeringError) {
         ServiceManager()?.notify("READY=1")

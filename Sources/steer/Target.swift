@@ -4,7 +4,7 @@ import Steering
 /// Which steering is meant.
 struct Target: ParsableArguments {
     @Option(
-        help: ArgumentHelp("The network namespace: a path such as /run/netns/NAME.", valueName: "path"),
+        help: ArgumentHelp("The network namespace: a name of `ip netns`, a path, or a pid.", valueName: "name"),
         completion: .namespace)
     var netns: String?
 
@@ -27,10 +27,13 @@ struct Target: ParsableArguments {
 
     /// The namespace that is meant: the caller's own without an option.
     func namespace() throws(SteeringError) -> NetworkNamespace {
-        if let netns { return try NetworkNamespace(path: netns) }
+        if let netns { return try NetworkNamespace(named: netns) }
         if let pid { return try NetworkNamespace(path: "/proc/\(pid)/ns/net") }
         return try NetworkNamespace.current()
     }
+
+    /// Where commands act that a sentence names.
+    func place() throws(SteeringError) -> RemedyPlace { RemedyPlace(try namespace(), bpffs: bpffs) }
 
     func open(for access: SocketSteering.Access) throws(SteeringError) -> SocketSteering {
         try SocketSteering.open(try namespace(), bpffs: bpffs, for: access)

@@ -94,10 +94,12 @@ struct ConditionTests {
             let itself = try neighbour.shell("timeout $PATIENCE socat -u TCP4:198.51.100.9:80 - 2>&1 || true")
             try verify(itself.contains("Connection refused"), itself)
 
-            let unknown = try bed.run("bind web tcp 198.51.100.0/24 81 --on in0 \(there) --json")
-            try verify(unknown.exitCode == 1 && unknown.error.contains("unknownInterface"), "\(unknown)")
-            try verify(bed.json("bindings \(there)")["bindings"].array.count, is: 1)
             try verify(bed.json("doctor \(there)")["findings"], is: .list([]))
+            let absent = try bed.run("bind web tcp 198.51.100.0/24 81 --on in0 \(there) --json")
+            try verify(absent.exitCode == 0 && absent.output.isEmpty, "\(absent)")
+            let remark = try JSONValue(absent.error)["remark"]
+            try verify(remark["subject"].string, is: "interfaces")
+            try verify(remark["message"].string?.hasPrefix("there is no interface in0: ") == true, "\(remark)")
             try bed.steer("unload \(there)")
         }
     }

@@ -17,7 +17,7 @@ struct DoctorCommandTests {
                 warned.output,
                 is: """
                     warning [sockets] web tcp/IPv4 has bindings but no socket: its packets are refused
-                        steer register web --pid PID tcp ADDRESS:PORT
+                        steer register web --pid PID tcp ADDRESS:PORT --bpffs \(bed.bpffs.path)
 
                     """)
             let report = try JSONValue(bed.run("doctor --json").output)
@@ -29,10 +29,10 @@ struct DoctorCommandTests {
             try verify(bed.steer("doctor"), is: "all is well\n")
 
             let broken = try bed.run("doctor --bpffs /run")
-            try verify(broken.exitCode == 2 && broken.output.contains("mount -t bpf bpf /run"), "\(broken)")
+            try verify(broken.exitCode == 2 && broken.output.contains("no BPF file system at /run"), "\(broken)")
             try shell("rm \(bed.bpffs.path)/steering/*/program")
             let damaged = try bed.run("doctor")
-            try verify(damaged.exitCode == 2 && damaged.output.contains("steer unload"), "\(damaged)")
+            try verify(damaged.exitCode == 2 && damaged.output.contains("    steer upgrade "), "\(damaged)")
         }
     }
 
@@ -92,7 +92,7 @@ struct DoctorCommandTests {
                 found.output,
                 is: """
                     warning [names] 192.0.2.128/25, which no binding steers, may be answered from the pool web
-                        steer bind web tcp 192.0.2.128/25 80
+                        steer bind web tcp 192.0.2.128/25 80 --bpffs \(bed.bpffs.path)
 
                     """)
             // What is drained is not answered.
@@ -103,7 +103,8 @@ struct DoctorCommandTests {
             let whole = try bed.write(names.replacing("PREFIXES", with: "pool: web"), to: "whole.yaml")
             let differs = try bed.run("doctor --policy \(whole)")
             try verify(differs.output.contains("[names] 192.0.2.128/25"), differs.output)
-            try verify(differs.output.contains("\n    steer apply FILE\n"), differs.output)
+            try verify(
+                differs.output.contains("\n    steer apply \(whole) --bpffs \(bed.bpffs.path)\n"), differs.output)
             try bed.steer("apply \(whole)")
             try verify(bed.steer("doctor --policy \(whole)"), is: "all is well\n")
         }

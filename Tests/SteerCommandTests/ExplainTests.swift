@@ -55,7 +55,7 @@ struct ExplainTests {
             try bed.refused("explain tcp 192.0.2.9 80 --from 2001:db8::1", "famil")
 
             let away = try bed.json("explain tcp 198.51.100.9 80")["caveats"]
-            try verify(away[0].string?.contains("ip route add local 198.51.100.9 dev lo") == true, "\(away)")
+            try verify(away[0].string?.contains(": ip route add local 198.51.100.9/32 dev lo") == true, "\(away)")
 
             let client = try bed.python(
                 """

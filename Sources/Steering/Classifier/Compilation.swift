@@ -17,7 +17,7 @@ struct Compilation {
     ///
     /// - Parameters:
     ///   - forms: Those to try; tests force one.
-    ///   - interfaceIndices: Of all that bindings name.
+    ///   - interfaceIndices: Of those that bindings name and that are there.
     ///   - number: A label's number in the data plane.
     /// - Throws: `conflictingBindings`, `tablesTooLarge`.
     init(

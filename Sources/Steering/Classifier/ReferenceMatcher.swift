@@ -14,6 +14,11 @@ package struct ReferenceMatcher {
         bindings.filter { $0.matches(packet) }
     }
 
+    /// The bindings that match one of several views of a packet.
+    func candidates(forAnyOf views: [Packet]) -> [Binding] {
+        bindings.filter { binding in views.contains { binding.matches($0) } }
+    }
+
     /// The binding that decides, or nil for a packet that is not ours.
     package func winner(for packet: Packet) -> Binding? {
         bindings.first { $0.matches(packet) }

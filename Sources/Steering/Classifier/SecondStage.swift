@@ -88,9 +88,11 @@ struct SecondStage {
 
         var cells: [UInt32: UInt32] = [:]
         for choice in choices.dropLast() {
-            let index = interfaceIndices[choice.interface!]!
+            // From an interface that is not there no packet comes.
+            guard let index = interfaceIndices[choice.interface!] else { continue }
             if cells[index] == nil { cells[index] = leaf(choice.cell) }
         }
+        if cells.isEmpty { return leaf(choices.last!.cell) }
         let sorted = cells.sorted { $0.key < $1.key }
         let prefixes = sorted.enumerated().map { number, entry in
             Trie.NamedPrefix(key: UInt128(entry.key) << 96, family: .ipv4, length: 32, row: UInt32(number))

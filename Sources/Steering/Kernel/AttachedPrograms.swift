@@ -13,7 +13,7 @@ public struct AttachedProgram: Sendable, Hashable {
 
 extension NetworkNamespace {
     /// The sk_lookup programs of the namespace in the order in which they run: of several that select a
-    /// socket the last one counts.
+    /// socket the last one counts that replaces selections (`BPF_SK_LOOKUP_F_REPLACE`), else the first.
     ///
     /// ## Kernel
     /// `BPF_PROG_QUERY` needs CAP_NET_ADMIN; names and links need CAP_SYS_ADMIN, and are nil without it.

@@ -85,6 +85,14 @@ public enum HostFacts {
         return max(own, sysctl("net.ipv4.conf.all.rp_filter").flatMap { Int($0) } ?? 0)
     }
 
+    /// The ports that the kernel chooses from for sockets that are not bound to one; nil where /proc is not mounted.
+    static var localPorts: ClosedRange<UInt16>? {
+        let numbers = sysctl("net.ipv4.ip_local_port_range")?.split(whereSeparator: \.isWhitespace)
+            .compactMap { UInt16($0) }
+        guard let numbers, numbers.count == 2, numbers[0] <= numbers[1] else { return nil }
+        return numbers[0]...numbers[1]
+    }
+
     /// How many bytes of maps the process may create: kernels before 5.11 count them as locked memory
     /// (`RLIMIT_MEMLOCK`), and their default is too little. Nil for no limit.
     public static func mapMemoryLimit(on version: KernelVersion? = kernelVersion) -> UInt64? {
@@ -94,6 +102,73 @@ public enum HostFacts {
             return nil
         }
         return UInt64(limit.rlim_cur)
+    }
+}
+
+extension FileSystem {
+    /// Why there is no BPF file system at a path, and what mends it.
+    struct Absence {
+        /// Follows "there is no BPF file system at PATH".
+        let reason: String
+        /// Commands, in their order; none where they could hide other files.
+        let commands: [[String]]
+        /// Whether the commands mount it; otherwise they enter the mount namespace that has it.
+        let mounts: Bool
+    }
+
+    /// The command that enters the machine's own mount namespace, and stays in the network namespace.
+    private static let enteringHost = ["nsenter", "--mount=/proc/1/ns/mnt"]
+
+    /// - Parameters:
+    ///   - path: Where no BPF file system is.
+    ///   - ours: A command of ours that was to use it.
+    static func absence(at path: String, ours: [String]) -> Absence {
+        if let session = namedSession {
+            let enter = enteringHost + ours
+            let isThere = FileSystem(containing: "/proc/1/root\(path)")?.isBPF == true
+            return Absence(
+                reason:
+                    "in this mount namespace, which `ip netns exec` made and which ends with the shell: use that of the machine, or give --netns \(session) outside",
+                commands: !canEnterHost ? [] : isThere ? [enter] : [enteringHost + mounting(path), enter],
+                mounts: !isThere)
+        }
+        guard isFree(path) else {
+            return Absence(
+                reason: "but other files, which one would hide: give its path with --bpffs", commands: [], mounts: true)
+        }
+        let makes = access(path, F_OK) == 0 ? [] : [["mkdir", "-p", path]]
+        return Absence(reason: "yet", commands: makes + [mounting(path)], mounts: true)
+    }
+
+    private static func mounting(_ path: String) -> [String] { ["mount", "-t", "bpf", "-o", "mode=0700", "bpf", path] }
+
+    /// Whether mounting something at a path hides nothing.
+    private static func isFree(_ path: String) -> Bool {
+        guard path.hasPrefix("/"), path != "/" else { return false }
+        guard let stream = opendir(path) else { return errno == ENOENT }
+        defer { closedir(stream) }
+        // More than `.` and `..`.
+        return readdir(stream) != nil && readdir(stream) != nil && readdir(stream) == nil
+    }
+
+    /// The name of the network namespace, where this is what `ip netns exec` starts: in a mount namespace with a /sys of
+    /// its own, which bears that name.
+    private static var namedSession: String? {
+        let mounts = ProcFS.text("/proc/thread-self/mountinfo", limit: 1 << 20)?.split(separator: "\n") ?? []
+        let last = mounts.last { $0.split(separator: " ").dropFirst(4).first == "/sys" }
+        guard let last, let separator = last.firstRange(of: " - sysfs ") else { return nil }
+        let name = String(last[separator.upperBound...].prefix { $0 != " " })
+        return access("\(NetworkNamespace.namedFolder)/\(name)", F_OK) == 0 ? name : nil
+    }
+
+    /// Whether process 1 is in another mount namespace, and shows it.
+    private static var canEnterHost: Bool {
+        let opened = open("/proc/1/ns/mnt", O_RDONLY | O_CLOEXEC)
+        guard opened >= 0 else { return false }
+        let machine = OwnedDescriptor(owning: opened)
+        var own = stat(), other = stat()
+        return stat("/proc/thread-self/ns/mnt", &own) == 0 && fstat(machine.rawValue, &other) == 0
+            && own.st_ino != other.st_ino
     }
 }
 

@@ -11,25 +11,18 @@ struct InterfaceIndices: Sendable {
         inode = namespace.inode
     }
 
-    /// The numbers of interfaces.
+    /// The numbers of interfaces; those that do not exist are left out.
     ///
-    /// - Throws: `unknownInterface`; `networkNamespaceGone`, `networkNamespaceUnavailable`, and
-    ///   `missingCapability` (CAP_SYS_ADMIN) when the namespace is not the calling thread's.
+    /// - Throws: `networkNamespaceGone`, `networkNamespaceUnavailable`, and `missingCapability` (CAP_SYS_ADMIN) when the
+    ///   namespace is not the calling thread's.
     func callAsFunction(of names: [InterfaceName]) throws(SteeringError) -> [InterfaceName: UInt32] {
-        let found = try existing(names)
-        for name in names where found[name] == nil { throw .unknownInterface(name) }
-        return found
-    }
-
-    /// The same; those that do not exist are left out.
-    func existing(_ names: [InterfaceName]) throws(SteeringError) -> [InterfaceName: UInt32] {
         if names.isEmpty { return [:] }
         return try inside { () throws(SteeringError) in try Self.indices(of: names) }
     }
 
     /// All interfaces by their numbers, but for those whose names no binding could have.
     ///
-    /// - Throws: As for the numbers, except `unknownInterface`.
+    /// - Throws: As for the numbers.
     func names() throws(SteeringError) -> [UInt32: InterfaceName] {
         try inside { () throws(SteeringError) in
             guard let list = if_nameindex() else { throw .failed("if_nameindex", errno) }

@@ -63,7 +63,7 @@ extension SteeringError {
         case E2BIG:
             return SteeringError(
                 .tooManyPrograms,
-                "the network namespace has 64 sk_lookup programs, as many as it can hold: detach one (bpftool link list)",
+                "the network namespace has 64 sk_lookup programs, as many as it can hold: end a process that holds one, or unload one (`bpftool link list` shows them)",
                 cause: cause)
         case EPERM:
             return SteeringError(

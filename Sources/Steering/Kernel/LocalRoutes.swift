@@ -1,8 +1,8 @@
 import CSteering
 import Glibc
 
-/// Asks the kernel which addresses it would take as its own (RTM_GETROUTE): steering sees only what is
-/// delivered to this host. Needs no privilege.
+/// Which addresses the kernel takes as this host's own: steering sees only what is delivered here. Needs no
+/// privilege.
 public struct LocalRoutes: ~Copyable, Sendable {
     private let netlink: NetlinkSocket
 
@@ -14,43 +14,216 @@ public struct LocalRoutes: ~Copyable, Sendable {
     /// Whether packets to an address are delivered to this host.
     ///
     /// - Throws: `systemCall`; an address without any route is no error.
-    public func deliver(_ address: IPAddress) throws(SteeringError) -> Bool {
+    public func deliver(_ address: IPAddress) throws(SteeringError) -> Bool { try kind(of: address) == .local }
+
+    /// What the kernel does with packets to an address (RTM_GETROUTE).
+    func kind(of address: IPAddress) throws(SteeringError) -> Route.Kind {
+        if address.isMulticast { return .multicast }
         var request = rtmsg()
         request.rtm_family = UInt8(address.family == .ipv4 ? AF_INET : AF_INET6)
         request.rtm_dst_len = UInt8(address.family.bitWidth)
-        var attribute = rtattr()
-        attribute.rta_type = UInt16(RTA_DST.rawValue)
-        attribute.rta_len = UInt16(MemoryLayout<rtattr>.size + address.bytes.count)
-
-        var isLocal = false
+        var kind = Route.Kind.none
         do throws(SteeringError) {
             try netlink.request(
-                UInt16(RTM_GETROUTE), flags: 0, payload: bytes(of: request) + bytes(of: attribute) + address.bytes
+                UInt16(RTM_GETROUTE), flags: 0,
+                payload: bytes(of: request) + attribute(Int(RTA_DST.rawValue), address.bytes)
             ) { _, payload in
-                isLocal = value(rtmsg.self, in: payload).map { CInt($0.rtm_type) == CInt(RTN_LOCAL) } ?? false
+                if let route = Route(payload, isAnswer: true) { kind = route.kind }
             }
         } catch {
             guard [ENETUNREACH, EHOSTUNREACH, EACCES, EINVAL].contains(error.errno) else { throw error }
-            return false
         }
-        return isLocal
+        return kind
     }
 
-    /// The prefixes of a pool of which some address is not delivered here: their first and last address
-    /// are asked for and, unless they are many, some at random.
+    /// The prefixes of a pool of which some address is not delivered here.
     ///
-    /// - Throws: As ``deliver(_:)``.
+    /// Exact, and asks the kernel for its tables once: what it does with each address follows from rules and routes. A
+    /// rule that only some packets match counts where it delivers. The broadcast addresses of a subnet, which belong to
+    /// no host, are no matter where others of the prefix are delivered.
+    ///
+    /// - Throws: `systemCall`.
     public func undelivered(in pool: PrefixPool) throws(SteeringError) -> [IPPrefix] {
-        var missing: [IPPrefix] = []
-        let extra = pool.prefixes.count > 256 ? 0 : 14
-        for prefix in pool.prefixes {
-            let single = PrefixPool([prefix])
-            let samples = [prefix.first, prefix.last] + (0..<extra).compactMap { _ in single.randomAddress() }
-            for address in samples where try !deliver(address) {
-                missing.append(prefix)
-                break
+        let delivery = try delivery(of: pool)
+        return pool.prefixes.filter { delivery.undelivered(in: $0) != nil }
+    }
+
+    /// What the kernel does with each address of a pool.
+    ///
+    /// - Throws: `systemCall`.
+    func delivery(of pool: PrefixPool) throws(SteeringError) -> LocalDelivery {
+        var delivery = LocalDelivery()
+        for family in IPFamily.allCases {
+            let own = pool.restricted(to: family)
+            if own.isEmpty { continue }
+            delivery.add(own, rules: try rules(family), routes: try routes(family))
+        }
+        return delivery
+    }
+
+    /// Whether a route of a prefix to this host would hide no other route, and cut no connection.
+    ///
+    /// - Throws: `systemCall`.
+    func mayRouteHere(_ prefix: IPPrefix) throws(SteeringError) -> Bool {
+        try delivery(of: PrefixPool([prefix])).obstacle(to: prefix, try SocketDiagnostics().peers()) == nil
+    }
+
+    /// The broadcast addresses of the calling thread's network namespace, of IPv4.
+    ///
+    /// - Throws: `systemCall`.
+    static func broadcasts() throws(SteeringError) -> [IPPrefix] {
+        let netlink = try NetlinkSocket(CInt(NETLINK_ROUTE))
+        // Then the kernel leaves the others out; before Linux 4.20 they are left out here.
+        netlink.checkStrictly()
+        var request = rtmsg()
+        request.rtm_family = UInt8(AF_INET)
+        request.rtm_table = UInt8(RT_TABLE_LOCAL.rawValue)
+        request.rtm_type = 3  // RTN_BROADCAST
+        return try netlink.dump(UInt16(RTM_GETROUTE), bytes(of: request)) { _, payload in
+            Route(payload).flatMap { $0.kind == .broadcast ? $0.prefix : nil }
+        }
+    }
+
+    private func routes(_ family: IPFamily) throws(SteeringError) -> [Route] {
+        var request = rtmsg()
+        request.rtm_family = UInt8(family == .ipv4 ? AF_INET : AF_INET6)
+        return try netlink.dump(UInt16(RTM_GETROUTE), bytes(of: request)) { _, payload in Route(payload) }
+    }
+
+    private func rules(_ family: IPFamily) throws(SteeringError) -> [RoutingRule] {
+        var request = rtmsg()  // As fib_rule_hdr, of which nothing but the family is asked for.
+        request.rtm_family = UInt8(family == .ipv4 ? AF_INET : AF_INET6)
+        do throws(SteeringError) {
+            return try netlink.dump(34 /* RTM_GETRULE */, bytes(of: request)) { _, payload in
+                RoutingRule(payload, family)
+            }.sorted { $0.priority < $1.priority }
+        } catch {
+            // A kernel without policy routing.
+            guard [EOPNOTSUPP, EAFNOSUPPORT].contains(error.errno) else { throw error }
+            return [RT_TABLE_LOCAL, RT_TABLE_MAIN].map { RoutingRule(looksIn: UInt32($0.rawValue)) }
+        }
+    }
+}
+
+/// An entry of a routing table.
+struct Route: Sendable {
+    enum Kind: Sendable {
+        /// This host's own, or one that it shares (anycast).
+        case local
+        case broadcast, multicast
+        /// A neighbour's on a link.
+        case link
+        /// Another router's.
+        case gateway
+        /// No route: nothing gets anywhere.
+        case none
+        /// As if the table did not have it.
+        case `throw`
+    }
+
+    let prefix: IPPrefix
+    let table: UInt32
+    let kind: Kind
+    let metric: UInt32
+
+    /// - Parameter isAnswer: Whether it answers for one address, and is not of a table.
+    init?(_ payload: ArraySlice<UInt8>, isAnswer: Bool = false) {
+        guard let header = value(rtmsg.self, in: payload) else { return nil }
+        let family: IPFamily = CInt(header.rtm_family) == AF_INET ? .ipv4 : .ipv6
+        var destination = IPAddress.unspecified(family), table = UInt32(header.rtm_table), metric: UInt32 = 0
+        var hasGateway = false
+        forEachAttribute(in: payload.dropFirst(MemoryLayout<rtmsg>.size)) { type, content in
+            switch type {
+            case UInt16(RTA_DST.rawValue): destination = IPAddress(bytes: content) ?? destination
+            case UInt16(RTA_TABLE.rawValue): table = value(UInt32.self, in: content) ?? table
+            case UInt16(RTA_PRIORITY.rawValue): metric = value(UInt32.self, in: content) ?? 0
+            // A gateway of either family, several, or a nexthop object.
+            case UInt16(RTA_GATEWAY.rawValue), UInt16(RTA_MULTIPATH.rawValue), 18, 30: hasGateway = true
+            default: break
             }
         }
-        return missing
+        // Cached ones (RTM_F_CLONED) have no say, nor those by source address or type of service, and by dead links.
+        let hasSay =
+            header.rtm_src_len == 0 && header.rtm_tos == 0 && header.rtm_flags & 1 == 0 && header.rtm_flags & 0x200 == 0
+        guard isAnswer || hasSay else { return nil }
+        prefix = IPPrefix(masking: destination, length: Int(header.rtm_dst_len))
+        self.table = table
+        self.metric = metric
+        kind =
+            switch Int(header.rtm_type) {
+            case 2 /* RTN_LOCAL */, 4 /* RTN_ANYCAST */: .local
+            case 3 /* RTN_BROADCAST */: .broadcast
+            case 5 /* RTN_MULTICAST */: .multicast
+            case 1 /* RTN_UNICAST */: hasGateway ? .gateway : .link
+            case 9 /* RTN_THROW */: .throw
+            default: .none
+            }
     }
+}
+
+/// A rule that says in which table routes are looked up.
+struct RoutingRule: Sendable {
+    enum Action: Sendable, Hashable {
+        case lookUp(UInt32)
+        /// In the table of the packet's VRF.
+        case lookUpDomain
+        case end
+    }
+
+    let priority: UInt32
+    let action: Action
+    /// Of the destinations; nil for all.
+    let destination: IPPrefix?
+    /// Whether it also asks for what an address does not tell: source, mark, interface.
+    let isConditional: Bool
+    /// Routes of at most this length do not count; -1 for none.
+    let suppressed: Int
+
+    init(looksIn table: UInt32) {
+        (priority, action, destination, isConditional, suppressed) = (0, .lookUp(table), nil, false, -1)
+    }
+
+    /// Nil for rules that do nothing by themselves.
+    init?(_ payload: ArraySlice<UInt8>, _ family: IPFamily) {
+        // fib_rule_hdr has the shape of rtmsg, its action in the place of the type.
+        guard let header = value(rtmsg.self, in: payload) else { return nil }
+        var table = UInt32(header.rtm_table), priority: UInt32 = 0, suppressed = -1
+        var isConditional = false, isOfDomain = false
+        var address = IPAddress.unspecified(family)
+        forEachAttribute(in: payload.dropFirst(MemoryLayout<rtmsg>.size)) { type, content in
+            switch type {
+            case 1 /* FRA_DST */: address = IPAddress(bytes: content) ?? address
+            case 6 /* FRA_PRIORITY */: priority = value(UInt32.self, in: content) ?? 0
+            case 14 /* FRA_SUPPRESS_PREFIXLEN */: suppressed = Int(value(Int32.self, in: content) ?? -1)
+            case 15 /* FRA_TABLE */: table = value(UInt32.self, in: content) ?? table
+            // Source, interfaces, mark and its mask, tunnel, VRF, user, protocol, ports, and what is newer.
+            case 2, 3, 10, 12, 16, 17, 20, 22, 23, 24, 25...: isConditional = true
+            case 19 /* FRA_L3MDEV */: isOfDomain = content.first != 0
+            default: break
+            }
+        }
+        let isInverted = header.rtm_flags & 2 != 0
+        switch Int(header.rtm_type) {
+        case 1 /* FR_ACT_TO_TBL */: action = isOfDomain ? .lookUpDomain : .lookUp(table)
+        case 6, 7, 8 /* blackhole, unreachable, prohibit */: action = .end
+        default: return nil
+        }
+        self.priority = priority
+        self.suppressed = suppressed
+        self.isConditional = isConditional || isOfDomain || header.rtm_src_len > 0 || header.rtm_tos != 0 || isInverted
+        destination =
+            header.rtm_dst_len == 0 || isInverted ? nil : IPPrefix(masking: address, length: Int(header.rtm_dst_len))
+    }
+}
+
+extension IPAddress {
+    /// Whether it is a group's, or everyone's: the kernel asks no program about packets to it.
+    var isMulticast: Bool { Self.groups.contains { $0.contains(self) } }
+
+    /// 224.0.0.0/4, 255.255.255.255, ff00::/8.
+    static let groups = [
+        IPPrefix(masking: IPAddress(ipv4: 0xe000_0000), length: 4),
+        IPPrefix(masking: IPAddress(ipv4: 0xffff_ffff), length: 32),
+        IPPrefix(masking: IPAddress(ipv6: 0xff << 120), length: 8),
+    ]
 }

@@ -59,6 +59,49 @@ struct NetlinkSocket: ~Copyable, Sendable {
     }
 }
 
+extension NetlinkSocket {
+    /// Makes the kernel heed all of a request for a dump: what it asks for beside the family.
+    func checkStrictly() {
+        var one: CInt = 1
+        setsockopt(descriptor.rawValue, 270 /* SOL_NETLINK */, 12 /* NETLINK_GET_STRICT_CHK */, &one, 4)
+    }
+
+    /// Asks for a whole table, and again when it changed meanwhile; under constant change what was found will do.
+    func dump<Element>(
+        _ type: UInt16, _ payload: [UInt8], _ read: (UInt16, ArraySlice<UInt8>) -> Element?
+    ) throws(SteeringError) -> [Element] {
+        var found: [Element] = []
+        for _ in 0..<3 {
+            found = []
+            let isConsistent = try request(type, flags: NLM_F_DUMP, payload: payload) { type, payload in
+                if let element = read(type, payload) { found.append(element) }
+            }
+            if isConsistent { break }
+        }
+        return found
+    }
+}
+
+/// Calls a closure with each attribute of a netlink message: its type and what it carries.
+func forEachAttribute(in bytes: ArraySlice<UInt8>, _ body: (UInt16, ArraySlice<UInt8>) -> Void) {
+    var rest = bytes
+    while let header = value(rtattr.self, in: rest), Int(header.rta_len) >= MemoryLayout<rtattr>.size,
+        Int(header.rta_len) <= rest.count
+    {
+        // The two highest bits are flags.
+        body(header.rta_type & 0x3fff, rest.prefix(Int(header.rta_len)).dropFirst(MemoryLayout<rtattr>.size))
+        rest = rest.dropFirst((Int(header.rta_len) + 3) & ~3)
+    }
+}
+
+/// A netlink attribute.
+func attribute(_ type: Int, _ content: [UInt8]) -> [UInt8] {
+    var header = rtattr()
+    header.rta_type = UInt16(type)
+    header.rta_len = UInt16(MemoryLayout<rtattr>.size + content.count)
+    return bytes(of: header) + content + [UInt8](repeating: 0, count: -content.count & 3)
+}
+
 /// A C value's bytes.
 func bytes<T: BitwiseCopyable>(of value: T) -> [UInt8] { withUnsafeBytes(of: value) { Array($0) } }
 

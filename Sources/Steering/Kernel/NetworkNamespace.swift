@@ -20,6 +20,33 @@ public struct NetworkNamespace: ~Copyable, Sendable {
         try NetworkNamespace(path: "/proc/thread-self/ns/net")
     }
 
+    /// Where `ip netns` keeps names.
+    static let namedFolder = "/run/netns"
+
+    /// Opens a namespace by what people call it: a name of `ip netns`, the number of a process, or a path.
+    ///
+    /// A name goes before a process of the same number.
+    ///
+    /// - Throws: As ``init(path:)``.
+    public init(named text: String) throws(SteeringError) {
+        let named = "\(Self.namedFolder)/\(text)"
+        if text.isEmpty || text.contains("/") {
+            try self.init(path: text)
+        } else if access(named, F_OK) != 0, let process = pid_t(text), process > 0 {
+            try self.init(path: "/proc/\(process)/ns/net")
+        } else {
+            try self.init(path: named)
+        }
+    }
+
+    /// Where it was found, from the root.
+    var absolutePath: String {
+        if path.hasPrefix("/") { return path }
+        guard let folder = getcwd(nil, 0) else { return path }
+        defer { free(folder) }
+        return String(cString: folder) + "/" + path
+    }
+
     /// Opens a namespace by a path: `/run/netns/NAME`, `/proc/PID/ns/net`.
     ///
     /// - Throws: `networkNamespaceUnavailable` when the path cannot be opened or is something else.
@@ -31,7 +58,8 @@ public struct NetworkNamespace: ~Copyable, Sendable {
         guard ioctl(opened, netns, 0) == 0x4000_0000 else {  // CLONE_NEWNET
             throw SteeringError(
                 .networkNamespaceUnavailable,
-                "\(path) is not a network namespace: give a path such as /run/netns/NAME or /proc/PID/ns/net")
+                "\(path) is not a network namespace: give a name that `ip netns` lists, the number of a process, or a path such as /proc/PID/ns/net"
+            )
         }
         var status = stat()
         try systemCall("fstat") { fstat(opened, &status) }
@@ -102,7 +130,7 @@ extension SteeringError {
     static func namespaceUnavailable(_ path: String, _ error: CInt) -> SteeringError {
         SteeringError(
             .networkNamespaceUnavailable,
-            "network namespace \(path) cannot be opened (\(describe(errno: error))): is its process alive, is /proc mounted?",
+            "network namespace \(path) cannot be opened (\(describe(errno: error))): \(namespaceRemedy(path))",
             cause: .systemCall("open", errno: error))
     }
 
@@ -110,4 +138,10 @@ extension SteeringError {
         .missingCapability,
         "steering in another network namespace needs CAP_SYS_ADMIN to look at its sockets and interfaces: run there, or grant it",
         cause: .systemCall("setns", errno: EPERM))
+
+    private static func namespaceRemedy(_ path: String) -> String {
+        path.hasPrefix(NetworkNamespace.namedFolder)
+            ? "`ip netns` lists those that have a name, and /proc/PID/ns/net is that of a process"
+            : "is its process alive, is /proc mounted?"
+    }
 }

@@ -2,8 +2,12 @@ import Glibc
 
 /// What decides about a packet beside the policy: asked of the kernel, in the namespace that it arrives in.
 struct PacketSurroundings: Sendable {
-    /// Whether packets to the destination are delivered to this host at all.
-    let isDelivered: Bool
+    /// What the kernel does with packets to the destination.
+    let route: Route.Kind
+    /// What routes the destination to this host; nil where it is, or where that would hide another route.
+    let remedy: IPPrefix?
+    /// Why no packet arrives on that interface.
+    let interfaceCaveat: String?
     /// The socket that the kernel would give the packet to.
     let receiver: DiagnosedSocket?
     /// The listening and unconnected sockets of the namespace.
@@ -11,17 +15,25 @@ struct PacketSurroundings: Sendable {
 
     /// Asks about a packet from inside the namespace. Every sk_lookup program there runs for it once, and
     /// counts it.
-    init(of packet: Packet) throws(SteeringError) {
-        var index: UInt32 = 0
-        if let name = packet.interface {
-            index = if_nametoindex(name.name)
-            guard index != 0 else { throw .unknownInterface(name) }
+    ///
+    /// - Parameter interface: The number of the interface that it arrives on; nil for none.
+    init(of packet: Packet, on interface: UInt32?) throws(SteeringError) {
+        var caveat: String?
+        if let name = packet.interface, let interface {
+            let links = try NetworkLinks()
+            let receiver = links.all[interface].flatMap { links.receiver(of: $0) }
+            caveat = receiver.map { "no packet arrives on \(name): \($0.taking(name))" }
         }
+        interfaceCaveat = caveat
         let diagnostics = try SocketDiagnostics()
         receiver = try diagnostics.socket(
             receiving: packet.transport, to: packet.destination,
-            from: packet.source ?? SocketAddress(.unspecified(packet.destination.address.family), port: 0), on: index)
+            from: packet.source ?? SocketAddress(.unspecified(packet.destination.address.family), port: 0),
+            on: interface ?? 0)
         sockets = try diagnostics.sockets()
-        isDelivered = try LocalRoutes().deliver(packet.destination.address)
+        let address = packet.destination.address
+        route = try LocalRoutes().kind(of: address)
+        let prefix = IPPrefix(masking: address, length: address.family.bitWidth)
+        remedy = route == .gateway || route == .none ? try LocalRoutes().mayRouteHere(prefix) ? prefix : nil : nil
     }
 }

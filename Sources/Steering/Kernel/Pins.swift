@@ -270,9 +270,12 @@ extension SteeringError {
     }
 
     static func noFileSystem(_ path: String, _ why: String) -> SteeringError {
-        SteeringError(
+        let absence = FileSystem.absence(at: path, ours: ["steer", "doctor"])
+        let commands = absence.commands.map { $0.map(RemedyPlace.quoted).joined(separator: " ") }
+        return SteeringError(
             .storageUnavailable,
-            "there is no BPF file system at \(path) (\(why)): mount -t bpf -o mode=0700 bpf \(path)")
+            "there is no BPF file system at \(path) \(absence.reason) (\(why))"
+                + (commands.isEmpty ? "" : ": " + commands.joined(separator: " && ")))
     }
 
     static func notOurs(_ path: String, _ why: String) -> SteeringError {
@@ -285,7 +288,7 @@ extension SteeringError {
     static func damaged(_ what: String) -> SteeringError {
         SteeringError(
             .damagedState,
-            "the pinned state is damaged (\(what)): unload and load again, then apply the policy and register the sockets"
+            "the pinned state is damaged (\(what)): `steer doctor` says whether upgrading mends it, which traffic does not notice"
         )
     }
 

@@ -71,6 +71,12 @@ struct ProcessDescriptors: ~Copyable {
         try take(descriptor, inode)
     }
 
+    /// A duplicate of the socket that has an inode; nil where the process has none.
+    func socket(_ inode: UInt32) throws(SteeringError) -> OwnedDescriptor? {
+        guard let found = descriptors.first(where: { $0.inode == inode }) else { return nil }
+        return try take(found.descriptor, inode)
+    }
+
     /// Where its Multipath TCP listeners are bound that a selector means.
     func multipath(matching selector: SocketSelector) -> [SocketAddress] {
         guard let known = try? ListeningSockets() else { return [] }

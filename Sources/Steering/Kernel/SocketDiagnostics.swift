@@ -13,6 +13,10 @@ package struct DiagnosedSocket: Sendable, Hashable {
     package let userID: uid_t
     /// The index of the interface that it is bound to; 0 for none.
     package let interface: UInt32
+    /// Of a listener: the connections that wait to be accepted.
+    package let waiting: UInt32
+    /// Whether it may send from addresses that no interface has (IP_FREEBIND, IP_TRANSPARENT); nil before Linux 5.10.
+    package let sendsFromAnywhere: Bool?
 
     /// Whether it belongs to one connection. Such sockets are found before steering is asked.
     package var isConnected: Bool { remoteAddress != nil }
@@ -51,18 +55,7 @@ package struct SocketDiagnostics: ~Copyable, Sendable {
             for family in [AF_INET, AF_INET6] {
                 var request = request(transport, family)
                 request.idiag_states = 1 << UInt32(transport == .tcp ? TCP_LISTEN : TCP_CLOSE)
-                // Again when sockets changed meanwhile; under constant change what was found will do.
-                var dump: [DiagnosedSocket] = []
-                for _ in 0..<3 {
-                    dump = []
-                    let isConsistent = try netlink.request(
-                        UInt16(SOCK_DIAG_BY_FAMILY), flags: NLM_F_DUMP, payload: bytes(of: request)
-                    ) { _, payload in
-                        if let socket = DiagnosedSocket(payload, transport) { dump.append(socket) }
-                    }
-                    if isConsistent { break }
-                }
-                for socket in dump { found[socket.cookie] = socket }
+                for socket in try dump(request, transport) { found[socket.cookie] = socket }
             }
         }
         return found
@@ -78,14 +71,34 @@ package struct SocketDiagnostics: ~Copyable, Sendable {
             request.idiag_states = 1 << UInt32(TCP_LISTEN)
             // The protocol's number, 262, does not fit the request's own field.
             let attribute = nlattr(nla_len: 8, nla_type: UInt16(INET_DIAG_REQ_PROTOCOL))
-            try netlink.request(
-                UInt16(SOCK_DIAG_BY_FAMILY), flags: NLM_F_DUMP,
-                payload: bytes(of: request) + bytes(of: attribute) + bytes(of: UInt32(262))
-            ) { _, payload in
-                if let socket = DiagnosedSocket(payload, .tcp) { found[socket.inode] = socket.localAddress }
+            for socket in try dump(request, .tcp, bytes(of: attribute) + bytes(of: UInt32(262))) {
+                found[socket.inode] = socket.localAddress
             }
         }
         return found
+    }
+
+    /// The other ends of the established TCP connections.
+    ///
+    /// - Throws: As ``sockets()``.
+    func peers() throws(SteeringError) -> Set<IPAddress> {
+        var found: Set<IPAddress> = []
+        for family in [AF_INET, AF_INET6] {
+            var request = request(.tcp, family)
+            request.idiag_states = 1 << UInt32(TCP_ESTABLISHED)
+            for socket in try dump(request, .tcp) {
+                if let address = socket.remoteAddress?.address { found.insert(address) }
+            }
+        }
+        return found
+    }
+
+    private func dump(
+        _ request: inet_diag_req_v2, _ transport: TransportProtocol, _ attributes: [UInt8] = []
+    ) throws(SteeringError) -> [DiagnosedSocket] {
+        try netlink.dump(UInt16(SOCK_DIAG_BY_FAMILY), bytes(of: request) + attributes) { _, payload in
+            DiagnosedSocket(payload, transport)
+        }
     }
 
     /// The socket that a packet would reach, by the kernel's own lookup: a connected one first, then what
@@ -158,5 +171,12 @@ extension DiagnosedSocket {
         inode = message.idiag_inode
         userID = message.idiag_uid
         interface = id.idiag_if
+        waiting = transport == .tcp && remoteAddress == nil ? message.idiag_rqueue : 0
+        var options: UInt8?
+        forEachAttribute(in: payload.dropFirst(MemoryLayout<inet_diag_msg>.size)) { type, content in
+            if type == 22 /* INET_DIAG_SOCKOPT */ { options = content.first }
+        }
+        // Bits of inet_diag_sockopt: freebind and transparent.
+        sendsFromAnywhere = options.map { $0 & 0x24 != 0 }
     }
 }

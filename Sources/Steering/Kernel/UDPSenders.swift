@@ -107,7 +107,7 @@ extension SteeringError {
     static func notLocal(_ source: SocketAddress, _ call: String, _ error: CInt) -> SteeringError {
         SteeringError(
             .addressUnavailable,
-            "a datagram cannot be sent from \(source): is the address routed to this host (ip route add local ...)?",
+            "a datagram cannot be sent from \(source): is the address routed to this host? `steer doctor` says so",
             cause: .systemCall(call, errno: error))
     }
 }

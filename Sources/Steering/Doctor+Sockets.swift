@@ -1,0 +1,146 @@
+/// What is found about the registered sockets.
+extension Doctor {
+    func sockets(of steering: SocketSteering, _ policy: Policy) throws(SteeringError) -> [Finding] {
+        let registered = try steering.sockets.list()
+        let taken = Set(registered.map(\.destination))
+        var findings = Self.shortened(policy.destinations.subtracting(taken).sorted(), "sockets") { destination in
+            let outcome = policy[destination.label].withoutSocket
+            return Finding(
+                .warning, "sockets",
+                "\(destination) has bindings but no socket: its packets are \(outcome == .refuse ? "refused" : "left to the ordinary lookup")",
+                remedy: place.steer(
+                    .register, ["register", destination.label.name],
+                    blanks: ["--pid", "PID", "\(destination.transport)", "ADDRESS:PORT"], namesProcess: true))
+        }
+        guard let known = try? namespace.run({ () throws(SteeringError) in try SocketDiagnostics().sockets() }) else {
+            return findings
+        }
+        let groups = SocketGroups(registered, known)
+        let owners = try SocketOwners(of: groups.inodes)
+        let byCookie = Dictionary(grouping: registered, by: \.cookie).sorted { $0.key < $1.key }
+        findings += Self.shortened(byCookie.compactMap { dead($0.value, known[$0.key], owners) }, "sockets") { $0 }
+        findings += unregistered(groups, owners) + waiting(groups, owners)
+        return findings + migration(groups) + answers(registered, known, owners, policy)
+    }
+
+    /// A socket that will accept nothing any more, registered for one destination or two.
+    private func dead(
+        _ registered: [RegisteredSocket], _ socket: DiagnosedSocket?, _ owners: SocketOwners
+    ) -> Finding? {
+        let cookie = registered[0].cookie, label = registered[0].destination.label
+        let what = "the socket \(cookie) of \(registered.map { "\($0.destination)" }.joined(separator: " and "))"
+        let remedy = place.steer(.unregister, ["unregister", label.name, "--cookie", "\(cookie)"])
+        guard let inode = socket?.inode else {
+            return Finding(
+                .warning, "sockets", "\(what) receives nothing any more: it no longer listens, or is connected",
+                remedy: remedy)
+        }
+        guard owners[inode].isEmpty, owners.isComplete else { return nil }
+        return Finding(
+            .warning, "sockets", "no process holds \(what) that could accept from it", remedy: remedy)
+    }
+
+    /// Members of a group that are not known here: when those that are have closed, the label is without a socket.
+    private func unregistered(_ groups: SocketGroups, _ owners: SocketOwners) -> [Finding] {
+        var missing: [(destination: Destination, member: DiagnosedSocket, owner: SocketOwner?, count: Int)] = []
+        for group in groups.all {
+            let others = group.others.filter { !owners[$0.inode].isEmpty }
+            guard let first = others.first, group.hasRoom else { continue }
+            missing.append((group.destination, first, owners[first.inode].first, others.count))
+        }
+        return Self.shortened(missing, "groups") { missing in
+            let members = missing.count == 1 ? "a socket" : "\(missing.count) sockets"
+            let remedy = missing.owner.map { owner in
+                place.steer(
+                    .register,
+                    [
+                        "register", missing.destination.label.name, "--pid", "\(owner.pid)",
+                        "\(missing.destination.transport)", "\(missing.member.localAddress)",
+                    ], namesProcess: true)
+            }
+            return Finding(
+                .warning, "groups",
+                "\(members) of the SO_REUSEPORT group of \(missing.destination) are not registered, of \(missing.owner.map { "\($0)" } ?? "an unknown process"): they get their share, but do not stand in when the others are closed",
+                remedy: remedy)
+        }
+    }
+
+    /// Connections in the queue of a socket that its service has closed, and that only steerd keeps.
+    private func waiting(_ groups: SocketGroups, _ owners: SocketOwners) -> [Finding] {
+        func isKeptOnly(_ socket: DiagnosedSocket) -> Bool {
+            !owners[socket.inode].isEmpty && owners[socket.inode].allSatisfy { $0.command.hasPrefix("steerd") }
+        }
+        var stuck: [(Destination, DiagnosedSocket)] = []
+        for group in groups.all where group.members.contains(where: { !owners[$0.inode].isEmpty && !isKeptOnly($0) }) {
+            stuck += group.members.filter { $0.waiting > 0 && isKeptOnly($0) }.map { (group.destination, $0) }
+        }
+        return Self.shortened(stuck, "queues") { destination, socket in
+            Finding(
+                .warning, "queues",
+                "\(socket.waiting == 1 ? "a connection waits" : "\(socket.waiting) connections wait") on the socket \(socket.cookie) of \(destination), which only \(owners[socket.inode][0]) holds, while others of its group are served: the service has closed it, so restart the service under steerd, or end that process"
+            )
+        }
+    }
+
+    /// A listener that is closed takes the connections that wait in it along, unless the kernel may give them to others of
+    /// its SO_REUSEPORT group: when a worker ends, and when steerd closes what a new socket has replaced.
+    private func migration(_ groups: SocketGroups) -> [Finding] {
+        let hasGroup = groups.all.contains { $0.destination.transport == .tcp && $0.members.count > 1 }
+        let name = "net.ipv4.tcp_migrate_req"
+        guard hasGroup, (try? namespace.run({ HostFacts.sysctl(name) })) == "0" else { return [] }
+        return [
+            Finding(
+                .note, "tcp_migrate_req",
+                "connections that wait in a listener are reset when it is closed, though others of its SO_REUSEPORT group could take them",
+                remedy: place.sysctl(.migrateRequests, ["\(name)=1"]))
+        ]
+    }
+}
+
+/// The SO_REUSEPORT groups that registered sockets belong to.
+struct SocketGroups {
+    struct Group {
+        let destination: Destination
+        /// All of them, those that are not registered too.
+        let members: [DiagnosedSocket]
+        /// Those that are not registered.
+        let others: [DiagnosedSocket]
+        let hasRoom: Bool
+    }
+    let all: [Group]
+    /// Of all registered sockets, and of all members of their groups.
+    let inodes: [UInt32]
+
+    init(_ registered: [RegisteredSocket], _ known: [SocketCookie: DiagnosedSocket]) {
+        let bound = Dictionary(grouping: known.values, by: \.place)
+        var groups: [Group] = []
+        for (destination, sockets) in Dictionary(grouping: registered, by: \.destination) {
+            // A destination has one socket, or one group.
+            guard let own = sockets.lazy.compactMap({ known[$0.cookie] }).first, sockets[0].isReuseport else {
+                continue
+            }
+            let taken = Set(sockets.map(\.cookie))
+            let members = bound[own.place]!.sorted { $0.cookie < $1.cookie }
+            groups.append(
+                Group(
+                    destination: destination, members: members, others: members.filter { !taken.contains($0.cookie) },
+                    hasRoom: sockets.count < SocketSlots.perDestination))
+        }
+        all = groups.sorted { $0.destination < $1.destination }
+        inodes = registered.compactMap { known[$0.cookie]?.inode } + groups.flatMap { $0.members.map(\.inode) }
+    }
+}
+
+extension Policy {
+    /// What packets of its bindings can need a socket for.
+    fileprivate var destinations: Set<Destination> {
+        var destinations: Set<Destination> = []
+        for binding in bindings {
+            guard case .label(let label) = binding.outcome else { continue }
+            for transport in TransportProtocol.allCases where binding.protocols.contains(transport) {
+                destinations.insert(Destination(label, binding.prefix.family, transport))
+            }
+        }
+        return destinations
+    }
+}

@@ -1,0 +1,77 @@
+import CSteering
+import Glibc
+
+/// A network interface, as far as steering has to know it.
+struct NetworkLink: Sendable, Hashable {
+    let index: UInt32
+    /// Its name, then its alternative ones.
+    let names: [String]
+    /// The interface that it belongs to; 0 for none. Packets arrive on that one.
+    let master: UInt32
+    /// What it is, such as `bridge` and `vrf`; empty for hardware.
+    let kind: String
+
+    var name: String { names[0] }
+}
+
+/// The interfaces of the calling thread's network namespace and their addresses. Needs no privilege.
+struct NetworkLinks: Sendable {
+    let all: [UInt32: NetworkLink]
+
+    /// - Throws: `systemCall`.
+    init() throws(SteeringError) {
+        let netlink = try NetlinkSocket(CInt(NETLINK_ROUTE))
+        let links = try netlink.dump(UInt16(RTM_GETLINK), bytes(of: ifinfomsg())) { _, payload in NetworkLink(payload) }
+        all = Dictionary(links.map { ($0.index, $0) }) { first, _ in first }
+    }
+
+    /// The interface of a name.
+    func named(_ name: InterfaceName) -> NetworkLink? { all.values.first { $0.names.contains(name.name) } }
+
+    /// The interface on which packets arrive that come in by another one; nil when that is the same.
+    func receiver(of link: NetworkLink) -> NetworkLink? {
+        guard let master = all[link.master] else { return nil }
+        return receiver(of: master) ?? master
+    }
+
+    /// The addresses that interfaces have.
+    ///
+    /// - Throws: `systemCall`.
+    static func addresses() throws(SteeringError) -> [IPAddress] {
+        let netlink = try NetlinkSocket(CInt(NETLINK_ROUTE))
+        return try netlink.dump(UInt16(RTM_GETADDR), bytes(of: ifaddrmsg())) { _, payload in
+            var own: IPAddress?, other: IPAddress?
+            forEachAttribute(in: payload.dropFirst(MemoryLayout<ifaddrmsg>.size)) { type, content in
+                // Of a point-to-point interface the second is the other end's.
+                if type == 2 /* IFA_LOCAL */ { own = IPAddress(bytes: content) }
+                if type == 1 /* IFA_ADDRESS */ { other = IPAddress(bytes: content) }
+            }
+            return own ?? other
+        }
+    }
+}
+
+extension NetworkLink {
+    fileprivate init?(_ payload: ArraySlice<UInt8>) {
+        guard let header = value(ifinfomsg.self, in: payload) else { return nil }
+        var names: [String] = [], others: [String] = [], master: UInt32 = 0, kind = ""
+        func text(_ bytes: ArraySlice<UInt8>) -> String { String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self) }
+        forEachAttribute(in: payload.dropFirst(MemoryLayout<ifinfomsg>.size)) { type, content in
+            switch type {
+            case 3 /* IFLA_IFNAME */: names = [text(content)]
+            case 10 /* IFLA_MASTER */: master = value(UInt32.self, in: content) ?? 0
+            case 18 /* IFLA_LINKINFO */:
+                forEachAttribute(in: content) { type, content in
+                    if type == 1 /* IFLA_INFO_KIND */ { kind = text(content) }
+                }
+            case 52 /* IFLA_PROP_LIST */:
+                forEachAttribute(in: content) { type, content in
+                    if type == 53 /* IFLA_ALT_IFNAME */ { others.append(text(content)) }
+                }
+            default: break
+            }
+        }
+        guard !names.isEmpty else { return nil }
+        self.init(index: UInt32(header.ifi_index), names: names + others, master: master, kind: kind)
+    }
+}

@@ -1,0 +1,34 @@
+import Steering
+
+/// What may surprise about what was asked for, on standard error: it is done all the same.
+enum Remarks {
+    private struct Report: Encodable {
+        struct Content: Encodable {
+            let severity, subject, message: String
+            let remedy: String?
+        }
+        let remark: Content
+    }
+
+    /// Prints a line for each finding; with --json an object.
+    static func say(_ findings: [Finding], asJSON: Bool) {
+        for finding in findings {
+            let remedy = finding.remedy?.description
+            if asJSON {
+                let content = Report.Content(
+                    severity: "\(finding.severity)", subject: finding.subject, message: finding.message, remedy: remedy)
+                Terminal.complain(JSON.text(Report(remark: content)))
+            } else {
+                let text = "steer: \(finding.severity): \(finding.message)"
+                Terminal.complain(text + (remedy.map { ": \($0)" } ?? ""))
+            }
+        }
+    }
+}
+
+extension Target {
+    /// What may surprise about a policy, or about what is new of it.
+    func remarks(on policy: Policy) throws(SteeringError) -> [Finding] {
+        Doctor(try namespace(), bpffs: bpffs).remarks(on: policy)
+    }
+}
