@@ -33,7 +33,7 @@ def check(holds, what, seen=""):
 
 def begin(m, text=TEXT):
     """The state that each suite begins with: nothing runs, nothing is loaded, nothing is stored, and this policy."""
-    m.sh("rm -rf /etc/systemd/system/{steerd,steer-dns,steer-metrics}.service.d; systemctl daemon-reload")
+    m.sh("rm -rf /etc/systemd/system/{steer,steerd,steer-dns,steer-metrics}.service.d; systemctl daemon-reload")
     m.sh("systemctl stop 'web*.service' 'late*.service' 2>/dev/null; "
          "systemctl stop steer-dns steer-metrics steerd.socket steerd steer; "
          f"{FORGET}; systemctl reset-failed; steer unload 2>/dev/null; rm -f /etc/steer/policy.yaml; true")
@@ -152,8 +152,10 @@ def sandbox(m):
         log = m.journal(unit)
         check("priority" not in log, "no noise of priorities", log)
         # Of the kernel's files the BPF file system alone can be written.
-        for place, is_writable in (("/sys/fs/bpf", True), ("/sys/kernel", False), ("/proc/sys/kernel", False), ("/etc", False)):
-            drop_in(m, unit, f"[Service]\nExecStartPre=/bin/sh -c '{'' if is_writable else '! '}test -w {place}'\n")
+        for place, is_writable in (("/sys/fs/bpf", True), ("/sys/kernel", False), ("/sys/class/net/lo/mtu", False), ("/sys/fs/cgroup", False),
+                                   ("/proc/sys/kernel/hostname", False), ("/etc", False)):
+            looks = f'import os, sys; sys.exit(os.access("{place}", os.W_OK) != {is_writable})'
+            drop_in(m, unit, f"[Service]\nExecStartPre=/usr/bin/python3 -c '{looks}'\n")
             m.sh(f"systemctl restart {unit}")
     begin(m)
     drop_in(m, "steerd", "[Service]\nProtectKernelTunables=yes\n")
