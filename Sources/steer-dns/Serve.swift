@@ -93,7 +93,8 @@ struct Serve: ParsableCommand {
             workers: workers ?? ProcessInfo.processInfo.activeProcessorCount, anyAddress: anyAddress)
         let metricsAddress = try metrics.map(Self.socketAddress)
         let room = Descriptors.room(
-            for: tcpConnections, sockets: sockets.datagrams.count + sockets.listeners.count)
+            for: tcpConnections, sockets: sockets.datagrams.count + sockets.listeners.count,
+            servesCounters: metricsAddress != nil)
         if room < tcpConnections {
             logger.warning(
                 "the limit of open files has room for \(room) TCP connections, not \(tcpConnections): raise it (LimitNOFILE)"
