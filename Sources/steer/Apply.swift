@@ -98,7 +98,7 @@ struct Apply: ParsableCommand {
 
     private func apply(_ policy: Policy, to steering: SocketSteering) throws(SteeringError) -> DifferenceCount {
         let before = try steering.policy
-        try remark(on: policy)
+        try remark(on: policy, except: ["clients"])
         try steering.apply(policy)
         // Bindings are in force already: it may take sockets for new labels.
         if let steerd { try SteeringClient(steerd, patience: .seconds(60)).reload() }
@@ -107,9 +107,10 @@ struct Apply: ParsableCommand {
 
     /// Says what may surprise.
     ///
+    /// - Parameter subjects: What is said where it is asked for: by --dry-run and the doctor.
     /// - Throws: `invalidPolicyFile` with --strict, for what matches nothing.
-    private func remark(on policy: Policy) throws(SteeringError) {
-        let remarks = try target.remarks(on: policy)
+    private func remark(on policy: Policy, except subjects: Set<String> = []) throws(SteeringError) {
+        let remarks = try target.remarks(on: policy).filter { !subjects.contains($0.subject) }
         if strict, let first = remarks.first(where: { $0.severity > .note }) {
             throw SteeringError(.invalidPolicyFile, "\(first.message) (--strict)")
         }

@@ -200,11 +200,15 @@ struct LoadedSteeringTests {
     func fileSystem() async throws {
         try await withNetworkNamespace {
             let namespace = try NetworkNamespace.current()
-            for path in ["/run/steering-test", "/nowhere"] {
+            // Where other files are, no file system is to be mounted over them.
+            for (path, remedy) in [
+                ("/run", "give its path with --bpffs (another file system is there)"),
+                ("/nowhere", "mkdir -p /nowhere && mount -t bpf -o mode=0700 bpf /nowhere"),
+            ] {
                 let error = try verifyThrows(.storageUnavailable) {
                     _ = try SocketSteering.load(into: namespace, bpffs: path)
                 }
-                try verify(error.message.hasSuffix("mount -t bpf -o mode=0700 bpf \(path)"), error.message)
+                try verify(error.message.hasSuffix(remedy), error.message)
             }
             let readOnly = try TestFileSystem(options: "ro")
             let error = try verifyThrows(.storageUnavailable) {
