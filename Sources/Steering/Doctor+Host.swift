@@ -48,7 +48,8 @@ extension Doctor {
                 isNeeded
                     ? Finding(
                         .warning, "privileges",
-                        "this process lacks CAP_PERFMON, without which a kernel before 5.17 loads no program: run it as root")
+                        "this process lacks CAP_PERFMON, without which a kernel before 5.17 loads no program: run it as root"
+                    )
                     : Finding(
                         .note, "privileges",
                         "without CAP_PERFMON the kernel adds mitigations to programs that this process loads, which about double their cost"

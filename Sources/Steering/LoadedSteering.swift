@@ -58,7 +58,8 @@ extension SocketSteering {
         }
         do throws(SteeringError) {
             let state = try loaded(
-                into: namespace, pins, identity, for: Pins.Readers(group: group), hasIngressInterface: hasIngressInterface)
+                into: namespace, pins, identity, for: Pins.Readers(group: group),
+                hasIngressInterface: hasIngressInterface)
             return SocketSteering(opening: pins, InterfaceIndices(of: namespace), state)
         } catch {
             try? Pins.remove(pins.draft)
