@@ -67,8 +67,11 @@ struct SteerdRun: ParsableCommand {
     @Option(help: ArgumentHelp("Where steerd listens.", valueName: "path"))
     var steerd = SteeringClient.defaultPath
 
-    @Argument(parsing: .postTerminator, help: "The command, which must stay in the foreground.")
-    var command: [String] = []
+    /// The command line, parted at the first `--`: this program's words, and the command.
+    private static let words = CommandWords.all.split(
+        separator: "--", maxSplits: 1, omittingEmptySubsequences: false
+    ).map(Array.init)
+    private var command: [String] { Self.words.count > 1 ? Self.words[1] : [] }
 
     func validate() throws {
         guard !command.isEmpty else { throw ValidationError("which command? steerd-run LABEL -- COMMAND ...") }
@@ -85,7 +88,7 @@ struct SteerdRun: ParsableCommand {
     static func main() {
         do {
             try CommandWords.check(for: Self.self)
-            var command = try parseAsRoot(CommandWords.all)
+            var command = try parseAsRoot(words[0])
             try command.run()
         } catch let error as SteeringError {
             complain(error.message, .error)

@@ -9,7 +9,7 @@ struct GuideTests {
     func commands() async throws {
         let blocks = try Guide.blocks(of: "docs/steer.md")
         #expect(blocks.filter { $0.language == "sh" }.count >= 8)
-        #expect(Set(blocks.map(\.language)) == ["sh", "output"])
+        #expect(Set(blocks.map(\.language)) == ["sh", "output", "ini"])
         try await withBed(loaded: false) { bed in
             // `steer VERB ...` as it stands there, with this test's BPF file system.
             var script = """

@@ -33,6 +33,12 @@ extension SteeringError {
                 .missingCapability,
                 "loading the program needs CAP_BPF and CAP_NET_ADMIN, which this process lacks: run as root or grant both",
                 cause: cause)
+        case _ where log.contains("referenced but wasn't created"):
+            // libbpf leaves maps out where it cannot try what the kernel knows: it needs two descriptors for that.
+            return SteeringError(
+                .systemCall,
+                "loading the program failed, since libbpf could not try what the kernel can do: allow more open files (ulimit -n)",
+                cause: cause)
         case _ where !log.isEmpty && Capabilities.effective()?.isDisjoint(with: [.perfmon, .sysAdmin]) == true:
             return SteeringError(
                 .missingCapability,
@@ -54,8 +60,6 @@ extension SteeringError {
         }
     }
 
-    /// For an upgrade: a BPF file system exchanges directories since Linux 5.16 ("libfs: support RENAME_EXCHANGE in
-    /// simple_rename()").
     /// See the netns link's own errors in net/core/net_namespace.c: 64 links, no more.
     static func notAttached(_ error: CInt) -> SteeringError {
         let cause = Cause.systemCall("BPF_LINK_CREATE", errno: error)
