@@ -29,7 +29,7 @@ struct SignalTests {
         """
 
     private func signal(_ bed: Bed, _ name: String, word: String, answer: String = "-", _ command: String) throws {
-        let program = try bed.write(Self.program, to: "signal.py")
+        let program = try bed.write(Self.program, to: "signalling.py")
         let run = try bed.sh("timeout 300 \(Bed.python) \(program) SIG\(name) '\(word)' '\(answer)' \(command)")
         try verify(run.exitCode == 0 && run.error.isEmpty, "\(name): \(run)")
     }
