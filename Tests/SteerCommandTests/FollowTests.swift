@@ -99,7 +99,7 @@ struct FollowTests {
             let policy = try bed.write(
                 """
                 labels: { web: { allow: { users: 65534 } } }
-                bindings: [{ label: web, protocols: both, prefixes: [192.0.2.0/24, "2001:db8::/64"], ports: 80 }]
+                bindings: [{ label: web, protocols: tcp+udp, prefixes: [192.0.2.0/24, "2001:db8::/64"], ports: 80 }]
 
                 """, to: "policy.yaml")
             try shell("chmod 777 \(bed.folder)")

@@ -58,14 +58,14 @@ struct StorageTests {
             try bed.steer("bind web tcp 192.0.2.0/24 80")
             let small = try bed.write(bed.policy("web"), to: "small.yaml")
             let hosts = (0..<600).map {
-                "  - { label: web, protocols: tcp, prefixes: 10.1.\($0 / 256).\($0 % 256), ports: \(2000 + 2 * $0) }\n"
+                "  - { label: web, protocols: tcp, prefixes: 10.1.\($0 / 256).\($0 % 256)/32, ports: \(2000 + 2 * $0) }\n"
             }
             let large = try bed.write("bindings:\n" + hosts.joined(), to: "large.yaml")
             let command = verb == "upgrade" ? verb : "apply \(large)"
             func calls(_ inject: String) -> String {
                 "strace -f -qqq -o \(bed.folder)/calls -e trace=bpf,openat,renameat2,unlinkat \(inject)"
             }
-            _ = try bed.run(command, under: calls(""))
+            try verify(bed.run(command, under: calls("")).exitCode, is: 0)
             let log = try shell("sed 's/^[0-9]* *//; s/(.*//' \(bed.folder)/calls").split(separator: "\n")
             let lines = try shell("cat \(bed.folder)/calls").split(separator: "\n")
             let step = lines.firstIndex { $0.contains("BPF_LINK_UPDATE") }!

@@ -8,7 +8,7 @@ import Testing
     func commands() throws {
         let blocks = try Guide.blocks(of: "docs/steer-dns.md").filter { !$0.language.isEmpty }
         #expect(blocks.filter { $0.language == "sh" }.count >= 8)
-        #expect(Set(blocks.map(\.language)) == ["sh", "output"])
+        #expect(Set(blocks.map(\.language)) == ["sh", "output", "ini"])
         let folder = try DNSBed.folder("", [:])
         defer { _ = try? shell("rm -r \(folder)") }
         let programs = URL(filePath: try Programs.path(of: "steer-dns")).deletingLastPathComponent().path

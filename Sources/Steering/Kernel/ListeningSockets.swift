@@ -10,15 +10,16 @@ struct ListeningSockets {
     /// - Throws: `systemCall`; ENOENT for a kernel without inet_diag.
     init() throws(SteeringError) {
         let diagnostics = try SocketDiagnostics()
-        let sockets = try diagnostics.sockets()
+        // A Multipath TCP listener is told twice: by the plain socket beneath it, which newer kernels tell with its inode.
+        let multipath = (try? diagnostics.multipathListeners()) ?? [:]
+        let sockets = try diagnostics.sockets().filter { $0.value.inode != 0 && multipath[$0.value.inode] == nil }
         cookies = Set(sockets.keys)
         byInode = Dictionary(sockets.values.lazy.map { ($0.inode, $0) }) { first, _ in first }
         counts = Dictionary(sockets.values.lazy.map { ($0.place, 1) }, uniquingKeysWith: +)
-        // The plain socket beneath a Multipath one has no inode.
-        multipath = byInode[0] == nil ? [:] : (try? diagnostics.multipathListeners()) ?? [:]
+        self.multipath = multipath
     }
 
-    subscript(inode: UInt32) -> DiagnosedSocket? { inode == 0 ? nil : byInode[inode] }
+    subscript(inode: UInt32) -> DiagnosedSocket? { byInode[inode] }
 
     /// How many sockets are bound there.
     func count(at place: DiagnosedSocket.Place) -> Int { counts[place] ?? 0 }

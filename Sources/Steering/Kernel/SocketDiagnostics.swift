@@ -46,7 +46,7 @@ package struct SocketDiagnostics: ~Copyable, Sendable {
     package init() throws(SteeringError) { netlink = try NetlinkSocket(CInt(NETLINK_SOCK_DIAG)) }
 
     /// All listening TCP and unconnected UDP sockets. A Multipath TCP listener is here as the plain one
-    /// beneath it, without an inode.
+    /// beneath it, with no inode or, on newer kernels, its own.
     ///
     /// - Throws: `systemCall`; ENOENT for a kernel without inet_diag.
     package func sockets() throws(SteeringError) -> [SocketCookie: DiagnosedSocket] {
