@@ -123,6 +123,9 @@ struct FollowTests {
                 others = [steerd]
             }
             try eventually("it is followed") { try ask(seconds: 1) == "first" }
+            // It is registered first, and its standby behind it in the follower's first turn.
+            try eventually("it has a standby") { try shell("ss -Hltun | grep -vc ':8080 ' || true") != "0\n" }
+            usleep(200_000)
         }
 
         var follower: Background? { others.first }

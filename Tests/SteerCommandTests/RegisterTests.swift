@@ -182,11 +182,13 @@ struct RegisterTests {
                 from socket import *
                 import os, sys, time
                 if not os.fork(): s = create_server(('127.0.0.1', 8001)); time.sleep(600)
-                time.sleep(2); t = create_server(('127.0.0.1', 8002)); time.sleep(600)
+                while not os.path.exists('\(bed.folder)/go'): time.sleep(0.02)
+                t = create_server(('127.0.0.1', 8002)); time.sleep(600)
                 """)
             try bed.listens(":8001")
             try bed.steer("register web --pid \(parent.pid)")
             try verify(Set(bound(bed)), is: ["web tcp 127.0.0.1:8001"])
+            try shell("touch \(bed.folder)/go")
             try bed.listens(":8002")
             try bed.steer("register other --pid \(parent.pid)")
             try verify(Set(bound(bed)), is: ["web tcp 127.0.0.1:8001", "other tcp 127.0.0.1:8002"])

@@ -111,11 +111,12 @@ final class RemedyScene: Sendable {
         let stop = "\(bed.folder)/stop"
         let clients = try python(
             """
-            import os
+            import os, time
             from socket import *
             count = 0
             while not os.path.exists('\(stop)'):
                 with create_connection(('192.0.2.9', 80), 20) as s: assert s.recv(9) == b'here'
+                time.sleep(0.01)
                 count += 1
                 if count == 20: print('ready')
             print('done')

@@ -214,7 +214,7 @@ struct SteerdStartTests {
                 UInt64($0.split(separator: "\t")[1], radix: 16)!
             }
             // Inheritable, permitted, effective, ambient: CAP_SETGID and CAP_SETUID.
-            try verify(capabilities, is: [0, 0, 0, 0, 0, 0xc0, 0xc0, 0, 0, 0, 0, 0])
+            try verify(capabilities, is: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0xc0, 0xc0, 0])
             for child in children {
                 let open = try shell("ls -l /proc/\(child)/fd | grep -c 'socket:' || true")
                 try verify(open, is: "1\n", "sockets of process \(child)")
