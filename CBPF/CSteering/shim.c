@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <linux/filter.h>
 #include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
@@ -348,10 +347,4 @@ int csteering_close_from(int first) { return close_range(first, ~0U, 0) ? -errno
 int csteering_memory_file(const char *name) {
     int file = memfd_create(name, MFD_CLOEXEC);
     return file < 0 ? -errno : file;
-}
-
-int csteering_drop_all(int socket) {
-    struct sock_filter nothing = {.code = BPF_RET | BPF_K, .k = 0};
-    struct sock_fprog program = {.len = 1, .filter = &nothing};
-    return setsockopt(socket, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) ? -errno : 0;
 }

@@ -68,9 +68,10 @@ struct Register: ParsableCommand {
     func run() throws {
         if let pid = target.pid {
             let label = try label(words[0])
+            let selectors = try selector().map { [$0] } ?? []
             let steering = try target.open(for: .changing)
             let policy = try steering.policy
-            let part = SocketFollower.Part(label, try selector().map { [$0] } ?? []) { policy.needs($0, label) }
+            let part = SocketFollower.Part(label, selectors) { policy.needs($0, label) }
             let program = RegisteredProgram(
                 pid, part, steering.sockets, isOne: !all, isReplacing: replace, patience: .seconds(wait))
             let (stays, isJSON) = (follow, target.json)

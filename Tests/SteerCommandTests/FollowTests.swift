@@ -205,7 +205,7 @@ struct FollowTests {
             try followed.order("close")
             try followed.order("open 8081 second")
             try eventually("it says so") { try followed.follower!.error.contains("has a socket already") }
-            try verify(try followed.ask(), is: "other")
+            try verify(try followed.ask(), is: "other\n")
         }
     }
 }

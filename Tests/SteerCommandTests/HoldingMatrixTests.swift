@@ -164,6 +164,8 @@ struct HoldingMatrixTests {
                     for kind in SOCK_STREAM, SOCK_DGRAM:
                         s = socket(AF_INET6, kind)
                         s.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, 0)
+                        # Connections of the server before may wait in TIME_WAIT.
+                        if kind == SOCK_STREAM: s.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
                         s.bind(('::', \(place.port)))
                         if kind == SOCK_STREAM: s.listen()
                         made.append(s)

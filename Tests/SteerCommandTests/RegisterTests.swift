@@ -170,7 +170,7 @@ struct RegisterTests {
             try verify(message.contains("--all"), message)
             try bed.steer("register dns --pid \(server.pid) udp :8001 --all")
             try verify(
-                Set(bound(bed)).filter { $0.hasPrefix("dns") }, is: ["dns udp 127.0.0.1:8001", "dns udp [::1]:8001"])
+                bound(bed).filter { $0.hasPrefix("dns") }.sorted(), is: ["dns udp 127.0.0.1:8001", "dns udp [::1]:8001"])
         }
     }
 
@@ -215,8 +215,11 @@ struct RegisterTests {
             }
             try bed.refused("register unbound --pid \(server.pid)", "GODEBUG=multipathtcp=0")
             try bed.refused("register web --pid \(server.pid) tcp 127.0.0.1:1", "no socket tcp 127.0.0.1:1")
-            try bed.steer("register dns --pid \(server.pid)")
-            try bed.steer("register web --pid \(server.pid) udp")
+            // With notes on what it answers from.
+            for words in ["dns --pid \(server.pid)", "web --pid \(server.pid) udp"] {
+                let run = try bed.run("register \(words)")
+                try verify(run.exitCode == 0 && run.output.hasPrefix("registered udp 127.0.0.1:8001"), "\(run)")
+            }
         }
     }
 

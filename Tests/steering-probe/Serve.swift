@@ -9,7 +9,8 @@ func serve(_ sockets: ArraySlice<String>) throws(SteeringError) {
         guard parts.count == 2, let address = try? SocketAddress(parts[1]) else { fail("usage", "no socket: \(text)") }
         held.append(
             try parts[0] == "tcp"
-                ? OwnedDescriptor.listener(on: address).release() : OwnedDescriptor.receiver(on: address).release())
+                ? OwnedDescriptor.listener(on: address, .reuseAddress).release()
+                : OwnedDescriptor.receiver(on: address).release())
     }
     for descriptor in held {
         var kind: CInt = 0

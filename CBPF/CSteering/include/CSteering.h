@@ -181,9 +181,6 @@ int csteering_close_from(int first);
 /// A file in memory alone, close-on-exec (memfd_create is behind _GNU_SOURCE). Returns a descriptor, or a negative errno.
 int csteering_memory_file(const char *name);
 
-/// Has a socket drop whatever comes, without an answer (SO_ATTACH_FILTER). Returns 0, or a negative errno.
-int csteering_drop_all(int socket);
-
 #pragma clang assume_nonnull end
 
 #endif
