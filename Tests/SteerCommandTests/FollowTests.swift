@@ -124,8 +124,11 @@ struct FollowTests {
             }
             try eventually("it is followed") { try ask(seconds: 1) == "first" }
             // It is registered first, and its standby behind it in the follower's first turn.
-            try eventually("it has a standby") { try shell("ss -Hltun | grep -vc ':8080 ' || true") != "0\n" }
-            usleep(200_000)
+            try eventually("it has a standby") {
+                try shell(
+                    "bpftool -j map dump pinned \(bed.bpffs.path)/steering/*/registrations | grep -o '\"value\":\\[' | wc -l")
+                    == "2\n"
+            }
         }
 
         var follower: Background? { others.first }
