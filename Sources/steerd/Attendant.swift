@@ -131,6 +131,8 @@ final class Attendant {
                 continue
             }
             do throws(SteeringError) {
+                // Optimised code would let go of them, which closes them, as soon as their numbers are known.
+                defer { withExtendedLifetime(answer) {} }
                 try connection.send(reply, answer.descriptors.map(\.rawValue))
             } catch {
                 guard error.errno == ETOOMANYREFS else { throw error }
