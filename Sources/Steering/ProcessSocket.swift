@@ -28,7 +28,7 @@ public struct SocketSelector: Sendable, Hashable, CustomStringConvertible {
     /// - Parameters:
     ///   - transport: The protocol; nil for either.
     ///   - place: `127.0.0.1:80`, `[::1]:80`, or `:80` for whatever address.
-    /// - Throws: ``AddressError``
+    /// - Throws: `AddressError`
     public init(_ transport: TransportProtocol?, place: some StringProtocol) throws(AddressError) {
         if place.first == ":" {
             self.init(transport, port: try SocketAddress("0.0.0.0\(place)").port)
