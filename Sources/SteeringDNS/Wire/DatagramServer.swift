@@ -4,7 +4,7 @@ import Glibc
 
 /// Serves DNS over UDP from one socket, many queries a system call (recvmmsg, sendmmsg).
 ///
-/// Answers leave from the address that was asked where the socket knows it: ``ServerSocket/datagrams(on:fromAnyAddress:)``.
+/// Answers leave from the address that was asked where the socket knows it: `ServerSocket.datagrams`.
 public struct DatagramServer: ~Copyable {
     private let batch: OpaquePointer
     private let socket: ServerSocket

@@ -199,7 +199,7 @@ extension ServerSocket {
     ///
     /// - Parameters:
     ///   - number: its descriptor.
-    ///   - fromAnyAddress: as in ``datagrams(on:fromAnyAddress:)``.
+    ///   - fromAnyAddress: as in `datagrams`.
     public static func adoptDatagrams(
         _ number: CInt, fromAnyAddress: Bool = true
     ) throws(ServerSocketError) -> ServerSocket {
