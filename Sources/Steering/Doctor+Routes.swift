@@ -6,7 +6,7 @@ extension Doctor {
             $0.length >= ($0.family == .ipv4 ? 8 : 16)
         }
         let bound = PrefixPool(prefixes).subtracting(PrefixPool(IPAddress.groups))
-        // Of an address that is bound, too, the binding is said.
+        // An address that is bound and answered, too, is reported as bound.
         let answers = answered.values.reduce(PrefixPool()) { $0.union($1) }.subtracting(bound)
         struct Environment: Sendable {
             var bound, answers: LocalDelivery

@@ -30,7 +30,7 @@ extension Doctor {
                 return Finding(.broken, "loaded", "\(what): the doctor can tell what mends it when root runs it")
             }
         }
-        // Whether it is ours that is attached cannot be told any more.
+        // Nothing shows any more whether our program is the attached one.
         guard let programs = try? namespace.attachedPrograms(), programs.isEmpty else {
             return Finding(
                 .broken, "loaded",

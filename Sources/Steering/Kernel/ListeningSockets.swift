@@ -10,7 +10,7 @@ struct ListeningSockets {
     /// - Throws: `systemCall`; ENOENT for a kernel without inet_diag.
     init() throws(SteeringError) {
         let diagnostics = try SocketDiagnostics()
-        // A Multipath TCP listener is told twice: by the plain socket beneath it, which newer kernels tell with its inode.
+        // sock_diag also lists the plain socket beneath a Multipath TCP listener, on newer kernels with its inode.
         let multipath = (try? diagnostics.multipathListeners()) ?? [:]
         let sockets = try diagnostics.sockets().filter { $0.value.inode != 0 && multipath[$0.value.inode] == nil }
         cookies = Set(sockets.keys)
