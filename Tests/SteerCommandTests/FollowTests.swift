@@ -125,9 +125,9 @@ struct FollowTests {
             try eventually("it is followed") { try ask(seconds: 1) == "first" }
             // It is registered first, and its standby behind it in the follower's first turn.
             try eventually("it has a standby") {
-                try shell(
-                    "bpftool -j map dump pinned \(bed.bpffs.path)/steering/*/registrations | grep -o '\"value\":\\[' | wc -l")
-                    == "2\n"
+                let entries =
+                    "bpftool -j map dump pinned \(bed.bpffs.path)/steering/*/registrations | grep -o '\"value\":\\['"
+                return try shell("\(entries) | wc -l") == "2\n"
             }
         }
 

@@ -170,7 +170,8 @@ struct RegisterTests {
             try verify(message.contains("--all"), message)
             try bed.steer("register dns --pid \(server.pid) udp :8001 --all")
             try verify(
-                bound(bed).filter { $0.hasPrefix("dns") }.sorted(), is: ["dns udp 127.0.0.1:8001", "dns udp [::1]:8001"])
+                bound(bed).filter { $0.hasPrefix("dns") }.sorted(),
+                is: ["dns udp 127.0.0.1:8001", "dns udp [::1]:8001"])
         }
     }
 
