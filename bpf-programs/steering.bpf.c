@@ -70,7 +70,7 @@ struct {
 	__array(values, struct token);
 } grace SEC(".maps");
 
-/* Of several programs the last one to select wins: the newest, not the oldest. */
+/* REPLACE: beside programs that do so too, the one attached last decides; beside others, ours. */
 static __always_inline long select(struct bpf_sk_lookup *ctx, struct bpf_sock *socket)
 {
 	return bpf_sk_assign(ctx, socket, BPF_SK_LOOKUP_F_REPLACE);

@@ -11,6 +11,14 @@ struct Holding: Sendable, CustomStringConvertible {
         facts = try SteerableSocket(descriptor.rawValue)
     }
 
+    /// Whether the kernel says so. A look that fails, for want of memory for example, says nothing.
+    var cannotBeSteeredTo: Bool {
+        do throws(SteeringError) {
+            _ = try SteerableSocket(descriptor.rawValue)
+            return false
+        } catch { return error.errno == 0 }
+    }
+
     var description: String { "\(facts.transport) \(facts.localAddress)" }
 
     /// The socket as answers show it.

@@ -12,7 +12,7 @@ final class SocketKeeper {
     private let onDemand: OnDemand?
     private let state: ServiceState
     private let logger: Logger
-    private var refusals: RefusalLog
+    private var log: RequestLog
     private var authority: Authority
     private var holdings = Holdings()
     private var requests = Counts<String>()
@@ -29,7 +29,7 @@ final class SocketKeeper {
         self.onDemand = onDemand
         self.state = state
         self.logger = logger
-        refusals = RefusalLog(logger)
+        log = RequestLog(logger)
     }
 
     /// How it is, in a line.
@@ -60,7 +60,7 @@ final class SocketKeeper {
             }
             return answer
         } catch {
-            refusals.add(error, peer, label)
+            log.add(error, peer, label)
             return (ActivationReply(error), [])
         }
     }
@@ -93,7 +93,7 @@ final class SocketKeeper {
         case .claim(let label):
             let sockets = holdings[label]
             guard !sockets.isEmpty else { throw .nothingHeld(label) }
-            log("claimed", label, sockets, peer)
+            log.add("claimed", label, sockets, peer)
             return (.done(try lines(sockets, label)), sockets.map(\.descriptor.rawValue))
         case .list(let label):
             let sockets = try lines(holdings[label], label) + lent(to: label)
@@ -155,7 +155,7 @@ final class SocketKeeper {
         let registered = Set(
             try steering.sockets.list().filter { $0.destination.label == label }.map(\.cookie))
         hold(staying { registered.contains($0.facts.cookie) } + fresh, label)
-        log(replacing ? "registered in place of others" : "registered", label, sockets, peer)
+        log.add(replacing ? "registered in place of others" : "registered", label, sockets, peer)
         return sockets
     }
 
@@ -177,7 +177,7 @@ final class SocketKeeper {
         }
         let gone = holdings[label].filter { cookies.contains($0.facts.cookie) }
         hold(holdings[label].filter { !cookies.contains($0.facts.cookie) }, label)
-        log("unregistered", label, gone, peer)
+        log.add("unregistered", label, gone, peer)
     }
 
     /// Holds these sockets for a label and no others, and has the service manager store them.
@@ -197,7 +197,7 @@ final class SocketKeeper {
     /// Lets go of sockets that do not listen any more: whoever has one can shut it down for all. The kernel's map
     /// keeps such a one until it is closed everywhere.
     private func prune(_ label: Label) {
-        let dead = holdings[label].filter { (try? Holding($0.descriptor)) == nil }
+        let dead = holdings[label].filter(\.cannotBeSteeredTo)
         guard !dead.isEmpty else { return }
         for socket in dead { try? steering.sockets.unregister(socket.facts.cookie, from: label) }
         hold(holdings[label].filter { socket in !dead.contains { $0.facts.cookie == socket.facts.cookie } }, label)
@@ -262,10 +262,17 @@ final class SocketKeeper {
             let label = one.name.label
             if case .process(let pid) = one.name.kind {
                 onDemand?.serves(label, pid, one.descriptor)
-            } else if let socket = try? Holding(one.descriptor),
-                !holdings[label].contains(where: { $0.facts.cookie == socket.facts.cookie })
-            {
-                holdings[label].append(socket)
+                continue
+            }
+            do throws(SteeringError) {
+                let socket = try Holding(one.descriptor)
+                if !holdings[label].contains(where: { $0.facts.cookie == socket.facts.cookie }) {
+                    holdings[label].append(socket)
+                }
+            } catch {
+                logger.warning(
+                    "a stored socket is not held any more",
+                    metadata: ["label": "\(label)", "code": "\(error.code)", "message": "\(error.message)"])
             }
         }
         for label in holdings.labels {
@@ -303,7 +310,7 @@ final class SocketKeeper {
         let labels = try steering.policy.labels.filter { authority.allows(peer, $0) }.sorted()
         var text = MetricsText()
         text.add("requests_total", .counter, "Requests that were answered.", requests.sorted, as: "verb")
-        text.add("refusals_total", .counter, "Requests that were refused.", refusals.counts.sorted, as: "code")
+        text.add("refusals_total", .counter, "Requests that were refused.", log.refusals.sorted, as: "code")
         text.add(
             "held_sockets", .gauge, "Sockets that are held.", labels.map { ($0.name, UInt64(holdings[$0].count)) },
             as: "label")
@@ -312,17 +319,6 @@ final class SocketKeeper {
             "starts_total", .counter, "How often a service was started.", starts.map { ($0.key.name, $0.value) },
             as: "label")
         return text.lines
-    }
-
-    private func log(_ what: Logger.Message, _ label: Label, _ sockets: [Holding], _ peer: Peer) {
-        logger.info(
-            what,
-            metadata: [
-                "label": "\(label)", "user": "\(peer.user)", "process": "\(peer.pid)",
-                "sockets":
-                    "\(sockets.prefix(8).map { "\($0.facts.transport) \($0.facts.localAddress)" }.joined(separator: ", "))",
-                "count": "\(sockets.count)",
-            ])
     }
 }
 

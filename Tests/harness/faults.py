@@ -18,10 +18,9 @@ import random
 import re
 import socket
 import subprocess
-import sys
 import time
 
-from support import UDP_PORT, Failed, Lab, bindings, enter_namespaces, finish, fork, policy, run_lanes
+from support import UDP_PORT, Failed, bindings, fork, policy, run_in_lanes
 from traffic import Traffic
 
 CALLS = ["bpf", "openat", "rename", "renameat", "renameat2", "mmap", "mkdir", "mkdirat", "unlink", "unlinkat", "rmdir",
@@ -90,8 +89,8 @@ class Scenario:
 
 
 class Harness:
-    def __init__(self, lab, options):
-        self.lab, self.options, self.problems = lab, options, []
+    def __init__(self, lab, options, problems):
+        self.lab, self.options, self.problems = lab, options, problems
         self.all, self.tried, self.failed, self.late = {}, {}, {}, 0
         self.traffic, self.servers = Traffic(pause=0.01), []
         self.prefix = ["setpriv", "--no-new-privs", "--bounding-set", UNIT, "--inh-caps", UNIT] if options.unit else []
@@ -320,7 +319,6 @@ class Harness:
                         raise Failed(f"traffic was lost: {[words.value.decode() for words in self.traffic.words]}")
                 except Failed as failure:
                     self.problems.append(f"{scenario.name}, {call} {number} {error}: {failure}")
-                    print(self.problems[-1], file=sys.stderr)
                     self.repair()
 
     def repair(self):
@@ -371,20 +369,7 @@ def main():
     parser.add_argument("--share", default="1/1", help="N/M: the N-th of M parts of all that there is to try")
     parser.add_argument("--large", type=int, default=600, help="hosts of the policy that outgrows the smallest tables")
     parser.add_argument("--unit", action="store_true", help="with the capabilities of the service's unit only")
-    parser.add_argument("--lanes", type=int, default=2, help="how many go on at once, each in namespaces of its own")
-    parser.add_argument("--lane", type=int, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.lane is None:
-        finish(*run_lanes(options.lanes))
-    enter_namespaces()
-    with Lab(options.steer) as lab:
-        harness = Harness(lab, options)
-        try:
-            result = harness.run_all()
-        except Failed as failure:
-            harness.problems.append(str(failure))
-            result = {}
-    finish(result, harness.problems)
+    run_in_lanes(lambda lab, options, problems: Harness(lab, options, problems).run_all(), parser, lanes=2)
 
 
 main()

@@ -16,10 +16,9 @@ import argparse
 import json
 import os
 import random
-import sys
 import time
 
-from support import PATIENCE, Failed, Lab, bindings, enter_namespaces, finish, policy, run_lanes
+from support import PATIENCE, Failed, bindings, policy, run_in_lanes
 from tracing import count_stops, kill_at
 from traffic import Traffic
 
@@ -27,9 +26,9 @@ PROBLEMS_ENOUGH = 10
 
 
 class Harness:
-    def __init__(self, lab, options):
+    def __init__(self, lab, options, problems):
         self.lab, self.random = lab, random.Random()
-        self.problems, self.kills, self.effects, self.stops = [], {}, {}, {}
+        self.problems, self.kills, self.effects, self.stops = problems, {}, {}, {}
         policies = [policy(0), policy(1)]
         self.scenarios = ["apply", "upgrade"]
         if options.large:
@@ -39,10 +38,6 @@ class Harness:
         self.states, self.sizes = [], []
         self.current, self.identity = None, None
         self.lane, self.lanes, self.seed = options.lane, options.lanes, options.seed
-
-    def complain(self, what):
-        self.problems.append(what)
-        print(what, file=sys.stderr)
 
     # MARK: - What kills are tried
 
@@ -76,7 +71,7 @@ class Harness:
             try:
                 look(scenario)
             except Failed as failure:
-                self.complain(f"{scenario} killed at stop {stop}: {failure}")
+                self.problems.append(f"{scenario} killed at stop {stop}: {failure}")
                 if len(self.problems) >= PROBLEMS_ENOUGH:
                     return
                 self.repair(scenario)
@@ -226,10 +221,10 @@ class Harness:
         self.execute(self.plan(self.scenarios, kills - loading), self.look)
         counted, failures = traffic.stop()
         if counted["failed"]:
-            self.complain(f"{counted['failed']} connections or datagrams failed: {failures}")
+            self.problems.append(f"{counted['failed']} connections or datagrams failed: {failures}")
         self.lab.steer("unload")
         if self.lab.listing() != ["steering"]:
-            self.complain(f"unloading left {self.lab.listing()}")
+            self.problems.append(f"unloading left {self.lab.listing()}")
         if not self.problems:
             self.execute(self.plan(["load", "unload"], loading), self.look_at_loading)
         return {"kills": sum(self.kills.values()), "by": self.kills, "tookEffect": self.effects,
@@ -243,20 +238,9 @@ def main():
     parser.add_argument("--kills", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--large", type=int, default=600, help="hosts of the policy that outgrows the smallest tables; 0: none")
-    parser.add_argument("--lanes", type=int, default=4, help="how many go on at once, each in namespaces of its own")
-    parser.add_argument("--lane", type=int, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.lane is None:
-        finish(*run_lanes(options.lanes))
-    enter_namespaces()
-    with Lab(options.steer) as lab:
-        harness = Harness(lab, options)
-        try:
-            result = harness.run(-(-options.kills // options.lanes))
-        except Failed as failure:
-            harness.complain(str(failure))
-            result = {"kills": sum(harness.kills.values())}
-    finish(result, harness.problems)
+    run_in_lanes(
+        lambda lab, options, problems: Harness(lab, options, problems).run(-(-options.kills // options.lanes)), parser,
+        lanes=4)
 
 
 main()

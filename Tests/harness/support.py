@@ -1,4 +1,5 @@
 """What the harnesses share: a network of their own, the command, policies, and how a run ends."""
+import argparse
 import json
 import multiprocessing
 import os
@@ -35,7 +36,7 @@ class Lab:
         self.folder = tempfile.mkdtemp(prefix="steering-harness-")
         self.bpffs = f"{self.folder}/bpf"
         os.mkdir(self.bpffs)
-        subprocess.run(["mount", "-t", "bpf", "bpf", self.bpffs], check=True)
+        subprocess.run(["mount", "-t", "bpf", "-o", "mode=0700", "bpf", self.bpffs], check=True)
 
     def __enter__(self):
         return self
@@ -135,8 +136,18 @@ def run_in_lab(run, options):
     finish(result, problems[:10])
 
 
+def run_in_lanes(run, parser, lanes):
+    """Runs a harness in several lanes at once, each as `run_in_lab` does, and finishes with what all found."""
+    parser.add_argument("--lanes", type=int, default=lanes, help="how many go on at once, each in namespaces of its own")
+    parser.add_argument("--lane", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.lane is None:
+        finish(*run_lanes(options.lanes))
+    run_in_lab(run, options)
+
+
 def run_lanes(count):
-    """Runs the harness in several lanes at once, each in namespaces of its own; what all found."""
+    """What several lanes found."""
     everyone = [subprocess.Popen([sys.executable, *sys.argv, "--lane", str(lane)], stdout=subprocess.PIPE, text=True)
                 for lane in range(count)]
     return merged([lane.communicate()[0] for lane in everyone])

@@ -49,8 +49,8 @@ struct ProcessDescriptors: ~Copyable {
 
         var sockets: [ProcessSocket] = []
         for (descriptor, inode) in descriptors where known == nil || known![inode] != nil {
-            guard let socket = try take(descriptor, inode), let steerable = try? SteerableSocket(socket.rawValue),
-                (try? namespace.check(socket.rawValue)) != nil
+            guard let socket = try take(descriptor, inode),
+                let steerable = try Self.steerable(socket.rawValue, in: namespace)
             else { continue }
             var elsewhere = 0
             if steerable.isReuseport, let known, let place = known[inode]?.place {
@@ -60,6 +60,21 @@ struct ProcessDescriptors: ~Copyable {
         }
         return sockets.sorted {
             ($0.transport, $0.boundAddress, $0.cookie) < ($1.transport, $1.boundAddress, $1.cookie)
+        }
+    }
+
+    /// What can be steered to in a namespace; nil for all else.
+    private static func steerable(
+        _ socket: CInt, in namespace: NamespaceIdentity
+    ) throws(SteeringError) -> SteerableSocket? {
+        do throws(SteeringError) {
+            let steerable = try SteerableSocket(socket)
+            try namespace.check(socket)
+            return steerable
+        } catch {
+            // A look that failed does not make a socket of another kind.
+            guard error.errno == 0 else { throw error }
+            return nil
         }
     }
 
