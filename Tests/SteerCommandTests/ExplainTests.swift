@@ -73,6 +73,23 @@ struct ExplainTests {
         }
     }
 
+    @Test("Netfilter may give a packet another destination first")
+    func translated() async throws {
+        try await withBed { bed in
+            try bed.steer("bind web tcp 192.0.2.0/24 80")
+            try bed.steer("bind web tcp 2001:db8::/64 80")
+            try shell("nft 'add table ip6 web; add chain ip6 web in { type nat hook prerouting priority dstnat; }'")
+            func explained(_ address: String) throws -> Bool {
+                try "\(bed.json("explain tcp \(address) 80")["caveats"])".contains("`nft list chain ip6 web in`")
+            }
+            try verify(explained("2001:db8::9"), is: false)  // without a rule
+            try shell("nft add rule ip6 web in tcp dport 80 dnat to 2001:db8::1")
+            try verify(explained("2001:db8::9"), is: true)
+            try verify(explained("192.0.2.9"), is: false)
+            try shell("nft list chain ip6 web in")
+        }
+    }
+
     @Test("Refused, passed and not steered are told apart")
     func outcomes() async throws {
         try await withBed { bed in

@@ -1,5 +1,6 @@
 import Glibc
 import KernelTestSupport
+import Synchronization
 import Testing
 
 @testable import Steering
@@ -55,12 +56,7 @@ struct AtomicSwapTests {
     }
 
     private func check(_ seen: [Seen], _ swaps: Int) {
-        // Both often, or nothing was shown.
-        for watcher in seen {
-            #expect(watcher.outcomes[0] > swaps / 20, "\(watcher)")
-            #expect(watcher.outcomes[1] > swaps / 20, "\(watcher)")
-            #expect(watcher.changes > swaps / 20, "\(watcher)")
-        }
+        for watcher in seen { #expect(watcher.isEnough(of: swaps), "\(watcher)") }
     }
 }
 
@@ -77,6 +73,14 @@ private struct Seen: Sendable {
         if policy != last { changes += 1 }
         last = policy
     }
+
+    /// Both policies often, or nothing was shown.
+    func isEnough(of swaps: Int) -> Bool { min(outcomes[0], outcomes[1], changes) > swaps / 20 }
+}
+
+/// What a watcher has seen until now.
+private final class Notes: Sendable {
+    let seen = Mutex(Seen())
 }
 
 /// What both policies bind, and all packets are of. (Not everything: unoptimised, filling large tables
@@ -129,20 +133,23 @@ private func swapAndWatch(
     try apply(0)
 
     let writer = ThreadResult<String?>()
-    var watchers: [ThreadResult<Result<Seen, any Error>>] = []
+    var watchers: [ThreadResult<Result<Seen, any Error>>] = [], notes: [Notes] = []
     func watch(_ look: @escaping @Sendable () throws -> Int) {
-        let done = ThreadResult<Result<Seen, any Error>>()
+        let done = ThreadResult<Result<Seen, any Error>>(), own = Notes()
         runOnThread {
             // The calling thread alone: on few CPUs the writer must get on.
             setpriority(.init(PRIO_PROCESS.rawValue), 0, 10)
             done.finish(
                 Result {
-                    var seen = Seen()
-                    while !writer.isFinished { seen.note(try look()) }
-                    return seen
+                    while !writer.isFinished {
+                        let policy = try look()
+                        own.seen.withLock { $0.note(policy) }
+                    }
+                    return own.seen.withLock { $0 }
                 })
         }
         watchers.append(done)
+        notes.append(own)
     }
     for seed in 1...2 {
         let packets = Packets(seed: UInt64(seed))
@@ -168,7 +175,13 @@ private func swapAndWatch(
     // The writer is this thread: what it has applied, the very next packet meets.
     do {
         let packets = Packets(seed: 4)
-        for swap in 1...swaps {
+        var swap = 0
+        // On a crowded machine watchers come rarely: more swaps, until each has seen enough or one has failed.
+        while swap < swaps
+            || swap < 100 * swaps && !watchers.contains(where: \.isFinished)
+                && !notes.allSatisfy({ $0.seen.withLock { $0.isEnough(of: swaps) } })
+        {
+            swap += 1
             try apply(swap % 2)
             let (transport, packet) = packets.next()
             let (verdict, cookie) = try steering.testRun(transport, to: packet)

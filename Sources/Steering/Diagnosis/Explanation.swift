@@ -187,6 +187,11 @@ extension SocketSteering {
             let remedy = surroundings.remedy.map { ": \(place.routeHere($0))" }
             caveats.append("\(address) is not routed to this host, so no packet to it gets here\(remedy ?? "")")
         }
+        if !surroundings.translations.isEmpty {
+            caveats.append(
+                "netfilter may change the destination first (`nft list chain \(surroundings.translations[0])`): explain the address and port that it leaves"
+            )
+        }
         if case .delivered(let receiver) = surroundings.verdict(address) {
             if receiver.isConnected {
                 caveats.append("an established connection has this flow, and steering is not asked about it")

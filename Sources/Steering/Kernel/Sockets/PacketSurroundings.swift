@@ -8,6 +8,8 @@ struct PacketSurroundings: Sendable {
     let remedy: IPPrefix?
     /// Why no packet arrives on that interface.
     let interfaceCaveat: String?
+    /// The chains of netfilter that may give it another destination first; empty where they may not be listed.
+    let translations: [String]
     /// The socket that the kernel would give the packet to.
     let receiver: DiagnosedSocket?
     /// The listening and unconnected sockets of the namespace.
@@ -32,6 +34,8 @@ struct PacketSurroundings: Sendable {
             on: interface ?? 0)
         sockets = try diagnostics.sockets()
         let address = packet.destination.address
+        // Without CAP_NET_ADMIN, or nf_tables in the kernel, the rest of the explanation still holds.
+        translations = (try? NetfilterChains.translating(address.family)) ?? []
         route = try LocalRoutes().kind(of: address)
         let prefix = IPPrefix(masking: address, length: address.family.bitWidth)
         remedy = route == .gateway || route == .none ? try LocalRoutes().mayRouteHere(prefix) ? prefix : nil : nil
