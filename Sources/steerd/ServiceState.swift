@@ -38,6 +38,7 @@ final class ServiceState {
         } else {
             manager?.store(allowancesOf: service)
         }
+        remark(on: service.policy)
         logger.info("serving", metadata: ["bindings": "\(bindings)"])
     }
 
@@ -48,6 +49,16 @@ final class ServiceState {
         attachment = try? steering.attachment()
         manager?.store(allowancesOf: service)
         manager?.notify("STATUS=\(text)")
+        remark(on: service.policy)
+    }
+
+    /// Logs what `steer apply` prints about a policy that is in force all the same, such as an interface that is absent.
+    private func remark(on policy: Policy) {
+        guard let namespace = try? NetworkNamespace.current() else { return }
+        for finding in Doctor(namespace).remarks(on: policy)
+        where finding.severity > .note && finding.subject != "clients" {
+            logger.warning("\(finding.message)", metadata: ["subject": "\(finding.subject)"])
+        }
     }
 
     /// The policy file was read, and is wrong: what was in force still is.

@@ -65,7 +65,7 @@ struct Steerd: ParsableCommand {
         // What asks for a reload while it starts is obeyed when it serves; what ends it ends it at once until then.
         Self.block([SIGHUP])
         let start = try Start(policy: policy, socket: socket, bpffs: bpffs, readers: readers)
-        try Capabilities.keep([])
+        try Capabilities.keep(HostFacts.everyCallTakesBPF() ? [.bpf] : [])
         JournalLogHandler.bootstrap()
 
         // Blocked before there is another thread, a signal waits until it is taken here: none is lost.

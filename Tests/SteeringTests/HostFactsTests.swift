@@ -70,6 +70,16 @@ struct HostFactsTests {
         #expect(HostFacts.sysctl("kernel.unprivileged_bpf_disabled") != nil)
     }
 
+    @Test(
+        "Where every bpf() takes CAP_BPF",
+        arguments: [
+            (KernelVersion(5, 18), "2", true), (KernelVersion(5, 18), "1", true), (KernelVersion(5, 18), nil, true),
+            (KernelVersion(5, 18), "0", false), (KernelVersion(5, 19), "2", false), (nil, "2", false),
+        ] as [(KernelVersion?, String?, Bool)])
+    func unprivileged(version: KernelVersion?, disabled: String?, takes: Bool) {
+        #expect(HostFacts.everyCallTakesBPF(on: version, disabled: disabled) == takes)
+    }
+
     @Test("bpffs is told from others, and read-only from writable", .kernel)
     func fileSystems() throws {
         let probe = try Programs.path(of: "steering-probe")

@@ -361,7 +361,10 @@ def on_demand(m):
           "nothing of steerd's environment", names)
     m.sh("systemctl restart steerd")
     check(services.ask(INSIDE, 80, timeout=20).split()[0] == pid, "the same process serves after a restart")
-    os.kill(host_pid(m, pid), signal.SIGKILL)
+    killed = host_pid(m, pid)
+    os.kill(killed, signal.SIGKILL)
+    # Until it has ended it may still take a connection.
+    eventually("it has ended", lambda: not os.path.exists(f"/proc/{killed}"))
     check(services.ask(INSIDE, 80, timeout=20).split()[0] != pid, "another one serves when it has ended")
     # Who could change the file could run what they like.
     for harm, mend in (("chmod o+w FILE", "chmod o-w FILE"), ("chown web FILE", "chown root FILE"),

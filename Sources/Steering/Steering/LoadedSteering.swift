@@ -190,8 +190,9 @@ extension SocketSteering {
         let readers = try Pins.Readers(of: pins.directory)
         do throws(SteeringError) {
             try pins.makeDraft(for: readers)
-            try pins.checkExchange()
+            // First: where the tables are too large for this kernel, another way to replace the program does not help.
             let plane = try DataPlane(size: tables.size, reusing: maps)
+            try pins.checkExchange()
             let memory = try PolicyMemory(plane)
             memory.resume(after: stored.generation)
             var next = stored

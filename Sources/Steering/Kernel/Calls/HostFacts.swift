@@ -93,6 +93,19 @@ public enum HostFacts {
         return numbers[0]...numbers[1]
     }
 
+    /// Whether every bpf() call takes CAP_BPF, those on descriptors at hand too: before Linux 5.19 where
+    /// `kernel.unprivileged_bpf_disabled` is set, as Debian does.
+    ///
+    /// - Parameters:
+    ///   - version: The kernel's; where it is not known, no.
+    ///   - disabled: The sysctl's value; nil where /proc does not have it.
+    package static func everyCallTakesBPF(
+        on version: KernelVersion? = kernelVersion, disabled: String? = sysctl("kernel.unprivileged_bpf_disabled")
+    ) -> Bool {
+        guard let version, version < KernelVersion(5, 19) else { return false }
+        return disabled != "0"
+    }
+
     /// How many bytes of maps the process may create: kernels before 5.11 count them as locked memory
     /// (`RLIMIT_MEMLOCK`), and their default is too little. Nil for no limit.
     public static func mapMemoryLimit(on version: KernelVersion? = kernelVersion) -> UInt64? {
