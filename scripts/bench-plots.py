@@ -1,4 +1,4 @@
-"""Reports of `bench --json`, a line each: as drawings in docs/benchmarks, and as tables in docs/benchmarks.md."""
+"""Turns reports of `bench --json`, a line each, into drawings in docs/benchmarks and tables in docs/benchmarks.md."""
 import json
 import os
 import re
@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 
 DOCUMENT = "docs/benchmarks.md"
 FOLDER = "docs/benchmarks"
-# Names are hashes of the content, text is text: small files that change only where figures do.
+# IDs are hashes of the content, and text stays text: small files that change only where figures do.
 plt.rcParams.update({
     "svg.hashsalt": "steering", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9,
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3, "axes.axisbelow": True,
@@ -30,7 +30,7 @@ def save(figure, name):
 
 
 def number(text):
-    """The first number of a text such as "1,000 bindings"."""
+    """Returns the first number in a text such as "1,000 bindings"."""
     return int(re.search(r"\d[\d,]*", text)[0].replace(",", ""))
 
 
@@ -85,7 +85,7 @@ def plot_control(report):
 
 
 def plot_ratios(report):
-    """Any other measure: how its cases stand to their references."""
+    """Draws any other measure: the ratios of its cases to their references."""
     rows = [f for f in report["figures"] if f.get("bestRatio")]
     if not rows:
         return
@@ -109,7 +109,7 @@ def text(value):
 
 
 def table(report):
-    """A row a case, a column a kind of traffic."""
+    """Returns a table with a row per case and a column per kind of traffic."""
     figures = report["figures"]
     columns = list(dict.fromkeys(f["traffic"] for f in figures))
     rows = {}

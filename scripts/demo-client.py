@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The demo's client: knows nothing of steering, only addresses and ports.
 
-Asks random addresses and ports over TCP and UDP, IPv4 and IPv6, and checks that each reply comes from
-exactly where it was asked. Then holds connections open while the server's pool is halved.
+Queries random addresses and ports over TCP and UDP, IPv4 and IPv6, and checks that each reply comes from
+the exact address and port that was queried. Then holds connections open while the server's pool is halved.
 """
 import argparse
 import ipaddress
@@ -52,7 +52,7 @@ def tcp(address, port):
 
 
 def udp(address, port):
-    # Not connected: the kernel would hide a reply from elsewhere.
+    # Not connected: the kernel would filter out a reply from another address.
     with socket.socket(family(address), socket.SOCK_DGRAM) as client:
         client.settimeout(TIMEOUT)
         token = os.urandom(32)
@@ -62,7 +62,7 @@ def udp(address, port):
 
 
 def refused_udp(address, port):
-    # The kernel says so by ICMP, and limits how often it does: ask again.
+    # The kernel refuses by ICMP, which it rate-limits: retry.
     with socket.socket(family(address), socket.SOCK_DGRAM) as client:
         client.settimeout(TIMEOUT / 10)
         client.connect((str(address), port))

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The demo's client for names: resolves random names with dig, and connects to each answer.
 
-Knows nothing of steering. Prints how the answers spread over the pool, and fails when one is not of the pool, or when
-the address that a name was given does not answer.
+Knows nothing of steering. Prints how the answers spread over the pool, and fails if one is outside the pool or does
+not accept connections.
 """
 import argparse
 import collections
@@ -15,7 +15,7 @@ import sys
 
 
 def resolve(server, names, kind):
-    """One dig for all names: one connection a name, as different resolvers would ask."""
+    """Resolves all names with one dig, which uses a socket per query, as different resolvers would."""
     batch = "".join(f"{name} {kind} +noall +answer\n" for name in names)
     options = ["dig", f"@{server}", "+time=5", "+tries=2", "-f", "-"]
     lines = subprocess.run(options, input=batch, capture_output=True, text=True, check=True).stdout.splitlines()
@@ -41,7 +41,7 @@ def attempt(address, port):
 
 
 def spread(addresses, pool):
-    """How often each sixteenth of a pool was given, as a row of counts."""
+    """Returns how many answers fell into each sixteenth of a pool, as a row of counts."""
     width = pool.num_addresses // 16
     counts = collections.Counter((int(address) - int(pool.network_address)) // width for address in addresses)
     return " ".join(f"{counts[part]:>3}" for part in range(16))

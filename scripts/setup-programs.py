@@ -1,4 +1,4 @@
-"""Makes a directory of links to the programs of some Debian packages, of what those depend on, and of the essential ones.
+"""Creates a directory of links to the programs of Debian packages, of their dependencies, and of the essential packages.
 
 setup-programs.py DIRECTORY PACKAGE...
 """
@@ -12,7 +12,7 @@ FOLDERS = ["/usr/local/sbin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
 
 
 def installed():
-    """Each installed package: its names, whether it is essential, and what it depends on."""
+    """Yields each installed package: its name, all names it provides, whether it is essential, and its dependencies."""
     form = "${db:Status-Status}\t${Package}\t${Essential}\t${Provides}\t${Pre-Depends}, ${Depends}\n"
     text = subprocess.run(["dpkg-query", "-W", "-f", form], check=True, capture_output=True, text=True).stdout
     for line in text.splitlines():
@@ -23,7 +23,7 @@ def installed():
 
 
 def closure(wanted):
-    """The packages that are wanted or essential, with all that they depend on; of alternatives those that are there."""
+    """Returns the wanted and the essential packages with all their dependencies; of alternatives, the installed ones."""
     providers, depends, found = {}, {}, set()
     for name, names, essential, needs in installed():
         for each in names:
@@ -41,7 +41,7 @@ def closure(wanted):
 
 
 def files(packages):
-    """The paths of their programs. /bin may be /usr/bin."""
+    """Returns the paths of their programs, without /usr: /bin may be /usr/bin."""
     text = subprocess.run(["dpkg-query", "-L", *sorted(packages)], check=True, capture_output=True, text=True).stdout
     return {line.removeprefix("/usr") for line in text.splitlines() if os.path.dirname(line) in FOLDERS}
 

@@ -12,15 +12,15 @@
 #include <unistd.h>
 
 struct csteering_poll {
-    struct iocb request; // the kernel knows it by its address
+    struct iocb request; // identified by its address in the kernel
     bool has_waited;
 };
 
-/* One for the process: destroying one waits for the kernel's other processors. */
+/* One for the process: destroying a context takes milliseconds, as the kernel waits for the other CPUs. */
 static aio_context_t context;
 static int context_error;
 
-/* Channels that wait at a time; the machine has 65,536 for all processes (fs.aio-max-nr). */
+/* The most concurrent waits of the process. The machine has 65,536 for all processes (fs.aio-max-nr). */
 enum { CAPACITY = 1024 };
 
 static void make_context(void) { context_error = syscall(SYS_io_setup, CAPACITY, &context) ? errno : 0; }
@@ -31,7 +31,7 @@ struct csteering_poll *csteering_poll_make(void) {
     return context_error ? NULL : calloc(1, sizeof(struct csteering_poll));
 }
 
-/* What is over has been told by way of the counter; here it only takes room. */
+/* Discards completions, which the counters have already reported, to make room for new requests. */
 static void forget_completed(void) {
     struct io_event events[64];
     struct timespec now = {0};

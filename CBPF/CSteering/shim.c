@@ -40,7 +40,7 @@
 #define SYS_pidfd_getfd 438
 #endif
 
-/* Constants, which must be there before the program is verified. */
+/* Sets constants, which the verifier must know when the program is loaded. */
 static int set_constant(struct bpf_object *object, const char *section, const void *value, size_t size) {
     struct bpf_map *map;
     bpf_object__for_each_map(map, object) {
@@ -51,7 +51,7 @@ static int set_constant(struct bpf_object *object, const char *section, const vo
     return -ENOENT;
 }
 
-/* Zero-filled memory of a program. libbpf would write its own zeros into it: 4 MiB and more, for nothing. */
+/* Creates a map of zero-filled global data. libbpf would copy its own zeros into it, needlessly: 4 MiB and more. */
 static int create_zeroed(struct bpf_map *map) {
     LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = bpf_map__map_flags(map));
     int made = bpf_map_create(bpf_map__type(map), bpf_map__name(map), bpf_map__key_size(map), bpf_map__value_size(map),
@@ -63,7 +63,7 @@ static int create_zeroed(struct bpf_map *map) {
     return error;
 }
 
-/* Of the programs one is made, and the maps that it uses. */
+/* Selects one program, and the maps that it uses. */
 static int choose(struct bpf_object *object, const struct csteering_build *build) {
     const uint8_t has_ingress_interface = build->has_ingress_interface;
     struct bpf_program *program;
@@ -73,8 +73,8 @@ static int choose(struct bpf_object *object, const struct csteering_build *build
         error = set_constant(object, ".rodata.observe", &build->observation, sizeof build->observation);
     bpf_object__for_each_program(program, object) {
         bpf_program__set_autoload(program, !strcmp(bpf_program__name(program), build->program));
-        /* The verifier compares paths wherever they can meet, not now and then: left to its guess, Linux 6.1
-           follows a million instructions where it follows speculation. It changes nothing of the program. */
+        /* Makes the verifier compare states wherever paths can meet. With its own heuristic, and speculation to
+           follow, Linux 6.1 exceeds its limit of a million instructions. The program itself does not change. */
         bpf_program__set_flags(program, BPF_F_TEST_STATE_FREQ);
     }
     bpf_object__for_each_map(map, object) {
@@ -144,7 +144,7 @@ void csteering_keep_memory(void) {
     mallopt(M_MMAP_THRESHOLD, 1 << 30);
     mallopt(M_TRIM_THRESHOLD, 1 << 30);
     mallopt(M_TOP_PAD, reserve);
-    void *volatile block = malloc(1 << 20); /* grows the heap by the reserve */
+    void *volatile block = malloc(1 << 20); /* extends the heap by the reserve */
     free(block);
     uintptr_t end = (uintptr_t)sbrk(0), start = (end - reserve + huge) & ~(huge - 1);
     madvise((void *)start, end - start, MADV_HUGEPAGE);
@@ -183,7 +183,7 @@ int csteering_pidfd_kill(int pidfd) {
     return syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) ? -errno : 0;
 }
 
-/* Where the client sent it, before the kernel was told another socket; and whether it is a train. */
+/* Reads the original destination, and the segment size of coalesced datagrams. */
 static void read_control(struct msghdr *message, struct csteering_datagram *datagram) {
     struct sockaddr_storage *destination = &datagram->destination;
     memset(destination, 0, sizeof *destination);
@@ -320,7 +320,7 @@ int csteering_peer(int socket, uid_t *user, gid_t *group, pid_t *process) {
 int csteering_limit_capabilities(uint64_t kept) {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
-    /* Needs CAP_SETPCAP; without it, what follows keeps execve from giving any of them back. */
+    /* Fails without CAP_SETPCAP; then no_new_privs, below, keeps execve from restoring any of them. */
     for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; capability++)
         if (!(kept >> capability & 1))
             prctl(PR_CAPBSET_DROP, capability);

@@ -1,11 +1,11 @@
-// A tarpit on every TCP and every UDP port of a prefix, which says who knocks where:
+// A tarpit on every TCP and UDP port of a prefix, which prints the source and destination of connections and datagrams:
 //
 //   sudo ip route add local 192.0.2.0/24 dev lo
 //   swift build && sudo .build/debug/any-port 192.0.2.0/24
 //   socat - TCP:192.0.2.7:2323        # connects, and is kept waiting
 //   echo hello | socat - UDP:192.0.2.9:161
 //
-// Every connection costs a descriptor: `ulimit -n` says how many are kept waiting.
+// Each connection uses a descriptor, so `ulimit -n` limits their number.
 import Foundation
 import NIOCore
 import NIOPosix
@@ -40,7 +40,7 @@ struct AnyPort {
     }
 }
 
-/// Reads nothing, and sends a byte every ten seconds, so that a scanner goes on waiting.
+/// Reads nothing, and sends one byte every ten seconds to keep a scanner waiting.
 private final class Tarpit: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -59,7 +59,7 @@ private final class Tarpit: ChannelInboundHandler {
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 }
 
-/// Listens to datagrams, and answers none.
+/// Prints datagrams without replying.
 private final class Listener: ChannelInboundHandler {
     typealias InboundIn = SteeredDatagram
 
@@ -69,5 +69,5 @@ private final class Listener: ChannelInboundHandler {
     }
 }
 
-/// Prints a line at once, also into a pipe.
+/// Prints a line without buffering, which `print` would do when writing to a pipe.
 private func say(_ line: String) { FileHandle.standardOutput.write(Data("\(line)\n".utf8)) }

@@ -2,11 +2,13 @@ import Foundation
 import Glibc
 import Steering
 
-/// Signals as a pipe that can be polled: a byte each.
+/// Delivers signals as bytes through a pipe, for use with `poll`.
 final class SignalPipe {
     let readEnd: CInt
 
-    /// Before there is another thread: signals are blocked in all of them, and come to one.
+    /// Blocks the signals and starts a thread that waits for them.
+    ///
+    /// Call it before other threads exist, so that they inherit the signal mask.
     init(_ signals: [CInt]) {
         var ends: [CInt] = [0, 0]
         precondition(pipe(&ends) == 0, "no pipe")
@@ -42,7 +44,9 @@ struct EchoLoop: ~Copyable {
     private var connections: [CInt: Connection] = [:]
     private var accepted = 0
     private var datagrams = 0
-    /// Whether there was no descriptor for the last client, who waits: to try at once would be to try for ever.
+    /// Whether accepting failed for lack of descriptors or memory.
+    ///
+    /// The client is still in the backlog, so polling the listener at once would be a busy loop.
     private var isFull = false
 
     private final class Connection {
@@ -51,7 +55,7 @@ struct EchoLoop: ~Copyable {
         init(_ socket: consuming OwnedDescriptor) { self.socket = socket }
     }
 
-    /// Where the sockets are bound does not matter: traffic is steered to them.
+    /// Binds the sockets to loopback addresses; steering does not depend on their addresses.
     init(_ signals: SignalPipe) throws {
         let loopback4 = SocketAddress(IPAddress(ipv4: 0x7f00_0001), port: 0)
         let loopback6 = SocketAddress(IPAddress(ipv6: 1), port: 0)
@@ -111,7 +115,9 @@ struct EchoLoop: ~Copyable {
         accepted += 1
     }
 
-    /// Sends back what a client sent, and reads no more from one that does not take it.
+    /// Echoes data on a connection.
+    ///
+    /// While data is unsent, reads no more from that client.
     private mutating func echo(on descriptor: CInt) {
         guard let connection = connections[descriptor] else { return }
         if connection.unsent.isEmpty {
@@ -126,10 +132,10 @@ struct EchoLoop: ~Copyable {
         connection.unsent.removeFirst(max(0, sent))
     }
 
-    /// Answers what has come, from the address and port that each datagram was sent to.
+    /// Echoes the available datagrams, each from its original destination.
     private static func echo(on socket: inout AddressedUDPSocket) -> Int {
         guard let datagrams = try? socket.receive(upTo: 32) else { return 0 }
-        // A client that cannot be answered does not keep the others from it.
+        // An error concerns one client only.
         for datagram in datagrams { _ = try? socket.reply(datagram.payload, to: datagram) }
         return datagrams.count
     }

@@ -1,4 +1,4 @@
-// One process, four ordinary sockets, every address of the prefixes:
+// One process with four ordinary sockets serves every address of the prefixes:
 //
 //   swift run echo-server --prefix 192.0.2.0/24 --prefix 2001:db8:7::/48 --ports 7,7000-7999 --add-routes
 //   socat - TCP:192.0.2.99:7777
@@ -48,7 +48,7 @@ struct EchoServer: ParsableCommand {
 
         let steering = try SocketSteering.attach()
         var loop = try EchoLoop(signals)
-        // Sockets first: a label that has bindings but no socket refuses.
+        // Register before binding: by default, a label with bindings but no socket refuses packets.
         for socket in loop.sockets { try steering.sockets.register(socket, as: "echo") }
         try steering.apply(policy)
 
@@ -101,10 +101,10 @@ struct EchoServer: ParsableCommand {
     }
 }
 
-/// An error that is one sentence for people.
+/// An error with a message for users.
 struct ValidationFailure: Error, CustomStringConvertible {
     let description: String
 }
 
-/// Prints a line at once, also into a pipe.
+/// Prints a line without buffering, which `print` would do when writing to a pipe.
 func say(_ line: String) { FileHandle.standardOutput.write(Data("\(line)\n".utf8)) }

@@ -1,7 +1,9 @@
 import Foundation
 import Steering
 
-/// What is not routed to this host never arrives: says so, or mends it until the end.
+/// Finds prefixes that are not routed to this host.
+///
+/// Reports them, or adds routes until the program ends.
 struct Routes {
     private let adding: Bool
     private var added: [IPPrefix] = []

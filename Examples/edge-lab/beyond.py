@@ -1,7 +1,7 @@
 """Beyond: what section 6 of the paper proposes, simulated with the code that answers queries."""
 import figures
 
-TITLE = "Beyond: a leak of routes, and the name under attack"
+TITLE = "Beyond: a route leak, and the name under attack"
 
 
 def run(context):
@@ -35,17 +35,17 @@ def section(result, output):
     trials = figures.table(["attacked", "is", "names left", "rounds", "seconds", "found", "right"], rows)
     hours = catchment["leaklessSeconds"] / 3600
     return f"""\
-*Simulated*; every answer is given by the server's own code, from a policy file.
+*Simulated*; the server's own code gives every answer, from a policy file.
 
-**A leak of routes**: two points of presence answer names from a prefix each (`site:`), and both prefixes are announced at both. {catchment['baseline']:.0%} of
-the clients always arrive elsewhere than their resolver. A one-sided CUSUM on the share of foreign connections against the
-baseline that was learnt raises the alarm; then the names of that site are answered from a third prefix, and the old one is drained when
-caches have forgotten it (TTL {catchment['ttl']} s). {catchment['requestsPerSecond']:,} connections a second. In {hours:.3g} hours without a leak: {catchment['falseAlarms']} false alarms.
+**A route leak**: each of two points of presence answers names from a prefix of its own (`site:`), and both prefixes are announced at both.
+{catchment['baseline']:.0%} of the clients always arrive at another point of presence than their resolver. A one-sided CUSUM on the share of foreign
+connections against a learned baseline raises the alarm; then the names of that site are answered from a third prefix, and the old one is
+drained when caches have expired (TTL {catchment['ttl']} s). {catchment['requestsPerSecond']:,} connections per second. In {hours:.3g} hours without a leak: {catchment['falseAlarms']} false alarms.
 
 {leaks}
-**The name under attack**: the suspected names are parted into {search['slices']} slices, each with an address of its own; a TTL ({search['ttl']} s) later the
-address that the attack has moved to tells the slice. {search['names']:,} names, Zipf; an attack of {search['attack']:.0%} of {search['requestsPerSecond']:,} requests
-a second. An attack that stays when names move is on the address: {search['addressesFound']} of {len(search['onAddress'])} were told so, {search['namesFound']} of {len(search['onNames'])} names found.
+**The name under attack**: the suspected names are divided into {search['slices']} slices, each with an address of its own; a TTL ({search['ttl']} s) later the
+address that the attack has moved to identifies the slice. {search['names']:,} names, Zipf; an attack of {search['attack']:.0%} of {search['requestsPerSecond']:,} requests
+per second. An attack that stays when names move is on the address: {search['addressesFound']} of {len(search['onAddress'])} were recognized, and {search['namesFound']} of {len(search['onNames'])} names found.
 
 {trials}
 The paper proposes both as uses of agile addresses (section 6). By k-ary search, k = {search['slices']}, {search['names']:,} names

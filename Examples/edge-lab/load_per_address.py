@@ -6,7 +6,7 @@ import pathlib
 import figures
 import lab
 
-TITLE = "E1: the load of an address"
+TITLE = "E1: load per address"
 BEFORE = [f"10.{16 + number // 16}.{number % 16 * 16}.0/20" for number in range(18)]
 POOLS = {"/20": "198.18.0.0/20", "/24": "198.18.0.0/24", "one address": "198.18.0.0/32"}
 TTL = 60
@@ -109,25 +109,26 @@ def section(result, output):
     run = simulated["/20"]["run"]
     rows = [row(f"before: 18 /20s, {prefix}", of) for prefix, of in result["busiest"].items()]
     rows += [row("before: all 18 /20s", simulated["before"])]
-    rows += [row(f"an address a query: {case}", simulated[case]) for case in POOLS]
+    rows += [row(f"an address per query: {case}", simulated[case]) for case in POOLS]
     pairs = []
     for case, of in result["real"].items():
         pairs += [row(f"{case}: real", of["real"]), row(f"{case}: simulated", of["simulated"])]
     failed = sum(of["failed"] for of in result["real"].values())
     return f"""\
-*Simulated*: {run['requests']:,} requests a case for {run['names']:,} names, Zipf with exponent 1, through the caches of 10,000
-resolvers, whose populations are Zipf, too; TTL {TTL} s, 40,000 requests a second. Each answer is drawn by the server's
-policy engine ({run['queries']:,} answers for the /20: caches have {run['cacheHitShare']:.0%}, fewer than where a page takes many requests). *Before* is `select: name` over 18 /20s: a name has one address.
+*Simulated*: {run['requests']:,} requests per case for {run['names']:,} names, Zipf with exponent 1, through the caches of 10,000
+resolvers, whose client populations are Zipf, too; TTL {TTL} s, 40,000 requests per second. Each answer is drawn by the server's
+policy engine ({run['queries']:,} answers for the /20: caches answer {run['cacheHitShare']:.0%}, fewer than where a page takes many requests).
+*Before* is `select: name` over 18 /20s: each name has one address.
 
 {figures.table(HEADER, rows)}
-![Requests an address](load-per-address.svg)
+![Requests per address](load-per-address.svg)
 
 *Real*: DNS queries, connections and one request each through the edge above, {failed} failed; beside it the same number simulated,
-with the same names, TTL and as many resolvers.
+with the same names, TTL and number of resolvers.
 
 {figures.table(HEADER, pairs)}
 ![Real and simulated](load-per-address-real.svg)
 
-The paper's Figure 7 shows this shape from production: addresses bound to names differ by orders of magnitude; drawn for each query
-they are nearly alike, the more so the fewer they are; and one address carries all of it.
+The paper's Figure 7 shows the same shape in production: with addresses bound to names, loads differ by orders of magnitude; with an
+address drawn for each query they are nearly equal, the more so the fewer addresses there are; and one address carries everything.
 """

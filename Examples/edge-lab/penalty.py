@@ -3,7 +3,7 @@ import json
 
 import figures
 
-TITLE = "E5: the penalty"
+TITLE = "E5: overhead"
 
 
 def run(context):
@@ -26,8 +26,8 @@ def section(result, output):
                          *(f"{100 * (without[key] / figure[key] - 1):+.1f} %" for key in ("best", "median"))])
     commands = ", ".join(f"`{measure['command']}`" for measure in result)
     return f"""\
-*Real*: {commands}. A /20 with 13 ports, steered, and one socket bound to every address, in turns.
+*Real*: {commands}. A steered /20 with 13 ports, and one socket bound to every address, in turns.
 
-{figures.table(["", "traffic", "unit", "without, a second", "with, a second", "best", "median"], rows)}
-The paper reports 1 to 5 % fewer packets and connections a second.
+{figures.table(["", "traffic", "unit", "without, per second", "with, per second", "best", "median"], rows)}
+The paper reports 1 to 5 % fewer packets and connections per second.
 """

@@ -77,7 +77,7 @@ def section(result, output):
         return [name, f"{max(run['seconds'] for run in of):.0f}", a_second("queries"), a_second("connections"), a_second("requests"),
                 total("requests"), total("failures"), *latency, f"{used['idle'] / used['all']:.0%}"]
 
-    rows = [row("as fast as it is answered", result["most"]), *(row(f"{of['rate']:,} requests/s", of) for of in result["paced"])]
+    rows = [row("no fixed pace", result["most"]), *(row(f"{of['rate']:,} requests/s", of) for of in result["paced"])]
     header = ["", "seconds", "DNS queries/s", "connections/s", "requests/s", "requests", "failed", "visit p50, ms", "p99, ms", "idle"]
     # Of the pace that was kept up, or what came closest.
     last = result.get("kept", result["paced"][-1])
@@ -91,17 +91,17 @@ def section(result, output):
     beside = last["served"] - sum(run["requests"] for run in last["visitors"])
     return f"""\
 *Real*: {result['names']:,} names, the whole /20 and the /44 (30 % of the visits), {len(lab.HTTP_PORTS)} ports; each visit resolves its name (Zipf, a million
-resolvers, so that caches help little), connects and makes 7 requests over its connection, as the paper's means have it. {result['processors']}
-processors carry the clients, the routers, the servers and all packets between: where they are all in use, that is the limit. Paces are
-tried from above, {result['paced'][0]['asked']} s each. One at which no request fails, and 99 of 100 visits have their first response within half a second,
-then lasts for the whole time, and is kept up if that holds there, too.
+resolvers, so that caches help little), connects and makes 7 requests over its connection, the paper's means. {result['processors']}
+processors carry the clients, the routers, the servers and all packets between them; the limit is reached when they are fully used. Paces
+are tried from the highest down, {result['paced'][0]['asked']} s each. A pace at which no request fails, and 99 of 100 visits have their first response within
+half a second, is then run for the whole time, and counts as sustained if the same holds there.
 
 {figures.table(header, rows)}
-Of the last run, in ms, the slower region (`visit`: from when it was due to its first response):
+Latencies of the last run, in ms, in the slower region (`visit`: from the time when it was due to its first response):
 
 {figures.table(["", "p50", "p90", "p99", "p99.9", "most"], latencies)}
-Processor time: {shares}; the kernel's interrupts {used['interrupts'] / used['all']:.0%}, idle {used['idle'] / used['all']:.0%}. Packets are forwarded by whoever sends them: what the
-router does is in the shares of clients and servers. nginx served {beside:+,} requests beside those that the visitors count.
+Processor time: {shares}; the kernel's interrupts {used['interrupts'] / used['all']:.0%}, idle {used['idle'] / used['all']:.0%}. Packets are forwarded in the sender's context, so
+the router's work is part of the clients' and servers' shares. nginx's count of requests differs from the clients' by {beside:+,}.
 
-The paper's means are 5 to 6 thousand DNS queries and 35 to 40 thousand HTTP requests a second.
+The paper's means are 5 to 6 thousand DNS queries and 35 to 40 thousand HTTP requests per second.
 """

@@ -79,9 +79,9 @@ def section(result, output):
             for what, of in result.items() if what != "names"]
     return f"""\
 *Real*. **Names elsewhere**: `steer-dns zone` writes an address for each of {result['names']:,} names into a zone file, NSD serves it, and steering
-serves the addresses. **Bound the old way**: steer-dns answers an address a query, and nginx is bound to every address, without
+serves the addresses. **Bound the old way**: steer-dns answers with an address per query, and nginx is bound to every address, without
 steering.
 
 {figures.table(["", "requests", "failed", "DNS queries", "steering loaded"], rows)}
-The paper asks that either half can be deployed without the other.
+The paper requires that either half can be deployed without the other.
 """

@@ -4,7 +4,7 @@ import time
 import figures
 import network
 
-TITLE = "E3: what is around it stays as it is"
+TITLE = "E3: routing and load balancing are unaffected"
 WIDE, ONE = "198.18.0.0/20", "198.18.0.0/32"
 
 
@@ -130,20 +130,20 @@ def section(result, output):
     anycast, routes = result["anycast"], result["routes"]
     failed = ", ".join(f"{count} {kind}" for kind, count in anycast["failed"].items()) or "none"
     return f"""\
-*Real*, all of it. **ECMP** spreads by addresses and ports (`fib_multipath_hash_policy=1`): each server's share of its point of
-presence's connections, whatever names are answered with. With one address the clients' half of the hash is enough.
+All of it is *real*. **ECMP** spreads by addresses and ports (`fib_multipath_hash_policy=1`). The table has each server's share of the
+connections of its point of presence, by how names are answered. Even with one address, the clients' half of the hash is enough.
 
 {spread}
-**A server leaves, dies, joins** while {result['changes'][0]['open']} keep-alive connections are open, an IPv4 address a query, and a request each 0.2 s: those that
-break. *Leaves* is taken out of the group while it runs, *dies* is nginx killed, and taken out a second later. A group that is not
-resilient moves flows of other servers, too; who steers neither adds to that nor mends it. *Bound* is the same nginx on
-`0.0.0.0` and `[::]`, without steering.
+**A server leaves, dies, joins** while {result['changes'][0]['open']} keep-alive connections are open, with an IPv4 address per query and a request every 0.2 s: how many
+connections break. A server that *leaves* is taken out of the group while it runs; when one *dies*, nginx is killed, and the server taken out
+a second later. A group that is not resilient moves flows of other servers, too; steering neither adds to that nor repairs it. *Bound*
+is the same nginx on `0.0.0.0` and `[::]`, without steering.
 
 {changes}
-**Anycast**: the nearer point of presence withdraws its prefixes by BGP, and announces them again, at 2,000 connections a second: its clients reached
-the other after {anycast['seconds'] * 1000:.0f} ms ({anycast['west']:.0%} of the connections in between went there); of {anycast['requests']:,} requests these failed: {failed}.
+**Anycast**: the nearer point of presence withdraws its prefixes by BGP, and announces them again, at 2,000 connections per second: its
+clients reached the other after {anycast['seconds'] * 1000:.0f} ms ({anycast['west']:.0%} of the connections in between went there); failures among {anycast['requests']:,} requests: {failed}.
 
-**The router's table**: {routes['/20']} routes while names are answered from a /20, {routes['one address']} with one address: what is announced stays.
+**The router's table**: {routes['/20']} routes while names are answered from a /20, {routes['one address']} with one address: announcements do not change.
 
 The paper reports that routing, ECMP, and L4 load balancing needed no change, and that the spread over servers stayed the same.
 """

@@ -101,21 +101,21 @@ def section(result, output):
     figures.draw(output / "timetable.svg", "New connections a second, by the smallest part of the pool (last round)",
                  "seconds; dotted: a decision", "connections/s", paint)
     return f"""\
-*Real*: the six servers, both families (`/20`, `/24`, `/32` of IPv4 stand for `/44`, `/48`, `/128` of IPv6, too), {result['rate']:,}
-requests a second by visitors who resolve, keep answers for their TTL of {result['ttl']} s, and connect. Each move is `steer pool move` on
+*Real*: the six servers, both families (`/20`, `/24`, `/32` of IPv4 also mean `/44`, `/48`, `/128` of IPv6), {result['rate']:,}
+requests per second by clients that resolve, cache answers for their TTL of {result['ttl']} s, and connect. Each move is `steer pool move` on
 all servers at once: `--until bound`, then `--until quiet`, then the rest.
 
 **{failed} of {requests:,} requests failed**, in {len(rounds)} rounds of {min(each['requests'] for each in rounds):,} or more; {sum(each['queries'] for each in rounds):,} DNS queries,
-{sum(each['connections'] for each in rounds):,} connections. nginx served {unserved:+,} requests beside those that the visitors count.
+{sum(each['connections'] for each in rounds):,} connections. nginx's count of requests differs from the clients' by {unserved:+,}.
 
-Seconds from the decision, over all rounds. Servers whose list of names was written just before they began read it once more at their
-first reload; later ones read the policy alone:
+Seconds from the decision, over all rounds. If the list of names was written just before a server started, the server reads it again
+at its first reload; later reloads read only the policy:
 
-{figures.table(["move", "new addresses bound on all", "last answer with an old address", "last new connection to one", "moved, old ones unbound"], rows)}
+{figures.table(["move", "new addresses bound on all", "last answer with an old address", "last new connection to one", "moved, old addresses unbound"], rows)}
 ![Connections by part](timetable.svg)
 
 | saving | |
 |---|---|
 """ + "".join(f"| {what} | {share} |\n" for what, share in saving()) + """
-The paper reports 94.4 % and 99.7 %: of 18 /20s, one /20 and a /24 save that (99.65 %, rounded).
+The paper reports 94.4 % and 99.7 %: the saving of one /20 and of one /24 against 18 /20s (99.65 %, rounded).
 """

@@ -1,8 +1,8 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// A package of its own, so that nobody else fetches Hummingbird. (Its folder must not be named hummingbird: SwiftPM would
-// take it for that package.)
+// A separate package, so that dependents of the main package do not fetch Hummingbird. (Its directory must not be named
+// hummingbird, which SwiftPM would confuse with that package.)
 let package = Package(
     name: "hummingbird-server",
     dependencies: [

@@ -1,10 +1,10 @@
-// An HTTP/1 server on every address of a prefix, which answers with the address that was asked:
+// An HTTP/1 server on every address of a prefix, which responds with the original destination of the request:
 //
 //   sudo ip route add local 192.0.2.0/24 dev lo
 //   swift build && sudo .build/debug/nio-http 192.0.2.0/24
 //   curl http://192.0.2.77/
 //
-// Without any privilege, where steerd is running and its policy allows this user the label "web":
+// Without privileges, if steerd is running and its policy allows this user to use the label "web":
 //
 //   STEERD=/run/steerd.sock .build/debug/nio-http
 import Foundation
@@ -21,11 +21,11 @@ struct NIOHTTP {
     static func main() async throws {
         let prefixes = CommandLine.arguments.dropFirst()
         let steerd = ProcessInfo.processInfo.environment["STEERD"]
-        // The one place that knows who steers.
+        // Only this part depends on whether this process or steerd does the steering.
         let steering = steerd == nil ? try SocketSteering.attach() : nil
         let registry: any SocketRegistry = steering?.sockets ?? SteeringClient(steerd!)
 
-        // A listener on each event loop, all of them behind the label.
+        // One listener per family on each event loop, all registered for the label.
         let listeners = try await registry.registerListeners(
             as: "web", over: MultiThreadedEventLoopGroup.singleton, replacing: true
         ) { loop in
@@ -39,8 +39,8 @@ struct NIOHTTP {
         try steering?.bind("web", .tcp, to: PrefixPool(parsing: Array(prefixes)), ports: [80])
         FileHandle.standardOutput.write(Data("answering\n".utf8))
 
-        // On SIGTERM nothing new comes from the moment when the sockets are withdrawn; at steerd they stay, and
-        // connections wait there for the next instance.
+        // On SIGTERM, an attached server unregisters its sockets and gets no new connections. With steerd they stay
+        // registered, and connections wait for the next instance.
         let service = SteeringService(
             registry, listeners, as: "web", onShutdown: steerd == nil ? .withdraw : .leave)
         try await ServiceGroup(
@@ -50,7 +50,7 @@ struct NIOHTTP {
     }
 }
 
-/// Answers each request with the address and port that the client asked for.
+/// Responds to each request with its original destination.
 private final class Answer: ChannelInboundHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundOut = HTTPServerResponsePart

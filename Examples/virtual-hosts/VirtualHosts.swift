@@ -1,4 +1,4 @@
-// Many prefixes, two sites, one process; both sites have port 80, which INADDR_ANY cannot give to two sockets:
+// One process serves two sites on several prefixes, both on port 80, which two sockets at INADDR_ANY could not share:
 //
 //   for prefix in 192.0.2.0/25 192.0.2.128/25 198.51.100.0/24; do sudo ip route add local $prefix dev lo; done
 //   swift build && sudo .build/debug/virtual-hosts red=192.0.2.0/25 blue=192.0.2.128/25 blue=198.51.100.0/24
@@ -25,14 +25,16 @@ struct VirtualHosts {
             if listeners[site] == nil { listeners[site] = try await listen(for: site, steering) }
             try policy.bind(site, .tcp, to: PrefixPool(parts[1]), ports: [80])
         }
-        // All sites at once.
+        // Atomic for all sites.
         try steering.apply(policy)
         FileHandle.standardOutput.write(Data("answering for \(listeners.keys.sorted())\n".utf8))
         for listener in listeners.values.joined() { try await listener.closeFuture.get() }
         withExtendedLifetime(steering) {}
     }
 
-    /// Listeners of its own for a site: the label of a connection is that of the listener that accepted it.
+    /// Binds listeners for one site.
+    ///
+    /// Since each site has its own, the listener that accepts a connection identifies it.
     private static func listen(for site: Label, _ steering: SocketSteering) async throws -> [any Channel] {
         try await steering.sockets.registerListeners(as: site, over: MultiThreadedEventLoopGroup.singleton) { loop in
             ServerBootstrap(group: loop).childChannelInitializer { channel in
@@ -42,7 +44,7 @@ struct VirtualHosts {
     }
 }
 
-/// Answers whatever is asked with the site's name and the address.
+/// Responds to every request with the name of the site and the original destination.
 private final class Site: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer

@@ -1,8 +1,10 @@
 import Foundation
 import PackagePlugin
 
-/// Compiles the BPF program with the Swift toolchain's clang. With `--check` it only says whether
-/// the committed object is what this toolchain makes of the sources; exits 1 when it is not.
+/// Compiles the BPF program with the Swift toolchain's clang.
+///
+/// With `--check`, only checks that the committed object is what this toolchain produces from the sources, and exits
+/// with status 1 if not.
 @main
 struct RegenerateBPF: CommandPlugin {
     func performCommand(context: PluginContext, arguments: [String]) throws {
@@ -16,12 +18,12 @@ struct RegenerateBPF: CommandPlugin {
             [
                 "-target", "bpfel", "-O2", "-g", "-mcpu=v3", "-Wall", "-Wextra", "-Werror",
                 "-I", root.appending(path: "CBPF/CSteering/include").path,
-                // asm/types.h lives in the multiarch directory, which the BPF target does not know.
+                // asm/types.h is in the multiarch directory, which clang does not search for the BPF target.
                 "-idirafter", "/usr/include/x86_64-linux-gnu", "-idirafter", "/usr/include/aarch64-linux-gnu",
                 "-ffile-prefix-map=\(root.path)=.", "-fdebug-compilation-dir=.",
                 "-c", root.appending(path: "bpf-programs/steering.bpf.c").path, "-o", compiled.path,
             ])
-        // BTF, which libbpf needs, stays.
+        // Keeps BTF, which libbpf needs.
         try run(try context.tool(named: "llvm-objcopy").url, ["--strip-debug", compiled.path])
 
         let fresh = try Data(contentsOf: compiled)

@@ -1,10 +1,12 @@
-/// Why a text, a number or a pool operation was refused.
+/// The reason why a text, a number or a pool operation is invalid.
 ///
-/// Callers decide on ``code``; people read ``message``, one sentence that says what was refused, why, and what to write
-/// instead. Text that came from outside is quoted in it with everything but printable ASCII escaped and cut after
-/// 64 characters, so a message is safe to print in a terminal and to put in a log line.
+/// Programs branch on ``code``. ``message`` is one sentence for users: the rejected value, the reason, and the remedy.
+/// Input quoted in it is truncated to 64 characters, with everything but printable ASCII escaped, so a message is safe
+/// to print to a terminal or a log.
 public struct AddressError: Error, Sendable, Hashable, CustomStringConvertible {
-    /// What kind of refusal this is. More codes may be added; handle the unknown ones by printing the message.
+    /// The kind of error.
+    ///
+    /// More codes may be added; handle unknown ones by printing the message.
     public struct Code: Sendable, Hashable, CustomStringConvertible {
         private enum Value: String {
             case invalidAddress, invalidSocketAddress
@@ -21,21 +23,21 @@ public struct AddressError: Error, Sendable, Hashable, CustomStringConvertible {
         public static var invalidSocketAddress: Code { Code(value: .invalidSocketAddress) }
         /// The part of a prefix before the slash is not an address.
         public static var invalidPrefix: Code { Code(value: .invalidPrefix) }
-        /// The text is an address where a prefix, with its `/length`, is needed.
+        /// The text is an address without the `/length` of a prefix.
         public static var missingPrefixLength: Code { Code(value: .missingPrefixLength) }
-        /// The prefix length is not a plain decimal number, or is outside what the family allows.
+        /// The prefix length is not a plain decimal number, or is out of range for the family.
         public static var invalidPrefixLength: Code { Code(value: .invalidPrefixLength) }
         /// The address of a prefix has bits set to the right of its length.
         public static var hostBitsSet: Code { Code(value: .hostBitsSet) }
         /// A port is not a plain decimal number from 0 to 65535.
         public static var invalidPort: Code { Code(value: .invalidPort) }
-        /// The text is not `low-high`, or its ends are in the wrong order.
+        /// The text is too long for a port range, or its bounds are in the wrong order.
         public static var invalidPortRange: Code { Code(value: .invalidPortRange) }
         /// The text is not a list of ports and port ranges.
         public static var invalidPortSet: Code { Code(value: .invalidPortSet) }
         /// The operation needs at least one address and the pool has none.
         public static var emptyPool: Code { Code(value: .emptyPool) }
-        /// The index is not below the number of addresses in the pool.
+        /// The index is not less than the number of addresses in the pool.
         public static var indexOutOfRange: Code { Code(value: .indexOutOfRange) }
         /// A pool cannot be split into that many parts.
         public static var invalidPartCount: Code { Code(value: .invalidPartCount) }
@@ -44,9 +46,9 @@ public struct AddressError: Error, Sendable, Hashable, CustomStringConvertible {
         public var description: String { value.rawValue }
     }
 
-    /// What kind of refusal this is.
+    /// The kind of error.
     public let code: Code
-    /// One sentence for people: what, why, and the remedy.
+    /// One sentence for users: the rejected value, the reason, and the remedy.
     public let message: String
 
     init(_ code: Code, _ message: String) {
@@ -54,6 +56,6 @@ public struct AddressError: Error, Sendable, Hashable, CustomStringConvertible {
         self.message = message
     }
 
-    /// The message.
+    /// The same text as ``message``.
     public var description: String { message }
 }

@@ -1,10 +1,10 @@
 extension IPAddress: CustomStringConvertible {
-    /// Reads an address.
+    /// Parses an address.
     ///
-    /// - Parameter text: four decimal numbers from 0 to 255 without leading zeros (`192.0.2.1`), or any of the three
-    ///   IPv6 forms of RFC 4291, section 2.2 (`2001:db8::1`, `::ffff:192.0.2.1`), in either case of letters.
-    /// - Throws: ``AddressError/Code/invalidAddress`` for anything else, also for spaces around the address and for a
-    ///   zone (`fe80::1%eth0`). An IPv6 text that is not in its canonical form is not an error.
+    /// - Parameter text: Four decimal numbers from 0 to 255 without leading zeros (`192.0.2.1`), or any of the three
+    ///   IPv6 forms of RFC 4291, section 2.2 (`2001:db8::1`, `::ffff:192.0.2.1`), in upper or lower case.
+    /// - Throws: ``AddressError/Code/invalidAddress`` for anything else, including surrounding spaces and a zone
+    ///   (`fe80::1%eth0`). IPv6 text need not be in canonical form.
     public init(_ text: some StringProtocol) throws(AddressError) {
         do throws(Refusal) {
             guard let bytes = boundedBytes(text, limit: longestAddressText) else {
@@ -16,7 +16,7 @@ extension IPAddress: CustomStringConvertible {
         }
     }
 
-    /// The canonical text: dotted decimal for IPv4, RFC 5952 for IPv6, with IPv4-mapped addresses as
+    /// The canonical text: dotted decimal for IPv4, RFC 5952 for IPv6; IPv4-mapped addresses print as
     /// `::ffff:192.0.2.1`.
     public var description: String {
         var text: [UInt8] = []
@@ -29,10 +29,10 @@ extension IPAddress: CustomStringConvertible {
     }
 }
 
-// MARK: - Reading
+// MARK: - Parsing
 
 extension IPAddress {
-    /// Reads an address that takes up all of `bytes`.
+    /// Parses an address that takes up all of `bytes`.
     init(parsing bytes: ArraySlice<UInt8>) throws(Refusal) {
         if bytes.isEmpty {
             throw Refusal("it is empty; write an address such as 192.0.2.1 or 2001:db8::1")
@@ -57,7 +57,7 @@ extension IPAddress {
         for _ in 0..<4 {
             let part = rest.prefix { $0 != ASCII.dot }
             rest = rest[part.endIndex...].dropFirst()
-            // A leading zero means octal to some readers and decimal to others, so it is refused rather than guessed.
+            // Some parsers read a leading zero as octal, others as decimal, so it is rejected.
             guard let number = strictDecimal(part, maximum: 255) else {
                 throw Refusal("\(quoted(part)) is not a decimal number from 0 to 255 without leading zeros")
             }
@@ -90,7 +90,7 @@ extension IPAddress {
                 }
             }
             if position < bytes.endIndex, bytes[position] == ASCII.dot {
-                // The last 32 bits may be written as an IPv4 address, and then they end the text.
+                // The last 32 bits may be written as an IPv4 address, which must end the text.
                 groups = groups << 32 | UInt128(try parseIPv4(bytes[start...]))
                 count += 2
                 break
@@ -188,8 +188,10 @@ extension IPAddress {
         UInt16(truncatingIfNeeded: bits >> (112 - 16 * index))
     }
 
-    /// The groups that `::` stands for: the longest run of zeros, the first of several, never a run of one (RFC 5952,
-    /// sections 4.2.2 and 4.2.3). Empty when there is none.
+    /// The groups that `::` replaces: the longest run of two or more zeros, and the first of equally long ones (RFC
+    /// 5952, sections 4.2.2 and 4.2.3).
+    ///
+    /// Empty if there is none.
     private var longestZeroRun: Range<Int> {
         var longest = 0..<0
         var start = 0

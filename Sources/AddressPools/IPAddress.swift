@@ -23,17 +23,17 @@ public enum IPFamily: Sendable, Hashable, Comparable, CaseIterable, CustomString
     }
 }
 
-/// An IPv4 or IPv6 address, as a value.
+/// An IPv4 or IPv6 address.
 ///
-/// An IPv4 address and the IPv6 address it maps to (`::ffff:192.0.2.1`) are different values;
-/// ``unmapped`` turns the second into the first. Addresses sort by family, IPv4 first, then by value.
+/// An IPv4 address and its IPv4-mapped IPv6 address (`::ffff:192.0.2.1`) are different values; ``unmapped`` converts
+/// the second to the first. Addresses sort by family, IPv4 first, then by value.
 public struct IPAddress: Sendable, Hashable, Comparable {
-    /// The address as a number; an IPv4 address is below 2^32.
+    /// The address as a number; less than 2^32 for IPv4.
     public let bits: UInt128
-    /// The version of the protocol the address belongs to.
+    /// The address family.
     public let family: IPFamily
 
-    /// Callers guarantee that `bits` fits the family.
+    /// The caller guarantees that `bits` fits the family.
     @inlinable
     init(family: IPFamily, bits: UInt128) {
         assert(family == .ipv6 || bits >> 32 == 0)
@@ -41,27 +41,27 @@ public struct IPAddress: Sendable, Hashable, Comparable {
         self.family = family
     }
 
-    /// Makes an IPv4 address from its number, most significant byte first: `0xC0000201` is 192.0.2.1.
+    /// Creates an IPv4 address from a number in host byte order: `0xC0000201` is 192.0.2.1.
     @inlinable
     public init(ipv4: UInt32) {
         self.init(family: .ipv4, bits: UInt128(ipv4))
     }
 
-    /// Makes an IPv6 address from its number, most significant byte first: `1` is ::1.
+    /// Creates an IPv6 address from a number in host byte order: `1` is ::1.
     @inlinable
     public init(ipv6: UInt128) {
         self.init(family: .ipv6, bits: ipv6)
     }
 
-    /// The address that stands for any: 0.0.0.0 or ::.
+    /// Returns the wildcard address of a family: 0.0.0.0 or ::.
     package static func unspecified(_ family: IPFamily) -> IPAddress { IPAddress(family: family, bits: 0) }
 
-    /// The address's bits, the first one on top, whatever the family.
+    /// The address, left-aligned in 128 bits for either family.
     package var leadingBits: UInt128 { bits << UInt128(128 - family.bitWidth) }
 
-    /// Makes an address from its bytes in network order.
+    /// Creates an address from its bytes in network order, or returns `nil` if there are neither 4 nor 16.
     ///
-    /// - Parameter bytes: 4 bytes for IPv4 or 16 for IPv6, most significant first; any other number gives nil.
+    /// - Parameter bytes: 4 bytes for IPv4 or 16 for IPv6, most significant first.
     public init?(bytes: some Collection<UInt8>) {
         let family: IPFamily
         switch bytes.count {
@@ -77,15 +77,15 @@ public struct IPAddress: Sendable, Hashable, Comparable {
         stride(from: family.bitWidth - 8, through: 0, by: -8).map { UInt8(truncatingIfNeeded: bits >> $0) }
     }
 
-    /// Whether this is an IPv6 address that stands for an IPv4 one, `::ffff:0.0.0.0/96` (RFC 4291, section 2.5.5.2).
+    /// Whether this is an IPv4-mapped IPv6 address, one of `::ffff:0.0.0.0/96` (RFC 4291, section 2.5.5.2).
     ///
-    /// A dual-stack socket sees its IPv4 peers and its own IPv4 addresses in this form.
+    /// A dual-stack socket reports its IPv4 peers and its own IPv4 addresses in this form.
     @inlinable
     public var isIPv4Mapped: Bool {
         family == .ipv6 && bits >> 32 == 0xFFFF
     }
 
-    /// The IPv4 address that an IPv4-mapped one stands for; any other address as it is.
+    /// The IPv4 address of an IPv4-mapped one; any other address unchanged.
     @inlinable
     public var unmapped: IPAddress {
         isIPv4Mapped ? IPAddress(ipv4: UInt32(truncatingIfNeeded: bits)) : self

@@ -1,7 +1,7 @@
 /// An IP network such as `192.0.2.0/24`: every address that begins with the same ``length`` bits.
 ///
-/// The bits to the right of the length are zero in ``address``, so equal networks are equal values. Prefixes sort by
-/// address, then by length: a prefix comes directly before the ones inside it, and IPv4 before IPv6.
+/// The host bits of ``address`` are zero, so equal networks compare equal. Prefixes sort by address, then by length:
+/// IPv4 before IPv6, and a prefix before those inside it.
 public struct IPPrefix: Sendable, Hashable, Comparable {
     /// The lowest address of the prefix.
     public let address: IPAddress
@@ -10,20 +10,19 @@ public struct IPPrefix: Sendable, Hashable, Comparable {
     /// The number of leading bits that all addresses of the prefix share: 0 to 32 for IPv4, 0 to 128 for IPv6.
     public var length: Int { Int(storedLength) }
 
-    /// Callers guarantee that the host bits are zero and the length is in range.
+    /// The caller guarantees that the host bits are zero and the length is in range.
     init(canonical address: IPAddress, length: Int) {
         self.address = address
         self.storedLength = UInt8(length)
     }
 
-    /// Makes a prefix from its lowest address.
+    /// Creates a prefix from its lowest address.
     ///
     /// - Parameters:
-    ///   - address: the lowest address; its bits to the right of `length` must be zero.
-    ///   - length: 0 to 32 for IPv4, 0 to 128 for IPv6.
-    /// - Throws: ``AddressError/Code/invalidPrefixLength`` when the length is out of range,
-    ///   ``AddressError/Code/hostBitsSet`` when the address is not the lowest of its prefix. The full length, a
-    ///   prefix of one address, and length 0, a whole family, are not errors.
+    ///   - address: The lowest address; its host bits, to the right of `length`, must be zero.
+    ///   - length: 0 to 32 for IPv4, 0 to 128 for IPv6. 0 is the whole family, the full length a single address.
+    /// - Throws: ``AddressError/Code/invalidPrefixLength`` if the length is out of range,
+    ///   ``AddressError/Code/hostBitsSet`` if the address is not the lowest of its prefix.
     public init(_ address: IPAddress, length: Int) throws(AddressError) {
         let width = address.family.bitWidth
         guard (0...width).contains(length) else {
@@ -41,11 +40,11 @@ public struct IPPrefix: Sendable, Hashable, Comparable {
         self = masked
     }
 
-    /// Makes the prefix of the given length that `address` lies in.
+    /// Creates the prefix of the given length that contains `address`.
     ///
     /// - Parameters:
-    ///   - address: any address of the prefix; the bits to the right of `length` are dropped.
-    ///   - length: 0 to 32 for IPv4, 0 to 128 for IPv6. Any other length is a programming error and traps.
+    ///   - address: Any address of the prefix; its host bits are cleared.
+    ///   - length: 0 to 32 for IPv4, 0 to 128 for IPv6; any other length traps.
     public init(masking address: IPAddress, length: Int) {
         let width = address.family.bitWidth
         precondition((0...width).contains(length), "a prefix length is 0 to 32 for IPv4 and 0 to 128 for IPv6")
@@ -56,7 +55,7 @@ public struct IPPrefix: Sendable, Hashable, Comparable {
     /// The family of the addresses in the prefix.
     public var family: IPFamily { address.family }
 
-    /// The lowest address of the prefix, the same as ``address``.
+    /// The lowest address of the prefix; the same as ``address``.
     public var first: IPAddress { address }
 
     /// The highest address of the prefix.
@@ -64,34 +63,36 @@ public struct IPPrefix: Sendable, Hashable, Comparable {
         IPAddress(family: family, bits: address.bits | hostMask)
     }
 
-    /// The network mask: ``length`` ones, then zeros. For `/24` of IPv4 that is 255.255.255.0.
+    /// The network mask: ``length`` ones, then zeros; 255.255.255.0 for an IPv4 `/24`.
     public var mask: IPAddress {
         IPAddress(family: family, bits: UInt128.lowBits(family.bitWidth) & ~hostMask)
     }
 
     /// The number of addresses in the prefix.
     ///
-    /// `::/0` has 2^128 addresses, one more than the type can hold, and reports `UInt128.max`.
+    /// `::/0` has 2^128 addresses, one more than `UInt128` can hold, and reports `UInt128.max`.
     public var count: UInt128 {
         hostMask == .max ? .max : hostMask + 1
     }
 
-    /// Whether the prefix holds `address`. An address of the other family is never inside.
+    /// Returns whether the prefix contains `address`; never true for an address of the other family.
     public func contains(_ address: IPAddress) -> Bool {
         address.family == family && (address.bits ^ self.address.bits) & ~hostMask == 0
     }
 
-    /// Whether every address of `other` lies in this prefix. A prefix contains itself.
+    /// Returns whether the prefix contains every address of `other`.
+    ///
+    /// A prefix contains itself.
     public func contains(_ other: IPPrefix) -> Bool {
         length <= other.length && contains(other.address)
     }
 
-    /// Whether the two prefixes share an address; then one of them contains the other.
+    /// Returns whether the two prefixes share an address; then one of them contains the other.
     public func overlaps(_ other: IPPrefix) -> Bool {
         contains(other) || other.contains(self)
     }
 
-    /// The lower and the upper half, or nil for a prefix of one address.
+    /// The lower and the upper half, or `nil` for a prefix of one address.
     public var halves: (IPPrefix, IPPrefix)? {
         guard length < family.bitWidth else { return nil }
         let upperBits = address.bits | ((hostMask >> 1) + 1)
@@ -101,31 +102,31 @@ public struct IPPrefix: Sendable, Hashable, Comparable {
         )
     }
 
-    /// The prefix that is one bit shorter and contains this one, or nil for a whole family.
+    /// The prefix that contains this one and is one bit shorter, or `nil` for a whole family.
     public var parent: IPPrefix? {
         length > 0 ? IPPrefix(masking: address, length: length - 1) : nil
     }
 
-    /// Orders prefixes by address, then the shorter first, so that sorting walks the prefix tree from the root.
+    /// Orders prefixes by address, then the shorter first: a preorder walk of the prefix tree.
     public static func < (left: IPPrefix, right: IPPrefix) -> Bool {
         left.address == right.address ? left.length < right.length : left.address < right.address
     }
 
-    /// Ones for the bits that differ between the addresses of the prefix; also the number of addresses less one.
+    /// A mask of the host bits; also the number of addresses minus one.
     var hostMask: UInt128 {
         .lowBits(family.bitWidth - length)
     }
 }
 
 extension IPPrefix: CustomStringConvertible {
-    /// Reads a prefix.
+    /// Parses a prefix.
     ///
-    /// - Parameter text: an address as ``IPAddress/init(_:)`` reads it, a slash, and the length in plain decimal,
+    /// - Parameter text: An address as ``IPAddress/init(_:)`` parses it, a slash, and the length in plain decimal,
     ///   such as `192.0.2.0/24`.
-    /// - Throws: ``AddressError/Code/missingPrefixLength`` for a bare address (one address is written `192.0.2.1/32`),
-    ///   ``AddressError/Code/invalidPrefix`` when the part before the slash is not an address,
-    ///   ``AddressError/Code/invalidPrefixLength`` for a length out of range or with a sign, a space or a leading zero,
-    ///   ``AddressError/Code/hostBitsSet`` for `192.0.2.1/24`; the message gives the network that was likely meant.
+    /// - Throws: ``AddressError/Code/missingPrefixLength`` for a bare address (write a single address as
+    ///   `192.0.2.1/32`), ``AddressError/Code/invalidPrefix`` if the text is too long or the part before the slash is
+    ///   not an address, ``AddressError/Code/invalidPrefixLength`` for a length out of range or with a sign, a space or
+    ///   a leading zero, ``AddressError/Code/hostBitsSet`` for `192.0.2.1/24`; the message suggests the network.
     public init(_ text: some StringProtocol) throws(AddressError) {
         guard let bytes = boundedBytes(text, limit: longestAddressText) else {
             throw AddressError(
@@ -157,6 +158,6 @@ extension IPPrefix: CustomStringConvertible {
         try self.init(address, length: length)
     }
 
-    /// The address in its canonical text, a slash and the length, such as `2001:db8::/32`.
+    /// The canonical text of the address, a slash and the length, such as `2001:db8::/32`.
     public var description: String { "\(address)/\(length)" }
 }

@@ -1,6 +1,6 @@
-/// The ports from ``lower`` to ``upper``, both included.
+/// An inclusive range of ports.
 ///
-/// Port 0 is a port like any other and never means "any"; every port is ``all``. A literal is one port, and
+/// Port 0 is an ordinary port, not a wildcard; the range of all ports is ``all``. A literal is one port, and
 /// `8000...8999` is a range wherever a `PortRange` is expected.
 public struct PortRange: Sendable, Hashable, Comparable, ExpressibleByIntegerLiteral {
     /// The lowest port of the range.
@@ -8,24 +8,24 @@ public struct PortRange: Sendable, Hashable, Comparable, ExpressibleByIntegerLit
     /// The highest port of the range, not below ``lower``.
     public let upper: UInt16
 
-    /// All 65,536 ports, 0 included.
+    /// All 65,536 ports, including 0.
     public static let all = PortRange(0...UInt16.max)
 
-    /// Makes a range from its bounds.
+    /// Creates a range from its bounds.
     @inlinable
     public init(_ range: ClosedRange<UInt16>) {
         lower = range.lowerBound
         upper = range.upperBound
     }
 
-    /// Makes a range of one port.
+    /// Creates a range of one port.
     @inlinable
     public init(_ port: UInt16) {
         lower = port
         upper = port
     }
 
-    /// Makes a range of one port; a literal above 65535 does not compile.
+    /// Creates a range of one port; a literal above 65535 does not compile.
     @inlinable
     public init(integerLiteral port: UInt16) {
         self.init(port)
@@ -35,25 +35,27 @@ public struct PortRange: Sendable, Hashable, Comparable, ExpressibleByIntegerLit
     @inlinable
     public var count: Int { Int(upper) - Int(lower) + 1 }
 
-    /// Whether the range holds `port`.
+    /// Returns whether the range contains `port`.
     @inlinable
     public func contains(_ port: UInt16) -> Bool {
         lower <= port && port <= upper
     }
 
-    /// Whether every port of `other` is in this range. A range contains itself.
+    /// Returns whether the range contains every port of `other`.
+    ///
+    /// A range contains itself.
     @inlinable
     public func contains(_ other: PortRange) -> Bool {
         lower <= other.lower && other.upper <= upper
     }
 
-    /// Whether the two ranges share a port.
+    /// Returns whether the two ranges share a port.
     @inlinable
     public func overlaps(_ other: PortRange) -> Bool {
         lower <= other.upper && other.lower <= upper
     }
 
-    /// Orders ranges by their lower end, then by their upper end.
+    /// Orders ranges by their lower bound, then by their upper bound.
     @inlinable
     public static func < (left: PortRange, right: PortRange) -> Bool {
         left.lower == right.lower ? left.upper < right.upper : left.lower < right.lower
@@ -61,10 +63,10 @@ public struct PortRange: Sendable, Hashable, Comparable, ExpressibleByIntegerLit
 }
 
 extension UInt16 {
-    /// Makes a port range where one is expected, as in `let ports: PortSet = [7, 7000...7999]`.
+    /// Returns a port range where the context expects one, as in `let ports: PortSet = [7, 7000...7999]`.
     ///
-    /// Everywhere else `1...5` stays the standard library's range, which is why this operator is disfavored. As with
-    /// that one, bounds in the wrong order are a programming error and trap.
+    /// Disfavored, so that `1...5` remains the standard library's `ClosedRange` everywhere else. As with that one,
+    /// bounds in the wrong order trap.
     @inlinable
     @_disfavoredOverload
     public static func ... (lower: UInt16, upper: UInt16) -> PortRange {
@@ -74,11 +76,11 @@ extension UInt16 {
 }
 
 extension PortRange: CustomStringConvertible {
-    /// Reads a port or a range of ports.
+    /// Parses a port or a range of ports.
     ///
-    /// - Parameter text: `80`, `8000-8999` or `all`, with numbers from 0 to 65535 in plain decimal.
-    /// - Throws: ``AddressError/Code/invalidPort`` when a port is not such a number,
-    ///   ``AddressError/Code/invalidPortRange`` for `8999-8000` and for text that is too long. `80-80` is not an error.
+    /// - Parameter text: `80`, `8000-8999` or `all`, with numbers from 0 to 65535 in plain decimal. `80-80` is valid.
+    /// - Throws: ``AddressError/Code/invalidPort`` if a port is not such a number,
+    ///   ``AddressError/Code/invalidPortRange`` for `8999-8000` and for text that is too long.
     public init(_ text: some StringProtocol) throws(AddressError) {
         guard let bytes = boundedBytes(text, limit: 32) else {
             throw AddressError(
@@ -88,7 +90,7 @@ extension PortRange: CustomStringConvertible {
         try self.init(parsing: bytes[...])
     }
 
-    /// Reads a range that takes up all of `bytes`.
+    /// Parses a range that takes up all of `bytes`.
     init(parsing bytes: ArraySlice<UInt8>) throws(AddressError) {
         if bytes.elementsEqual("all".utf8) {
             self = .all
@@ -115,7 +117,7 @@ extension PortRange: CustomStringConvertible {
     }
 }
 
-/// Reads a port that takes up all of `bytes`, a piece of `whole`.
+/// Parses a port that takes up all of `bytes`; errors quote `whole` as its context.
 func parsePort(_ bytes: ArraySlice<UInt8>, in whole: ArraySlice<UInt8>) throws(AddressError) -> UInt16 {
     guard let port = strictDecimal(bytes, maximum: 65_535) else {
         let place = bytes.count == whole.count ? "" : " in \(quoted(whole))"

@@ -1,18 +1,20 @@
-/// A set of ports, kept as the fewest ranges that cover it.
+/// A set of ports, stored as the fewest ranges that cover it.
 ///
-/// Equal sets are equal values, however they were written: `[1, 2, 3]`, `[1...2, 2...3]` and `[1...3]` are the same.
+/// Equal sets compare equal, however they were written: `[1, 2, 3]`, `[1...2, 2...3]` and `[1...3]` are the same.
 public struct PortSet: Sendable, Hashable, ExpressibleByArrayLiteral {
-    /// The ranges of the set, ascending, with at least one missing port between neighbors.
+    /// The ranges of the set, in ascending order, neither overlapping nor adjacent.
     public let ranges: [PortRange]
 
-    /// All 65,536 ports, 0 included.
+    /// All 65,536 ports, including 0.
     public static let all = PortSet(.all)
 
-    /// Makes the set of all ports in any of `ranges`, in any order; they may overlap. No ranges make an empty set.
+    /// Creates the union of `ranges`, which may overlap and come in any order.
+    ///
+    /// No ranges make an empty set.
     public init(_ ranges: some Sequence<PortRange>) {
         var merged: [PortRange] = []
         for range in ranges.sorted() {
-            // The sum is an Int because a range that ends at 65535 has no port after it.
+            // In Int, since UInt16 would overflow for a range that ends at 65535.
             if let last = merged.last, Int(range.lower) <= Int(last.upper) + 1 {
                 merged[merged.count - 1] = PortRange(last.lower...max(last.upper, range.upper))
             } else {
@@ -22,17 +24,19 @@ public struct PortSet: Sendable, Hashable, ExpressibleByArrayLiteral {
         self.ranges = merged
     }
 
-    /// Makes the set of the ports in one range.
+    /// Creates a set from one range.
     public init(_ range: PortRange) {
         ranges = [range]
     }
 
-    /// Makes the set of all ports in any of the elements, as in `[80, 443, 8000...8999]`.
+    /// Creates the union of the elements, as in `[80, 443, 8000...8999]`.
     public init(arrayLiteral elements: PortRange...) {
         self.init(elements)
     }
 
-    /// Whether the set holds no port at all. No text gives such a set; only code does.
+    /// Whether the set is empty.
+    ///
+    /// Code can create such a set; parsing never does.
     public var isEmpty: Bool { ranges.isEmpty }
 
     /// The number of ports in the set, 0 to 65,536.
@@ -40,12 +44,12 @@ public struct PortSet: Sendable, Hashable, ExpressibleByArrayLiteral {
         ranges.reduce(0) { $0 + $1.count }
     }
 
-    /// Whether the set holds `port`. Takes time logarithmic in the number of ranges.
+    /// Returns whether the set contains `port`, in time logarithmic in the number of ranges.
     public func contains(_ port: UInt16) -> Bool {
         contains(PortRange(port))
     }
 
-    /// Whether the set holds every port of `range`. Takes time logarithmic in the number of ranges.
+    /// Returns whether the set contains every port of `range`, in time logarithmic in the number of ranges.
     public func contains(_ range: PortRange) -> Bool {
         var low = 0
         var high = ranges.count
@@ -56,12 +60,12 @@ public struct PortSet: Sendable, Hashable, ExpressibleByArrayLiteral {
         return low < ranges.count && ranges[low].contains(range)
     }
 
-    /// Whether the two sets share a port.
+    /// Returns whether the two sets share a port.
     public func overlaps(_ other: PortSet) -> Bool {
         !intersection(other).isEmpty
     }
 
-    /// The ports that are in both sets.
+    /// Returns the ports that both sets contain.
     public func intersection(_ other: PortSet) -> PortSet {
         var common: [PortRange] = []
         var (left, right) = (ranges[...], other.ranges[...])
@@ -76,17 +80,16 @@ public struct PortSet: Sendable, Hashable, ExpressibleByArrayLiteral {
 }
 
 extension PortSet: CustomStringConvertible {
-    /// The longest canonical text: every second port, 32,768 of them, with commas.
+    /// The length of the longest canonical text: every second port, 32,768 of them, with commas.
     private static let longestText = 32_768 * 6
 
-    /// Reads a set of ports.
+    /// Parses a set of ports.
     ///
-    /// - Parameter text: ports and ranges joined by commas, such as `80,443,8000-8999`, or `all` for every port. `0` is
-    ///   port 0 only.
-    /// - Throws: ``AddressError/Code/invalidPort`` when a port is not a plain decimal number up to 65535,
+    /// - Parameter text: Ports and ranges separated by commas, in any order, such as `80,443,8000-8999`, or `all` for
+    ///   every port. They may repeat and overlap. `0` is port 0 only.
+    /// - Throws: ``AddressError/Code/invalidPort`` if a port is not a plain decimal number up to 65535,
     ///   ``AddressError/Code/invalidPortRange`` for a range written backwards, ``AddressError/Code/invalidPortSet``
-    ///   for an empty text, `*`, spaces, a comma with nothing beside it, or `all` among others. Order, repetition and
-    ///   overlap are not errors.
+    ///   for empty or overlong text, `*`, spaces, an empty list element, or `all` combined with other ports.
     public init(_ text: some StringProtocol) throws(AddressError) {
         func refusal(_ reason: String) -> AddressError {
             AddressError(.invalidPortSet, "\(quoted(text)) is not a set of ports: \(reason)")
@@ -110,9 +113,9 @@ extension PortSet: CustomStringConvertible {
         self.init(ranges)
     }
 
-    /// The ranges joined by commas, such as `80,443,8000-8999`; `all` for every port.
+    /// The ranges separated by commas, such as `80,443,8000-8999`; `all` for every port.
     ///
-    /// The empty set prints `none`, which cannot be read back: a text that means no port is more often a mistake.
+    /// The empty set prints as `none`, which does not parse: in input, an empty set is usually a mistake.
     public var description: String {
         isEmpty ? "none" : ranges.map(\.description).joined(separator: ",")
     }

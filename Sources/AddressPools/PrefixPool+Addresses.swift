@@ -1,8 +1,8 @@
 extension PrefixPool {
-    /// The addresses of the pool in ascending order, IPv4 first, made one at a time as they are asked for.
+    /// The addresses of the pool in ascending order, IPv4 first, generated lazily.
     ///
-    /// The sequence takes no memory for the addresses, but a loop over a whole IPv6 prefix does not end in a lifetime:
-    /// limit it with `prefix(_:)`.
+    /// The sequence does not store the addresses. Iterating a whole IPv6 prefix would not finish in a lifetime; limit
+    /// it with `prefix(_:)`.
     public var addresses: Addresses {
         Addresses(prefixes: prefixes)
     }
@@ -11,12 +11,12 @@ extension PrefixPool {
     public struct Addresses: Sequence, Sendable {
         let prefixes: [IPPrefix]
 
-        /// Makes an iterator that begins at the first address.
+        /// Returns an iterator that starts at the first address.
         public func makeIterator() -> Iterator {
             Iterator(prefixes: prefixes)
         }
 
-        /// Makes the addresses of a pool one by one.
+        /// An iterator over the addresses of a pool.
         public struct Iterator: IteratorProtocol, Sendable {
             private var prefixes: ArraySlice<IPPrefix>
             private var following: IPAddress?
@@ -26,10 +26,10 @@ extension PrefixPool {
                 following = prefixes.first?.first
             }
 
-            /// The next address, or nil after the last.
+            /// Returns the next address, or `nil` after the last.
             public mutating func next() -> IPAddress? {
                 guard let address = following, let prefix = prefixes.first else { return nil }
-                // Compared before the step, since nothing follows the highest address of a family.
+                // Compare before the increment, which would leave the family after its highest address.
                 if address == prefix.last {
                     prefixes.removeFirst()
                     following = prefixes.first?.first

@@ -1,5 +1,5 @@
 extension PrefixPool {
-    /// Whether the two pools share an address.
+    /// Returns whether the two pools share an address.
     public func overlaps(_ other: PrefixPool) -> Bool {
         var (left, right) = (prefixes[...], other.prefixes[...])
         while let a = left.first, let b = right.first {
@@ -9,12 +9,12 @@ extension PrefixPool {
         return false
     }
 
-    /// The addresses that are in either pool.
+    /// Returns the addresses that at least one of the pools contains.
     public func union(_ other: PrefixPool) -> PrefixPool {
         PrefixPool(prefixes + other.prefixes)
     }
 
-    /// The addresses that are in both pools.
+    /// Returns the addresses that both pools contain.
     public func intersection(_ other: PrefixPool) -> PrefixPool {
         var common: [IPPrefix] = []
         var (left, right) = (prefixes[...], other.prefixes[...])
@@ -34,7 +34,7 @@ extension PrefixPool {
         return PrefixPool(sorted: common)
     }
 
-    /// The addresses of this pool that are not in the other.
+    /// Returns the addresses of this pool that `other` does not contain.
     public func subtracting(_ other: PrefixPool) -> PrefixPool {
         var kept: [IPPrefix] = []
         var holes = other.prefixes[...]
@@ -42,7 +42,7 @@ extension PrefixPool {
             while let hole = holes.first, hole < prefix, !hole.contains(prefix) { holes.removeFirst() }
             if let hole = holes.first, hole.contains(prefix) { continue }
 
-            // From here on every hole that overlaps lies inside the prefix, and they come in ascending order.
+            // The remaining holes that overlap the prefix lie inside it, in ascending order.
             var next: UInt128? = prefix.first.bits
             while let hole = holes.first, prefix.contains(hole), let start = next {
                 if hole.first.bits > start {
@@ -58,18 +58,21 @@ extension PrefixPool {
         return PrefixPool(sorted: kept)
     }
 
-    /// The addresses of this pool that belong to one family.
+    /// Returns the addresses of one family.
     public func restricted(to family: IPFamily) -> PrefixPool {
         PrefixPool(sorted: prefixes.filter { $0.family == family })
     }
 
-    /// A smaller pool: the first 1/2^`bits` of each prefix, so that by 4 a /20 becomes the /24 at its start.
+    /// Returns a smaller pool: the first 1/2^`bits` of each prefix.
     ///
-    /// This acts on ``prefixes``, the canonical ones: two neighboring /24 given by hand are one /23, narrowed as such.
+    /// Narrowing by 4 turns a /20 into the /24 at its start.
     ///
-    /// - Parameter bits: how many bits longer every prefix becomes, 0 or more.
-    /// - Throws: ``AddressError/Code/invalidPrefixLength`` when `bits` is negative, or when a prefix has fewer than
-    ///   2^`bits` addresses. An empty pool stays empty and is not an error.
+    /// Operates on the canonical ``prefixes``: two /24 given separately that form a /23 are narrowed as that /23.
+    ///
+    /// - Parameter bits: The number of bits to add to the length of each prefix, 0 or more.
+    /// - Returns: The narrowed pool; empty for an empty pool.
+    /// - Throws: ``AddressError/Code/invalidPrefixLength`` if `bits` is negative, or if a prefix has fewer than
+    ///   2^`bits` addresses.
     public func narrowed(by bits: Int) throws(AddressError) -> PrefixPool {
         guard bits >= 0 else {
             throw AddressError(
@@ -89,14 +92,15 @@ extension PrefixPool {
         return PrefixPool(sorted: narrowed)
     }
 
-    /// Cuts the pool into parts that hold each of its addresses exactly once, in ascending order.
+    /// Splits the pool into disjoint parts that together have all of its addresses, in ascending order.
     ///
-    /// The parts are equal; when the number of addresses is not a multiple of `parts`, the first ones have one more.
+    /// The parts are of equal size; if the number of addresses is not a multiple of `parts`, the first ones have one
+    /// address more.
     ///
-    /// - Parameter parts: how many parts, from 1 to the number of addresses.
+    /// - Parameter parts: The number of parts, from 1 to the number of addresses; not necessarily a power of two.
+    /// - Returns: The parts, in ascending order.
     /// - Throws: ``AddressError/Code/emptyPool`` for a pool without addresses, ``AddressError/Code/invalidPartCount``
-    ///   when `parts` is below 1 or above the number of addresses. A number that is not a power of two is not an
-    ///   error.
+    ///   if `parts` is less than 1 or greater than the number of addresses.
     public func split(into parts: Int) throws(AddressError) -> [PrefixPool] {
         guard let last = prefixes.last else {
             throw AddressError(.emptyPool, "an empty pool cannot be split: add a prefix to it")
@@ -106,7 +110,7 @@ extension PrefixPool {
                 .invalidPartCount,
                 "a pool of \(count) addresses cannot be split into \(parts) parts: use 1 to \(count)")
         }
-        // Alone because it is the one part that may have 2^128 addresses or more; every other fits its count.
+        // Only a single part can have 2^128 addresses or more; the size of any other fits in UInt128.
         if parts == 1 { return [self] }
 
         let (quotient, remainder) = size.divided(by: UInt128(parts))
@@ -118,7 +122,8 @@ extension PrefixPool {
             var slices: [IPPrefix] = []
             while wanted > 0 {
                 let prefix = prefixes[position]
-                // Less one on both sides: what remains of ::/0 may be 2^128 addresses, which is not a number here.
+                // Both sides are reduced by 1, since the rest of ::/0 can be 2^128 addresses, which UInt128 cannot
+                // hold.
                 let end = wanted - 1 < prefix.last.bits - next ? next + (wanted - 1) : prefix.last.bits
                 PrefixPool.append(prefix.family, from: next, through: end, to: &slices)
                 wanted -= end - next + 1
@@ -134,15 +139,15 @@ extension PrefixPool {
         return result
     }
 
-    /// Appends the fewest prefixes that hold exactly the addresses from `first` through `last`.
+    /// Appends the fewest prefixes that cover exactly the addresses from `first` through `last`.
     private static func append(
         _ family: IPFamily, from first: UInt128, through last: UInt128, to prefixes: inout [IPPrefix]
     ) {
         var start = first
         while true {
-            // The largest block that begins at the start is as long as the start has zeros at its end...
+            // The alignment of the start limits the size of the block...
             let aligned = start.trailingZeroBitCount
-            // ...and must not pass the last address.
+            // ...and so does the last address.
             let remaining = last - start
             let fitting = remaining == .max ? 128 : 127 - (remaining + 1).leadingZeroBitCount
             let bits = min(aligned, fitting)
@@ -156,11 +161,11 @@ extension PrefixPool {
 }
 
 extension PrefixPool.Size {
-    /// The quotient, which must be below 2^128, and the remainder.
+    /// Returns the quotient, which must be less than 2^128, and the remainder.
     fileprivate func divided(by divisor: UInt128) -> (quotient: UInt128, remainder: UInt128) {
         let (quotient, remainder) = low.quotientAndRemainder(dividingBy: divisor)
         guard carry else { return (quotient, remainder) }
-        // 2^128 is one more than UInt128.max. The remainders are below a number of parts, an Int, so their sum fits.
+        // 2^128 is UInt128.max + 1. The divisor is a number of parts, an Int, so the sum of remainders cannot overflow.
         let top = UInt128.max.quotientAndRemainder(dividingBy: divisor)
         let rest = (top.remainder + 1 + remainder).quotientAndRemainder(dividingBy: divisor)
         return (top.quotient + quotient + rest.quotient, rest.remainder)

@@ -1,32 +1,33 @@
-/// A set of addresses, of either or both families, given as prefixes.
+/// A set of addresses of one or both families, given as prefixes.
 ///
-/// The set is kept in one canonical form: prefixes sorted, none inside another, and every two halves of a prefix joined
-/// into it. So equal sets are equal values, and two pools printed alike are alike.
+/// The set is stored in one canonical form: prefixes in ascending order, none inside another, and the two halves of a
+/// prefix always merged. So equal sets compare equal and print the same.
 ///
-/// The addresses have an order, ascending with IPv4 first, and each has an index in it. A selection by index, by hash
-/// or at random therefore treats all addresses alike, whatever the sizes of the prefixes they came in.
+/// Addresses are ordered, IPv4 first, and each has an index. Selection by index, by hash or at random therefore treats
+/// all addresses alike, regardless of the sizes of the prefixes.
 ///
-/// A pool that holds all of IPv6 has 2^128 addresses or more, which `UInt128` cannot count. Such a pool works like any
-/// other; only ``count`` stops at `UInt128.max`, and the addresses from index 2^128 on (there are some only when IPv4
-/// addresses come before `::/0`) have no index.
+/// A pool with all of IPv6 has 2^128 addresses or more, which `UInt128` cannot count. Such a pool works like any other,
+/// except that ``count`` saturates at `UInt128.max`, and addresses beyond the first 2^128 have no index (there are some
+/// only if IPv4 addresses precede `::/0`).
 public struct PrefixPool: Sendable {
     /// The prefixes in canonical form: ascending, disjoint, and as few as possible.
     public let prefixes: [IPPrefix]
-    /// For each prefix, the index of its first address: at most 2^32 whenever `::/0` is there, since it comes last.
-    /// Padded with `UInt128.max` to 2^`searchDepth` elements.
+    /// The index of each prefix's first address, padded with `UInt128.max` to 2^`searchDepth` elements.
+    ///
+    /// An index fits: `::/0` sorts last, so it starts at 2^32 at most.
     @usableFromInline
     let starts: [UInt128]
-    /// The number of bits in the position of a prefix.
+    /// The number of bits of a position in ``prefixes``.
     @usableFromInline
     let searchDepth: Int
     /// The number of addresses.
     @usableFromInline
     let size: Size
 
-    /// A number from 0 to 2^128 + 2^32, the size of everything.
+    /// A number from 0 to 2^128 + 2^32, the number of all IPv6 and IPv4 addresses.
     @usableFromInline
     struct Size: Sendable {
-        /// Whether 2^128 is to be added to `low`.
+        /// Whether 2^128 must be added to `low`.
         @usableFromInline
         let carry: Bool
         @usableFromInline
@@ -39,36 +40,36 @@ public struct PrefixPool: Sendable {
         }
     }
 
-    /// Makes the pool of all addresses in any of `prefixes`, in any order; they may overlap and repeat.
+    /// Creates the union of `prefixes`, which may overlap, repeat and come in any order.
     public init(_ prefixes: some Sequence<IPPrefix>) {
         self.init(sorted: prefixes.sorted())
     }
 
-    /// Makes a pool without addresses.
+    /// Creates a pool without addresses.
     public init() {
         self.init(sorted: [])
     }
 
-    /// Makes the pool of all addresses in any of the prefixes, as in `try PrefixPool("192.0.2.0/24", "2001:db8::/44")`.
+    /// Creates the union of the given prefixes, as in `try PrefixPool("192.0.2.0/24", "2001:db8::/44")`.
     ///
-    /// - Parameter texts: prefixes as ``IPPrefix/init(_:)`` reads them, in any order; they may overlap and repeat.
-    /// - Throws: what ``IPPrefix/init(_:)`` throws for the first text that is not a prefix.
+    /// - Parameter texts: Prefixes as ``IPPrefix/init(_:)`` parses them, in any order; they may overlap and repeat.
+    /// - Throws: The error of ``IPPrefix/init(_:)`` for the first text that is not a prefix.
     public init(_ texts: String...) throws(AddressError) {
         try self.init(parsing: texts)
     }
 
-    /// Makes the pool of all addresses in any of the prefixes of a list, such as one from a file.
+    /// Creates the union of a list of prefixes, such as one from a file.
     ///
-    /// - Parameter texts: prefixes as ``IPPrefix/init(_:)`` reads them, in any order; they may overlap and repeat.
-    /// - Throws: what ``IPPrefix/init(_:)`` throws for the first text that is not a prefix. An empty list is not an
-    ///   error.
+    /// - Parameter texts: Prefixes as ``IPPrefix/init(_:)`` parses them, in any order; they may overlap and repeat. An
+    ///   empty list makes an empty pool.
+    /// - Throws: The error of ``IPPrefix/init(_:)`` for the first text that is not a prefix.
     public init(parsing texts: some Sequence<String>) throws(AddressError) {
         var prefixes: [IPPrefix] = []
         for text in texts { prefixes.append(try IPPrefix(text)) }
         self.init(prefixes)
     }
 
-    /// Makes a pool from prefixes in ascending order, which may still overlap.
+    /// Creates a pool from prefixes in ascending order, which may overlap.
     init(sorted: [IPPrefix]) {
         prefixes = PrefixPool.aggregated(sorted)
         var starts: [UInt128] = []
@@ -77,7 +78,7 @@ public struct PrefixPool: Sendable {
         for prefix in prefixes {
             starts.append(size.low)
             let (sum, carry) = size.low.addingReportingOverflow(prefix.hostMask)
-            // The host mask is one less than the count, so the one may carry as well; both cannot.
+            // The host mask is the count minus 1, so adding the 1 may carry instead; both additions cannot.
             let (low, secondCarry) = sum.addingReportingOverflow(1)
             size = Size(carry: carry || secondCarry, low: low)
         }
@@ -86,14 +87,14 @@ public struct PrefixPool: Sendable {
         self.size = size
     }
 
-    /// The fewest prefixes that hold the same addresses as `sorted`.
+    /// Returns the fewest prefixes with the same addresses as `sorted`.
     private static func aggregated(_ sorted: [IPPrefix]) -> [IPPrefix] {
         var result: [IPPrefix] = []
         result.reserveCapacity(sorted.count)
         for prefix in sorted {
             if let last = result.last, last.contains(prefix) { continue }
             var joined = prefix
-            // A prefix that completes a pair becomes the pair's parent, which may complete another pair.
+            // Two halves merge into their parent, which may be a half in turn.
             while let last = result.last, last.length == joined.length,
                 let parent = last.parent, parent.contains(joined)
             {
@@ -106,35 +107,37 @@ public struct PrefixPool: Sendable {
     }
 }
 
-// MARK: - Asking
+// MARK: - Queries
 
 extension PrefixPool {
-    /// Whether the pool has no addresses.
+    /// Whether the pool is empty.
     @inlinable
     public var isEmpty: Bool { prefixes.isEmpty }
 
-    /// The number of addresses, or `UInt128.max` if that is less than the number, which only a pool with `::/0` has.
+    /// The number of addresses, saturating at `UInt128.max`, which only a pool with `::/0` exceeds.
     public var count: UInt128 {
         size.carry ? .max : size.low
     }
 
-    /// Whether the pool holds `address`. Takes time logarithmic in the number of prefixes.
+    /// Returns whether the pool contains `address`, in time logarithmic in the number of prefixes.
     public func contains(_ address: IPAddress) -> Bool {
         position(ofPrefixHolding: address) != nil
     }
 
-    /// Whether the pool holds every address of `prefix`. Takes time logarithmic in the number of prefixes.
+    /// Returns whether the pool contains every address of `prefix`, in time logarithmic in the number of prefixes.
     public func contains(_ prefix: IPPrefix) -> Bool {
-        // Halves are always joined, so what the pool holds whole lies in one of its prefixes.
+        // Halves are always merged, so a prefix that the pool contains lies within one of the pool's prefixes.
         guard let position = position(ofPrefixHolding: prefix.address) else { return false }
         return prefixes[position].contains(prefix)
     }
 
-    /// The address with the given index in ascending order, IPv4 first.
+    /// Returns the address with the given index in ascending order, IPv4 first.
     ///
-    /// - Parameter index: 0 up to, not including, the number of addresses. With all of IPv6 in the pool every index
-    ///   is valid.
-    /// - Throws: ``AddressError/Code/emptyPool`` for a pool without addresses, ``AddressError/Code/indexOutOfRange``.
+    /// - Parameter index: A number less than the number of addresses. If the pool contains all of IPv6, every index is
+    ///   valid.
+    /// - Returns: The address.
+    /// - Throws: ``AddressError/Code/emptyPool`` for a pool without addresses, ``AddressError/Code/indexOutOfRange``
+    ///   for an index that is too large.
     public func address(at index: UInt128) throws(AddressError) -> IPAddress {
         if isEmpty {
             throw AddressError(.emptyPool, "an empty pool has no address to give: add a prefix to it")
@@ -147,16 +150,16 @@ extension PrefixPool {
         return address(at: Size(low: index))
     }
 
-    /// The index of `address` in ascending order, IPv4 first, or nil when the pool does not hold it.
+    /// Returns the index of `address` in ascending order, IPv4 first, or `nil` if the pool does not contain it.
     ///
-    /// Also nil for an index of 2^128 or more, which only the last addresses of a pool of `::/0` and IPv4 have.
+    /// Also `nil` where the index would be 2^128 or more: for the last addresses of a pool of `::/0` and IPv4.
     public func index(of address: IPAddress) -> UInt128? {
         guard let position = position(ofPrefixHolding: address) else { return nil }
         let (index, overflow) = starts[position].addingReportingOverflow(address.bits - prefixes[position].address.bits)
         return overflow ? nil : index
     }
 
-    /// The address with an index below `size`, which the caller guarantees.
+    /// Returns the address at an index, which the caller guarantees to be less than `size`.
     @inlinable
     func address(at index: Size) -> IPAddress {
         let last = prefixes.count - 1
@@ -164,23 +167,23 @@ extension PrefixPool {
         if index.carry {
             position = last
         } else {
-            // Finds the last prefix that starts at or below the index, one bit of its position after the other. Adding
-            // the comparison as a number keeps branches out of the loop: for random indices they would be mispredicted
-            // half of the time, and that costs more than all the comparisons.
+            // Find the last prefix that starts at or below the index, one bit of its position at a time. Using the
+            // result of the comparison as a number avoids branches, which random indices would mispredict half of the
+            // time at a higher cost than all comparisons together.
             var bit = searchDepth
             while bit > 0 {
                 bit &-= 1
                 position |= (starts[position | (1 &<< bit)] <= index.low ? 1 : 0) &<< bit
             }
-            // An index of UInt128.max is not below the padding either.
+            // For an index of UInt128.max the search ends in the padding.
             position = min(position, last)
         }
         let first = prefixes[position].address
-        // Wraps only for an index with a carry, and then to the right number: the prefix is ::/0.
+        // Wraps only if the index has a carry; the prefix is ::/0 then, and the result is correct.
         return IPAddress(family: first.family, bits: first.bits &+ (index.low &- starts[position]))
     }
 
-    /// The position in ``prefixes`` of the one that holds `address`.
+    /// Returns the position in ``prefixes`` of the prefix that contains `address`.
     private func position(ofPrefixHolding address: IPAddress) -> Int? {
         var low = 0
         var high = prefixes.count
@@ -193,7 +196,7 @@ extension PrefixPool {
 }
 
 extension PrefixPool: Hashable, CustomStringConvertible {
-    /// Whether the two pools hold the same addresses.
+    /// Returns whether the two pools have the same addresses.
     public static func == (left: PrefixPool, right: PrefixPool) -> Bool {
         left.prefixes == right.prefixes
     }
@@ -203,7 +206,7 @@ extension PrefixPool: Hashable, CustomStringConvertible {
         hasher.combine(prefixes)
     }
 
-    /// The prefixes joined by a comma and a space; empty for an empty pool.
+    /// The prefixes separated by `, `; empty for an empty pool.
     public var description: String {
         prefixes.map(\.description).joined(separator: ", ")
     }

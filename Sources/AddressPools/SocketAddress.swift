@@ -4,14 +4,14 @@
 public struct SocketAddress: Sendable, Hashable, Comparable {
     /// The address.
     public let address: IPAddress
-    /// The port, 0 to 65535; 0 is a port like any other here.
+    /// The port, 0 to 65535; 0 is an ordinary port here.
     public let port: UInt16
 
-    /// Makes a socket address.
+    /// Creates a socket address.
     ///
     /// - Parameters:
-    ///   - address: the address, of either family.
-    ///   - port: the port, 0 to 65535.
+    ///   - address: The address, of either family.
+    ///   - port: The port, 0 to 65535.
     public init(_ address: IPAddress, port: UInt16) {
         self.address = address
         self.port = port
@@ -24,13 +24,13 @@ public struct SocketAddress: Sendable, Hashable, Comparable {
 }
 
 extension SocketAddress: CustomStringConvertible {
-    /// Reads an address and a port.
+    /// Parses an address and a port.
     ///
-    /// - Parameter text: `192.0.2.1:80`, or `[2001:db8::1]:80` with the brackets that IPv6 needs, since its own colons
-    ///   would hide where the port begins.
-    /// - Throws: ``AddressError/Code/invalidSocketAddress`` when the port is missing, the brackets are not as above, or
-    ///   the address is not one; ``AddressError/Code/invalidPort`` when the port is not a plain decimal number up to
-    ///   65535. Port 0 is not an error.
+    /// - Parameter text: `192.0.2.1:80`, or `[2001:db8::1]:80`; brackets are required for IPv6 and not allowed for
+    ///   IPv4.
+    /// - Throws: ``AddressError/Code/invalidSocketAddress`` if the port is missing, the brackets are wrong, or the
+    ///   address is invalid; ``AddressError/Code/invalidPort`` if the port is not a plain decimal number up to 65535.
+    ///   Port 0 is valid.
     public init(_ text: some StringProtocol) throws(AddressError) {
         func refusal(_ reason: String) -> AddressError {
             AddressError(

@@ -1,8 +1,7 @@
-// What the parsers share. They all work on bytes: every text this module accepts is ASCII, so anything else,
-// including the digits of other scripts that `Character.isNumber` would let through, fails by not being one of the
-// bytes expected.
+// Helpers of the parsers, which all work on bytes. Valid text is ASCII, so everything else fails the byte comparisons,
+// including digits of other scripts, which `Character.isNumber` accepts.
 
-/// Why a piece of text was refused; the public initializers put the text itself in front of it.
+/// The reason why a text is invalid; public initializers prepend the quoted text.
 struct Refusal: Error {
     let reason: String
 
@@ -24,14 +23,13 @@ enum ASCII {
     static let closeBracket = UInt8(ascii: "]")
 }
 
-/// The longest text that holds one address, prefix or socket address (`[` + 45 + `]:65535` is 53), with room for a zone
-/// name so that `fe80::1%eth0` is told about zones and not about its length.
+/// The length limit of an address, prefix or socket address (`[` + 45 + `]:65535` is 53), plus room for a zone, so that
+/// `fe80::1%eth0` is rejected for its zone, not for its length.
 let longestAddressText = 72
 
-/// The bytes of `text`, or nil as soon as there are more than `limit`, so that a huge input costs no more than a
-/// short one.
+/// Returns the bytes of `text`, or `nil` if there are more than `limit`, without reading the rest of a huge input.
 func boundedBytes(_ text: some StringProtocol, limit: Int) -> [UInt8]? {
-    // Nearly every text is contiguous, and copying it whole is many times faster than byte by byte.
+    // Nearly every string is contiguous, and copying it as a whole is many times faster than byte by byte.
     let whole = text.utf8.withContiguousStorageIfAvailable { $0.count <= limit ? Array($0) : nil }
     if let whole { return whole }
     var bytes: [UInt8] = []
@@ -42,7 +40,7 @@ func boundedBytes(_ text: some StringProtocol, limit: Int) -> [UInt8]? {
     return bytes
 }
 
-/// A decimal number from 0 to `maximum` (below 100,000) with nothing around it: no sign, no space, no leading zero.
+/// Parses a decimal number from 0 to `maximum` (less than 100,000) without sign, spaces or leading zeros.
 func strictDecimal(_ bytes: ArraySlice<UInt8>, maximum: Int) -> Int? {
     guard let first = bytes.first, bytes.count <= 5, first != ASCII.zero || bytes.count == 1 else { return nil }
     var value = 0
@@ -53,8 +51,8 @@ func strictDecimal(_ bytes: ArraySlice<UInt8>, maximum: Int) -> Int? {
     return value <= maximum ? value : nil
 }
 
-/// `text` in double quotes for an error message: at most 64 characters of it, everything but printable ASCII escaped,
-/// so that a hostile input can neither fill a log nor forge a line of it.
+/// Returns `text` in double quotes for an error message: truncated to 64 characters, with everything but printable
+/// ASCII escaped, so that hostile input can neither flood a log nor forge a line in it.
 package func quoted(_ text: some StringProtocol) -> String {
     let limit = 64
     var result = "\""
@@ -69,16 +67,16 @@ package func quoted(_ text: some StringProtocol) -> String {
     return result + "\""
 }
 
-/// `bytes` as ``quoted(_:)`` shows text.
+/// Returns `bytes` as UTF-8 text in double quotes, truncated and escaped like other text.
 func quoted(_ bytes: ArraySlice<UInt8>) -> String {
     quoted(String(decoding: bytes, as: UTF8.self))
 }
 
 extension UInt128 {
-    /// A number whose lowest `count` bits (0 to 128) are set.
+    /// Returns a number whose lowest `count` bits (0 to 128) are set.
     @inlinable
     static func lowBits(_ count: Int) -> UInt128 {
-        // Swift's `>>` gives 0 for a shift by the full width, which is what a count of 0 needs.
+        // Swift's `>>` gives 0 for a shift by the full width, as required for a count of 0.
         UInt128.max >> (128 - count)
     }
 }

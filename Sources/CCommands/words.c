@@ -1,7 +1,7 @@
 #include "CCommands.h"
 
-/* The C library gives the words to whatever runs before main. Swift's CommandLine.arguments looks for them in /proc/self
- * instead: where that is not mounted, or no descriptor is left to open it, it has none. */
+/* glibc passes the arguments to constructors. Swift's CommandLine.arguments reads them from /proc/self instead, and has
+ * none if that is not mounted, or no descriptor is left to open it. */
 static int count;
 static char **words;
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Room for the address that a datagram was sent to, of either family.
+// Holds the destination address of a datagram, of either family.
 union control {
     struct cmsghdr header;
     char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
@@ -22,9 +22,9 @@ struct csdns_batch {
     struct sockaddr_in6 *sources;
     union control *controls;
     uint8_t *query_bytes, *answer_bytes;
-    // Which query each answer is to; and, of the answers that were sent last, those that could not be.
+    // The query of each answer; and the queries whose answers the last csdns_send could not send.
     uint32_t *answered, *failed;
-    // Where the socket is bound.
+    // The address that the socket is bound to.
     struct sockaddr_in6 bound;
 };
 
@@ -123,10 +123,11 @@ static bool is_to(const struct cmsghdr *control, const struct sockaddr_in6 *boun
            !memcmp(&((const struct in6_pktinfo *)data)->ipi6_addr, &bound->sin6_addr, sizeof(struct in6_addr));
 }
 
-// What the kernel said of where a datagram went is what an answer says of where it comes from: IP_PKTINFO and
-// IPV6_PKTINFO have the same form both ways. The interface is left to the routes.
+// Turns the destination address of a query into the source address of its answer: IP_PKTINFO and IPV6_PKTINFO have the
+// same layout in both directions. The interface is left to routing.
 //
-// A socket that is bound to that very address needs no word of it, which saves the kernel a twentieth of its work.
+// A socket bound to that very address does not need the control message, which saves the kernel one twentieth of its
+// work.
 static void turn_around(struct msghdr *header, const struct sockaddr_in6 *bound) {
     struct cmsghdr *control = CMSG_FIRSTHDR(header);
     if (control && is_to(control, bound)) control = NULL;
@@ -137,7 +138,7 @@ static void turn_around(struct msghdr *header, const struct sockaddr_in6 *bound)
         header->msg_controllen = CMSG_SPACE(sizeof *info);
     } else if (control && control->cmsg_level == IPPROTO_IPV6 && control->cmsg_type == IPV6_PKTINFO) {
         struct in6_pktinfo *info = (struct in6_pktinfo *)CMSG_DATA(control);
-        // A link-local address means nothing without its interface.
+        // A link-local address is ambiguous without its interface.
         if (!IN6_IS_ADDR_LINKLOCAL(&info->ipi6_addr)) info->ipi6_ifindex = 0;
         header->msg_controllen = CMSG_SPACE(sizeof *info);
     } else {
@@ -156,7 +157,7 @@ void csdns_answer(struct csdns_batch *batch, uint32_t index, uint32_t length) {
     turn_around(&batch->answers[slot].msg_hdr, &batch->bound);
 }
 
-// An ICMP error that an earlier answer met is told once, in the place of the next call's result: nothing was sent then.
+// An ICMP error for an earlier answer is reported once, as the result of the next call, which then has sent nothing.
 static bool is_of_earlier(int error) { return error == ECONNREFUSED || error == EHOSTUNREACH || error == EPROTO; }
 
 uint32_t csdns_send(struct csdns_batch *batch, int socket) {
@@ -172,7 +173,7 @@ uint32_t csdns_send(struct csdns_batch *batch, int socket) {
         } else if (is_of_earlier(errno) && !was_tried) {
             was_tried = true;
         } else {
-            // One that cannot be sent does not hold up the others.
+            // Skip an answer that cannot be sent, so that it does not hold up the others.
             batch->failed[failed++] = batch->answered[done++];
             was_tried = false;
         }

@@ -1,19 +1,21 @@
 package import ArgumentParser
 import CCommands
 
-/// What the commands of this package have in common: their version, and how they read the words of the command line.
+/// Code shared by the commands of this package: the version, and the handling of command-line arguments.
 package enum CommandWords {
     /// The version of the package.
     package static let version = "0.1.0"
 
-    /// The words behind the command's name, also where there is no /proc.
+    /// The arguments after the command's name, available even without /proc.
     package static let all: [String] = (0..<ccommands_word_count()).dropFirst().map {
         String(cString: ccommands_word($0))
     }
 
-    /// Looks at the words before they are parsed.
+    /// Checks the arguments before they are parsed.
     ///
-    /// - Throws: What ends the command for `--version`; `ValidationError` when a verb is missing or unknown.
+    /// - Parameter root: The command.
+    /// - Throws: `CleanExit` for `--version`; `ValidationError` if a verb is missing or unknown, or the process has no
+    ///   arguments, not even its name.
     package static func check(for root: any ParsableCommand.Type) throws {
         guard ccommands_word_count() > 0 else {
             throw ValidationError("the process was started without any words, not even its name: run it from a shell")
@@ -23,7 +25,7 @@ package enum CommandWords {
         if all.first != "help" { try refuseUnknownVerb(root, name, all[...]) }
     }
 
-    /// Descends to the verb that is meant. Options before it are left to the parser.
+    /// Descends to the given verb. Options before it are left to the parser.
     private static func refuseUnknownVerb(
         _ command: any ParsableCommand.Type, _ path: String, _ words: ArraySlice<String>
     ) throws {
@@ -42,7 +44,7 @@ package enum CommandWords {
     }
 }
 
-/// A number and what is counted: `1 binding`, `2 bindings`.
+/// Returns a number with its noun: `1 binding`, `2 bindings`.
 package func counted(_ number: some BinaryInteger, _ one: String, _ many: String? = nil) -> String {
     "\(number) \(number == 1 ? one : many ?? one + "s")"
 }

@@ -2,22 +2,23 @@ import AddressPools
 import Documents
 import SteeringDNS
 
-/// Where answers can be that have an address of a drained prefix.
+/// A drained prefix, and when the last answer with one of its addresses expires.
 package struct DrainStatus: Sendable {
     package let prefix: IPPrefix
-    /// Since when it is drained, by the file: seconds since 1970.
+    /// When it was drained, according to the file, in seconds since 1970.
     package let drained: Int
-    /// When the last answer with it expires; nil while a server may still give one.
+    /// When the last answer with it expires, in seconds since 1970; nil while a server may still give one.
     package let expiry: Int?
 
+    /// Returns whether the last answer has expired at a time in seconds since 1970.
     package func hasExpired(at now: Double) -> Bool { expiry.map { Double($0) <= now } ?? false }
 }
 
-/// How it is known when servers have taken a changed file in force.
+/// Determines when servers have put a changed file in force.
 package struct ServerWatch: Sendable {
-    /// Where they serve their counters; without any, it is a matter of time.
+    /// The addresses at which servers serve their counters; if empty, servers are assumed to need ``reload`` seconds.
     package let servers: [SocketAddress]
-    /// How many seconds servers need for it, at most, where none is asked.
+    /// The time that servers need to notice a change, in seconds, if none is queried.
     package let reload: Int
 
     package init(servers: [SocketAddress], reload: Int) {
@@ -25,16 +26,17 @@ package struct ServerWatch: Sendable {
         self.reload = reload
     }
 
-    /// Since when all servers answer by a file as it stands; nil while one does not.
+    /// Returns the time since which all servers answer by the current contents of a file.
     ///
-    /// - Throws: When a server cannot be asked.
+    /// - Returns: Seconds since 1970; 0 if the file does not exist, nil while a server does not answer by it yet.
+    /// - Throws: ``DocumentError`` if a server cannot be queried, or does not have the pool.
     package func inForce(_ file: String, pool: String) throws(DocumentError) -> Double? {
         guard let changed = DrainedFile.changed(file) else { return 0 }
         if servers.isEmpty { return changed + Double(reload) }
         var since = changed
         for server in servers {
             let times = try ServerTimes(server)
-            // The file system's clock is a moment behind.
+            // File timestamps lag the clock slightly.
             guard times.read > changed + 0.1 else { return nil }
             guard let own = times.pools[pool] else {
                 throw DocumentError("the server at \(server) has no pool \(pool): name the one that has this policy")
@@ -46,12 +48,12 @@ package struct ServerWatch: Sendable {
 }
 
 extension DrainablePool {
-    /// Where each drained prefix is.
+    /// Returns the status of each drained prefix.
     package func status(_ watch: ServerWatch) throws(DocumentError) -> [DrainStatus] {
         let entries = try DrainedFile.entries(of: drainedFile)
         let inForce = entries.isEmpty ? nil : try watch.inForce(drainedFile, pool: name)
         return entries.map { entry in
-            // Without servers, each line has its own time.
+            // Without servers to query, each line has its own time.
             let begin =
                 watch.servers.isEmpty
                 ? Double(entry.since + watch.reload) : inForce.map { max($0, Double(entry.since)) }

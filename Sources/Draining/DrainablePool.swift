@@ -2,23 +2,27 @@ import AddressPools
 import Documents
 import SteeringDNS
 
-/// A pool of a policy file, of which prefixes can be drained: its `drained-from` names a file.
+/// A pool of a policy file that names a file of drained prefixes (`drained-from`).
 package struct DrainablePool: Sendable {
+    /// The path of the policy file.
     package let policy: String
+    /// The name of the pool in that file.
     package let name: String
     /// The addresses that are steered, and those that policies may answer with.
     package let addresses, answers: PrefixPool
-    /// How long answers are kept, at most, by the policies that answer from it: seconds.
+    /// The highest TTL of the policies that answer from the pool, in seconds; 0 if there are none.
     package let ttl: UInt32
+    /// The path of the file of drained prefixes.
     package let drainedFile: String
+    /// The path of the file of the pool's prefixes (`prefixes-from`); nil if there is none.
     package let prefixesFile: String?
 
-    /// Finds a pool of a policy file.
+    /// Finds a pool by name.
     package init(_ name: String, policy: String) throws(DocumentError) {
         try self.init(name, in: try NamePolicyOutline(contentsOf: policy), policy)
     }
 
-    /// Finds the pool that has a prefix.
+    /// Finds the only pool that has a prefix.
     package init(with prefix: IPPrefix, policy: String) throws(DocumentError) {
         let outline = try NamePolicyOutline(contentsOf: policy)
         let names = outline.pools.pools.filter { $0.addresses.contains(prefix) }.map(\.name)
@@ -53,20 +57,20 @@ package struct DrainablePool: Sendable {
         prefixesFile = pool.prefixesFile
     }
 
-    /// Stops answering from some of its addresses.
+    /// Stops answers from some of the pool's addresses.
     package func drain(_ prefixes: PrefixPool) throws(DocumentError) {
         if let stranger = prefixes.subtracting(addresses).prefixes.first {
             throw DocumentError("\(stranger) is not in the pool \(name), which has \(addresses): name what it has")
         }
         try PrefixFile.change(drainedFile) { file throws(DocumentError) in
-            // Read under the lock: no two commands drain the last addresses together.
+            // Read under the lock, so that two commands cannot drain the last addresses together.
             let now = try DrainablePool(name, policy: policy)
             try now.refuseEmptying(of: now.answers.subtracting(prefixes))
             file.add(prefixes, comment: DrainedFile.comment(at: DrainedFile.now))
         }
     }
 
-    /// Answers from some of its addresses again.
+    /// Allows answers from drained addresses again.
     package func undrain(_ prefixes: PrefixPool) throws(DocumentError) {
         try PrefixFile.change(drainedFile) { file throws(DocumentError) in
             guard file.addresses.overlaps(prefixes) else {
@@ -76,7 +80,7 @@ package struct DrainablePool: Sendable {
         }
     }
 
-    /// Throws where a family would have no address left to answer with.
+    /// Throws if a family would have no address left to answer with.
     package func refuseEmptying(of remaining: PrefixPool) throws(DocumentError) {
         for family in [IPFamily.ipv4, .ipv6]
         where !answers.restricted(to: family).isEmpty && remaining.restricted(to: family).isEmpty {

@@ -2,18 +2,18 @@ import AddressPools
 import Documents
 import Glibc
 
-/// The file that `drained-from` names: what a pool is no longer answered with, and since when.
+/// The file that `drained-from` names: the drained prefixes of a pool, and when each was drained.
 package enum DrainedFile {
     package struct Entry: Sendable {
         package let prefix: IPPrefix
-        /// Seconds since 1970, rounded up: no later command counts from before the line stood there.
+        /// Seconds since 1970, rounded up, so that no command counts from before the line was written.
         package let since: Int
     }
 
-    /// The comment that says when a line was written.
+    /// The comment that records when a line was written.
     package static func comment(at seconds: Int) -> String { "drained \(text(of: seconds))" }
 
-    /// A time as it is shown.
+    /// Returns a time in UTC, such as 2026-01-31T12:00:00Z.
     package static func text(of seconds: Int) -> String {
         var time = time_t(seconds), parts = tm()
         gmtime_r(&time, &parts)
@@ -22,13 +22,13 @@ package enum DrainedFile {
         return String(decoding: text[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
-    /// The entries of a file. What people have written counts from when the file was changed.
+    /// Returns the entries of a file; lines without such a comment count from the file's last change.
     package static func entries(of path: String) throws(DocumentError) -> [Entry] {
         let written = changed(path).map { Int($0) + 1 } ?? 0
         return try PrefixFile(path).entries.map { Entry(prefix: $0.prefix, since: seconds($0.comment) ?? written) }
     }
 
-    /// When a file was changed; nil if there is none.
+    /// Returns when a file was last changed, in seconds since 1970; nil if it does not exist.
     package static func changed(_ path: String) -> Double? {
         var status = stat()
         guard stat(path, &status) == 0 else { return nil }
@@ -45,7 +45,7 @@ package enum DrainedFile {
         return Int(timegm(&parts))
     }
 
-    /// Now, in whole seconds, rounded up.
+    /// The current time in seconds since 1970, rounded up.
     package static var now: Int {
         var now = timespec()
         clock_gettime(CLOCK_REALTIME, &now)

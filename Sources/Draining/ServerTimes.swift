@@ -3,14 +3,14 @@ import Documents
 import NIOCore
 import NIOPosix
 
-/// Since when what a server answers is in force, from its counters.
+/// The times at which a server's data took effect, from its counters.
 package struct ServerTimes: Sendable {
-    /// When it began to read the policy in force: seconds since 1970.
+    /// When the server began to read the policy in force, in seconds since 1970.
     package var read = 0.0
-    /// Since when each pool has its present addresses.
+    /// The time since which each pool has its current addresses, in seconds since 1970.
     package var pools: [String: Double] = [:]
 
-    /// Asks a server.
+    /// Reads the counters of a server, waiting at most 5 seconds.
     package init(_ server: AddressPools.SocketAddress) throws(DocumentError) {
         let text: String
         do { text = try Self.metrics(of: server) } catch {
@@ -48,7 +48,7 @@ package struct ServerTimes: Sendable {
     }
 }
 
-/// Asks for the counters, and collects the answer until the server closes.
+/// Requests the counters, and collects the response until the server closes the connection.
 private final class Collector: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer

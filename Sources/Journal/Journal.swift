@@ -1,9 +1,9 @@
 import Glibc
 
-/// systemd's journal, where standard error goes to it: each line then begins with its priority, `<3>` for an error, and
-/// has no time, which the journal adds. See sd-daemon(3).
+/// Output for systemd's journal, if standard error is connected to it: each line then begins with its priority, such as
+/// `<3>` for an error, and has no timestamp, since the journal adds one. See sd-daemon(3).
 package enum Journal {
-    /// Priorities, as syslog numbers them.
+    /// Priorities, numbered as in syslog.
     package enum Priority: Int, Sendable {
         case critical = 2
         case error = 3
@@ -20,7 +20,7 @@ package enum Journal {
         return fstat(STDERR_FILENO, &status) == 0 && String(cString: stream) == "\(status.st_dev):\(status.st_ino)"
     }()
 
-    /// Prints lines to standard error, each with the priority where it goes to the journal.
+    /// Prints lines to standard error, each with its priority if they go to the journal.
     package static func print(_ text: String, _ priority: Priority) {
         let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
         let bytes = Array(lines.map { prefix(priority) + $0 + "\n" }.joined().utf8)

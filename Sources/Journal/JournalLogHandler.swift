@@ -1,6 +1,6 @@
 package import Logging
 
-/// Logs to the journal: a line an event, with its priority, and without what the journal adds itself.
+/// Logs to the journal: one line for each event, with its priority, and without anything that the journal adds.
 package struct JournalLogHandler: LogHandler {
     package var logLevel = Logger.Level.info
     package var metadata: Logger.Metadata = [:]
@@ -16,11 +16,12 @@ package struct JournalLogHandler: LogHandler {
     package func log(event: LogEvent) {
         let all = metadata.merging(event.metadata ?? [:]) { $1 }
         let pairs = all.sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined()
-        // A line break would begin another event.
+        // A line break would begin another journal entry.
         Journal.print("\(event.message)\(pairs)".split(separator: "\n").joined(separator: " "), event.level.priority)
     }
 
-    /// Has all loggers of this process write to standard error: to the journal as it wants it, if it goes there.
+    /// Makes all loggers of this process write to standard error, in the journal's format if it is connected to the
+    /// journal.
     package static func bootstrap() {
         LoggingSystem.bootstrap { label in
             if Journal.isStandardError { return JournalLogHandler() }

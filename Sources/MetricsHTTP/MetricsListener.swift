@@ -3,33 +3,33 @@ import NIOCore
 import NIOHTTP1
 import NIOPosix
 
-/// Serves counters over HTTP, as Prometheus reads them: GET and HEAD of /metrics, nothing else.
+/// Serves counters over HTTP, in the format of Prometheus: GET and HEAD of /metrics, nothing else.
 ///
-/// It has an event loop of its own, and a bounded number of connections: when all places are taken the oldest goes, and no
-/// request may take long, so that those who are silent keep out nobody.
+/// It has its own event loop and a limited number of connections. A connection beyond the limit closes the oldest, and
+/// each request has a deadline, so that idle clients do not keep others out.
 public final class MetricsListener: Sendable {
-    /// What is served.
+    /// The content of a response.
     public enum Page: Sendable {
-        /// The counters.
+        /// The counters, in the Prometheus text format.
         case counters(String)
-        /// Why there are none: one sentence.
+        /// The reason why there are none, in one sentence.
         case unavailable(String)
     }
 
-    /// How many connections there may be at a time, and with them descriptors.
+    /// The maximum number of concurrent connections, each with one descriptor.
     public static let places = 64
 
-    /// Where it listens.
+    /// The address at which it listens, with the actual port.
     public let address: AddressPools.SocketAddress
     private let group: MultiThreadedEventLoopGroup
     private let channel: any Channel
 
-    /// Listens.
+    /// Begins to listen.
     ///
     /// - Parameters:
-    ///   - address: Where; port 0 for a free one.
-    ///   - page: Asked on the event loop for each request.
-    /// - Throws: What binding throws.
+    ///   - address: The address at which to listen; port 0 for a free one.
+    ///   - page: Returns the content of a response; called on the event loop for each request of /metrics.
+    /// - Throws: The error of SwiftNIO if the address cannot be bound.
     public init(on address: AddressPools.SocketAddress, _ page: @escaping @Sendable () -> Page) throws {
         group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let loop = group.next()
@@ -54,16 +54,18 @@ public final class MetricsListener: Sendable {
         self.address = AddressPools.SocketAddress(address.address, port: port)
     }
 
-    /// Does something every second, on the thread that answers requests, until it is closed.
+    /// Runs a closure every second, on the thread that answers requests, until the listener is closed.
+    ///
+    /// - Parameter body: The closure; requests wait while it runs.
     public func everySecond(_ body: @escaping @Sendable () -> Void) {
         group.next().scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { _ in body() }
     }
 
-    /// Closes it, with all connections.
+    /// Closes the listener and all connections.
     public func close() { try? group.syncShutdownGracefully() }
 }
 
-/// The connections that there are, the oldest first. Of one event loop.
+/// The open connections, oldest first, confined to one event loop.
 private final class OpenConnections {
     private var channels: [any Channel] = []
 
@@ -83,8 +85,8 @@ private final class MetricsHandler: ChannelInboundHandler {
     private var head: HTTPRequestHead?
     private var deadline: Scheduled<Void>?
 
-    /// For a whole request and its answer, and between two of them. A limit of silence would let a client that
-    /// sends a byte now and then keep its place for ever.
+    /// For a whole request and its response, and between two requests. A limit on idle time would let a client that
+    /// sends a byte now and then keep its connection forever.
     private static let limit = TimeAmount.seconds(30)
 
     init(_ page: @escaping @Sendable () -> MetricsListener.Page) { self.page = page }

@@ -1,7 +1,7 @@
 import Documents
 import Steering
 
-/// Bindings and where they were written, so that a conflict can say it.
+/// Bindings with their places in files, for errors about conflicts.
 struct PlacedBindings {
     private var bindings: [Binding] = []
     private var places: [Place] = []
@@ -13,7 +13,7 @@ struct PlacedBindings {
         places.append(place)
     }
 
-    /// The policy of these bindings, which must not conflict.
+    /// Returns the policy of these bindings; throws if they conflict.
     func policy(options: [Label: LabelOptions] = [:]) throws(DocumentError) -> Policy {
         let policy = Policy(bindings, options: options)
         do { try policy.validate() } catch {
@@ -32,9 +32,10 @@ struct PlacedBindings {
         } catch { return error.message }
     }
 
-    /// The binding that first conflicts with earlier ones, in the order of writing, and the first of these.
+    /// Returns the indices of two conflicting bindings: the second is the first one in file order that conflicts with
+    /// an earlier one, the first is the earliest of those.
     ///
-    /// Whoever adds bindings to a conflict keeps it, so the shortest beginning that has one is found by halving.
+    /// Adding bindings cannot resolve a conflict, so a binary search finds the shortest conflicting head of the list.
     private func firstConflict() -> (Int, Int)? {
         var (sound, unsound) = (0, bindings.count)
         while unsound - sound > 1 {

@@ -1,16 +1,16 @@
 import Documents
 import Steering
 
-/// Turns nodes into a policy.
+/// Decodes a policy from nodes.
 struct PolicyDecoder {
     private let source: Source
     private let directory: String?
     private var pools: NamedPools?
     private var bindings = PlacedBindings()
-    /// The last text of ports and its set: files of many bindings repeat a few of them.
+    /// The last port set parsed, with its text: large files repeat a few port sets.
     private var lastPorts = (text: "all", set: PortSet.all)
 
-    /// A document may hold both halves: `names` is for the DNS server.
+    /// A document may also have name policies: `names`, which only the DNS server reads.
     private static let documentKeys = ["labels", "pools", "bindings", "names"]
 
     static func policy(
@@ -77,7 +77,9 @@ struct PolicyDecoder {
         }
     }
 
-    /// By family; empty where any source will do. Each prefix has sources of its family, and each source has prefixes.
+    /// Returns the sources by family; empty if there is no `from`.
+    ///
+    /// Each prefix must have a source of its family, and each source a prefix.
     private func sources(
         of entry: Mapping, _ prefixes: [IPPrefix]
     ) throws(DocumentError) -> [IPFamily: [IPPrefix?]] {
@@ -183,7 +185,9 @@ struct PolicyDecoder {
 }
 
 extension Source {
-    /// The nodes of the list `bindings`, which alone may be empty.
+    /// Returns the nodes of the `bindings` list.
+    ///
+    /// Unlike other lists, it may be empty.
     func bindings(_ node: Node) throws(DocumentError) -> [Node] {
         guard case .list(let nodes) = node.content else {
             throw error(
@@ -201,7 +205,7 @@ extension Source {
         do { return try Label(text) } catch { throw self.error(at: position, error.message) }
     }
 
-    /// The value that the node's text names.
+    /// Returns the value whose description is the node's text.
     func choice<Value: CustomStringConvertible>(
         _ node: Node, of subject: String, among values: [Value]
     ) throws(DocumentError) -> Value {

@@ -1,7 +1,7 @@
 public import Steering
 
 extension PolicyFile {
-    /// The formats that can hold any policy.
+    /// The formats that can represent every policy.
     public enum Output: String, Sendable, Hashable, CaseIterable {
         /// YAML.
         case yaml
@@ -9,10 +9,17 @@ extension PolicyFile {
         case json
     }
 
-    /// Writes a policy: equal policies give equal text, and reading it gives an equal policy.
+    /// Returns the text of a policy.
     ///
-    /// Bindings that share all but the prefix become one entry with a list of prefixes, in natural order; and entries
-    /// that share all but the source, one with a list of sources.
+    /// Equal policies give equal text, and parsing the text gives an equal policy.
+    ///
+    /// Bindings that differ only in the prefix become one entry with a list of prefixes, in ascending order. Entries
+    /// that differ only in the source become one with a list of sources.
+    ///
+    /// - Parameters:
+    ///   - policy: The policy to write.
+    ///   - format: The format of the text.
+    /// - Returns: The text, ending with a newline.
     public static func write(_ policy: Policy, as format: Output) -> String {
         let labels = policy.options.sorted { $0.key < $1.key }
         switch format {
@@ -22,7 +29,7 @@ extension PolicyFile {
     }
 }
 
-/// The bindings that differ only in their prefix and source: each prefix with each source.
+/// Bindings that differ only in prefix and source: one for each combination.
 private struct Group {
     struct Key: Hashable {
         let outcome: Outcome
@@ -33,7 +40,7 @@ private struct Group {
 
     let key: Key
     var prefixes: [IPPrefix]
-    /// None for any.
+    /// Empty for any source.
     var sources: [IPPrefix]
 
     /// `("label", "web")` or `("outcome", "pass")`.
@@ -42,7 +49,7 @@ private struct Group {
     }
 }
 
-/// The groups of a policy, in the order of their first bindings.
+/// Returns the groups of a policy, in the order of their first bindings.
 private func groups(of policy: Policy) -> [Group] {
     struct SourceKey: Hashable {
         let key: Group.Key
@@ -87,7 +94,7 @@ private func joiningSources(_ groups: [Group]) -> [Group] {
     return joined
 }
 
-/// In double quotes, which YAML and JSON escape alike.
+/// Returns the text in double quotes, with escapes that are the same in YAML and JSON.
 private func inQuotes(_ text: String) -> String {
     let escaped = text.flatMap { $0 == "\"" || $0 == "\\" ? ["\\", $0] : [$0] }
     return "\"\(String(escaped))\""
@@ -117,7 +124,7 @@ private func yamlList(_ key: String, _ prefixes: [IPPrefix]) -> String {
     return prefixes.reduce(into: "    \(key):\n") { $0 += "      - \(yamlText($1.description))\n" }
 }
 
-/// The text, in quotes where some reader of YAML takes it for something else than text. Ours does not.
+/// Returns the text, quoted if a YAML parser other than ours could read it as anything but text.
 private func yamlText(_ text: String) -> String {
     let words: Set<String> = ["y", "n", "yes", "no", "on", "off", "true", "false", "null"]
     let isPrefix = text.utf8.contains(UInt8(ascii: "/"))

@@ -1,22 +1,22 @@
 import Documents
 public import Steering
 
-/// How a policy is written in a file.
+/// The format of a policy file.
 public enum PolicyFormat: String, Sendable, Hashable, CaseIterable, CustomStringConvertible {
-    /// YAML: one document without anchors, aliases and tags. Needs the package's trait `YAML`, which is on
-    /// unless a dependency on the package says otherwise.
+    /// YAML: one document without anchors, aliases or tags. Requires the package trait `YAML`, which is enabled by
+    /// default.
     case yaml
-    /// JSON, with the same keys.
+    /// JSON with the same keys.
     case json
-    /// The JSON that `tubectl load-bindings` of cloudflare/tubular reads: `label`, `prefix` and `port`. Each of its
-    /// bindings is one of TCP and UDP, and port 0, or none, means every port.
+    /// The JSON of `tubectl load-bindings` in cloudflare/tubular: `label`, `prefix` and `port`. Each of its bindings
+    /// applies to TCP and UDP; port 0, or no port, means every port.
     case tubular
 
     /// "yaml", "json" or "tubular".
     public var description: String { rawValue }
 }
 
-/// Policies as text.
+/// Reads and writes policy files.
 ///
 /// ```yaml
 /// labels:                      # optional: labels with options other than the default ones
@@ -41,21 +41,23 @@ public enum PolicyFormat: String, Sendable, Hashable, CaseIterable, CustomString
 ///     on: eth1                 # optional: interfaces, one or a list; needs Linux 5.17
 /// ```
 ///
-/// Lists give a binding for each of their elements; of sources, for each of a prefix' family.
+/// An entry with lists makes one binding for each combination of their elements; a prefix combines only with sources of
+/// its own family. A list of ports makes one port set.
 ///
-/// Reading is strict. An unknown, repeated or missing key, a value of the wrong kind, bindings that conflict: each
-/// is an `invalidPolicyFile` error that begins with `FILE:LINE:COLUMN`. Values are taken as they are written, so the
-/// label `no` is the text "no" and the port `080` is an error. A policy without bindings is not an error here.
+/// Parsing is strict. An unknown, repeated or missing key, a value of the wrong type, and conflicting bindings are
+/// `invalidPolicyFile` errors that begin with `FILE:LINE:COLUMN`. Values are not converted, so the label `no` is the
+/// text "no", and the port `080` is an error. An empty list of bindings is valid here.
 public enum PolicyFile {
-    /// The largest file that is read, in bytes.
+    /// The maximum size of a file, in bytes.
     public static let maximumSize = Document.maximumSize
 
     /// Reads a policy from a file.
     ///
     /// - Parameters:
-    ///   - path: a regular file, a pipe, or "-" for standard input.
-    ///   - format: how it is written; without it, JSON if the name ends in `.json`, otherwise YAML.
-    /// - Throws: `invalidPolicyFile` when the file cannot be read, is too large, or is not a policy.
+    ///   - path: A regular file, a pipe, or "-" for standard input.
+    ///   - format: The format of the file; by default JSON if the name ends in `.json`, otherwise YAML.
+    /// - Returns: The policy, whose bindings do not conflict.
+    /// - Throws: `invalidPolicyFile` if the file cannot be read, is too large, or is not a valid policy.
     public static func read(contentsOf path: String, format: PolicyFormat? = nil) throws(SteeringError) -> Policy {
         let format = format ?? self.format(of: path)
         if path == "-" {
@@ -67,9 +69,12 @@ public enum PolicyFile {
         return try parse(bytes, name: path, format: format, directory: InputFile.directory(of: path))
     }
 
-    /// Reads a policy and what steerd does for its labels from a file, YAML or JSON by its name.
+    /// Reads a policy and the options of its labels for steerd from a file.
     ///
-    /// - Throws: As ``read(contentsOf:format:)``; also when a user or group is not one of this machine.
+    /// - Parameter path: A regular file; JSON if the name ends in `.json`, otherwise YAML.
+    /// - Returns: The policy, whose bindings do not conflict, with the options of labels.
+    /// - Throws: `invalidPolicyFile` if the file cannot be read, is too large, or is not a valid policy, or if this
+    ///   machine does not have a user or group in it.
     public static func readForService(contentsOf path: String) throws(SteeringError) -> ServicePolicy {
         try policyFile { () throws(DocumentError) in
             try decode(
@@ -80,28 +85,31 @@ public enum PolicyFile {
 
     private static func format(of path: String) -> PolicyFormat { path.hasSuffix(".json") ? .json : .yaml }
 
-    /// Reads a policy from text.
+    /// Parses a policy from text.
     ///
     /// - Parameters:
-    ///   - text: the whole text.
-    ///   - name: what errors call it.
-    ///   - format: how it is written.
-    ///   - directory: where the paths of `prefixes-from` begin; without it, the text may not name files.
-    /// - Throws: `invalidPolicyFile` when the text is not a policy.
+    ///   - text: The complete text.
+    ///   - name: The name of the text in errors.
+    ///   - format: The format of the text.
+    ///   - directory: The base of relative paths; if `nil`, the text must not refer to files.
+    /// - Returns: The policy, whose bindings do not conflict.
+    /// - Throws: `invalidPolicyFile` if the text is not a valid policy, or if a file that it refers to cannot be read.
     public static func parse(
         _ text: some StringProtocol, name: String, format: PolicyFormat, directory: String? = nil
     ) throws(SteeringError) -> Policy {
         try parse(Array(text.utf8), name: name, format: format, directory: directory)
     }
 
-    /// Reads a policy from bytes, which must be UTF-8.
+    /// Parses a policy from bytes.
     ///
     /// - Parameters:
-    ///   - bytes: the whole text.
-    ///   - name: what errors call it.
-    ///   - format: how it is written.
-    ///   - directory: where the paths of `prefixes-from` begin; without it, the text may not name files.
-    /// - Throws: `invalidPolicyFile` when the bytes are not a policy.
+    ///   - bytes: The complete text, in UTF-8.
+    ///   - name: The name of the text in errors.
+    ///   - format: The format of the text.
+    ///   - directory: The base of relative paths; if `nil`, the text must not refer to files.
+    /// - Returns: The policy, whose bindings do not conflict.
+    /// - Throws: `invalidPolicyFile` if the bytes are not a valid policy, or if a file that they refer to cannot be
+    ///   read.
     public static func parse(
         _ bytes: [UInt8], name: String, format: PolicyFormat, directory: String? = nil
     ) throws(SteeringError) -> Policy {
@@ -123,7 +131,7 @@ public enum PolicyFile {
         return try PolicyDecoder.policy(of: root, source, directory, findsAccounts: findsAccounts)
     }
 
-    /// What is wrong with a document is what is wrong with a policy file.
+    /// Converts document errors to `invalidPolicyFile`.
     private static func policyFile<Value>(
         _ read: () throws(DocumentError) -> Value
     ) throws(SteeringError) -> Value {

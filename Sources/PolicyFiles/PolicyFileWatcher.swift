@@ -1,14 +1,20 @@
 import Documents
 
-/// Tells when a policy file has changed: edited in place, replaced by a rename, or reached by a symbolic link that
-/// leads elsewhere now, as Kubernetes swaps mounted configuration. The files that it names are not looked at.
+/// Detects changes to a policy file: edits in place, replacement by a rename, and symbolic links that switch to another
+/// target, as Kubernetes does with mounted configuration.
+///
+/// Files that the policy refers to are not watched.
 public final class PolicyFileWatcher {
     private let watcher: FileWatcher
 
-    /// Watches a path; the file need not exist.
+    /// Watches a path.
+    ///
+    /// - Parameter path: The path of the policy file, which need not exist yet.
     public init(_ path: String) { watcher = FileWatcher(path) }
 
-    /// Returns once the file is another one than at the last return, and has been left alone for a moment:
-    /// whoever writes in place is not interrupted. Its disappearance alone is no change.
+    /// Blocks until the file has changed since the last return and has been stable for 250 ms, so that it is not read
+    /// in the middle of a write.
+    ///
+    /// Deleting the file is not a change.
     public func waitForChange() { watcher.waitForChange() }
 }

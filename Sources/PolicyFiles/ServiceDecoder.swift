@@ -2,22 +2,24 @@ import Glibc
 import Documents
 import Steering
 
-/// Reads what a label's options say to steerd alone: `allow` and `start`.
+/// Decodes the options of a label that only steerd uses: `allow` and `start`.
 struct ServiceDecoder {
     let source: Source
-    /// Whether names must be those of this machine's users and groups. A file can be checked elsewhere, too.
+    /// Whether users and groups must exist on this machine.
+    ///
+    /// `false` allows checking a file elsewhere.
     let findsAccounts: Bool
 
     static let keys = ["allow", "start"]
 
-    /// - Returns: Nil where they say nothing of it.
+    /// Returns the options, or `nil` if there is neither `allow` nor `start`.
     func options(_ fields: Mapping) throws(DocumentError) -> ServiceOptions? {
         let allowance = try fields["allow"].map(allowance), start = try fields["start"].map(start)
         guard allowance != nil || start != nil else { return nil }
         return ServiceOptions(allowance: allowance ?? Allowance(), start: start)
     }
 
-    /// `allow: { users: [www-data, 1000], groups: web }`.
+    /// Decodes `allow: { users: [www-data, 1000], groups: web }`.
     private func allowance(_ node: Node) throws(DocumentError) -> Allowance {
         let fields = try Mapping(node, "allow", keys: ["users", "groups"], in: source)
         guard !fields.entries.isEmpty else {
@@ -27,7 +29,7 @@ struct ServiceDecoder {
             users: try fields["users"].map(users) ?? [], groups: try fields["groups"].map(groups) ?? [])
     }
 
-    /// `start: /usr/bin/web --quiet`, or `start: { command: [/usr/bin/web, --quiet], user: www-data }`.
+    /// Decodes `start: /usr/bin/web --quiet` or `start: { command: [/usr/bin/web, --quiet], user: www-data }`.
     private func start(_ node: Node) throws(DocumentError) -> StartCommand {
         guard case .mapping = node.content else { return StartCommand(try words(of: node)) }
         let fields = try Mapping(node, "start", keys: ["command", "user"], in: source)
@@ -41,7 +43,7 @@ struct ServiceDecoder {
 
     private static let commandHint = "write a program by its absolute path, and its arguments"
 
-    /// The words of a text, which spaces part, or of a list.
+    /// Returns the words of a command: the elements of a list, or a text split at spaces.
     private func words(of node: Node) throws(DocumentError) -> [String] {
         var words: [String] = []
         if case .text(let text) = node.content {
@@ -85,7 +87,7 @@ struct ServiceDecoder {
         _ node: Node, _ subject: String, _ kind: String, _ hint: String, _ find: (String) -> UInt32?
     ) throws(DocumentError) -> UInt32 {
         let text = try source.text(node, of: subject, hint)
-        // The greatest number means nobody to the kernel.
+        // The kernel reserves the highest number as the invalid ID.
         if let number = UInt32(text), String(number) == text, number < .max { return number }
         if let number = findsAccounts ? find(text) : 0 { return number }
         throw source.error(

@@ -1,41 +1,57 @@
 public import Steering
 
-/// What a policy file says, for steerd too.
+/// The contents of a policy file, including the options for steerd.
 public struct ServicePolicy: Sendable, Hashable {
     /// The policy.
     public let policy: Policy
-    /// What the file says of labels beside that. Labels that are not here allow nobody but root and steerd's own user.
+    /// The options of labels for steerd.
+    ///
+    /// Labels without options may be used only by root and steerd's own user.
     public let services: [Label: ServiceOptions]
 
-    /// Makes one.
+    /// Creates a service policy.
+    ///
+    /// - Parameters:
+    ///   - policy: The policy.
+    ///   - services: The options of labels for steerd.
     public init(policy: Policy, services: [Label: ServiceOptions] = [:]) {
         self.policy = policy
         self.services = services
     }
 }
 
-/// What steerd does for the services of a label.
+/// The options of a label for steerd.
 public struct ServiceOptions: Sendable, Hashable {
-    /// Who may use the label.
+    /// The users and groups that may use the label.
     public var allowance: Allowance
-    /// What is started when something waits and nobody serves; nil for nothing.
+    /// The command to start when clients are waiting and no process serves the label; `nil` for none.
     public var start: StartCommand?
 
-    /// Makes options.
+    /// Creates the options of a label.
+    ///
+    /// - Parameters:
+    ///   - allowance: The users and groups that may use the label; by default none.
+    ///   - start: The command to start on demand; `nil` for none.
     public init(allowance: Allowance = Allowance(), start: StartCommand? = nil) {
         self.allowance = allowance
         self.start = start
     }
 }
 
-/// Who, beside root, may register and claim sockets as a label at steerd.
+/// The users and groups, besides root, that may register and claim sockets of a label at steerd.
 public struct Allowance: Sendable, Hashable {
-    /// Users, by number.
+    /// User IDs.
     public let users: Set<UInt32>
-    /// Groups, by number: whoever is a member, by whichever of their groups.
+    /// Group IDs.
+    ///
+    /// Members by primary or supplementary group are allowed.
     public let groups: Set<UInt32>
 
-    /// Allows users and members of groups.
+    /// Creates an allowance.
+    ///
+    /// - Parameters:
+    ///   - users: User IDs.
+    ///   - groups: Group IDs.
     public init(users: Set<UInt32> = [], groups: Set<UInt32> = []) {
         self.users = users
         self.groups = groups
@@ -44,12 +60,16 @@ public struct Allowance: Sendable, Hashable {
 
 /// A program that steerd starts.
 public struct StartCommand: Sendable, Hashable {
-    /// The program, by an absolute path, and its arguments. No shell reads them.
+    /// The program's absolute path and its arguments, executed without a shell.
     public let words: [String]
-    /// Who runs it, by number; nil for steerd's own user.
+    /// The ID of the user to run it as; `nil` for steerd's own user.
     public let user: UInt32?
 
-    /// Makes a command.
+    /// Creates a command.
+    ///
+    /// - Parameters:
+    ///   - words: The program's absolute path and its arguments.
+    ///   - user: The ID of the user to run it as; `nil` for steerd's own user.
     public init(_ words: [String], user: UInt32? = nil) {
         self.words = words
         self.user = user

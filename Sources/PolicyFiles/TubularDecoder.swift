@@ -1,10 +1,10 @@
 import Documents
 import Steering
 
-/// Turns the bindings of cloudflare/tubular into a policy.
+/// Decodes a policy from bindings of cloudflare/tubular.
 ///
-/// What wins there wins here too: the longer prefix, then the one port over all of them. As there, an address alone
-/// is a prefix of one, and bits to the right of a prefix' length do not count (its help has `::1/64`).
+/// Precedence is the same as there: the longer prefix, then a single port over all ports. As there, a bare address is a
+/// prefix of one address, and host bits of a prefix are ignored (its help has `::1/64`).
 enum TubularDecoder {
     static func policy(of root: Node, _ source: Source) throws(DocumentError) -> Policy {
         let file = try Mapping(root, "a tubular file", keys: ["bindings"], in: source)
@@ -39,7 +39,8 @@ enum TubularDecoder {
         let text = try source.text(node, of: "prefix", "write a prefix such as \"192.0.2.0/24\"")
         let prefix: IPPrefix
         do { prefix = try lenientPrefix(text) } catch { throw source.error(at: node.position, error.message) }
-        // tubular takes these for IPv4, where the kernel hands over IPv4 packets as such: a guess would be silent.
+        // tubular treats IPv4-mapped prefixes as IPv4. Here they would silently match nothing, since the program sees
+        // IPv4 packets as IPv4.
         guard !prefix.address.isIPv4Mapped else {
             throw source.error(at: node.position, "\(prefix) is IPv4 in the form of IPv6: write the IPv4 prefix")
         }

@@ -1,8 +1,9 @@
-/// Why something could not be done: one sentence with what, why and the remedy.
+/// An error thrown by this library: one sentence with the failure, its cause and the remedy.
 ///
-/// Whatever throws this has changed nothing.
+/// An operation that throws has changed nothing, unless the message says that the change is in force and only cleaning
+/// up failed.
 public struct SteeringError: Error, Sendable, CustomStringConvertible {
-    /// What kind of error it is; new kinds may come.
+    /// The kind of an error; more kinds may be added.
     public struct Code: Sendable, Hashable, CustomStringConvertible {
         enum Value: String, Sendable {
             case invalidLabel, invalidInterfaceName, invalidBinding, emptyPolicy, conflictingBindings, unknownBinding
@@ -22,54 +23,54 @@ public struct SteeringError: Error, Sendable, CustomStringConvertible {
 
         init(value: Value) { self.value = value }
 
-        /// The code of a name; nil for one that this version does not know.
+        /// Returns the code with a name; nil if this version has none.
         init?(_ name: some StringProtocol) {
             guard let value = Value(rawValue: String(name)) else { return nil }
             self.value = value
         }
 
-        /// The code's name, stable.
+        /// The code's name; stable.
         public var description: String { value.rawValue }
 
-        /// Text that is not a label.
+        /// Text that is not a valid label.
         public static let invalidLabel = Code(value: .invalidLabel)
-        /// Text that is not the name of a network interface.
+        /// Text that is not a valid name of a network interface.
         public static let invalidInterfaceName = Code(value: .invalidInterfaceName)
-        /// A binding that can match nothing.
+        /// A binding that cannot match anything.
         public static let invalidBinding = Code(value: .invalidBinding)
-        /// A policy without bindings, where one with bindings is expected.
+        /// A policy without bindings where some are required.
         public static let emptyPolicy = Code(value: .emptyPolicy)
         /// Two bindings that overlap, have equal precedence and differ in outcome.
         public static let conflictingBindings = Code(value: .conflictingBindings)
         /// A binding that is not in the policy.
         public static let unknownBinding = Code(value: .unknownBinding)
-        /// More labels than the program has room for.
+        /// More labels than the program supports.
         public static let tooManyLabels = Code(value: .tooManyLabels)
-        /// More bindings than are counted one by one.
+        /// More bindings than can be counted individually.
         public static let tooManyBindings = Code(value: .tooManyBindings)
-        /// Bindings whose tables would exceed the bound.
+        /// Bindings whose tables exceed the maximum size.
         public static let tablesTooLarge = Code(value: .tablesTooLarge)
         /// An interface that the network namespace does not have.
         public static let unknownInterface = Code(value: .unknownInterface)
-        /// A label that no binding leads to.
+        /// A label to which no binding leads.
         public static let unknownLabel = Code(value: .unknownLabel)
         /// The process lacks a capability.
         public static let missingCapability = Code(value: .missingCapability)
-        /// The kernel has no sk_lookup, or was built without what it needs.
+        /// A kernel without sk_lookup, without an option that is needed, or too old for the operation.
         public static let unsupportedKernel = Code(value: .unsupportedKernel)
-        /// The verifier refused the program; ``SteeringError/cause`` has its log.
+        /// A program that the verifier rejected; ``SteeringError/cause`` has its log.
         public static let programRejected = Code(value: .programRejected)
-        /// The network namespace has as many sk_lookup programs as it can hold.
+        /// A network namespace with the maximum number of sk_lookup programs, 64.
         public static let tooManyPrograms = Code(value: .tooManyPrograms)
         /// A network namespace that cannot be opened or entered.
         public static let networkNamespaceUnavailable = Code(value: .networkNamespaceUnavailable)
-        /// The network namespace has ended, and the steering in it.
+        /// A network namespace that has ended, and its steering with it.
         public static let networkNamespaceGone = Code(value: .networkNamespaceGone)
-        /// The steering was detached.
+        /// A steering that was detached.
         public static let detached = Code(value: .detached)
-        /// A number that is not an open descriptor.
+        /// A number that is no open descriptor.
         public static let invalidDescriptor = Code(value: .invalidDescriptor)
-        /// A descriptor of something other than a socket.
+        /// A descriptor that is no socket.
         public static let notASocket = Code(value: .notASocket)
         /// A Unix domain socket.
         public static let unixSocket = Code(value: .unixSocket)
@@ -77,7 +78,7 @@ public struct SteeringError: Error, Sendable, CustomStringConvertible {
         public static let multipathTCP = Code(value: .multipathTCP)
         /// A UDP-Lite socket.
         public static let udpLite = Code(value: .udpLite)
-        /// A socket of another family or protocol (raw, SCTP, netlink ...).
+        /// A socket of another family or protocol, such as raw, SCTP or netlink.
         public static let unsupportedProtocol = Code(value: .unsupportedProtocol)
         /// A connected socket.
         public static let socketConnected = Code(value: .socketConnected)
@@ -85,71 +86,72 @@ public struct SteeringError: Error, Sendable, CustomStringConvertible {
         public static let socketNotListening = Code(value: .socketNotListening)
         /// A UDP socket that is not bound.
         public static let socketNotBound = Code(value: .socketNotBound)
-        /// A socket that is bound to a device (SO_BINDTODEVICE).
+        /// A socket bound to a device (SO_BINDTODEVICE).
         public static let socketBoundToDevice = Code(value: .socketBoundToDevice)
         /// A socket of another network namespace.
         public static let foreignNetworkNamespace = Code(value: .foreignNetworkNamespace)
-        /// The destination has a socket already.
+        /// A destination that already has a socket.
         public static let destinationOccupied = Code(value: .destinationOccupied)
-        /// A label, or a socket under it, that is not registered.
+        /// A label without a registered socket, or a socket that is not registered for it.
         public static let socketNotRegistered = Code(value: .socketNotRegistered)
-        /// A policy file that cannot be read as one; the message says where.
+        /// An invalid policy file; the message has the position.
         public static let invalidPolicyFile = Code(value: .invalidPolicyFile)
-        /// No steering is loaded in the network namespace.
+        /// A network namespace without a loaded steering.
         public static let notLoaded = Code(value: .notLoaded)
-        /// A steering is loaded in the network namespace already.
+        /// A network namespace that already has a loaded steering.
         public static let alreadyLoaded = Code(value: .alreadyLoaded)
-        /// bpffs is not mounted, is read-only or full, or may not be read.
+        /// A BPF file system that is not mounted, read-only, full, or not accessible.
         public static let storageUnavailable = Code(value: .storageUnavailable)
-        /// What is pinned is not what a steering pins.
+        /// Pinned state that is incomplete or invalid.
         public static let damagedState = Code(value: .damagedState)
-        /// State that an older version pinned: upgrade it.
+        /// Pinned state of an older version, which has to be upgraded.
         public static let olderLayout = Code(value: .olderLayout)
-        /// State that a newer version pinned.
+        /// Pinned state of a newer version.
         public static let newerLayout = Code(value: .newerLayout)
-        /// Another process is changing the steering and did not end in time; or steerd has as many clients as it serves.
+        /// Another process is changing the steering and did not finish in time, or steerd serves its maximum number of
+        /// clients.
         public static let busy = Code(value: .busy)
-        /// A process that is gone, or whose descriptors this one may not take.
+        /// A process that has ended, or whose descriptors may not be duplicated.
         public static let processUnavailable = Code(value: .processUnavailable)
-        /// No socket of a process or of the environment is the one that was asked for.
+        /// No matching socket in a process or in the environment.
         public static let socketNotFound = Code(value: .socketNotFound)
-        /// Several sockets could be meant.
+        /// Several matching sockets.
         public static let ambiguousSocket = Code(value: .ambiguousSocket)
-        /// Environment variables of socket activation that contradict themselves.
+        /// Contradictory environment variables of socket activation.
         public static let invalidEnvironment = Code(value: .invalidEnvironment)
-        /// An address that is not of the expected family or form.
+        /// An address of another family or form than expected.
         public static let invalidAddress = Code(value: .invalidAddress)
         /// An address that cannot be bound or routed here.
         public static let addressUnavailable = Code(value: .addressUnavailable)
-        /// No steerd answers.
+        /// No steerd responds.
         public static let serviceUnavailable = Code(value: .serviceUnavailable)
-        /// A message that is not one of the protocol of steerd.
+        /// A message that violates the protocol of steerd.
         public static let invalidMessage = Code(value: .invalidMessage)
-        /// A message of another version of the protocol of steerd.
+        /// A message of another version of steerd's protocol.
         public static let unsupportedVersion = Code(value: .unsupportedVersion)
-        /// A label that this user may not use at steerd.
+        /// A label that steerd does not allow this user to use.
         public static let notAllowed = Code(value: .notAllowed)
-        /// More sockets than steerd holds.
+        /// More sockets than steerd may hold.
         public static let tooManySockets = Code(value: .tooManySockets)
-        /// A program that cannot be run.
+        /// A program that cannot be executed.
         public static let programUnavailable = Code(value: .programUnavailable)
-        /// A system call failed in a way that has no code of its own; ``SteeringError/cause`` names it.
+        /// A failed system call without a code of its own; ``SteeringError/cause`` has its name and errno.
         public static let systemCall = Code(value: .systemCall)
     }
 
-    /// What the kernel said.
+    /// The error that the kernel returned.
     public enum Cause: Sendable, Hashable {
-        /// A system call's name and its errno.
+        /// The name of a system call and its errno.
         case systemCall(String, errno: Int32)
-        /// The verifier's log.
+        /// The log of the verifier.
         case verifier(log: String)
     }
 
     /// The kind of error.
     public let code: Code
-    /// One sentence: what, why, remedy.
+    /// One sentence with the failure, its cause and the remedy.
     public let message: String
-    /// What the kernel said, where it said anything.
+    /// The error that the kernel returned; nil if it returned none.
     public let cause: Cause?
 
     package init(_ code: Code, _ message: String, cause: Cause? = nil) {
@@ -161,12 +163,12 @@ public struct SteeringError: Error, Sendable, CustomStringConvertible {
     /// The message.
     public var description: String { message }
 
-    /// The log of the kernel's verifier, where it refused the program.
+    /// The verifier's log; nil unless it rejected the program.
     public var verifierLog: String? {
         if case .verifier(let log)? = cause { log } else { nil }
     }
 
-    /// The message, and below it how the verifier's log ends, which says why.
+    /// The message, followed by the last 20 lines of the verifier's log, which have the reason.
     package var messageWithLog: String {
         let end = verifierLog?.split(separator: "\n").suffix(20) ?? []
         return ([message] + end.map { "  verifier: \($0)" }).joined(separator: "\n")
@@ -237,7 +239,7 @@ extension SteeringError {
             "the network namespace has no interface \(interface): create it first, or take one that `ip link` lists")
     }
 
-    /// For a policy with an interface, on a kernel that does not tell programs on which one a packet arrives.
+    /// Bindings with an interface, on a kernel that does not give programs the ingress interface.
     static func interfacesUnsupported(_ interface: InterfaceName) -> SteeringError {
         SteeringError(
             .unsupportedKernel,

@@ -6,15 +6,15 @@ import Steering
 #endif
 
 extension Channel {
-    /// Another descriptor of the channel's socket, so that it can be used off the event loop.
+    /// Returns a duplicate of the channel's socket for use off the event loop.
     func duplicateSocket() async throws -> SharedDescriptor {
         try await eventLoop.submit { try self.syncDuplicateSocket() }.get()
     }
 
-    /// The same, on the event loop.
+    /// Returns a duplicate of the channel's socket; call it on the event loop.
     ///
-    /// The only place where NIO's socket is touched: NIO lends it under a name with a warning in it, since whoever
-    /// closed it would break the channel. A duplicate is closed for itself.
+    /// This is the only place that uses NIO's unsafe access to the descriptor. Closing a lent descriptor would break
+    /// the channel; a duplicate can be closed independently.
     func syncDuplicateSocket() throws -> SharedDescriptor {
         let socket = try pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) { lent in
             try SharedDescriptor(.duplicate(lent))

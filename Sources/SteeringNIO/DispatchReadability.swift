@@ -2,24 +2,30 @@
 import NIOCore
 import Steering
 
-/// Readability by a thread of Dispatch's. Everything here is called on the loop.
+/// Waits for readability on a Dispatch thread.
+///
+/// Use it only on the event loop.
 final class DispatchReadability {
     private let source: any DispatchSourceRead
     private var isStarted = false
-    /// Started and not suspended. Dispatch counts suspensions, and traps on a wrong number of them.
+    /// Whether the source is active and not suspended.
+    ///
+    /// Dispatch counts suspensions and traps if they are unbalanced.
     private var isWaiting = false
     private var isCancelled = false
 
+    /// Creates a suspended source.
+    ///
     /// - Parameters:
-    ///   - socket: Kept open until this is cancelled.
-    ///   - loop: Where the closure is called.
-    ///   - body: What to do once there is something.
+    ///   - socket: The socket; kept open until ``cancel()``.
+    ///   - loop: The event loop that runs the closure.
+    ///   - body: The closure to run when the socket is readable.
     init(of socket: SharedDescriptor, on loop: any EventLoop, _ body: @escaping @Sendable () -> Void) {
         let source = DispatchSource.makeReadSource(fileDescriptor: socket.rawValue, queue: Self.queue)
         self.source = source
         let bound = NIOLoopBound(self, eventLoop: loop)
         source.setEventHandler { @Sendable in
-            // Here and not on the loop: otherwise it would tell again and again until the loop has its turn.
+            // Suspend here, not on the loop: otherwise the event would fire repeatedly until the loop runs.
             source.suspend()
             loop.execute { bound.value.isReadable(body) }
         }
@@ -30,18 +36,18 @@ final class DispatchReadability {
 
     private func isReadable(_ body: () -> Void) {
         isWaiting = false
-        // What is cancelled must not stay suspended.
+        // A canceled source must not stay suspended.
         if isCancelled { source.resume() } else { body() }
     }
 
-    /// Tells once, as soon as there is something.
+    /// Runs the closure once, when the socket is readable.
     func wait() {
         guard !isWaiting, !isCancelled else { return }
         isWaiting = true
         resume()
     }
 
-    /// Tells nothing any more, and lets go of the socket.
+    /// Cancels any wait and releases the socket.
     func cancel() {
         guard !isCancelled else { return }
         isCancelled = true

@@ -4,7 +4,9 @@ import Logging
 import NIOCore
 import Steering
 
-/// What services say of what they do: to the logger that the caller gave, where the trait `Logging` has loggers.
+/// Logs the events of services to the caller's logger, if any.
+///
+/// Does nothing without the trait `Logging`.
 struct EventLog: Sendable {
     #if Logging
     var logger: Logger?

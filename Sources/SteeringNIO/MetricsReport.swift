@@ -2,9 +2,9 @@
 import Metrics
 import Steering
 
-/// Turns the kernel's counters into increments, which is what a metrics backend takes.
+/// Converts the kernel's counters to the increments that metrics backends expect.
 struct MetricsReport {
-    /// Where a destination is reported.
+    /// The metrics of one destination.
     private struct Reported {
         let lookups, misses, incompatible: Counter
         let sockets: Gauge
@@ -25,7 +25,7 @@ struct MetricsReport {
     private let refused, passed, changes: Counter
     private let bindings: Gauge
     private var destinations: [Destination: Reported] = [:]
-    /// Nil before the first, from which the next ones count.
+    /// The previous status; `nil` before the first, which is the baseline.
     private var last: SteeringStatus?
 
     init(to factory: any MetricsFactory) {
@@ -48,7 +48,7 @@ struct MetricsReport {
             let before = former.metrics.destinations[destination]
             report(destination, since: before, now, sockets: sockets[destination]?.count ?? 0)
         }
-        // A label without bindings and sockets is forgotten, its number and its counters free for another.
+        // A label without bindings and sockets is removed, and another one can reuse its number and counters.
         for (destination, reported) in destinations where status.metrics.destinations[destination] == nil {
             reported.sockets.record(0)
         }
@@ -69,7 +69,9 @@ struct MetricsReport {
         reported.sockets.record(sockets)
     }
 
-    /// One that is less than before has begun anew, as the steering was loaded anew.
+    /// Returns the increase of a counter.
+    ///
+    /// A decrease means that it restarted from zero because the steering was reloaded.
     private func increase(from before: UInt64, to now: UInt64) -> UInt64 { now >= before ? now - before : now }
 }
 #endif

@@ -2,11 +2,13 @@ import NIOCore
 import NIOPosix
 import Steering
 
-/// Tells an event loop once, whenever it is asked to, that a socket has something to read. NIO's own loop cannot wait for
-/// a descriptor that is not one of its channels'. Everything here is called on the loop.
+/// Notifies an event loop when a socket is readable, once per call of ``wait()``.
 ///
-/// The kernel counts in an eventfd, which is a channel of the loop, so that no thread runs in between. Where it does not
-/// take that, Dispatch waits, and a datagram that finds the socket idle pays for two more wake-ups.
+/// NIO's selector cannot wait for descriptors other than those of its channels. Use it only on the event loop.
+///
+/// The kernel increments an eventfd, which is a channel of the loop, so no other thread is involved. If the kernel
+/// rejects that, Dispatch waits for the socket, which adds two wake-ups for each datagram that arrives while the socket
+/// is idle.
 final class Readability {
     private let socket: SharedDescriptor
     private let loop: any EventLoop
@@ -17,11 +19,13 @@ final class Readability {
     private var isWaiting = false
     private var isCancelled = false
 
+    /// Creates an instance that does not wait yet.
+    ///
     /// - Parameters:
-    ///   - socket: Kept open until this is cancelled.
-    ///   - loop: Where the closure is called.
-    ///   - byDispatch: Whether Dispatch is to wait anyway.
-    ///   - body: What to do once there is something.
+    ///   - socket: The socket; kept open until ``cancel()``.
+    ///   - loop: The event loop that runs the closure.
+    ///   - byDispatch: Whether to use Dispatch in any case.
+    ///   - body: The closure to run when the socket is readable.
     init(
         of socket: SharedDescriptor, on loop: any EventLoop, byDispatch: Bool,
         _ body: @escaping @Sendable () -> Void
@@ -34,7 +38,7 @@ final class Readability {
         if counter == nil { poll = nil }
     }
 
-    /// What is counted before the channel is there, waits for it.
+    /// Opens a channel for the eventfd, which keeps increments that happen before the channel is ready.
     private func openCounter(_ descriptor: CInt) -> EventLoopFuture<any Channel> {
         let bound = NIOLoopBound(self, eventLoop: loop)
         let channel = NIOPipeBootstrap(group: loop).channelInitializer { channel in
@@ -57,7 +61,7 @@ final class Readability {
         if !isCancelled { body() }
     }
 
-    /// Tells once, as soon as there is something.
+    /// Runs the closure once, when the socket is readable.
     func wait() {
         guard !isWaiting, !isCancelled else { return }
         isWaiting = true
@@ -72,7 +76,7 @@ final class Readability {
         dispatched?.wait()
     }
 
-    /// Tells nothing any more, and lets go of the socket.
+    /// Cancels any wait and releases the socket.
     func cancel() {
         guard !isCancelled else { return }
         isCancelled = true
@@ -83,7 +87,7 @@ final class Readability {
         dispatched = nil
     }
 
-    /// Takes what was counted; how much does not matter.
+    /// Reads the eventfd; the count does not matter.
     private final class Counter: ChannelInboundHandler {
         typealias InboundIn = ByteBuffer
         private let isCounted: () -> Void

@@ -3,7 +3,11 @@ import Glibc
 public import NIOCore
 
 extension AddressPools.SocketAddress {
-    /// The address and port that NIO has; nil for a Unix domain socket. An IPv4-mapped IPv6 address is given as IPv4.
+    /// Creates a socket address from NIO's; `nil` for a Unix domain socket.
+    ///
+    /// An IPv4-mapped IPv6 address becomes IPv4.
+    ///
+    /// - Parameter address: The address to convert.
     public init?(_ address: NIOCore.SocketAddress) {
         switch address {
         case .v4(let inet):
@@ -19,7 +23,9 @@ extension AddressPools.SocketAddress {
 }
 
 extension NIOCore.SocketAddress {
-    /// The address and port as NIO has them.
+    /// Creates NIO's socket address for an address and port.
+    ///
+    /// - Parameter address: The address to convert.
     public init(_ address: AddressPools.SocketAddress) {
         switch address.address.family {
         case .ipv4:
@@ -40,11 +46,12 @@ extension NIOCore.SocketAddress {
 }
 
 extension Channel {
-    /// Of an accepted connection: the address and port that the client asked for, whatever the listener is bound to.
+    /// The original destination of an accepted connection: the address and port to which the client connected,
+    /// regardless of where the listener is bound.
     ///
-    /// Of a listener: where it is bound. Nil for a channel that is closed, or not of IPv4 or IPv6.
+    /// For a listener, its bound address. `nil` if the channel is closed or not IPv4 or IPv6.
     public var askedAddress: AddressPools.SocketAddress? { localAddress.flatMap { AddressPools.SocketAddress($0) } }
 
-    /// Of an accepted connection: who connected.
+    /// The client's address and port of an accepted connection; `nil` if the channel has no IPv4 or IPv6 peer.
     public var clientAddress: AddressPools.SocketAddress? { remoteAddress.flatMap { AddressPools.SocketAddress($0) } }
 }

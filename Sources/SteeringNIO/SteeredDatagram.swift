@@ -1,25 +1,30 @@
 public import AddressPools
 public import NIOCore
 
-/// A datagram with both its ends: one that came, or one to be sent. To answer, send one with the same ends.
+/// A datagram with its local and remote address, received or to be sent.
+///
+/// To reply, send one with the same addresses.
 public struct SteeredDatagram: Sendable, Hashable {
-    /// What it carries.
+    /// The payload.
     public var payload: ByteBuffer
-    /// Ours: the address and port that the client sent to, and that an answer comes from.
+    /// The local address and port: the original destination of a received datagram, the source of a sent one.
     public var local: AddressPools.SocketAddress
-    /// The client's: where it came from, and where an answer goes.
+    /// The client's address and port: the source of a received datagram, the destination of a sent one.
     public var remote: AddressPools.SocketAddress
-    /// Of one to be sent: it leaves as datagrams of this size, the last of which may be shorter, and costs little more than
-    /// one. Nil for a single datagram, as those that came always are.
+    /// The size in bytes of the datagrams into which the kernel splits the payload when sending; the last one may be
+    /// shorter.
+    ///
+    /// Sending them costs little more than sending one. `nil` for a single datagram, such as every received one.
     public var segmentSize: Int?
 
-    /// Makes a datagram.
+    /// Creates a datagram.
     ///
     /// - Parameters:
-    ///   - payload: What it carries.
-    ///   - local: An address of this host, and any port.
-    ///   - remote: The client.
-    ///   - segmentSize: How many bytes each carries, if it is to leave as several. Greater than 0.
+    ///   - payload: The payload.
+    ///   - local: The source when sent: an address of this host, with any port.
+    ///   - remote: The client's address and port.
+    ///   - segmentSize: The size in bytes of the datagrams into which to split the payload, greater than 0; `nil` for a
+    ///     single datagram.
     public init(
         _ payload: ByteBuffer, local: AddressPools.SocketAddress, remote: AddressPools.SocketAddress,
         segmentSize: Int? = nil
@@ -30,7 +35,13 @@ public struct SteeredDatagram: Sendable, Hashable {
         self.segmentSize = segmentSize
     }
 
-    /// The answer to this datagram, from where it was sent to; as several, where it has a size for each.
+    /// Returns a reply to this datagram, sent from its original destination.
+    ///
+    /// - Parameters:
+    ///   - payload: The payload of the reply.
+    ///   - segmentSize: The size in bytes of the datagrams into which to split the payload; `nil` for a single
+    ///     datagram.
+    /// - Returns: A datagram with the same local and remote address.
     public func reply(_ payload: ByteBuffer, segmentSize: Int? = nil) -> SteeredDatagram {
         SteeredDatagram(payload, local: local, remote: remote, segmentSize: segmentSize)
     }

@@ -1,8 +1,10 @@
 public import NIOCore
 import Steering
 
-/// Makes a datagram channel answer for many addresses and ports: it delivers each datagram as a ``SteeredDatagram``,
-/// with the address and port that the client sent to, and sends those that are written from exactly there.
+/// A handler that lets one datagram channel serve many addresses and ports.
+///
+/// Inbound, it delivers each datagram as a ``SteeredDatagram`` with its original destination; outbound, it sends from
+/// exactly the local address and port given.
 ///
 ///     let channel = try await DatagramBootstrap(group: group)
 ///         .channelInitializer { channel in
@@ -13,33 +15,33 @@ import Steering
 ///         .bind(host: "127.0.0.1", port: 0).get()
 ///     try await steering.sockets.register(channel, as: "dns")
 ///
-/// It must be the first handler of the pipeline, and one is for one channel. Reading keeps to the channel's `autoRead` and
-/// `read()`, so back pressure works, also that of `NIOAsyncChannel<SteeredDatagram, SteeredDatagram>`.
+/// It must be the first handler of the pipeline, and each channel needs its own. It honors the channel's `autoRead` and
+/// `read()`, so back pressure works, including that of `NIOAsyncChannel<SteeredDatagram, SteeredDatagram>`.
 ///
-/// For every port that is answered from, other than the channel's own, there is a sender socket; they are bounded in
-/// number, the least recently used go first.
+/// Sending from a port other than the channel's own needs a sender socket, opened on demand. Their number is limited;
+/// the least recently used one is closed first.
 ///
-/// ## Why it reads and writes itself
-/// NIO 2.101 gives a datagram's destination without the port (`NIOPacketInfo`), and cannot send from a chosen address: it
-/// ignores the packet information of an envelope that is written. So this handler keeps a duplicate of the channel's
-/// socket, has the kernel tell the event loop when something comes, and calls recvmmsg and sendmsg. The channel's options for
-/// reading (`datagramVectorReadMessageCount`, `recvAllocator` ...) do not matter. Once NIO parses IP_ORIGDSTADDR and
-/// writes IP_PKTINFO, what is left of this is to choose the sender socket.
+/// ## Why it bypasses NIO's reads and writes
+/// NIO 2.101 provides a datagram's destination without the port (`NIOPacketInfo`), and cannot send from a chosen
+/// address: it ignores the packet information of outbound envelopes. So this handler keeps a duplicate of the channel's
+/// socket, has the kernel notify the event loop when it is readable, and calls recvmmsg and sendmsg. The channel's read
+/// options (`datagramVectorReadMessageCount`, `recvAllocator` ...) have no effect. Once NIO parses IP_ORIGDSTADDR and
+/// writes IP_PKTINFO, this handler only needs to choose the sender socket.
 ///
 /// ## Kernel
-/// As `AddressedUDPSocket`: `IP_RECVORIGDSTADDR`, `IP_PKTINFO`, `recvmmsg`. Addresses must be routed to this host.
+/// As `AddressedUDPSocket`: `IP_RECVORIGDSTADDR`, `IP_PKTINFO`, `recvmmsg`. The addresses must be routed to this host.
 public final class SteeredDatagramHandler: ChannelDuplexHandler {
-    /// Nothing: NIO itself does not read.
+    /// `Never`: NIO itself does not read.
     public typealias InboundIn = Never
-    /// What came.
+    /// Received datagrams.
     public typealias InboundOut = SteeredDatagram
-    /// What is to be sent.
+    /// Datagrams to send.
     public typealias OutboundIn = SteeredDatagram
-    /// Nothing: NIO itself does not write.
+    /// `Never`: NIO itself does not write.
     public typealias OutboundOut = Never
 
     private enum State {
-        /// Not bound yet; whether something asked to read.
+        /// Not bound yet; `wantsRead` is whether a read is pending.
         case inactive(wantsRead: Bool)
         case active(Active)
         case closed
@@ -49,9 +51,9 @@ public final class SteeredDatagramHandler: ChannelDuplexHandler {
         let context: ChannelHandlerContext
         var socket: AddressedUDPSocket
         let readability: Readability
-        /// Whether a read was asked for and not satisfied yet.
+        /// Whether a read is pending.
         var isReading = false
-        /// Whether the last attempt found something: then the next is made without waiting.
+        /// Whether the last receive found datagrams; the next one does not wait for readability then.
         var isBusy = false
 
         init(_ context: ChannelHandlerContext, _ socket: consuming AddressedUDPSocket, _ readability: Readability) {
@@ -66,38 +68,38 @@ public final class SteeredDatagramHandler: ChannelDuplexHandler {
     private let waitsByDispatch: Bool
     private var state = State.inactive(wantsRead: false)
 
-    /// Makes a handler.
+    /// Creates a handler.
     ///
     /// - Parameters:
-    ///   - maximumSenders: How many sender sockets may be open at a time: a descriptor each, and no more than a quarter of
-    ///     what the process may have open (RLIMIT_NOFILE).
-    ///   - coalescing: Whether the kernel may hand over several datagrams of the same ends and size in one piece; each is
-    ///     still read by itself. For much of the same flow; others pay a little for it.
+    ///   - maximumSenders: The maximum number of open sender sockets, each with a descriptor. Also limited to a quarter
+    ///     of RLIMIT_NOFILE.
+    ///   - coalescing: Whether the kernel may coalesce datagrams of the same size between the same ends (UDP_GRO). They
+    ///     are still delivered one by one. It pays for few, busy flows; other datagrams become slightly more expensive.
     public convenience init(maximumSenders: Int = 1024, coalescing: Bool = false) {
         self.init(maximumSenders: maximumSenders, coalescing: coalescing, waitsByDispatch: false)
     }
 
-    /// For tests: as where the kernel has nothing better.
+    /// For tests: `waitsByDispatch` forces the fallback to Dispatch.
     package init(maximumSenders: Int = 1024, coalescing: Bool = false, waitsByDispatch: Bool) {
         self.maximumSenders = maximumSenders
         self.coalescing = coalescing
         self.waitsByDispatch = waitsByDispatch
     }
 
-    // MARK: - The channel's life
+    // MARK: - Channel lifecycle
 
-    /// Begins, where the channel is bound already.
+    /// Starts receiving if the channel is already active.
     public func handlerAdded(context: ChannelHandlerContext) {
         if context.channel.isActive { activate(context) }
     }
 
-    /// Begins.
+    /// Starts receiving, and forwards the event.
     public func channelActive(context: ChannelHandlerContext) {
         activate(context)
         context.fireChannelActive()
     }
 
-    /// Closes the sender sockets and the duplicate.
+    /// Closes the sender sockets and the duplicate, and forwards the event.
     public func channelInactive(context: ChannelHandlerContext) {
         end()
         context.fireChannelInactive()
@@ -133,7 +135,9 @@ public final class SteeredDatagramHandler: ChannelDuplexHandler {
 
     // MARK: - Reading
 
-    /// Asks for datagrams. NIO does not hear of it: it would read them without their destinations.
+    /// Requests datagrams.
+    ///
+    /// Not forwarded, since NIO would read them without their original destinations.
     public func read(context: ChannelHandlerContext) {
         switch state {
         case .inactive: state = .inactive(wantsRead: true)
@@ -146,7 +150,8 @@ public final class SteeredDatagramHandler: ChannelDuplexHandler {
         guard !active.isReading else { return }
         active.isReading = true
         guard active.isBusy else { return active.readability.wait() }
-        // While datagrams come, nobody has to tell; other channels of this loop have their turn between.
+        // While datagrams keep arriving, receive again without waiting, after other channels of the loop had their
+        // turn.
         let bound = NIOLoopBound(self, eventLoop: active.context.eventLoop)
         active.context.eventLoop.execute { bound.value.receive() }
     }
@@ -159,14 +164,14 @@ public final class SteeredDatagramHandler: ChannelDuplexHandler {
                 datagrams.append(SteeredDatagram(ByteBuffer(bytes: bytes), local: destination, remote: source))
             }
         } catch {
-            // An ICMP error that an answer provoked: one client is gone, the others are not.
+            // An ICMP error in response to a reply: it concerns one client, not the socket.
         }
         active.isBusy = !datagrams.isEmpty
         guard active.isBusy else { return active.readability.wait() }
         active.isReading = false
         for datagram in datagrams { active.context.fireChannelRead(wrapInboundOut(datagram)) }
         active.context.fireChannelReadComplete()
-        // As NIO does; through the whole pipeline, whose handlers may hold it back.
+        // Auto-read as in NIO: through the whole pipeline, since a handler may hold reads back.
         if case .active = state, autoRead(active.context) { active.context.pipeline.syncOperations.read() }
     }
 
@@ -176,11 +181,11 @@ public final class SteeredDatagramHandler: ChannelDuplexHandler {
 
     // MARK: - Writing
 
-    /// Sends at once; there is nothing to flush.
+    /// Sends immediately; there is nothing to flush.
     ///
-    /// The promise fails with `SteeringError`: `addressUnavailable` when the local address is none of this host,
-    /// `systemCall` otherwise, also when a send buffer is full and the datagram, or one of several, is dropped, as the
-    /// network might.
+    /// The promise fails with a `SteeringError`: `addressUnavailable` if the local address is not one of this host,
+    /// otherwise `systemCall`, including when the send buffer is full and the datagram, or one of several, is dropped.
+    /// If the channel is not active, it fails with `ChannelError.ioOnClosedChannel`.
     public func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         let datagram = unwrapOutboundIn(data)
         guard case .active(let active) = state else {

@@ -9,7 +9,7 @@ public import ServiceLifecycle
 #endif
 public import Steering
 
-/// Reports a steering's counters to swift-metrics, at an interval, under the names that `steer metrics` has for them.
+/// Reports the counters of a steering to swift-metrics at an interval, with the metric names of `steer metrics`.
 ///
 ///     let reporter = SteeringReporter(steering)
 ///     try await ServiceGroup(services: [http, service, reporter], logger: logger).run()
@@ -22,22 +22,22 @@ public import Steering
 /// | `steering_bindings` | gauge | |
 /// | `steering_policy_changes_total` | counter | |
 ///
-/// Counters begin at zero when it begins to run, as a process' counters do, whatever a loaded steering has counted
-/// before. A destination appears once it has a socket or met a packet.
+/// Counters start from zero when the reporter starts, as usual for a process, regardless of earlier counts of a loaded
+/// steering. A destination is reported once it has had a socket or a packet.
 ///
-/// Needs the trait `Metrics`; it is a `Service` where there is `ServiceLifecycle`.
+/// Requires the trait `Metrics`; conforms to `Service` with the trait `ServiceLifecycle`.
 public struct SteeringReporter: Sendable {
     private let steering: SocketSteering
     private let interval: Duration
     private let factory: any MetricsFactory
     private var log = EventLog()
 
-    /// Makes a reporter; nothing is reported yet.
+    /// Creates a reporter, which reports when it runs.
     ///
     /// - Parameters:
-    ///   - steering: Attached or loaded. It is kept while this lives.
-    ///   - interval: How long it waits between two reports.
-    ///   - factory: Whom it reports to.
+    ///   - steering: The steering, attached or loaded. The reporter keeps a reference to it.
+    ///   - interval: The time between two reports.
+    ///   - factory: The metrics factory to report to.
     public init(
         _ steering: SocketSteering, every interval: Duration = .seconds(10),
         to factory: any MetricsFactory = MetricsSystem.factory
@@ -48,10 +48,14 @@ public struct SteeringReporter: Sendable {
     }
 
     #if Logging
-    /// The same reporter, which says that a policy has come into force (info), whoever applied it, and that the counters
-    /// could not be read (warning), once until they can.
+    /// Returns a reporter that also logs new policies in force, whoever applied them (info), and failures to read the
+    /// counters (warning, once until they can be read again).
     ///
-    /// It looks when it reports: of several changes between two reports it says the last. Needs the trait `Logging`.
+    /// Changes are detected at each report, so of several between two reports only the last is logged. Requires the
+    /// trait `Logging`.
+    ///
+    /// - Parameter logger: The logger to use.
+    /// - Returns: A copy of the reporter with that logger.
     public func logging(to logger: Logger) -> SteeringReporter {
         var reporter = self
         reporter.log.logger = logger
@@ -59,9 +63,9 @@ public struct SteeringReporter: Sendable {
     }
     #endif
 
-    /// Reports until it is cancelled, or its group shuts down; then a last time.
+    /// Reports until the task is canceled or its service group shuts down, then one last time.
     ///
-    /// What cannot be read is no error: it is tried again with the next report.
+    /// Never throws: if the counters cannot be read, the next report tries again.
     public func run() async throws {
         var report = MetricsReport(to: factory)
         var isFailing = false
@@ -86,13 +90,15 @@ public struct SteeringReporter: Sendable {
         }
     }
 
-    /// Not on a thread that tasks share: while a large policy is applied, reading waits. Nor in this task, which may be
-    /// cancelled when it reads for the last time.
+    /// Reads the status on NIO's thread pool, since it blocks while a large policy is applied, and in a task of its
+    /// own, since this one may be canceled at the last report.
     private func status() async throws -> SteeringStatus {
         try await Task { [steering] in try await NIOThreadPool.singleton.runIfActive { try steering.status() } }.value
     }
 
-    /// Waits until the next report is due; false when there is to be none after it.
+    /// Waits until the next report is due.
+    ///
+    /// Returns `false` if that is the last one.
     private func pause() async -> Bool {
         #if ServiceLifecycle
         try? await cancelWhenGracefulShutdown { try await Task.sleep(for: interval) }

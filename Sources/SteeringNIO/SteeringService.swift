@@ -7,22 +7,25 @@ import NIOPosix
 public import ServiceLifecycle
 public import Steering
 
-/// A server's sockets as a service of swift-service-lifecycle: registered when it runs; on graceful shutdown the sockets
-/// are withdrawn first, so that nothing new comes, and then what is there is drained.
+/// A service for swift-service-lifecycle that registers a server's sockets while it runs.
+///
+/// On graceful shutdown it unregisters them first, so that no new connections arrive, and then waits for the drain
+/// closure.
 ///
 ///     let service = SteeringService(steering.sockets, [server], as: "web")
 ///     try await ServiceGroup(services: [http, service], gracefulShutdownSignals: [.sigterm], logger: logger).run()
 ///
-/// A group shuts down the last of its services first: put it behind the server that it belongs to. Then the server ends
-/// once new connections have ceased.
+/// A service group shuts down its services in reverse order: list this one after its server, so that the server shuts
+/// down after new connections have stopped.
 ///
-/// A server that binds its channel itself tells it when it listens: ``add(_:)``.
+/// For a server that binds its channel itself, use ``add(_:)``.
 public struct SteeringService: Service {
-    /// What becomes of the sockets on shutdown.
+    /// What happens to the sockets on shutdown.
     public enum Departure: Sendable {
-        /// They are taken out of the label: new connections are refused, or pass, as the label says.
+        /// They are unregistered. New connections are refused or passed, depending on the label's `without-socket`
+        /// option.
         case withdraw
-        /// They stay: steerd holds them, and connections wait for the next instance to claim them.
+        /// They stay registered. steerd holds them, and connections wait for the next instance to claim them.
         case leave
     }
 
@@ -35,15 +38,15 @@ public struct SteeringService: Service {
     private let later = AsyncStream<any Channel>.makeStream()
     private var log = EventLog()
 
-    /// Makes a service; nothing is registered yet.
+    /// Creates a service, which registers the channels when it runs.
     ///
     /// - Parameters:
-    ///   - registry: A steering's sockets, or steerd. A steering must be kept by others for as long as it is to steer.
-    ///   - channels: Those that listen; none where all are added later.
+    ///   - registry: The sockets of a steering, or a client of steerd. The caller must keep an attached steering alive.
+    ///   - channels: The listening channels; empty if all are added later.
     ///   - label: The label.
-    ///   - replacing: Whether they take the place of what the label has.
-    ///   - departure: What becomes of them on shutdown.
-    ///   - drain: What to wait for afterwards, such as the end of open connections.
+    ///   - replacing: Whether to replace the label's registered sockets of the same families and protocols.
+    ///   - departure: What happens to the sockets on shutdown.
+    ///   - drain: A closure to wait for after that, such as until open connections have ended.
     public init(
         _ registry: some SocketRegistry, _ channels: [any Channel] = [], as label: Label, replacing: Bool = false,
         onShutdown departure: Departure = .withdraw, drain: @escaping @Sendable () async throws -> Void = {}
@@ -56,23 +59,28 @@ public struct SteeringService: Service {
         self.drain = drain
     }
 
-    /// Adds a channel that listens: it is registered as soon as the service runs, and withdrawn as the others are.
+    /// Adds a listening channel, which is registered as soon as the service runs and handled like the others on
+    /// shutdown.
     ///
-    /// For servers that bind their channel themselves. Hummingbird's:
+    /// For servers that bind their channel themselves, such as Hummingbird:
     ///
     ///     Application(router: router, onServerRunning: { service.add($0) })
     ///
-    /// That it cannot be registered ends the service with an error, and so the group. After shutdown nothing is added.
+    /// If registration fails, the service ends with that error, and so does its group. After shutdown it has no effect.
     ///
-    /// - Parameter channel: Of another family than those that are there, or of their SO_REUSEPORT group.
+    /// - Parameter channel: A channel of a family without a channel yet, or of the SO_REUSEPORT group of those there
+    ///   are.
     public func add(_ channel: any Channel) { later.continuation.yield(channel) }
 
     #if Logging
-    /// The same service, which says what it registers and withdraws (info), what it could not withdraw, and once, when it
-    /// has run for a moment, that bindings of the label lead to a family for which it has no socket (warning).
+    /// Returns a service that also logs registered and unregistered sockets (info), sockets that it could not
+    /// unregister (warning) and, once after two seconds, families and protocols with bindings but no socket (warning).
     ///
-    /// The messages have `label`, `socket` (where the channel is bound) and `error` as their metadata. Needs the trait
-    /// `Logging`.
+    /// Metadata keys are `label`, `socket` (the bound address of the channel), `destinations` and `error`. Requires the
+    /// trait `Logging`.
+    ///
+    /// - Parameter logger: The logger to use.
+    /// - Returns: A copy of the service with that logger.
     public func logging(to logger: Logger) -> SteeringService {
         var service = self
         service.log.logger = logger
@@ -80,10 +88,10 @@ public struct SteeringService: Service {
     }
     #endif
 
-    /// Registers the sockets, waits for shutdown, and sees to them then.
+    /// Registers the sockets, waits for shutdown, unregisters them unless they are to stay, and drains.
     ///
-    /// - Throws: As `register`, and what draining throws; `CancellationError` when it is cancelled, after the sockets
-    ///   were withdrawn. Channels that are closed by then are no error.
+    /// - Throws: The errors of `register` and of the drain closure; `CancellationError` if the task is canceled, after
+    ///   the sockets have been unregistered. Failures to unregister are only logged.
     public func run() async throws {
         var registered: [any Channel] = []
         let watch = Task { await watchForGaps() }
@@ -111,7 +119,7 @@ public struct SteeringService: Service {
         for channel in channels { log.registered(channel, as: label) }
     }
 
-    /// A server binds its channels, and is bound to, one after the other: what is missing is missing when that is over.
+    /// Warns about destinations without a socket, after a delay, since a server binds its channels one by one.
     private func watchForGaps() async {
         guard (try? await Task.sleep(for: .seconds(2))) != nil else { return }
         let missing = try? await NIOThreadPool.singleton.runIfActive { [registry, label] in
@@ -120,10 +128,12 @@ public struct SteeringService: Service {
         if let missing, !missing.isEmpty { log.withoutSocket(missing, of: label) }
     }
 
-    /// What is not registered any more need not be withdrawn; nor does a shutdown wait for a steerd that is gone.
+    /// Unregisters channels.
+    ///
+    /// Errors are only logged: a channel may be closed already, and shutdown must not depend on steerd.
     private func withdraw(_ channels: [any Channel]) async {
         guard case .withdraw = departure else { return }
-        // Not in this task: cancelled, it may not wait any more.
+        // In a task of its own, since a canceled one cannot wait.
         await Task { [registry, label, log] in
             for channel in channels {
                 do {

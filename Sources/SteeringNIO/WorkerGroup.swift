@@ -4,35 +4,34 @@ public import NIOCore
 public import NIOPosix
 public import Steering
 
-/// Worker groups: a socket of one SO_REUSEPORT group on each event loop, all registered as one label.
+/// Worker groups: one socket of a SO_REUSEPORT group on each event loop, registered for the same label.
 ///
 ///     let listeners = try await steering.sockets.registerListeners(as: "web", over: group) { loop in
 ///         ServerBootstrap(group: loop).childChannelInitializer { channel in ... }
 ///     }
 ///
-/// The kernel spreads connections, and datagrams by flow, evenly over the group, or by the processor on which they arrive
-/// (`Spread`); a bootstrap that is given only its loop keeps connections there. When a member is closed the others stand
-/// in, and nothing is silent. (steerd holds the registered sockets of members that are closed, and the kernel goes on
-/// giving them their share: unregister before closing.)
+/// The kernel distributes connections and flows of datagrams over the group evenly, or by the processor on which
+/// packets arrive (`Spread`). A bootstrap created with one event loop keeps its connections on it. When a member is
+/// closed, the others take over. (steerd, however, holds the registered sockets of closed members, and the kernel keeps
+/// assigning them their share: unregister before closing.)
 ///
-/// What has to be registered is, when the call returns. To register all channels once more, as ``SteeringService`` does,
-/// does no harm, but with `Spread.byCPU` datagrams then cost what they cost evenly.
+/// All required sockets are registered when the call returns. Registering all channels again, as ``SteeringService``
+/// does, is harmless, except that it forfeits the lower cost of UDP with `Spread.byCPU`.
 ///
-/// Where the sockets are bound does not matter to what is steered to them, only their family does: so there is one of
-/// each family on every loop. Where IPv6 is off, take `127.0.0.1:0` alone.
+/// Only the family of a socket matters, not the address to which it is bound, so by default there is one socket of each
+/// family on every loop. If IPv6 is disabled, pass only `127.0.0.1:0`.
 extension SocketRegistry {
-    /// Listens on every event loop of a group, and registers the listeners.
+    /// Binds a listener on every event loop of a group, and registers the listeners.
     ///
     /// - Parameters:
     ///   - label: The label.
-    ///   - group: A listener is bound for each of its event loops.
-    ///   - addresses: Where they are bound: for each a listener on every loop, those of one address on one port.
-    ///   - spread: Which of them gets a connection.
-    ///   - replacing: Whether they take the place of what the label has.
-    ///   - bootstrap: Makes the bootstrap for a loop, which should use it for listener and connections.
+    ///   - group: The event loops; each gets a listener for each address.
+    ///   - addresses: The addresses to bind to. The listeners of one address share its port.
+    ///   - spread: How the kernel distributes connections over the listeners.
+    ///   - replacing: Whether to replace the label's registered sockets of the same families and protocols.
+    ///   - bootstrap: Returns the bootstrap for a loop, which it should use for both listener and connections.
     /// - Returns: The listening channels, address by address, in the order of the group's loops.
-    /// - Throws: What binding throws, then as `register`; what was bound is
-    ///   closed then.
+    /// - Throws: The errors of binding and of `register`. All channels are closed then.
     public func registerListeners(
         as label: Label, over group: any EventLoopGroup, at addresses: [AddressPools.SocketAddress] = .loopback,
         spread: Spread = .evenly, replacing: Bool = false,
@@ -44,18 +43,19 @@ extension SocketRegistry {
         }
     }
 
-    /// The same, with asynchronous channels, whose inbound is the connections.
+    /// Binds a listener on every event loop of a group, and registers the listeners, as asynchronous channels.
     ///
     /// - Parameters:
     ///   - label: The label.
-    ///   - group: A listener is bound for each of its event loops.
-    ///   - addresses: Where they are bound: for each a listener on every loop, those of one address on one port.
-    ///   - spread: Which of them gets a connection.
-    ///   - replacing: Whether they take the place of what the label has.
-    ///   - bootstrap: Makes the bootstrap for a loop.
-    ///   - childChannelInitializer: What a connection becomes.
-    /// - Returns: The listening channels, address by address, in the order of the group's loops.
-    /// - Throws: As with channels.
+    ///   - group: The event loops; each gets a listener for each address.
+    ///   - addresses: The addresses to bind to. The listeners of one address share its port.
+    ///   - spread: How the kernel distributes connections over the listeners.
+    ///   - replacing: Whether to replace the label's registered sockets of the same families and protocols.
+    ///   - bootstrap: Returns the bootstrap for a loop, which it should use for both listener and connections.
+    ///   - childChannelInitializer: Converts the channel of a connection to the inbound type.
+    /// - Returns: The listening channels, address by address, in the order of the group's loops; their inbound is the
+    ///   connections.
+    /// - Throws: The errors of binding and of `register`. All channels are closed then.
     public func registerListeners<Connection: Sendable>(
         as label: Label, over group: any EventLoopGroup, at addresses: [AddressPools.SocketAddress] = .loopback,
         spread: Spread = .evenly, replacing: Bool = false,
@@ -69,18 +69,19 @@ extension SocketRegistry {
         }
     }
 
-    /// Binds a datagram channel on every event loop of a group, and registers them.
+    /// Binds a datagram channel on every event loop of a group, and registers the channels.
     ///
     /// - Parameters:
     ///   - label: The label.
-    ///   - group: A channel is bound for each of its event loops.
-    ///   - addresses: Where they are bound: for each a listener on every loop, those of one address on one port.
-    ///   - spread: Which of them gets a datagram.
-    ///   - replacing: Whether they take the place of what the label has.
-    ///   - bootstrap: Makes the bootstrap for a loop; see ``SteeredDatagramHandler`` for its pipeline.
-    /// - Returns: The channels, address by address, in the order of the group's loops; with `byCPU` the two
-    ///   that are registered in their stead follow. All of them are to be read.
-    /// - Throws: As for listeners.
+    ///   - group: The event loops; each gets a channel for each address.
+    ///   - addresses: The addresses to bind to. The channels of one address share its port.
+    ///   - spread: How the kernel distributes datagrams over the channels.
+    ///   - replacing: Whether to replace the label's registered sockets of the same families and protocols.
+    ///   - bootstrap: Returns the bootstrap for a loop; see ``SteeredDatagramHandler`` for its pipeline.
+    /// - Returns: The channels, address by address, in the order of the group's loops. With `byCPU` and more than one
+    ///   loop, those of each address are followed by two anchors, which are registered instead. All of them must be
+    ///   read.
+    /// - Throws: The errors of binding and of `register`. All channels are closed then.
     public func registerReceivers(
         as label: Label, over group: any EventLoopGroup, at addresses: [AddressPools.SocketAddress] = .loopback,
         spread: Spread = .evenly, replacing: Bool = false,
@@ -92,17 +93,19 @@ extension SocketRegistry {
         }
     }
 
-    /// The same, with asynchronous channels: each datagram with its ends, and answers from where it was sent to.
+    /// Binds a datagram channel on every event loop of a group, and registers the channels, as asynchronous channels of
+    /// ``SteeredDatagram``.
     ///
     /// - Parameters:
     ///   - label: The label.
-    ///   - group: A channel is bound for each of its event loops.
-    ///   - addresses: Where they are bound: for each a listener on every loop, those of one address on one port.
-    ///   - spread: Which of them gets a datagram.
-    ///   - replacing: Whether they take the place of what the label has.
-    /// - Returns: The channels, address by address, in the order of the group's loops; with `byCPU` the two
-    ///   that are registered in their stead follow. All of them are to be read.
-    /// - Throws: As for listeners.
+    ///   - group: The event loops; each gets a channel for each address.
+    ///   - addresses: The addresses to bind to. The channels of one address share its port.
+    ///   - spread: How the kernel distributes datagrams over the channels.
+    ///   - replacing: Whether to replace the label's registered sockets of the same families and protocols.
+    /// - Returns: The channels, address by address, in the order of the group's loops. With `byCPU` and more than one
+    ///   loop, those of each address are followed by two anchors, which are registered instead. All of them must be
+    ///   read.
+    /// - Throws: The errors of binding and of `register`. All channels are closed then.
     public func registerReceivers(
         as label: Label, over group: any EventLoopGroup, at addresses: [AddressPools.SocketAddress] = .loopback,
         spread: Spread = .evenly, replacing: Bool = false
@@ -126,7 +129,7 @@ extension SocketRegistry {
         var registered: [any Channel] = []
         do {
             for address in addresses {
-                // The first chooses the port, where it is to be chosen.
+                // For port 0, the first socket gets a free port, which the others share.
                 var shared = NIOCore.SocketAddress(address)
                 for member in members {
                     let worker = try await bind(loops[member.worker], shared, member.processor)
@@ -145,9 +148,12 @@ extension SocketRegistry {
 }
 
 extension NIOAsyncChannel where Inbound == SteeredDatagram, Outbound == SteeredDatagram {
-    /// Wraps a datagram channel, in its initializer: a ``SteeredDatagramHandler`` is its first handler.
+    /// Wraps a datagram channel, and adds a ``SteeredDatagramHandler`` to its pipeline.
     ///
-    /// - Throws: What adding handlers throws.
+    /// Call it in the channel initializer, before other handlers are added.
+    ///
+    /// - Parameter channel: The datagram channel.
+    /// - Throws: The errors of adding handlers.
     public init(steeredDatagramsOf channel: any Channel) throws {
         try channel.pipeline.syncOperations.addHandler(SteeredDatagramHandler())
         try self.init(wrappingChannelSynchronously: channel)
@@ -155,8 +161,9 @@ extension NIOAsyncChannel where Inbound == SteeredDatagram, Outbound == SteeredD
 }
 
 extension [AddressPools.SocketAddress] {
-    /// A free port of each family's loopback address. What is steered to a socket there comes from anywhere; nothing else
-    /// does.
+    /// The loopback address of each family with port 0, for a free port.
+    ///
+    /// A socket bound there receives steered packets from anywhere, and other packets only from this host.
     public static var loopback: [AddressPools.SocketAddress] {
         [IPAddress(ipv4: 0x7f00_0001), IPAddress(ipv6: 1)].map { AddressPools.SocketAddress($0, port: 0) }
     }

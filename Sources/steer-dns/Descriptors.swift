@@ -1,15 +1,18 @@
 import Foundation
 import MetricsHTTP
 
-/// The limit of open files, which connections are counted against.
+/// The limit on open files, which bounds the number of connections.
 enum Descriptors {
-    /// What a server has open besides its sockets and connections: files that it reads, pipes, event queues.
+    /// Descriptors besides sockets and connections: files being read, pipes, event queues.
     private static let others = 48
 
-    /// Raises the limit, as far as this process may, to what so many connections need beside so many sockets.
+    /// Raises the limit, as far as this process may, to fit the given connections and sockets.
     ///
-    /// - Parameter servesCounters: Whether those who read the counters need some, too.
-    /// - Returns: How many connections there is room for.
+    /// - Parameters:
+    ///   - connections: The number of connections wanted.
+    ///   - sockets: The number of sockets.
+    ///   - servesCounters: Whether to leave room for connections that read the counters.
+    /// - Returns: The number of connections that fit, at least 1.
     static func room(for connections: Int, sockets: Int, servesCounters: Bool) -> Int {
         let others = Self.others + (servesCounters ? MetricsListener.places : 0)
         let resource = CInt(RLIMIT_NOFILE.rawValue)

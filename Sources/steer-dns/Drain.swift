@@ -78,7 +78,7 @@ struct Undrain: ParsableCommand {
     }
 }
 
-/// Which pool is meant.
+/// The options that select a pool.
 struct DrainOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp("The policy file, YAML or JSON.", valueName: "file"),
@@ -104,19 +104,19 @@ struct DrainOptions: ParsableArguments {
     }
 }
 
-/// What `steer-dns drain` prints.
+/// The output of `steer-dns drain`.
 private struct DrainReport: Encodable {
     struct Part: Encodable {
         let prefix: String
         let drained: String
-        /// Missing while a server still answers with it.
+        /// Omitted while a server still answers with the prefix.
         let expires: String?
         let expired: Bool
     }
     let pool: String
     let ttl: UInt32
     let drained: [Part]
-    /// Not printed: of the prefixes that this command is about.
+    /// Not encoded; covers only the prefixes of this command.
     let hasExpired: Bool
     let secondsLeft: Int?
 

@@ -1,7 +1,7 @@
 import Foundation
 import SteeringDNS
 
-/// The counters in Prometheus' text format.
+/// The counters in the Prometheus text format.
 struct MetricsText {
     private(set) var text = ""
 

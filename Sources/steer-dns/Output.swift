@@ -1,21 +1,21 @@
 import Foundation
 import Journal
 
-/// What a command prints.
+/// The output of commands.
 enum Output {
-    /// JSON: sorted keys, one line.
+    /// Encodes a value as one line of JSON with sorted keys.
     static func json(_ value: some Encodable) -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        // What is encoded here has no number that is not one, which is all that could fail.
+        // Encoding fails only for numbers that are not finite, and there are none here.
         return String(decoding: try! encoder.encode(value), as: UTF8.self)
     }
 
-    /// A line on standard error.
+    /// Prints a line on standard error.
     static func complain(_ line: String, _ priority: Journal.Priority = .error) { Journal.print(line, priority) }
 }
 
-/// A bar on standard error, if that is a terminal, for what takes longer than a moment.
+/// A progress bar on standard error, if that is a terminal, shown after half a second.
 final class ProgressBar {
     private let isShown = isatty(STDERR_FILENO) == 1
     private let began = ContinuousClock.now

@@ -3,7 +3,7 @@ import Documents
 import SteeringDNS
 import Synchronization
 
-/// The policy file, as each command takes it.
+/// The options that name the policy, common to all commands.
 struct PolicyOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp("The policy file, YAML or JSON.", valueName: "file"),
@@ -27,14 +27,14 @@ struct PolicyOptions: ParsableArguments {
     }
 }
 
-/// The policy file, and the files of prefixes and zones that it names, watched for changes.
+/// Watches the policy file and the prefix and zone files that it names.
 ///
-/// Lists of names are not among them: whoever writes one takes a while, and says by SIGHUP that it is whole.
+/// Lists of names are not watched: writing one takes a while, and SIGHUP tells the server when it is complete.
 final class WatchedPolicy: Sendable {
     private let path: String
     private let watcher: Mutex<FileWatcher>
 
-    /// Call this before the policy is read: what changes from then on is told.
+    /// Starts watching. Call this before reading the policy, so that no change is missed. Nil for standard input.
     init?(_ path: String) {
         guard path != "-" else { return nil }
         self.path = path
@@ -43,7 +43,7 @@ final class WatchedPolicy: Sendable {
         self.watcher = Mutex(watcher)
     }
 
-    /// Returns once a file has changed. What changes from then on is told the next time.
+    /// Returns once a file has changed. Later changes end the next call.
     func waitForChange() {
         watcher.withLock { watcher in
             watcher.waitForChange()
@@ -51,7 +51,7 @@ final class WatchedPolicy: Sendable {
         }
     }
 
-    /// A policy that cannot be read names the files that it named before.
+    /// If the policy cannot be read, the files that it named before stay watched.
     private static func follow(_ path: String, _ watcher: FileWatcher) {
         guard let outline = try? NamePolicyOutline(contentsOf: path) else { return }
         watcher.follow([path] + outline.files)

@@ -3,12 +3,12 @@ import Foundation
 import SteeringDNS
 import Synchronization
 
-/// Since when what is in force is: for whoever waits until no answer of a former policy is kept any more.
+/// The times at which the data in force took effect, for commands that wait until older answers have expired.
 final class PolicyTimes: Sendable {
     struct Times {
-        /// When the reading of the policy in force began: what its files had then is in force.
+        /// When the server began to read the policy in force. Earlier changes to its files are in force.
         var read: Date
-        /// Since when each pool is answered with the addresses that it is answered with now.
+        /// The addresses of each pool, and the time since which they are in force.
         var pools: [String: (addresses: PrefixPool, since: Date)] = [:]
     }
 
@@ -19,7 +19,7 @@ final class PolicyTimes: Sendable {
         took(policies, readAt: read)
     }
 
-    /// A policy was put in force just now.
+    /// Records that a policy was just put in force.
     func took(_ policies: AddressPolicies, readAt read: Date) {
         let now = Date.now
         times.withLock { times in

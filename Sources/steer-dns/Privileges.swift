@@ -1,8 +1,8 @@
 import Foundation
 
-/// Giving up what only binding needed.
+/// Drops the privileges that only binding needed.
 enum Privileges {
-    /// Becomes a user, with its group and no others.
+    /// Becomes a user, with its primary group and no others.
     static func become(_ name: String) throws {
         guard let account = getpwnam(name) else {
             throw CommandError("this machine has no user \(name): make it first, or name another")

@@ -2,28 +2,32 @@ import AddressPools
 import Glibc
 import SteeringDNS
 
-/// The sockets of a server: bound here, or passed.
+/// The sockets of a server, bound here or passed to the process.
 struct ServerSockets {
-    /// One for each worker, UDP; and whether answers leave from the address that was asked, whatever is bound.
+    /// One UDP socket per worker, and whether its answers leave from the address that the query was sent to.
     private(set) var datagrams: [(descriptor: CInt, isFromAnyAddress: Bool)] = []
-    /// TCP.
+    /// The listening TCP sockets.
     private(set) var listeners: [CInt] = []
-    /// Addresses that this machine does not have yet.
+    /// Bound addresses that this machine does not have yet.
     private(set) var awaited: [SocketAddress] = []
-    /// What is said of them.
+    /// The sockets as they are described in logs and output.
     private(set) var places: [String] = []
 
+    /// Binds the sockets, or takes over those that were passed.
+    ///
     /// - Parameters:
-    ///   - workers: How many workers each address has.
-    ///   - anyAddress: Whether sockets that are bound to an address may be asked at others, by steering. Those that are
-    ///     bound to loopback, as steered ones are, or are passed, always may.
+    ///   - addresses: The addresses to listen on; must be empty if sockets were passed.
+    ///   - workers: The number of UDP workers per address.
+    ///   - anyAddress: Whether queries may arrive for other addresses than the bound one, by steering. Always assumed
+    ///     for passed sockets, and for those bound to loopback, as steered ones are, or to the unspecified address.
+    /// - Throws: `ServerSocketError` or `CommandError`.
     init(listen addresses: [SocketAddress], workers: Int, anyAddress: Bool) throws {
         let passed = try ServerSocket.passed()
         if !passed.datagrams.isEmpty || !passed.listeners.isEmpty {
             guard addresses.isEmpty else {
                 throw CommandError("sockets were passed, and --listen asks for others: leave one of them out")
             }
-            // A group has a socket for each worker; one alone is read by all of them.
+            // A reuseport group has a socket per worker; a single socket is shared by all workers.
             for number in passed.datagrams {
                 let share = max(1, workers / passed.datagrams.count)
                 datagrams.append((number, true))
@@ -55,7 +59,8 @@ struct ServerSockets {
         }
     }
 
-    /// Sockets for UDP and TCP on one address. Port 0 is the kernel's choice for UDP; taken for TCP, it chooses again.
+    /// Binds UDP and TCP sockets to one address. With port 0, the kernel chooses the port for UDP, and again, up to 100
+    /// times, if it is taken for TCP.
     private static func pair(
         on address: SocketAddress, _ isAwaited: Bool
     ) throws -> (SocketAddress, CInt, CInt) {

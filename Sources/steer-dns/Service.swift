@@ -8,12 +8,13 @@ import NIOCore
 import NIOPosix
 import SteeringDNS
 
-/// The running server: threads for UDP, an event loop for TCP and the counters, and a watch on the policy file.
+/// The running server: threads for UDP, an event loop for TCP, a listener for the counters, and a watch on the policy
+/// file.
 struct Service {
     let server: NameServer
     let sockets: ServerSockets
     let policy: PolicyOptions
-    /// Since before the policy was read; nil for standard input.
+    /// Started before the policy was read; nil for standard input.
     let watched: WatchedPolicy?
     let times: PolicyTimes
     let metrics: AddressPools.SocketAddress?
@@ -21,7 +22,7 @@ struct Service {
     let signals: Signals
     let logger: Logger
 
-    /// Returns when the server was told to end and has.
+    /// Runs the server, and returns after it was stopped and has ended.
     func run() throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let streams = try StreamServer(server, group, listeners: sockets.listeners, limits)
@@ -52,7 +53,7 @@ struct Service {
         logger.info("ended")
     }
 
-    /// Answers the queries of a socket, on a thread of its own.
+    /// Answers the queries of a socket on a new thread.
     private func startWorker(_ descriptor: CInt, _ isFromAnyAddress: Bool, _ ended: DispatchGroup) {
         ended.enter()
         Thread.detachNewThread { [server, logger] in
@@ -79,7 +80,7 @@ struct Service {
         }
     }
 
-    /// Follows the policy file and the files of prefixes and zones that it names.
+    /// Reloads when the policy file, or a prefix or zone file that it names, changes.
     private func watch(_ reloading: DispatchQueue) {
         guard let watched else { return }
         Thread.detachNewThread { [self] in
@@ -90,7 +91,7 @@ struct Service {
         }
     }
 
-    /// Puts the policy in force as it stands in the file now. One that is wrong changes nothing.
+    /// Reads the policy file and puts it in force. If it is refused, the old policy stays in force.
     private func reload() {
         let began = ContinuousClock.now, reading = Date.now
         ServiceNotification.sendReloading()

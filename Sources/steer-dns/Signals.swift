@@ -1,19 +1,19 @@
 import Foundation
 import Synchronization
 
-/// The signals that a server obeys. They come to a thread of their own, and are blocked in all others: none is lost between
-/// the start and the moment when it can be obeyed, and none waits for what another has begun.
+/// The signals that control the server. A thread of their own receives them, and all other threads block them: none is
+/// lost before the server can act on it, and none has to wait for work in progress.
 final class Signals: Sendable {
     private enum State {
-        /// Reading, binding; and whether SIGHUP has come.
+        /// Reading the policy and binding; whether SIGHUP has arrived meanwhile.
         case starting(isReloadAwaited: Bool)
         case serving(reload: @Sendable () -> Void, end: @Sendable () -> Void)
     }
 
     private let state = Mutex(State.starting(isReloadAwaited: false))
 
-    /// Begins: to be called before there is another thread. Until ``obey(reload:end:)``, SIGTERM and SIGINT end the process
-    /// as they would by themselves.
+    /// Blocks the signals; call this before any other thread starts. Until ``obey(reload:end:)``, SIGTERM and SIGINT
+    /// end the process as by default.
     init() {
         var signals = sigset_t()
         sigemptyset(&signals)
@@ -29,7 +29,7 @@ final class Signals: Sendable {
         }
     }
 
-    /// Obeys from now on; what has come so far, too. Neither may take long.
+    /// Acts on signals from now on, and on a SIGHUP that has arrived already. Neither closure may take long.
     func obey(reload: @escaping @Sendable () -> Void, end: @escaping @Sendable () -> Void) {
         let isReloadAwaited = state.withLock { state in
             defer { state = .serving(reload: reload, end: end) }
@@ -51,7 +51,7 @@ final class Signals: Sendable {
         action?()
     }
 
-    /// As if it had not been blocked.
+    /// Ends the process as if the signal had not been blocked.
     private static func die(of number: CInt) {
         var signals = sigset_t()
         sigemptyset(&signals)

@@ -47,7 +47,7 @@ struct SteerDNS: ParsableCommand {
     }
 }
 
-/// What went wrong in a command: one sentence with the remedy.
+/// The failure of a command: one sentence with the problem and the remedy.
 struct CommandError: Error {
     let message: String
 

@@ -3,14 +3,14 @@ import NIOCore
 import NIOPosix
 import SteeringDNS
 
-/// DNS over TCP (RFC 7766): messages behind their lengths, as many as a client sends, answered in their order.
+/// DNS over TCP (RFC 7766): any number of length-prefixed messages per connection, answered in order.
 struct StreamServer {
     private let group: MultiThreadedEventLoopGroup
     private let connections: NIOLoopBound<StreamConnections>
     private var listeners: [any Channel] = []
     private let sweep: RepeatedTask
 
-    /// Takes over listening sockets; all connections share the group's one loop.
+    /// Takes over listening sockets. All connections share the group's only event loop.
     init(
         _ server: NameServer, _ group: MultiThreadedEventLoopGroup, listeners descriptors: [CInt],
         _ limits: StreamLimits
@@ -29,8 +29,8 @@ struct StreamServer {
                 try ServerBootstrap(group: group)
                     .serverChannelOption(.backlog, value: 4_096)
                     .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-                    // A client that does not read its answers is not read from; and little is read at once, since
-                    // what was read is kept until it is answered.
+                    // Backpressure: nothing is read from a client that does not read its answers. Reads are small,
+                    // since their data is kept until it is answered.
                     .childChannelOption(.writeBufferWaterMark, value: .init(low: 2_048, high: 8_192))
                     .childChannelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 2_048))
                     .childChannelOption(.maxMessagesPerRead, value: 1)
@@ -43,28 +43,28 @@ struct StreamServer {
         }
     }
 
-    /// Takes no more connections; those that are there end with their event loop.
+    /// Accepts no more connections. Existing ones end with their event loop.
     func close() {
         sweep.cancel()
         for listener in listeners { try? listener.close().wait() }
     }
 }
 
-/// What connections may take up.
+/// The limits on connections.
 struct StreamLimits {
-    /// How many there may be.
+    /// The maximum number of connections.
     var connections = 1_024
-    /// How many of them a client may have.
+    /// The maximum number of connections per client.
     var perClient = 64
-    /// How long one may be still (RFC 7766, section 6.2.3, speaks of seconds).
+    /// The time in seconds that a connection may be idle (RFC 7766, section 6.2.3: on the order of seconds).
     var idle = 15
 }
 
 /// The connections of an event loop.
 ///
-/// None keeps its place for long: one that sends no whole message for a while, or does not read its answers, is closed;
-/// and when all places are taken, those of a client or all, the one of them that has been still for longest goes, so that
-/// many who are silent do not keep out others.
+/// A connection that completes no message for a while, or does not read its answers, is closed. When a limit is
+/// reached, the connection that has been idle for longest is closed, of the client or of all, so that idle clients
+/// cannot keep others out.
 final class StreamConnections {
     fileprivate var worker: ServerWorker
     private var handlers: [ObjectIdentifier: StreamHandler] = [:]
@@ -72,10 +72,10 @@ final class StreamConnections {
 
     private let capacity: Int
     private let capacityPerClient: Int
-    /// How many sweeps a connection may be still; sweeps and not seconds, of which a process that is stopped, or whose
-    /// machine is, would lose some before it could read what had come.
+    /// The number of idle sweeps after which a connection is closed. Sweeps instead of seconds: a process that was
+    /// stopped, or whose machine was, could otherwise close connections before it reads what has arrived.
     private let patience: Int
-    /// With most places taken.
+    /// The same while more than half of all connections are in use.
     private let impatience: Int
 
     init(_ worker: consuming ServerWorker, _ limits: StreamLimits) {
@@ -108,19 +108,19 @@ final class StreamConnections {
         some.min { $0.lastProgress < $1.lastProgress }?.close()
     }
 
-    /// What is one client: an address of IPv4; of IPv6 the addresses that a site has.
+    /// The client that an address counts for: an IPv4 address, or an IPv6 /56, which a site typically has.
     private static func network(of client: IPAddress) -> IPPrefix {
         IPPrefix(masking: client, length: client.family == .ipv4 ? 32 : 56)
     }
 
-    /// Every second.
+    /// Runs every second.
     fileprivate func sweep() {
         let patience = handlers.count > capacity / 2 ? impatience : patience
         for handler in handlers.values {
             handler.sweepsSinceProgress += 1
             if handler.sweepsSinceProgress > patience { handler.close() }
         }
-        // So that an idle server does not keep what it no longer serves.
+        // So that an idle server releases a replaced policy.
         worker.refresh()
     }
 }
@@ -132,9 +132,9 @@ private final class StreamHandler: ChannelInboundHandler {
     private let connections: StreamConnections
     private var context: ChannelHandlerContext?
     private var client: IPAddress?
-    /// What came, up to a message that is not whole yet.
+    /// The received bytes, up to an incomplete message.
     private var pending = MessageFraming()
-    /// When the last message was whole, with nothing in the way of answers.
+    /// The time of the last complete message, taken while the channel was writable.
     private(set) var lastProgress = NIODeadline.now() {
         didSet { sweepsSinceProgress = 0 }
     }
@@ -159,16 +159,16 @@ private final class StreamHandler: ChannelInboundHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         pending.append(unwrapInboundIn(data).readableBytesView)
         answer(context)
-        // No query is that long, and whoever sends one in pieces would have all of it kept.
+        // No real query is that long, and an incomplete message is kept in memory.
         if context.channel.isWritable, pending.count > Self.longestQuery { context.close(promise: nil) }
     }
 
-    /// Answers what came, as long as answers are taken: one read may hold queries for many times its size.
+    /// Answers complete messages while the channel is writable: the answers to one read may be many times its size.
     private func answer(_ context: ChannelHandlerContext) {
         while context.channel.isWritable, let message = pending.next() {
             lastProgress = .now()
             let answer = connections.worker.answer(message, from: client!, at: .now)
-            // What is no query is not answered, and who sends it has no use for the connection.
+            // Messages that are not queries get no answer, and end the connection.
             guard !answer.isEmpty else { return context.close(promise: nil) }
             var buffer = context.channel.allocator.buffer(capacity: 2 + answer.count)
             buffer.writeInteger(UInt16(answer.count))

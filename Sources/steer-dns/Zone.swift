@@ -53,7 +53,7 @@ struct Zone: ParsableCommand {
         for note in summary.notes { Output.complain("note: \(note)", .notice) }
     }
 
-    /// "example.com.zone". What would lead to another directory is replaced.
+    /// "example.com.zone". Slashes are replaced, so that the name cannot lead to another directory.
     private func fileName(of name: DNSName) -> String {
         let text = name == .root ? "root." : name.description.replacing("/", with: "_")
         return text + "zone"

@@ -5,7 +5,7 @@ import Glibc
 import PolicyFiles
 import Steering
 
-/// What `bindings --file` writes.
+/// The formats of `bindings --file`.
 enum FileFormat: String, ExpressibleByArgument, CaseIterable {
     case yaml, json
 
@@ -79,7 +79,7 @@ struct Apply: ParsableCommand {
 
     func run() throws {
         if dryRun { return try showDifference() }
-        // Before the file is read: what changes from now on is applied too.
+        // Created before the file is read, so that no later change is missed.
         let watcher = watch ? PolicyFileWatcher(file) : nil
         let policy = try read()
         let steering = try load ? loaded() : target.open(for: .changing)
@@ -100,15 +100,15 @@ struct Apply: ParsableCommand {
         let before = try steering.policy
         try remark(on: policy, except: ["clients"])
         try steering.apply(policy)
-        // Bindings are in force already: it may take sockets for new labels.
+        // After applying, so that the labels of new bindings have numbers when steerd registers sockets for them.
         if let steerd { try SteeringClient(steerd, patience: .seconds(60)).reload() }
         return DifferenceCount(bindings: policy.count, changed: before != policy)
     }
 
-    /// Says what may surprise.
+    /// Prints remarks about a policy to standard error, except on `subjects`, which only --dry-run and the doctor
+    /// report.
     ///
-    /// - Parameter subjects: What is said where it is asked for: by --dry-run and the doctor.
-    /// - Throws: `invalidPolicyFile` with --strict, for what matches nothing.
+    /// - Throws: `invalidPolicyFile` with --strict, if a remark is more severe than a note.
     private func remark(on policy: Policy, except subjects: Set<String> = []) throws(SteeringError) {
         let remarks = try target.remarks(on: policy).filter { !subjects.contains($0.subject) }
         if strict, let first = remarks.first(where: { $0.severity > .note }) {
@@ -125,7 +125,7 @@ struct Apply: ParsableCommand {
 
     private func showDifference() throws {
         let policy = try read()
-        guard !policy.isEmpty else { throw SteeringError.emptyPolicy }  // As applying it would say.
+        guard !policy.isEmpty else { throw SteeringError.emptyPolicy }  // Applying it would throw the same error.
         try remark(on: policy)
         let difference = try policy.difference(from: try inForce())
         print(target.json ? JSON.text(DifferenceReport(difference)) : DifferenceReport.text(difference))
@@ -140,7 +140,7 @@ struct Apply: ParsableCommand {
         }
     }
 
-    /// A file that cannot be applied leaves in force what is; it is said, and the next one is awaited.
+    /// Applies the file after each change; if that fails, prints the error and keeps the policy in force.
     private func follow(_ watcher: PolicyFileWatcher, _ steering: SocketSteering) {
         while true {
             watcher.waitForChange()
@@ -158,7 +158,7 @@ struct DifferenceCount: Encodable {
     let changed: Bool
 }
 
-/// What applying a policy would change.
+/// The changes that applying a policy would make.
 struct DifferenceReport: Encodable {
     struct Handover: Encodable {
         let protocols, prefix, ports: String

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Steering
 
-/// The words that make bindings: `LABEL PROTOCOL PREFIX... PORTS`, without LABEL behind --refuse or --pass.
+/// The arguments that define bindings: `LABEL PROTOCOL PREFIX... PORTS`, without LABEL after --refuse or --pass.
 struct BindingWords: ParsableArguments {
     @Flag(help: "Refuse these packets, instead of leading them to a label.")
     var refuse = false
@@ -36,7 +36,7 @@ struct BindingWords: ParsableArguments {
         }
     }
 
-    /// One binding for each prefix, source and interface.
+    /// Returns one binding for each combination of prefix, source of its family, and interface.
     func bindings() throws -> [Binding] {
         var rest = words[...]
         if refuse || pass, rest.count > 3, (try? transports(rest[0])) == nil, (try? transports(rest[1])) != nil {
@@ -147,7 +147,7 @@ struct Unbind: ParsableCommand {
     }
 }
 
-/// What `steer bind` prints with --json: the bindings that were not there.
+/// The output of `steer bind --json`: the bindings that did not exist before.
 private struct BoundReport: Encodable {
     let bound: [BindingReport]
 }

@@ -8,7 +8,9 @@ struct BindingReport: Encodable {
     let protocols: String
     let prefix: String
     let ports: String
-    /// Only when the binding asks for them, as `on` below.
+    /// The source prefix; `nil` for any.
+    ///
+    /// `on` is the interface.
     let from: String?
     let on: String?
 
@@ -61,7 +63,7 @@ struct Bindings: ParsableCommand {
         print(Self.table(policy.bindings).text())
     }
 
-    /// Sources and interfaces have columns where some binding asks for them.
+    /// Returns the table, with columns for sources and interfaces only if a binding has one.
     private static func table(_ bindings: [Binding]) -> Table {
         let hasSources = bindings.contains { $0.source != nil }
         let hasInterfaces = bindings.contains { $0.interface != nil }

@@ -3,16 +3,16 @@ import Foundation
 import Steering
 
 extension CompletionKind {
-    /// Network namespaces that have a name.
+    /// Named network namespaces.
     static let namespace = CompletionKind.custom { _, _, _ in
         let names = (try? FileManager.default.contentsOfDirectory(atPath: "/run/netns")) ?? []
         return names.sorted().map { "/run/netns/\($0)" }
     }
 
-    /// Labels of the steering that the words name.
+    /// The labels of the steering that --netns, --pid and --bpffs select.
     static let label = CompletionKind.custom { words, _, _ in labels(words) }
 
-    /// A label as the word behind the verb, then what comes behind a label.
+    /// Returns a completion of labels for the first argument, and of `rest` for those after it.
     static func label(then rest: [String]) -> CompletionKind {
         .custom { words, index, _ in index <= 2 ? labels(words) : rest }
     }

@@ -65,7 +65,8 @@ struct Diagnose: ParsableCommand {
         }
     }
 
-    /// What names may be answered with; standard input, or a pipe, was read already.
+    /// Returns the addresses of each pool that DNS may answer with; empty if the policy came from standard input or a
+    /// pipe, which cannot be read twice.
     private func answeredPools(_ path: String) throws -> [String: PrefixPool] {
         guard path != "-", !InputFile.isPipe(path) else { return [:] }
         let outline = try NamePolicyOutline(readingForSockets: path)
@@ -84,7 +85,7 @@ extension Finding.Severity {
 }
 
 extension NamePolicyOutline {
-    /// Reads a policy file, with the errors of this command.
+    /// Reads a policy file, and converts its errors to `SteeringError`.
     init(readingForSockets path: String) throws(SteeringError) {
         do { try self.init(contentsOf: path) } catch { throw SteeringError(.invalidPolicyFile, error.message) }
     }

@@ -46,7 +46,7 @@ struct Explain: ParsableCommand {
     }
 }
 
-/// What `steer explain` prints.
+/// The output of `steer explain`.
 struct ExplanationReport: Encodable {
     struct Candidate: Encodable {
         let binding: BindingReport
@@ -63,7 +63,7 @@ struct ExplanationReport: Encodable {
         let reason: String?
     }
     let candidates: [Candidate]
-    /// The decision as a word for machines, and as a sentence.
+    /// The decision, as a machine-readable word and as a sentence.
     let code, decision: String
     let sockets: [Socket]
     let lookups, misses, incompatible: UInt64?

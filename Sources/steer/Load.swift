@@ -2,12 +2,12 @@ import ArgumentParser
 import Glibc
 import Steering
 
-/// Who may read what is loaded.
+/// The group that may read the loaded steering.
 struct Readers: ParsableArguments {
     @Option(help: ArgumentHelp("Who may read, beside root: a group's name or number.", valueName: "group"))
     var readers: String?
 
-    /// The group's number; nil without the option.
+    /// Returns the group ID, or `nil` without the option.
     func number() throws -> UInt32? {
         guard let readers else { return nil }
         if let number = UInt32(readers) { return number }
@@ -74,7 +74,7 @@ struct Upgrade: ParsableCommand {
     }
 }
 
-/// What `steer load`, `unload` and `upgrade` print with --json.
+/// The output of `steer load`, `unload` and `upgrade` with --json.
 struct LoadReport: Encodable {
     enum Change: String, Encodable {
         case loaded, unloaded, upgraded

@@ -37,7 +37,7 @@ struct Metrics: ParsableCommand {
 
     @OptionGroup var target: Target
 
-    /// More would be too many time series for those who scrape them.
+    /// The maximum number of bindings to serve; more would be too many time series for a scraper.
     private static let scrapedBindings = 10_000
 
     func validate() throws {
@@ -67,7 +67,7 @@ struct Metrics: ParsableCommand {
         try MetricsServer(MetricsText(steering, counter, steerd: client)).serve(on: address)
     }
 
-    /// Who reads counters is not kept waiting: a steerd that does not answer at once is one that is not there.
+    /// A client of steerd with a short timeout, so that an unresponsive steerd does not delay a scrape.
     private var client: SteeringClient? { steerd.map { SteeringClient($0, patience: .seconds(1)) } }
 
     private func count(_ steering: SocketSteering) throws {
@@ -85,7 +85,7 @@ struct Metrics: ParsableCommand {
     }
 }
 
-/// What `steer metrics --per-binding` prints.
+/// The output of `steer metrics --per-binding`.
 struct BindingCounts: Encodable {
     struct Count: Encodable {
         let binding: BindingReport
@@ -101,7 +101,7 @@ struct BindingCounts: Encodable {
     let seconds: Double
 
     init(_ counts: [BindingCounter.Count], over seconds: Double) {
-        // Equal ones in their natural order.
+        // A stable sort: equal counts stay in the order of their bindings.
         let sorted = counts.enumerated().sorted {
             $0.element.packets == $1.element.packets
                 ? $0.offset < $1.offset : $0.element.packets > $1.element.packets
@@ -121,7 +121,7 @@ struct BindingCounts: Encodable {
     }
 }
 
-/// What `steer metrics --json` prints.
+/// The output of `steer metrics --json`.
 struct MetricsReport: Encodable {
     struct Counts: Encodable {
         let label, family, `protocol`: String
@@ -130,7 +130,7 @@ struct MetricsReport: Encodable {
     }
     struct Steerd: Encodable {
         let answers: Bool
-        /// As it tells them: names, with labels, and numbers.
+        /// Its samples: metric names with their labels, and values.
         let metrics: [String: Double]
     }
     let destinations: [Counts]
@@ -162,18 +162,18 @@ struct MetricsReport: Encodable {
 }
 
 extension SteeringClient {
-    /// Its counters; none, and whether it answers all the same, where it tells none.
+    /// Returns the counters of steerd, empty on any error, and whether it responds.
     fileprivate func metricsIfItAnswers() -> (text: String, answers: Bool) {
-        // Who may use no label is told nothing, by one that lives.
+        // steerd refuses users that may use no label, which shows that it is running.
         do throws(SteeringError) { return (try metrics(), true) } catch { return ("", error.code == .notAllowed) }
     }
 }
 
-/// Prometheus' text exposition format, version 0.0.4.
+/// The metrics in Prometheus' text exposition format, version 0.0.4.
 struct MetricsText {
     private let steering: SocketSteering
     private let steerd: SteeringClient?
-    /// Whose counts are told, too.
+    /// The counter of packets per binding, if any.
     let counter: BindingCounter?
 
     init(_ steering: SocketSteering, _ counter: BindingCounter? = nil, steerd: SteeringClient? = nil) {
@@ -191,7 +191,7 @@ struct MetricsText {
         func family(_ name: String, _ kind: String, _ help: String, _ samples: [(Destination, UInt64)]) {
             text += "# HELP \(name) \(help)\n# TYPE \(name) \(kind)\n"
             for (destination, value) in samples {
-                // A label's characters need no escaping.
+                // Labels have no characters that need escaping.
                 text += "\(name){label=\"\(destination.label)\",family=\"\(destination.family)\","
                 text += "protocol=\"\(destination.transport)\"} \(value)\n"
             }
@@ -231,7 +231,7 @@ struct MetricsText {
         return text
     }
 
-    /// A name of an interface may have what a label's value may not.
+    /// Escapes a label value of Prometheus: interface names may contain quotes and backslashes.
     private static func escaped(_ text: String) -> String {
         text.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"")
     }

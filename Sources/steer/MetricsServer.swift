@@ -3,15 +3,15 @@ import MetricsHTTP
 import NIOCore
 import Steering
 
-/// Serves the counters over HTTP, until it is interrupted.
+/// Serves the counters over HTTP.
 struct MetricsServer {
     private let metrics: MetricsText
 
     init(_ metrics: MetricsText) { self.metrics = metrics }
 
-    /// Returns when the process is interrupted or terminated.
+    /// Serves until SIGINT, SIGTERM or SIGHUP.
     func serve(on address: Steering.SocketAddress) throws {
-        // Before there is another thread, which a signal could come to.
+        // Blocks the signals before other threads exist, which would receive them.
         let interruption = Interruption()
         signal(SIGPIPE, SIG_IGN)
         let listener: MetricsListener
@@ -26,7 +26,7 @@ struct MetricsServer {
             throw SteeringError(
                 .addressUnavailable, "cannot listen on \(address) (\(reason)): choose another address or port")
         }
-        // Changes of the policy, also while nobody asks. What fails is told to those who do.
+        // Follow policy changes even without scrapes. Errors are ignored here, since the next scrape reports them.
         listener.everySecond { [metrics] in try? metrics.counter?.keepUp() }
         print("serving http://\(listener.address)/metrics")
         fflush(nil)

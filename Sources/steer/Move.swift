@@ -7,27 +7,29 @@ import PolicyFiles
 import Steering
 import SteeringDNS
 
-/// How far a pool has been moved: what hosts that serve it together must all have reached before one goes on.
+/// The steps of a move.
+///
+/// Hosts that serve a pool together must all complete a step before any continues.
 enum MoveStep: String, CaseIterable, ExpressibleByArgument {
     case bound, answering, expired, quiet, unbound, moved
 }
 
-/// A pool on its way to other prefixes.
+/// Moves a pool to other prefixes.
 ///
-/// How far it is, is read from the files and from the policy in force, never from notes of its own: each step asks
-/// what is still to be done. So whoever is interrupted goes on by beginning anew.
+/// The progress is derived from the files and the policy in force, not from separate state: each step determines what
+/// remains to be done. So an interrupted move continues when the command is run again.
 ///
-/// An answered address is steered at any moment, by the order of the writes alone. A server reads the file of prefixes
-/// first and that of drained ones afterwards, so new prefixes are drained before they are in the pool, and old ones are
-/// out of it, for all servers, before they are no longer drained.
+/// The order of the writes alone ensures that every address DNS answers with is steered at all times. A server reads
+/// the file of prefixes before that of drained ones. So new prefixes are drained before they are added to the pool, and
+/// old ones have left the pool, on all servers, before they are no longer drained.
 struct Move {
     let name, policy: String
     let new: PrefixPool
-    /// What is old and not new.
+    /// The old prefixes without the new ones.
     let retired: PrefixPool
     let watch: ServerWatch
     let threshold: UInt64
-    /// How many seconds what is retired must be quiet.
+    /// The time in seconds for which retired prefixes must be quiet.
     let quiet: Double
     /// The last step to take.
     let last: MoveStep
@@ -46,7 +48,9 @@ struct Move {
         }
     }
 
-    /// Whether nothing of what is retired is left, or was ever there: that the files do not tell.
+    /// Returns whether the pool has all new and no retired prefixes, and none of them is drained.
+    ///
+    /// The files do not show whether it ever had retired ones.
     private func isDone() throws(SteeringError) -> Bool {
         let pool = try pool()
         let drained = try drainedLines(of: pool)
@@ -79,10 +83,10 @@ struct Move {
         try policyFiles { () throws(DocumentError) in try DrainablePool(name, policy: policy) }
     }
 
-    /// What is retired and still in the pool.
+    /// Returns the retired prefixes that are still in the pool.
     private func leaving() throws(SteeringError) -> PrefixPool { try pool().addresses.intersection(retired) }
 
-    /// One move at a time.
+    /// Locks the policy file, so that only one move runs at a time.
     private func locked() throws(SteeringError) -> CInt {
         let number = open(policy, O_RDONLY | O_CLOEXEC)
         guard number >= 0 else {
@@ -96,7 +100,7 @@ struct Move {
         return number
     }
 
-    // MARK: - Before anything changes
+    // MARK: - Checks before any change
 
     private func check() throws(SteeringError) {
         let pool = try pool()
@@ -133,7 +137,7 @@ struct Move {
         if let sentence = try doctor.unrouted(in: new) { throw refusal(sentence) }
     }
 
-    /// Nothing but this move may be between the file and the policy in force.
+    /// Checks that the file and the policy in force differ only in prefixes of this move.
     private func checkPolicy(_ pool: DrainablePool) throws(SteeringError) {
         let wanted = try PolicyFile.read(contentsOf: policy), inForce = try steering.policy
         let difference = try wanted.difference(from: inForce)
@@ -154,7 +158,7 @@ struct Move {
         }
     }
 
-    /// Those that serve the pool must be there for the families that are new to it, too.
+    /// Checks that labels bound on the whole pool have sockets of every family of the new prefixes.
     private func checkSockets(_ pool: DrainablePool) throws(SteeringError) {
         let taken = Set(try steering.sockets.list().map(\.destination))
         for (label, traffic) in try PolicyFile.read(contentsOf: policy).traffic(ofAll: pool.addresses) {
@@ -244,7 +248,7 @@ struct Move {
         try report.step(.quiet, "quiet: \(leaving)", leaving)
     }
 
-    /// Another command may have undrained it meanwhile.
+    /// Throws if DNS may answer with leaving prefixes, which another command can have undrained in the meantime.
     private func refuseAnswers(of leaving: PrefixPool) throws(SteeringError) {
         guard try pool().answers.overlaps(leaving) else { return }
         throw refusal("the pool \(name) is answered from \(leaving) again: move it anew")
@@ -266,7 +270,7 @@ struct Move {
         try report.step(.unbound, "unbound: \(leaving)", leaving)
     }
 
-    /// Puts the file in force, unless names would be answered with what it does not steer.
+    /// Applies the policy file, unless DNS could then answer with addresses that it does not steer.
     private func apply() throws(SteeringError) {
         let wanted = try PolicyFile.read(contentsOf: policy)
         let answered = try policyFiles { () throws(DocumentError) in
@@ -281,7 +285,7 @@ struct Move {
         try steering.apply(wanted)
     }
 
-    /// What is no longer in the pool need not be drained, once no server has it in the pool.
+    /// Removes prefixes that have left the pool from the file of drained ones, once no server has them in the pool.
     private func forgetDrained() throws(SteeringError) {
         let pool = try pool()
         let file = try prefixesFile(of: pool), gone = retired.subtracting(pool.addresses)
@@ -289,7 +293,7 @@ struct Move {
             try awaitServers(of: file)
             try policyFiles { () throws(DocumentError) in try PrefixFile.change(pool.drainedFile) { $0.remove(gone) } }
         }
-        // Nothing depends on it any more, but what is printed is then so.
+        // Not required for safety; it only makes the printed statement true for all servers.
         if !watch.servers.isEmpty { try awaitServers(of: pool.drainedFile) }
         try report.step(.moved, "the pool \(name) has moved: it is answered from \(try self.pool().answers)", new)
     }

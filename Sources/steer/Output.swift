@@ -2,17 +2,17 @@ import Foundation
 import Journal
 import Steering
 
-/// JSON as this command prints it: sorted keys, one line.
+/// JSON output: one line, with sorted keys.
 enum JSON {
     static func text(_ value: some Encodable) -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        // What is encoded here has no number that is not one, which is all that could fail.
+        // Encoding fails only for NaN and infinity, which no report contains.
         return String(decoding: try! encoder.encode(value), as: UTF8.self)
     }
 }
 
-/// Columns for people: aligned, the heading bold on a terminal.
+/// A table with aligned columns and, on a terminal, a bold heading.
 struct Table {
     private let heading: [String]
     private var rows: [[String]] = []
@@ -25,10 +25,10 @@ struct Table {
 
     mutating func add(_ cells: [String]) { rows.append(cells) }
 
-    /// The table's lines; numbers are to the right.
+    /// Returns the lines of the table, with numeric columns right-aligned.
     func text(onTerminal: Bool = Terminal.isOutput) -> String {
         let columns = heading.indices
-        // All that stands in a table is ASCII, but for names of processes.
+        // Bytes as widths: everything in tables is ASCII, except for names of processes.
         let widths = columns.map { column in
             rows.reduce(heading[column].utf8.count) { max($0, $1[column].utf8.count) }
         }
@@ -59,15 +59,15 @@ struct Table {
     }
 }
 
-/// What standard output is.
+/// Output to standard output and standard error.
 enum Terminal {
-    /// A terminal that may be coloured: NO_COLOR is empty (no-color.org), and it obeys escape sequences.
+    /// Whether to color standard output: it is interactive, and NO_COLOR is empty or unset (no-color.org).
     static let isOutput = isInteractive && (getenv("NO_COLOR").map { $0.pointee == 0 } ?? true)
 
-    /// A terminal that obeys escape sequences.
+    /// Whether standard output is a terminal that supports escape sequences.
     static let isInteractive = isatty(STDOUT_FILENO) == 1 && getenv("TERM").map { strcmp($0, "dumb") != 0 } ?? true
 
-    /// Sees that what was printed has been written.
+    /// Flushes output; throws if some of it could not be written.
     static func finish() throws(SteeringError) {
         guard fflush(nil) != 0 else { return }
         throw SteeringError(

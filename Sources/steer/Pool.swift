@@ -19,7 +19,7 @@ struct Pool: ParsableCommand {
         subcommands: [PoolStatus.self, PoolMove.self])
 }
 
-/// Which pool is meant, and how it is known what servers answer.
+/// The options that select a pool, the servers that answer from it, and the conditions for unbinding.
 struct PoolOptions: ParsableArguments {
     @Argument(help: "The pool.")
     var name: String
@@ -58,17 +58,19 @@ struct PoolOptions: ParsableArguments {
     }
 }
 
-/// Runs what reads and writes the files of pools, with the errors of this command.
+/// Runs `body`, and converts its errors to `SteeringError`.
 func policyFiles<Value>(_ body: () throws(DocumentError) -> Value) throws(SteeringError) -> Value {
     do { return try body() } catch { throw SteeringError(.invalidPolicyFile, error.message) }
 }
 
-/// Counts what comes to parts of drained prefixes.
+/// Counts the packets to parts of drained prefixes.
 struct Arrivals {
     let parts: [IPPrefix]
     private let counter: BindingCounter?
 
-    /// - Parameter prefixes: Each is looked at in 16 parts, or by address, where they are few.
+    /// Starts counting.
+    ///
+    /// With at most 64 prefixes, each is counted in 16 parts, or by address if it has fewer.
     init(at prefixes: [IPPrefix], _ steering: SocketSteering, _ target: Target) throws(SteeringError) {
         let bits = prefixes.count > 64 ? 0 : 4
         parts = prefixes.flatMap { Self.parts(of: $0, bits) }
@@ -84,7 +86,7 @@ struct Arrivals {
         return parts
     }
 
-    /// The packets of each part, since counting began.
+    /// Returns the packets to each part since counting began.
     func packets() throws(SteeringError) -> [UInt64] {
         var packets = [UInt64](repeating: 0, count: parts.count)
         for count in try counter?.counts() ?? [] where count.packets > 0 {

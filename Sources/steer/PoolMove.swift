@@ -51,7 +51,7 @@ struct PoolMove: ParsableCommand {
     }
 }
 
-/// What `steer pool move` prints as it goes on: a line for each step, and on a terminal what it waits for.
+/// The output of `steer pool move`: a line for each step and, on standard error, the reasons for waiting.
 final class MoveReport {
     private let isJSON: Bool
     private var waits = ""
@@ -68,7 +68,7 @@ final class MoveReport {
         try Terminal.finish()
     }
 
-    /// Says what is waited for, once each.
+    /// Prints the reason for waiting, unless it is still the same.
     func waiting(_ sentence: String) {
         guard sentence != waits else { return }
         waits = sentence

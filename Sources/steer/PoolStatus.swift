@@ -48,7 +48,7 @@ struct PoolStatus: ParsableCommand {
         let end = ContinuousClock.now + .seconds(options.duration)
         while !drained.isEmpty, .now < end, !interruption.hasCome {
             usleep(50_000)
-            _ = try arrivals.packets()  // Keeps up with changes of the policy.
+            _ = try arrivals.packets()  // Also follows policy changes.
         }
         let status = try policyFiles { () throws(DocumentError) in try pool.status(watch) }
         return PoolReport(
@@ -57,7 +57,7 @@ struct PoolStatus: ParsableCommand {
     }
 }
 
-/// What `steer pool status` prints.
+/// The output of `steer pool status`.
 struct PoolReport: Encodable {
     struct Part: Encodable {
         let prefix: String
@@ -75,7 +75,7 @@ struct PoolReport: Encodable {
     let answers: String
     let ttl: UInt32
     let drained: [Drained]
-    /// Whether all that is drained may be unbound.
+    /// Whether all drained prefixes may be unbound.
     let mayUnbind: Bool
     private let advice: String?
 

@@ -128,7 +128,7 @@ struct Register: ParsableCommand {
 }
 
 extension Policy {
-    /// Whether a binding that leads to a label is of a protocol; any may be meant where none leads there.
+    /// Returns whether a binding of the label has the protocol, or the label has no bindings.
     fileprivate func needs(_ transport: TransportProtocol, _ label: Label) -> Bool {
         let own = bindings.filter { $0.outcome == .label(label) }
         return own.isEmpty || own.contains { $0.protocols.contains(transport) }

@@ -1,14 +1,14 @@
 import Commands
 import Steering
 
-/// What `steer register` prints: the sockets that are registered, each once, and what they leave open.
+/// The output of `steer register`: the registered sockets, each once, and notes about gaps.
 struct RegisterReport: Encodable {
     struct Socket: Encodable {
         let label, `protocol`, bound, cookie: String
-        /// Both of a dual-stack socket.
+        /// The families; both for a dual-stack socket.
         let families: [String]
 
-        /// A registered socket has a destination for each of its families.
+        /// Returns each socket once: `registered` has an element for each of its families.
         static func each(of registered: [RegisteredSocket]) -> [Socket] {
             struct Key: Hashable {
                 let label: Label
@@ -30,10 +30,10 @@ struct RegisterReport: Encodable {
         }
     }
     let registered: [Socket]
-    /// Sentences; nil where there are none.
+    /// Sentences; `nil` if there are none.
     let notes: [String]?
 
-    /// - Parameter given: How many sockets were to be registered.
+    /// Creates a report; `given` is the number of sockets that were to be registered.
     init(_ sockets: [RegisteredSocket], of given: Int, _ steering: SocketSteering) throws(SteeringError) {
         registered = Socket.each(of: sockets)
         var notes: [String] = []

@@ -1,7 +1,7 @@
 import Foundation
 import Steering
 
-/// A running program whose sockets are registered as a label, in the calling thread's network namespace.
+/// A running program whose sockets are registered for a label, in the network namespace of the calling thread.
 struct RegisteredProgram: Sendable {
     private let pid: Int32
     private let part: SocketFollower.Part
@@ -24,19 +24,19 @@ struct RegisteredProgram: Sendable {
 
     func follower() -> SocketFollower { SocketFollower(pid, [part], sockets) { Terminal.complain("steer: \($0)") } }
 
-    /// Registers what the program listens on, once it does.
+    /// Registers the sockets on which the program listens, and waits for them up to `patience`.
     func register(_ follower: inout SocketFollower) throws(SteeringError) -> [RegisteredSocket] {
         let begin = ContinuousClock.now
         var known: [SocketFollower.Choice] = []
         while true {
             let choices = try follower.choices(one: isOne)
             let isPatient = patience > .zero && .now - begin < patience
-            // Some open one after the other: what there is twice will be all.
+            // Programs may open sockets one by one: assume that all are open if a second look finds the same ones.
             if !choices.isEmpty, choices == known || !isPatient, try follower.register(replacing: isReplacing) {
                 let own = follower.registered
                 return try sockets.list().filter { own.contains($0.cookie) && $0.destination.label == part.label }
             }
-            // It says what there is instead.
+            // Throws an error that lists the sockets the program has instead.
             if choices.isEmpty, !isPatient { try explainMissing() }
             known = choices
             Thread.sleep(forTimeInterval: 0.05)
@@ -54,7 +54,7 @@ struct RegisteredProgram: Sendable {
         if let failure { throw failure }
     }
 
-    /// What the doctor finds about the answers of the sockets that are registered.
+    /// Returns the doctor's findings about replies from the registered sockets.
     func answers(
         _ follower: borrowing SocketFollower, by doctor: borrowing Doctor, in steering: SocketSteering
     ) -> [Finding] {
@@ -67,7 +67,7 @@ struct RegisteredProgram: Sendable {
         return doctor.answers(of: sockets.map { $0.socket.rawValue }, registeredIn: steering)
     }
 
-    /// Keeps what is registered what the program listens on, until it ends.
+    /// Keeps the registered sockets equal to those on which the program listens, until it ends.
     func follow(_ follower: inout SocketFollower) throws(SteeringError) {
         ServiceManager()?.notify("READY=1")
         var process = try ChildProcess.running(pid)
@@ -76,7 +76,7 @@ struct RegisteredProgram: Sendable {
         var trouble = ""
         while true {
             do throws(SteeringError) {
-                // Whether it is loaded still, too.
+                // Also throws if the steering is no longer loaded.
                 if !follower.registered.isEmpty { _ = try sockets.list() }
                 try follower.turn()
             } catch {

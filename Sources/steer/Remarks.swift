@@ -1,6 +1,8 @@
 import Steering
 
-/// What may surprise about what was asked for, on standard error: it is done all the same.
+/// Remarks about unexpected effects of a command, on standard error.
+///
+/// They do not stop the command.
 enum Remarks {
     private struct Report: Encodable {
         struct Content: Encodable {
@@ -10,7 +12,7 @@ enum Remarks {
         let remark: Content
     }
 
-    /// Prints a line for each finding; with --json an object.
+    /// Prints a line for each finding, or a JSON object.
     static func say(_ findings: [Finding], asJSON: Bool) {
         for finding in findings {
             let remedy = finding.remedy?.description
@@ -27,7 +29,7 @@ enum Remarks {
 }
 
 extension Target {
-    /// What may surprise about a policy, or about what is new of it.
+    /// Returns remarks about a policy, or about the new part of one.
     func remarks(on policy: Policy) throws(SteeringError) -> [Finding] {
         Doctor(try namespace(), bpffs: bpffs).remarks(on: policy)
     }

@@ -2,15 +2,18 @@ import Commands
 import Glibc
 import Steering
 
-/// A text that is shown again and again: in place on a terminal, which is left as it was with the last text
-/// on it, and one after the other elsewhere.
+/// Shows successive versions of a text: in place on a terminal, otherwise one after another.
+///
+/// At the end the terminal is restored, with the last text printed on it.
 struct Screen {
     private let isUsed: Bool
     private var signals = sigset_t()
     private var shown = ""
 
-    /// - Parameter isUsed: Whether to show texts in place. Then SIGINT, SIGTERM, SIGHUP and SIGQUIT end the waiting, and
-    ///   no longer the process; while SIGTSTP stops it, the terminal is as it was.
+    /// Prepares the terminal.
+    ///
+    /// - Parameter isUsed: Whether to show texts in place. If so, SIGINT, SIGTERM, SIGHUP and SIGQUIT end ``wait(_:)``
+    ///   instead of the process, and SIGTSTP restores the terminal while the process is stopped.
     init(isUsed: Bool) {
         self.isUsed = isUsed
         sigemptyset(&signals)
@@ -20,7 +23,7 @@ struct Screen {
         begin()
     }
 
-    /// The alternate screen, without a cursor.
+    /// Switches to the alternate screen, and hides the cursor.
     private func begin() { try? Self.write("\u{1b}[?1049h\u{1b}[?25l") }
 
     mutating func show(_ text: String) throws(SteeringError) {
@@ -37,12 +40,12 @@ struct Screen {
             let hidden = lines.count - (height - 2)
             lines = lines.prefix(height - 2) + ["... and \(counted(hidden, "more line"))"]
         }
-        // Cut at the margin; each line cleared to its end, then the rest of the screen.
+        // Without line wrap; clears the rest of each line, then the rest of the screen.
         let body = lines.map { $0 + "\u{1b}[K\r\n" }.joined()
         try Self.write("\u{1b}[?7l\u{1b}[H" + body + "\u{1b}[J\u{1b}[?7h")
     }
 
-    /// Waits for some seconds; false when a signal came first.
+    /// Waits, and returns `false` if a signal arrives first.
     func wait(_ seconds: Double) -> Bool {
         let deadline = ContinuousClock.now + .seconds(seconds)
         while true {
@@ -57,7 +60,7 @@ struct Screen {
         }
     }
 
-    /// Stops, as the signal would have done, until somebody has it go on.
+    /// Stops the process, as the blocked SIGTSTP would have done, until it is continued.
     private func stop() {
         end()
         kill(getpid(), SIGSTOP)

@@ -27,7 +27,7 @@ struct SocketReport: Encodable {
     }
 }
 
-/// The first owner, and how many more.
+/// Returns the first owner and the number of others.
 func shortened(_ owners: [SocketOwner]) -> String {
     guard let first = owners.first else { return "-" }
     return "\(first)" + (owners.count > 1 ? " +\(owners.count - 1)" : "")

@@ -64,7 +64,7 @@ struct Status: ParsableCommand {
     }
 }
 
-/// The status at a moment.
+/// The status at one point in time.
 struct Reading {
     let status: SteeringStatus
     let nanoseconds: UInt64
@@ -82,7 +82,7 @@ struct Reading {
     }
 }
 
-/// What `steer status` prints.
+/// The output of `steer status`.
 struct StatusReport: Encodable {
     struct LabelReport: Encodable {
         let label: String
@@ -102,7 +102,7 @@ struct StatusReport: Encodable {
         let before = Dictionary(uniqueKeysWithValues: former.status.labels.map { ($0.label, $0.metrics.lookups) })
         labels = status.labels.map { label in
             let lookups = label.metrics.lookups
-            // Counters begin anew when a label does.
+            // Counters restart from zero when a label is removed and created again.
             let more = before[label.label].map { lookups >= $0 ? lookups - $0 : lookups } ?? 0
             return LabelReport(
                 label: label.label.name, bindings: label.bindings,
@@ -133,7 +133,7 @@ struct StatusReport: Encodable {
     }
 }
 
-/// What `steer status --tables` prints.
+/// The output of `steer status --tables`.
 struct TablesReport: Encodable {
     let bytes, memory, bindings, rows, portClasses, nodes: Int
 

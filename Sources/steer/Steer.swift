@@ -5,7 +5,7 @@ import Steering
 
 @main
 struct Steer: ParsableCommand {
-    // Each command gives its name: deriving them from the types took a fifth of the start.
+    // Each command has an explicit name: deriving it from the type took a fifth of the startup time.
     static let configuration = CommandConfiguration(
         commandName: "steer",
         abstract: "Steer the traffic of whole prefixes, and any ports, to ordinary sockets.",
@@ -48,19 +48,19 @@ struct Steer: ParsableCommand {
             Terminal.complain(Failure.text("usage", message(for: error)))
             Glibc.exit(64)
         } catch {
-            // Help, a completion script, the doctor's verdict.
+            // Help, completion scripts and the doctor's exit codes.
             exit(withError: error)
         }
     }
 }
 
-/// How errors leave the command.
+/// Formats errors for output.
 enum Failure {
     private struct Report: Encodable {
         struct Content: Encodable {
             let code: String
             let message: String
-            /// The verifier's, whole.
+            /// The complete verifier log.
             let log: String?
         }
         let error: Content
@@ -76,29 +76,29 @@ enum Failure {
         isJSON ? JSON.text(Report(error: .init(code: code, message: message, log: nil))) : "steer: \(message)"
     }
 
-    /// The options may be what could not be read, so they are not asked.
+    /// Checks the raw arguments, since parsing the options may have failed.
     private static var isJSON: Bool { CommandWords.all.contains("--json") }
 }
 
-/// Words on the command line that are not what they should be.
+/// Returns a usage error.
 func misuse(_ message: String) -> ValidationError { ValidationError(message) }
 
-/// Reads words of the command line as addresses, prefixes, ports.
+/// Parses arguments, and converts address errors to usage errors.
 func parsed<Value>(_ read: () throws(AddressError) -> Value) throws -> Value {
     do throws(AddressError) { return try read() } catch { throw misuse("\(error)") }
 }
 
-/// Reads a label.
+/// Parses a label.
 func label(_ text: String) throws -> Label {
     do throws(SteeringError) { return try Label(text) } catch { throw misuse(error.message) }
 }
 
-/// Reads the name of an interface.
+/// Parses the name of an interface.
 func interface(_ text: String) throws -> InterfaceName {
     do throws(SteeringError) { return try InterfaceName(text) } catch { throw misuse(error.message) }
 }
 
-/// Reads a protocol.
+/// Parses a protocol.
 func transport(_ text: String) throws -> TransportProtocol {
     guard let found = TransportProtocol.allCases.first(where: { $0.description == text }) else {
         throw misuse("\(text.debugDescription) is no protocol: give tcp or udp")

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Steering
 
-/// Which steering is meant.
+/// The options that select a steering.
 struct Target: ParsableArguments {
     @Option(
         help: ArgumentHelp("The network namespace: a name of `ip netns`, a path, or a pid.", valueName: "name"),
@@ -25,14 +25,14 @@ struct Target: ParsableArguments {
         if let pid, pid <= 0 { throw misuse("--pid \(pid) is no process: give a number greater than 0") }
     }
 
-    /// The namespace that is meant: the caller's own without an option.
+    /// Returns the selected namespace; without an option, the caller's own.
     func namespace() throws(SteeringError) -> NetworkNamespace {
         if let netns { return try NetworkNamespace(named: netns) }
         if let pid { return try NetworkNamespace(path: "/proc/\(pid)/ns/net") }
         return try NetworkNamespace.current()
     }
 
-    /// Where commands act that a sentence names.
+    /// Returns the namespace and BPF file system to which suggested commands apply.
     func place() throws(SteeringError) -> RemedyPlace { RemedyPlace(try namespace(), bpffs: bpffs) }
 
     func open(for access: SocketSteering.Access) throws(SteeringError) -> SocketSteering {

@@ -59,18 +59,18 @@ struct Trace: ParsableCommand {
     }
 }
 
-/// A line of `steer trace --json`.
+/// One line of the output of `steer trace`.
 struct TraceReport: Encodable {
     /// UTC, RFC 3339.
     let time: String
     let `protocol`, source, destination: String
-    /// Nil where the kernel does not tell.
+    /// `nil` if the interface is unknown.
     let interface: String?
     /// Either `label` or `outcome`, as in bindings.
     let label, outcome: String?
-    /// Nil when the policy has changed since.
+    /// `nil` if the policy has changed since.
     let binding: BindingReport?
-    /// The rest of the line for people.
+    /// The line of the text output.
     let text: String
 
     private enum CodingKeys: String, CodingKey {
@@ -102,7 +102,7 @@ private struct TraceSummary: Encodable {
     let lost: UInt64
 }
 
-/// Translates the time since the start of the machine into that of the day.
+/// Converts CLOCK_MONOTONIC times to UTC.
 struct WallClock {
     private let offset: Int64
 
@@ -115,7 +115,7 @@ struct WallClock {
         offset = now(CLOCK_REALTIME) - now(CLOCK_MONOTONIC)
     }
 
-    /// `2026-01-31T12:34:56.789012Z`.
+    /// Returns a time as RFC 3339 text, such as `2026-01-31T12:34:56.789012Z`.
     func text(_ monotonic: UInt64) -> String {
         let total = Int64(monotonic) + offset
         var seconds = time_t(total / 1_000_000_000)
@@ -131,7 +131,7 @@ struct WallClock {
     }
 }
 
-/// SIGINT, SIGTERM or SIGHUP, which end a command in its own time rather than at once.
+/// SIGINT, SIGTERM and SIGHUP, blocked so that a command can end in an orderly way.
 struct Interruption {
     private var signals = sigset_t()
 
@@ -141,7 +141,7 @@ struct Interruption {
         pthread_sigmask(SIG_BLOCK, &signals, nil)
     }
 
-    /// Waits for one.
+    /// Waits for one of the signals.
     func wait() {
         var (awaited, number) = (signals, CInt(0))
         while sigwait(&awaited, &number) != 0 {}

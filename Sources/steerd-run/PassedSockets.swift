@@ -1,9 +1,9 @@
 import Steering
 
-/// Sockets that steerd holds, so that they outlive the command that is run with them.
+/// Sockets that steerd holds and that are passed to a command, so that they outlive it.
 struct PassedSockets {
     private let client: SteeringClient
-    /// The labels in the order in which they were given, each with where its sockets are.
+    /// The labels in the given order, each with the addresses of its sockets.
     private let labels: [(label: Label, places: [Place])]
     private let isForNginx: Bool
 
@@ -13,9 +13,10 @@ struct PassedSockets {
         self.isForNginx = isForNginx
     }
 
-    /// Becomes the command, with a socket for each place.
+    /// Executes the command in place of this process, with a socket for each place.
     ///
-    /// - Returns: Why that cannot be.
+    /// - Parameter command: The program and its arguments.
+    /// - Returns: The reason why it cannot be executed.
     func become(_ command: [String]) -> SteeringError {
         do throws(SteeringError) {
             try ProgramExecution(command).check()
@@ -26,13 +27,15 @@ struct PassedSockets {
             }
             var environment: [String: String?] = [:]
             if isForNginx {
-                // It takes what it finds there for sockets that an earlier nginx has left: those do not block. Of two
-                // workers that are told of one connection, one would wait for the next.
+                // nginx takes these for sockets inherited from an earlier nginx, which are non-blocking. If they
+                // blocked, of two workers notified of one connection the second would block in accept until the next
+                // connection.
                 environment["NGINX"] = sockets.indices.map { "\($0 + 3);" }.joined()
                 for (socket, _) in sockets { try OwnedDescriptor.setNonblocking(socket.rawValue) }
             }
             let program = ProgramExecution(command, environment: environment)
-            // Optimised code would let go of them, which closes them, as soon as their numbers are known.
+            // Optimized code would otherwise release the sockets, which closes them, as soon as it has their
+            // descriptors.
             return withExtendedLifetime(sockets) {
                 program.run(passing: sockets.map { ($0.socket.rawValue, $0.label.name) })
             }
@@ -41,12 +44,12 @@ struct PassedSockets {
         }
     }
 
-    /// Those of a label that are held, and new ones where none is.
+    /// Returns the held sockets of a label, and new ones for places without any.
     private func sockets(of label: Label, _ places: [Place]) throws(SteeringError) -> [SharedDescriptor] {
         let held = try claimed(label)
         var sockets: [SharedDescriptor] = []
         for place in places {
-            // All members of a SO_REUSEPORT group: each has its share of the connections.
+            // All members of a SO_REUSEPORT group, since each has its share of the connections.
             let own = held.filter { place.isOf($0.held) }
             for socket in own { sockets.append(SharedDescriptor(try socket.duplicate())) }
             guard own.isEmpty else { continue }
@@ -57,7 +60,8 @@ struct PassedSockets {
         return sockets
     }
 
-    /// [::] receives IPv4, too, unless that has a socket of its own.
+    /// Whether a place is [::] and is to receive IPv4, too: unless its label, or another one on that port, has an IPv4
+    /// socket.
     private func isDualStack(_ place: Place, among own: [Place]) -> Bool {
         guard place.isOfAnyIPv6Address else { return false }
         let others = own + labels.flatMap(\.places).filter { $0.address.port == place.address.port }
@@ -73,7 +77,7 @@ struct PassedSockets {
 }
 
 extension Place {
-    /// Whether a socket is bound there; any port will do for 0.
+    /// Whether a socket is bound here; port 0 matches any port.
     fileprivate func isOf(_ socket: HeldSocket) -> Bool {
         transport == socket.transport && address.address == socket.boundAddress.address
             && [0, socket.boundAddress.port].contains(address.port)

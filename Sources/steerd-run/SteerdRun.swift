@@ -67,7 +67,7 @@ struct SteerdRun: ParsableCommand {
     @Option(help: ArgumentHelp("Where steerd listens.", valueName: "path"))
     var steerd = SteeringClient.defaultPath
 
-    /// The command line, parted at the first `--`: this program's words, and the command.
+    /// The command line, split at the first `--`: this program's arguments, and the command.
     private static let words = CommandWords.all.split(
         separator: "--", maxSplits: 1, omittingEmptySubsequences: false
     ).map(Array.init)
@@ -112,7 +112,7 @@ struct SteerdRun: ParsableCommand {
         throw PassedSockets(client, try passed(), isForNginx: nginx).become(command)
     }
 
-    /// The labels, and which of the command's sockets are theirs.
+    /// Returns the labels, with the command's sockets that belong to each.
     private func wrapped() throws -> [SocketFollower.Part] {
         let words = try labels.map { try LabelWord($0) }
         guard !words.isEmpty else { throw ValidationError("which label? steerd-run LABEL -- COMMAND ...") }
@@ -128,7 +128,7 @@ struct SteerdRun: ParsableCommand {
         return words.map { SocketFollower.Part($0.label, $0.selectors) }
     }
 
-    /// The labels, and where their sockets are to be.
+    /// Returns the labels, with the places where their sockets are to be.
     private func passed() throws -> [(label: Label, places: [Place])] {
         let words = try labels.map { try LabelWord($0) }
         guard words.count <= 1, words.allSatisfy({ $0.selectors.isEmpty }) else {
@@ -161,7 +161,7 @@ struct SteerdRun: ParsableCommand {
 }
 
 extension Place {
-    /// Whether a label can have only one of two.
+    /// Whether a label cannot have sockets at both places.
     fileprivate func isOfKind(of other: Place) -> Bool {
         transport == other.transport && address.address.family == other.address.address.family
     }
@@ -174,7 +174,7 @@ extension [Label] {
     }
 }
 
-/// A sentence for people, on standard error.
+/// Prints a message to standard error.
 func complain(_ sentence: String, _ priority: Journal.Priority = .notice) {
     Journal.print("steerd-run: \(sentence)", priority)
 }

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Steering
 
-/// A label, and which of the command's sockets it gets: `web`, `web=:80`, `web=tcp:127.0.0.1:80,tcp:[::1]:80`.
+/// A label, and the command's sockets that it gets: `web`, `web=:80`, `web=tcp:127.0.0.1:80,tcp:[::1]:80`.
 struct LabelWord {
     let label: Label
     let selectors: [SocketSelector]
@@ -25,7 +25,7 @@ struct LabelWord {
     }
 }
 
-/// Where a socket is to be made, and for which label: `tcp:127.0.0.1:80`, `web=tcp:127.0.0.1:80`.
+/// The address of a socket to be made, and its label: `tcp:127.0.0.1:80`, `web=tcp:127.0.0.1:80`.
 struct Place {
     let label: Label?
     let transport: TransportProtocol
@@ -49,14 +49,14 @@ private func readLabel(_ text: some StringProtocol) throws -> Label {
     do throws(SteeringError) { return try Label(text) } catch { throw ValidationError(error.message) }
 }
 
-/// The protocol that a word begins with, and what follows: `tcp:127.0.0.1:80`, `tcp::80`, `tcp:80`, `:80`, `tcp`.
+/// Splits off a leading protocol: `tcp:127.0.0.1:80`, `tcp::80`, `tcp:80`, `:80`, `tcp`.
 private func splitTransport(_ text: Substring) -> (TransportProtocol?, Substring) {
     let name = text.prefix { $0 != ":" }
     guard let transport = TransportProtocol.allCases.first(where: { $0.description == name }) else {
         return (nil, text)
     }
     let rest = text.dropFirst(name.count)
-    // What is left is :PORT already where the address is left out.
+    // Without an address the rest is already :PORT.
     let isPort = rest.dropFirst().allSatisfy(\.isNumber)
     return (transport, isPort ? rest : rest.dropFirst())
 }

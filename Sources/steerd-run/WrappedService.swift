@@ -1,10 +1,10 @@
 import Glibc
 import Steering
 
-/// A command that opens its sockets itself, and knows nothing of it that they are registered.
+/// A command that opens its own sockets, and does not know that they are registered.
 struct WrappedService {
     private let client: SteeringClient
-    /// Asks steerd while the command runs: signals wait for it.
+    /// The client for calls while the command runs. Signals wait for these calls.
     private let lender: SteeringClient
     private let command: [String]
     private let parts: [SocketFollower.Part]
@@ -23,9 +23,12 @@ struct WrappedService {
         self.isFresh = isFresh
     }
 
-    /// Runs the command to its end.
+    /// Runs the command until it ends.
     ///
-    /// - Returns: Its exit code.
+    /// - Returns: Its exit code; 128 plus the number of the signal that ended it.
+    /// - Throws: `socketNotFound` if the command does not listen in time, or exits with code 0 before it listens or
+    ///   leaving processes behind; otherwise as ``SocketFollower/choices(one:)`` and
+    ///   ``SteeringClient/register(_:as:replacing:)``.
     func run() throws(SteeringError) -> CInt {
         var held: [HeldSocket] = []
         for part in parts {
@@ -43,9 +46,9 @@ struct WrappedService {
             var follower = SocketFollower(child.pid, parts, lender, tell: { complain($0) })
             let hasListened = try begin(&follower, child, &signals)
             let outcome = try hasListened ? follow(&follower, &child, &signals) : child.outcome()
-            // Its standby sockets would have clients wait.
+            // Otherwise the former one's standby sockets would keep clients waiting.
             follower = SocketFollower(child.pid, [], lender, tell: { complain($0) })
-            // Whatever it leaves behind would serve on, or not, and nobody would know.
+            // Processes that it leaves behind would go on unsupervised.
             if ChildProcess.endAll(), outcome == .exited(0), !signals.toldToEnd { throw .wentAway(command[0]) }
             if !hasListened, outcome == .exited(0) { throw .ended(command[0]) }
             if !hasListened, !held.isEmpty { complain(hint(held)) }
@@ -56,7 +59,7 @@ struct WrappedService {
         }
     }
 
-    /// Keeps what is registered what the command listens on, as long as it runs.
+    /// Keeps the registered sockets equal to those on which the command listens, as long as it runs.
     private func follow(
         _ follower: inout SocketFollower, _ child: inout ChildProcess, _ signals: inout Signals
     ) throws(SteeringError) -> ChildProcess.Outcome {
@@ -78,8 +81,8 @@ struct WrappedService {
         }
     }
 
-    /// Who goes on with the sockets, where the command has ended and left them to a process that it had started: as
-    /// nginx replaces its program.
+    /// Returns the process that goes on with the sockets after the command has ended, as when nginx replaces its
+    /// binary; nil if there is none.
     private func heir(_ follower: inout SocketFollower) throws(SteeringError) -> ChildProcess? {
         let holders = try follower.holders().filter(ChildProcess.isOwn)
         guard let first = holders.first else { return nil }
@@ -87,11 +90,11 @@ struct WrappedService {
         return try .running(first)
     }
 
-    /// Has steerd close what it holds for a label, and waits until it is closed everywhere.
+    /// Has steerd close the sockets that it holds for a label, and waits up to 2 s until they are closed everywhere.
     private func giveUp(_ held: [HeldSocket], _ label: Label) throws(SteeringError) {
         guard !held.isEmpty else { return }
         try client.unregister(label)
-        // A service manager closes its own copies when it gets to it.
+        // A service manager closes its own duplicates later.
         for _ in 0..<100 {
             let open = try SocketDiagnostics().sockets()
             if !held.contains(where: { open[$0.cookie] != nil }) { return }
@@ -106,9 +109,9 @@ struct WrappedService {
             + "where nobody serves it any more, --fresh gives it up"
     }
 
-    /// Registers what the command listens on, once it does.
+    /// Registers the command's sockets once it listens.
     ///
-    /// - Returns: Whether it did, before it ended.
+    /// - Returns: False if the command ended first.
     private func begin(
         _ follower: inout SocketFollower, _ child: ChildProcess, _ signals: inout Signals
     ) throws(SteeringError) -> Bool {
@@ -118,7 +121,7 @@ struct WrappedService {
             signals.pass(to: child, within: .milliseconds(50))
             if child.hasEnded { return false }
             let choices = try follower.choices()
-            // Some open one after the other: what there is twice will be all.
+            // Some commands open their sockets one after the other: wait until two looks in a row agree.
             if !choices.isEmpty, choices == known, try follower.register(replacing: true) { return true }
             known = choices
             if .now - begin > patience { throw .doesNotListen(command[0], parts, patience) }
@@ -130,10 +133,10 @@ struct WrappedService {
     }
 }
 
-/// The signals that a command is to get, which this process would die of otherwise; and the one of its end.
+/// The signals to pass on to the command, which would otherwise end this process, and SIGCHLD.
 private struct Signals {
     private var set = sigset_t()
-    /// Whether the command was told to end.
+    /// Whether the command has received a signal that ends it.
     private(set) var toldToEnd = false
 
     private static let passed = [SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2]
@@ -144,9 +147,10 @@ private struct Signals {
         sigprocmask(SIG_BLOCK, &set, nil)
     }
 
-    /// Waits for one, and passes it on. A terminal's go to the whole group, the command included.
+    /// Waits for a signal, and passes it on. A signal from the terminal goes to the whole process group, which includes
+    /// the command.
     ///
-    /// - Returns: Whether there was one for the command.
+    /// - Returns: Whether the command received a signal.
     @discardableResult
     mutating func pass(to child: ChildProcess, within limit: Duration) -> Bool {
         let (seconds, attoseconds) = limit.components

@@ -1,18 +1,19 @@
 import Glibc
 import Steering
 
-/// Talks to the clients of one user, in a process of its own, which may be lost: to receive what a client sends, to look at
-/// it and to close it can take as long as the client likes. All that steerd gets are messages, and sockets that can
-/// be steered to.
+/// Serves the clients of one user in a process of its own that steerd can afford to lose: receiving, inspecting and
+/// closing descriptors can take as long as the client that sent them likes. steerd itself gets only messages, and
+/// sockets that can be steered to.
 ///
-/// In each turn every user gets one message answered at most, of the connection that was served least recently: a user
-/// with many connections that never cease slows down nobody else who shares the attendant.
+/// Each turn answers at most one message per user, from the connection that was served least recently, so that a user
+/// with many busy connections does not slow down others who share the attendant.
 final class Attendant {
     private let steerd: MessageSocket
     private let takesDescriptors: Bool
     private var poll: EventPoll
     private var connections = Connections()
-    /// Those that steerd has not closed yet. To close one here first would leave that to steerd, with all that waits in it.
+    /// Connections that steerd has not closed yet. If one were closed here first, steerd would have to close it, with
+    /// everything queued in it.
     private var coming: [Connection] = []
     private var turn: UInt64 = 0
     private var nextSweep = ContinuousClock.now
@@ -25,7 +26,7 @@ final class Attendant {
         try poll.watch(steerd.socket.rawValue)
     }
 
-    /// Returns when steerd has ended, or needs it no more.
+    /// Serves until steerd has ended or no longer needs the attendant.
     func serve() throws(SteeringError) {
         while true {
             let ready = try poll.wait(isFinishing ? .zero : connections.isEmpty ? nil : .seconds(1))
@@ -84,7 +85,7 @@ final class Attendant {
 
     // MARK: - Clients
 
-    /// Answers a message of each user.
+    /// Answers one message of each user.
     private func serve(_ ready: [Connection]) throws(SteeringError) {
         var served: Set<uid_t> = []
         for connection in ready.sorted(by: { $0.served < $1.served }) where served.insert(connection.user).inserted {
@@ -95,12 +96,12 @@ final class Attendant {
         }
     }
 
-    /// - Returns: Whether the connection goes on.
+    /// Answers one message, and returns whether the connection goes on.
     private func serve(_ connection: Connection) throws(SteeringError) -> Bool {
         do throws(SteeringError) {
-            // Answers that nobody reads would pile up.
+            // Otherwise answers that the client does not read would pile up.
             if connection.socket.hasUnread {
-                // One with descriptors stays open, and unheard: see keepsDescriptors.
+                // With descriptors in flight it stays open, but is not read: see keepsDescriptors.
                 guard connection.keepsDescriptors() else { return false }
                 try poll.mute(connection.rawValue)
                 return true
@@ -116,7 +117,8 @@ final class Attendant {
         }
     }
 
-    /// Has steerd answer a message. What came with it is closed afterwards, when steerd has closed what it was given.
+    /// Passes a message to steerd and its answer to the client. Descriptors in the message are closed last, once steerd
+    /// has closed its own.
     private func answer(_ connection: Connection, _ message: ClientMessage) throws(SteeringError) -> Bool {
         do throws(SteeringError) { try tell(.asks(connection.number, message)) } catch {
             guard error.errno == ETOOMANYREFS else { leave() }
@@ -131,7 +133,8 @@ final class Attendant {
                 continue
             }
             do throws(SteeringError) {
-                // Optimised code would let go of them, which closes them, as soon as their numbers are known.
+                // Optimized code would otherwise release the descriptors, which closes them, as soon as it has their
+                // numbers.
                 defer { withExtendedLifetime(answer) {} }
                 try connection.send(reply, answer.descriptors.map(\.rawValue))
             } catch {
@@ -142,7 +145,7 @@ final class Attendant {
         }
     }
 
-    /// steerd has ended.
+    /// Exits because steerd has ended.
     private func leave() -> Never { _exit(0) }
 }
 

@@ -1,23 +1,23 @@
 import Glibc
 import Steering
 
-/// The process that makes attendants and bins: a copy of steerd from before it had anything to lose, without capabilities.
-/// What it makes are copies of it in turn.
+/// The process that makes attendants and bins: a copy of steerd without capabilities, forked before steerd held
+/// anything of value. Its children are copies of it in turn.
 final class AttendantMaker: Sendable {
-    /// What such a process does.
+    /// The task of such a process.
     enum Task: String {
-        /// Talks to clients, and takes the descriptors that they send.
+        /// Serves clients, and receives the descriptors that they send.
         case attend
-        /// Talks to clients who may use nothing: what they send is not received.
+        /// Serves clients that may not use any label: the kernel drops the descriptors that they send.
         case turnAway
         /// Closes descriptors.
         case close
     }
 
-    /// A process that was made, and the connection to it, which does not block here.
+    /// A new process, and this end of the connection to it, which is non-blocking.
     struct Made {
         let channel: MessageSocket
-        /// Readable when it has ended.
+        /// Readable when the process has ended.
         let process: SharedDescriptor
     }
 
@@ -25,17 +25,17 @@ final class AttendantMaker: Sendable {
 
     private init(_ connection: MessageSocket) { self.connection = connection }
 
-    /// Readable when it has ended, which nothing should make it do.
+    /// Readable if the maker has ended, which should never happen.
     var rawValue: CInt { connection.socket.rawValue }
 
-    /// Makes the maker, while there is one thread.
+    /// Forks the maker; this process must have one thread.
     static func make() throws(SteeringError) -> AttendantMaker {
         let (here, there) = try MessageSocket.pair()
         _ = try ChildProcess.copy {
-            // A terminal's signals are for steerd, and so are the service manager's; this one ends when steerd has.
+            // Signals from the terminal or the service manager are for steerd; the maker ends when steerd does.
             setsid()
             block([SIGTERM, SIGINT, SIGHUP, SIGQUIT])
-            // Nobody waits for those that have ended.
+            // Have the kernel reap children: nobody waits for them.
             signal(SIGCHLD, SIG_IGN)
             run(over: there)
         }
@@ -44,8 +44,11 @@ final class AttendantMaker: Sendable {
 
     /// Makes a process.
     ///
-    /// - Parameter disposal: What takes the connection to it, with all that it has sent and nobody has received.
-    /// - Throws: `busy` where the system has no room for one.
+    /// - Parameters:
+    ///   - task: The task of the process.
+    ///   - disposal: Takes the connection when it is released, with messages that were not received; nil to close it.
+    /// - Returns: The process and the connection to it.
+    /// - Throws: `busy` if the system has no room for a process; `systemCall`.
     func start(_ task: Task, _ disposal: (any DescriptorDisposal)? = nil) throws(SteeringError) -> Made {
         let (here, there) = try MessageSocket.pair(disposal: disposal)
         try OwnedDescriptor.setNonblocking(here.socket.rawValue)
@@ -59,7 +62,7 @@ final class AttendantMaker: Sendable {
     private static func run(over connection: MessageSocket) -> Never {
         do throws(SteeringError) {
             try ChildProcess.keepOpen(connection.socket.rawValue)
-            // One that cannot end must not keep a pipe open that somebody waits for.
+            // A process that is stuck must not keep open a pipe whose end somebody awaits.
             try ChildProcess.muteStandardStreams()
             try Capabilities.keep([])
             let steerd = MessageSocket(OwnedDescriptor(owning: 3))

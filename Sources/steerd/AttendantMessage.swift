@@ -1,15 +1,16 @@
 import Glibc
 import Steering
 
-/// What steerd tells an attendant.
+/// A message from steerd to an attendant.
 enum AttendantOrder {
-    /// The connection that comes with it is a client's of this user, and has this number.
+    /// Takes the client connection in the message, with its number and the client's user.
     case take(UInt64, uid_t)
-    /// The connections so far are closed in steerd, so that they end with the attendant's.
+    /// Begins to serve the connections taken so far: steerd has closed them, so that they end when the attendant closes
+    /// them.
     case begin
-    /// What the client that was asked for is answered, and whether that was the last it is answered.
+    /// Answers the client's pending request. After the last answer the attendant closes the connection.
     case answer([UInt8], isLast: Bool)
-    /// Serve what has come in, and say when it is done.
+    /// Serves everything that has arrived, and then reports `finished`.
     case finish
 
     var bytes: [UInt8] {
@@ -38,20 +39,20 @@ enum AttendantOrder {
     }
 }
 
-/// A client's message, as an attendant has looked at it.
+/// A client's message as an attendant has inspected it.
 struct ClientMessage {
     var bytes: [UInt8]
-    /// The sockets that came with it, all of which can be steered to; none where one cannot.
+    /// The sockets in the message if all of them can be steered to, otherwise none.
     var descriptors: [SharedDescriptor] = []
-    /// How many descriptors came.
+    /// The number of descriptors received.
     var count: Int
-    /// Why the first of them that cannot be steered to cannot.
+    /// The reason why the first unsuitable descriptor cannot be steered to.
     var refusal: SteeringError?
-    /// Whether the message was longer than one may be, and whether descriptors were lost.
+    /// Whether the message exceeded the maximum size, and whether descriptors were lost.
     var isCut: Bool
     var lacksDescriptors: Bool
 
-    /// Looks at a message that has come: here, where it harms only who has sent it.
+    /// Inspects a message here in the attendant, where it can harm only its sender.
     init(_ message: MessageSocket.Message) {
         (bytes, count) = (message.bytes, message.descriptors.count)
         (isCut, lacksDescriptors) = (message.isCut, message.lacksDescriptors)
@@ -64,18 +65,18 @@ struct ClientMessage {
     }
 }
 
-/// What an attendant tells steerd.
+/// A message from an attendant to steerd.
 enum AttendantReport {
-    /// It has the connections that it was told to begin with.
+    /// It has begun to serve the connections of an order.
     case taken
     /// A client's connection is closed.
     case gone(UInt64)
-    /// A client asks.
+    /// A client has sent a request.
     case asks(UInt64, ClientMessage)
-    /// What had come in is served.
+    /// Everything that had arrived is served.
     case finished
 
-    /// The longest report, in bytes.
+    /// The maximum size of a report, in bytes.
     static let maximumSize = 4_096
 
     var bytes: [UInt8] {

@@ -2,7 +2,7 @@ import Glibc
 import PolicyFiles
 import Steering
 
-/// Who may use which label: root, steerd's own user, and whom the policy file allows.
+/// Decides who may use which label: root, steerd's own user, and those whom the policy file allows.
 struct Authority: Sendable {
     private let allowances: [Label: Allowance]
 
@@ -14,12 +14,12 @@ struct Authority: Sendable {
         isPrivileged(peer) || allowances[label].map { $0.includes(peer) } == true
     }
 
-    /// Whether there is any label that a client may use.
+    /// Whether a client may use any label.
     func allowsAnything(_ peer: Peer) -> Bool {
         isPrivileged(peer) || allowances.values.contains { $0.includes(peer) }
     }
 
-    /// Whether a client may have the policy file read again.
+    /// Whether a client may have the policy file reread.
     func mayReload(_ peer: Peer) -> Bool { isPrivileged(peer) }
 
     private func isPrivileged(_ peer: Peer) -> Bool { peer.user == 0 || peer.user == ownUser }

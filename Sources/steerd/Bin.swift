@@ -2,19 +2,20 @@ import Glibc
 import Steering
 import Synchronization
 
-/// Closes what clients have a share in, in a process of its own, which may be lost.
+/// Closes descriptors that clients may share, in a process of its own that steerd can afford to lose.
 ///
-/// Whoever has one more descriptor of a socket can have its last closing wait at any time (SO_LINGER), and a connection is
-/// closed with all that waits in it. So what steerd lets go of is passed on, and closed here while that process still has
-/// it: then closing does nothing. There it is closed by the end of a process, which lingers for nobody.
+/// Any other holder of a socket can make its last close block at any time (SO_LINGER), and closing a connection closes
+/// the descriptors queued in it. So steerd passes such descriptors to the bin's process, and closes its own while that
+/// process holds them, which never blocks. They are then closed by the exit of a copy of that process: the kernel does
+/// not linger for a process that exits.
 final class Bin: DescriptorDisposal {
     fileprivate struct State: ~Copyable {
         var made: AttendantMaker.Made?
-        /// Those that could not be passed on yet.
+        /// Descriptors that have not been passed on yet.
         var waiting: [CInt] = []
-        /// How many messages it has not answered, and since when it has answered none.
+        /// The number of messages without an answer, and since when there has been none.
         var unanswered = 0
-        /// Whether it is to be told that what it has is closed here.
+        /// Whether the process still has to be notified that its descriptors are closed here.
         var isOwed = false
         var since = ContinuousClock.now
     }
@@ -25,7 +26,7 @@ final class Bin: DescriptorDisposal {
     fileprivate static let descriptorsCome: [UInt8] = [1]
     fileprivate static let areClosed: [UInt8] = [2]
 
-    /// How long one that does not answer is waited for.
+    /// How long to wait for a process that does not answer.
     private static let patience = Duration.seconds(1)
 
     init(_ maker: AttendantMaker) throws(SteeringError) {
@@ -33,12 +34,12 @@ final class Bin: DescriptorDisposal {
         state = Mutex(State(made: try maker.start(.close)))
     }
 
-    /// How many descriptors wait here.
+    /// The number of descriptors that have not been passed on yet.
     var count: Int { state.withLock { $0.waiting.count } }
 
     func dispose(of descriptor: CInt) { state.withLock { $0.waiting.append(descriptor) } }
 
-    /// Passes on what waits, as much as is taken; makes another process in the place of one that is stuck, or has ended.
+    /// Passes on as many descriptors as the process accepts; replaces a process that is stuck or has ended.
     func turn() {
         state.withLock { state in
             state.readAnswers()
@@ -56,7 +57,7 @@ final class Bin: DescriptorDisposal {
         }
     }
 
-    /// What the process does.
+    /// Runs the bin's process.
     static func closeAll(from steerd: MessageSocket) throws(SteeringError) {
         var held: [SharedDescriptor] = []
         while let message = try steerd.receive(limit: 16) {
@@ -64,7 +65,7 @@ final class Bin: DescriptorDisposal {
                 held += message.descriptors
                 continue
             }
-            // They are closed in steerd by now.
+            // steerd has closed its own by now.
             let copy = try ChildProcess.copyThatEnds()
             held = []
             _ = consume copy
@@ -74,8 +75,8 @@ final class Bin: DescriptorDisposal {
 }
 
 extension Bin.State {
-    /// Passes on what waits, a message at a time. The process closes those of a message once it is told that they are
-    /// closed here.
+    /// Passes on descriptors, one message at a time. The process closes those of a message once it is notified that
+    /// they are closed here.
     fileprivate mutating func passOn() {
         guard let made else { return }
         while !isOwed || tellClosed(made), !waiting.isEmpty {
@@ -87,7 +88,7 @@ extension Bin.State {
         }
     }
 
-    /// - Returns: Whether there was room for it.
+    /// Notifies the process that its descriptors are closed here; returns whether there was room for the message.
     private mutating func tellClosed(_ made: AttendantMaker.Made) -> Bool {
         guard (try? made.channel.send(Bin.areClosed)) != nil else { return false }
         isOwed = false

@@ -2,10 +2,11 @@ import Glibc
 import Logging
 import Steering
 
-/// Lets clients in and answers what their attendants have received, on one thread: nobody waits for anybody.
+/// Accepts clients and answers the requests that attendants pass on, in one thread that never waits for a client.
 ///
-/// A connection is accepted here, since an attendant that is stuck would keep the socket open that it listens at; nothing
-/// is received from it, and it is not closed here while it may be the last to hold what the client has sent.
+/// steerd itself accepts connections, since an attendant that is stuck would keep the listening socket open. It
+/// receives nothing from them, and does not close one while it may have the last reference to descriptors that the
+/// client has sent.
 final class ConnectionLoop {
     private let listener: MessageListener
     private let control: Control
@@ -16,13 +17,13 @@ final class ConnectionLoop {
     private let logger: Logger
     private var poll: EventPoll
     private var nextSweep = ContinuousClock.now
-    /// Until when nobody is let in, as there is no room; and whether that was said already.
+    /// When to accept again after a lack of room, and whether that lack has been logged.
     private var pauseEnd: ContinuousClock.Instant?
     private var isPauseTold = false
-    /// When it ends, whatever clients still ask.
+    /// When to end, even if clients still have requests; nil unless stopping.
     private var end: ContinuousClock.Instant?
 
-    /// For how long clients are let in before those who are in are answered.
+    /// How long to accept clients before answering those already admitted.
     private static let longestAccepting = Duration.milliseconds(10)
 
     init(
@@ -44,15 +45,16 @@ final class ConnectionLoop {
         if let onDemand { try poll.watch(onDemand.rawValue) }
     }
 
-    /// Returns when it is told to stop, and has answered what was asked until then.
+    /// Serves until it is ordered to stop and has answered all requests up to then.
     ///
-    /// - Throws: Also when nobody can be made any more who talks to clients: whoever starts steerd again mends that.
+    /// - Throws: `serviceUnavailable` if attendants can no longer be made, which a restart of steerd fixes;
+    ///   `systemCall`.
     func run() throws(SteeringError) {
         let watchdog = ServiceManager.watchdogInterval().map { $0 / 2 }
         manager?.notify("READY=1\nSTATUS=\(keeper.status)")
         while true {
-            // Attendants, the watchdog, services to be started again and the steering, which somebody may unload, are what it
-            // wakes up for by itself.
+            // It also wakes up without an event: for attendants, the watchdog, services to be started again, and to
+            // check whether the steering has been unloaded.
             let now = ContinuousClock.now
             let waits = [
                 reception.nextTurn, watchdog, onDemand?.nextTurn, pauseEnd.map { $0 - now }, end.map { $0 - now },
@@ -89,7 +91,7 @@ final class ConnectionLoop {
         }
         if orders.stop, end == nil {
             manager?.notify("STOPPING=1")
-            // Clients that have connected by now are let in, too.
+            // Clients that have connected by now are admitted, too.
             acceptSome()
             if pauseEnd == nil { poll.forget(listener.socket.rawValue) }
             reception.finish()
@@ -97,9 +99,9 @@ final class ConnectionLoop {
         }
     }
 
-    // MARK: - Clients come
+    // MARK: - Accepting clients
 
-    /// Takes clients in, many at a time: who connects without cease must not fill the queue that all wait in.
+    /// Accepts many clients at a time: one that connects incessantly must not fill the queue in which all wait.
     private func acceptSome() {
         acceptMany()
         reception.beginServing()
@@ -116,8 +118,8 @@ final class ConnectionLoop {
                 }
                 reception.admit(socket, isKnown: keeper.knows, hasProcess: onDemand != nil)
             } catch {
-                // No descriptor is left, most likely, and whoever comes waits in the queue: to try at once would be to
-                // try for ever.
+                // Most likely no descriptor is left. New clients stay in the queue; an immediate retry would loop
+                // forever.
                 if !isPauseTold {
                     logger.error(
                         "cannot accept, and tries again every second", metadata: ["message": "\(error.message)"])

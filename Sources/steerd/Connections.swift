@@ -4,13 +4,13 @@ import Steering
 /// A client's connection.
 final class Connection {
     let socket: MessageSocket
-    /// What steerd calls it.
+    /// Its number at steerd.
     let number: UInt64
     let user: uid_t
     var lastActive = ContinuousClock.now
-    /// The turn in which it was served.
+    /// The last turn in which it was served.
     var served: UInt64 = 0
-    /// Whether descriptors were sent that it may not have received yet.
+    /// Whether descriptors were sent that the client may not have received yet.
     private var hasDescriptors = false
 
     init(_ socket: MessageSocket, _ number: UInt64, _ user: uid_t) {
@@ -26,15 +26,15 @@ final class Connection {
         hasDescriptors = !descriptors.isEmpty
     }
 
-    /// Whether descriptors are on their way. They stay there when the connection is closed here, until the client
-    /// closes it; while it is open they count as the client's.
+    /// Whether descriptors are in flight. If the connection were closed here, they would stay so until the client
+    /// closes its end; while it is open, it counts against the client's limit.
     func keepsDescriptors() -> Bool {
         if hasDescriptors, !socket.hasUnread { hasDescriptors = false }
         return hasDescriptors
     }
 }
 
-/// The connections of an attendant, of whom, and which has to go when there are too many.
+/// The connections of an attendant by user, and the choice of which to close when there are too many.
 struct Connections {
     private var byDescriptor: [CInt: Connection] = [:]
     private var byUser: [uid_t: [Connection]] = [:]
@@ -43,9 +43,9 @@ struct Connections {
 
     subscript(descriptor: CInt) -> Connection? { byDescriptor[descriptor] }
 
-    /// Adds one, in the place of another where there are too many already.
+    /// Adds a connection, and closes another if there are too many.
     ///
-    /// - Returns: Whether there is room, and the one that was closed for it.
+    /// - Returns: Whether there is room, and the connection that was closed for it.
     mutating func add(_ connection: Connection) -> (hasRoom: Bool, closed: Connection?) {
         let own = byUser[connection.user] ?? []
         var closed: Connection?
@@ -61,14 +61,14 @@ struct Connections {
         return (true, closed)
     }
 
-    /// The kernel tells no more of one that is closed, and closes it with the last reference.
+    /// Closes a connection: with the last reference, the kernel closes its descriptor and removes it from epoll.
     mutating func close(_ connection: Connection) {
         guard byDescriptor.removeValue(forKey: connection.rawValue) != nil else { return }
         byUser[connection.user]?.removeAll { $0 === connection }
         if byUser[connection.user]?.isEmpty == true { byUser[connection.user] = nil }
     }
 
-    /// Closes those that have been silent for long.
+    /// Closes connections that have been idle for too long.
     mutating func closeSilent() -> [Connection] {
         let limit = ContinuousClock.now - Limits.silence
         let silent = byDescriptor.values.filter { $0.lastActive < limit && !$0.keepsDescriptors() }
@@ -76,7 +76,7 @@ struct Connections {
         return silent
     }
 
-    /// Closes the one that has been silent for the longest.
+    /// Closes the connection that has been idle for the longest.
     private mutating func closeSilent(of some: some Sequence<Connection>) -> Connection? {
         let candidates = some.filter { !$0.keepsDescriptors() }
         guard let silent = candidates.min(by: { $0.lastActive < $1.lastActive }) else { return nil }

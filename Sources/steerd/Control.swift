@@ -1,8 +1,8 @@
 import Steering
 
-/// What other threads tell the one that serves.
+/// Passes orders from other threads to the serving thread.
 final class Control: Sendable {
-    /// What they can tell: numbers that can be told many times and still be taken apart.
+    /// The orders, as numbers that remain distinguishable when many of them are added up.
     enum Order: UInt64 {
         case stop = 1
         case reload = 0x1_0000_0000
@@ -12,12 +12,12 @@ final class Control: Sendable {
 
     init() throws(SteeringError) { wakeUp = try WakeUp() }
 
-    /// Readable when there is something.
+    /// Readable when there is an order.
     var rawValue: CInt { wakeUp.rawValue }
 
     func give(_ order: Order) { wakeUp.add(order.rawValue) }
 
-    /// What was told since the last time.
+    /// Returns the orders since the last call.
     func take() -> (stop: Bool, reload: Bool) {
         let orders = wakeUp.take()
         return (orders & 0xffff_ffff != 0, orders >> 32 != 0)

@@ -1,4 +1,4 @@
-/// How often something happened, by what it was.
+/// Counts events by kind.
 struct Counts<Kind: Hashable & Comparable & Sendable>: Sendable {
     private var numbers: [Kind: UInt64] = [:]
 
@@ -7,7 +7,7 @@ struct Counts<Kind: Hashable & Comparable & Sendable>: Sendable {
     var sorted: [(key: Kind, value: UInt64)] { numbers.sorted { $0.key < $1.key } }
 }
 
-/// Prometheus' text exposition format, version 0.0.4.
+/// Metrics in the Prometheus text exposition format, version 0.0.4.
 struct MetricsText {
     private(set) var lines: [String] = []
 
@@ -15,7 +15,7 @@ struct MetricsText {
         case counter, gauge
     }
 
-    /// Adds a metric. No value of these labels has a character that needs to be escaped.
+    /// Adds a metric. The label values are not escaped: none that steerd uses needs it.
     mutating func add(
         _ name: String, _ kind: Kind, _ help: String, _ values: [(key: String, value: UInt64)], as label: String
     ) {

@@ -1,17 +1,18 @@
 import Steering
 
-/// A socket that is held.
+/// A socket that steerd holds.
 struct Holding: Sendable, CustomStringConvertible {
     let descriptor: SharedDescriptor
     let facts: SteerableSocket
 
-    /// - Throws: The reason why it cannot be steered to.
+    /// Inspects a socket, and throws the reason if it cannot be steered to.
     init(_ descriptor: SharedDescriptor) throws(SteeringError) {
         self.descriptor = descriptor
         facts = try SteerableSocket(descriptor.rawValue)
     }
 
-    /// Whether the kernel says so. A look that fails, for want of memory for example, says nothing.
+    /// Whether the kernel shows that it can no longer be steered to. A failed check, for lack of memory for example,
+    /// shows nothing.
     var cannotBeSteeredTo: Bool {
         do throws(SteeringError) {
             _ = try SteerableSocket(descriptor.rawValue)
@@ -21,11 +22,12 @@ struct Holding: Sendable, CustomStringConvertible {
 
     var description: String { "\(facts.transport) \(facts.localAddress)" }
 
-    /// The socket as answers show it.
+    /// Returns the socket as it appears in answers.
     func shown(among registered: [RegisteredSocket]) -> HeldSocket {
         let isRegistered = registered.contains { other in
             other.cookie == facts.cookie
-                // Of a large SO_REUSEPORT group some members are not remembered; the kernel spreads over them, too.
+                // Of a large SO_REUSEPORT group not all members are stored, but the kernel distributes packets over
+                // all.
                 || facts.isReuseport && other.boundAddress == facts.localAddress
                     && other.destination.transport == facts.transport
         }
@@ -37,8 +39,8 @@ struct Holding: Sendable, CustomStringConvertible {
     }
 }
 
-/// The sockets that are held, by label, in the order in which they came. A duplicate of each is kept here, so that
-/// it lives when its service ends; what is taken out is closed.
+/// The held sockets by label, in the order of registration. Each has a duplicate here, which keeps it open after its
+/// service ends; removing it closes the duplicate.
 struct Holdings: Sendable {
     private var byLabel: [Label: [Holding]] = [:]
     private(set) var count = 0

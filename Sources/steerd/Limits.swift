@@ -1,33 +1,33 @@
 import Glibc
 import Steering
 
-/// What clients can make steerd spend, at most.
+/// Bounds on the resources that clients can make steerd use.
 struct Limits: Sendable {
-    /// Connections at a time, of all users of an attendant and of one. Whoever comes beyond takes the place of one that is
-    /// silent.
+    /// Concurrent connections of an attendant, and of a user. A connection beyond that replaces an idle one.
     static let connectionsPerAttendant = 1024
     static let connectionsPerUser = 32
-    /// Attendants at a time; users beyond share one. Those who may use no label have one for all of them.
+    /// Concurrent attendants of users; further users share those. Clients that may not use any label share one more.
     static let attendants = 32
-    /// Attendants of a user that were lost and cannot end: of whoever has that many, no more is received until one has.
+    /// Killed attendants of a user that have not ended; at this number nothing is received from the user until one has.
     static let lostAttendants = 4
-    /// Connections that an attendant was given, and has not taken yet; and that wait to be closed.
+    /// Connections that an attendant has been given but not taken, and descriptors that wait to be closed.
     static let untakenConnections = 192
     static let waitingDescriptors = 256
-    /// Sockets that are held, of all labels and of one: those fit in one message.
+    /// Held sockets, in total and of a label; those of a label fit in one message.
     let sockets: Int
     let socketsPerLabel = MessageSocket.maximumDescriptors
-    /// Processes that serve a label that can be started: of more than these workers the others do not count.
+    /// Processes tracked as serving a label that can be started; further workers are ignored.
     static let processesPerLabel = 32
-    /// How long a connection may be silent.
+    /// How long a connection may be idle.
     static let silence = Duration.seconds(30)
 
-    /// Processes of clients, and what leads to their attendants.
+    /// Descriptors reserved for the processes of clients and the channels to attendants.
     private static let descriptorsOfClients = 1024
 
-    /// Raises the limit of descriptors as far as it goes: connections, sockets and one message must find room.
+    /// Raises the limit of open descriptors to its maximum, to make room for connections, sockets and one message.
     ///
-    /// - Parameter startable: How many labels can be started.
+    /// - Parameter startable: The number of labels that can be started.
+    /// - Throws: `systemCall`, also if the maximum is too low.
     init(startable: Int) throws(SteeringError) {
         var limit = rlimit()
         try systemCall("getrlimit") { getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) }

@@ -1,10 +1,10 @@
 import Logging
 import Steering
 
-/// Has a label's service started when something waits in a socket that is held for it, and nobody serves: neither what
-/// was started, nor a process that registered or claimed one of the label's sockets.
+/// Starts a label's service when a connection or datagram waits in a socket held for it and no process serves: neither
+/// a started one, nor one that registered or claimed one of the label's sockets.
 final class OnDemand {
-    /// The process that starts them.
+    /// The connection to the process that starts services.
     private let starter: MessageSocket
     private let logger: Logger
     private let manager: ServiceManager?
@@ -12,20 +12,20 @@ final class OnDemand {
     private var standbys: [Label: Standby] = [:]
     private(set) var starts = Counts<Label>()
 
-    /// A label that has something to start.
+    /// A label with a start command.
     private struct Standby {
         var sockets: [SharedDescriptor] = []
-        /// Those of the sockets that are watched: all, or none.
+        /// The watched sockets: all of the label's, or none.
         var watched: [SharedDescriptor] = []
-        /// Who serves, by number; the descriptor is readable when it ends.
+        /// The processes that serve, by number; each descriptor is readable when its process ends.
         var processes: [Int32: SharedDescriptor] = [:]
         var isStarting = false
-        /// How often in a row nothing came of it, and when it may be tried again.
+        /// The number of failures in a row, and the earliest time for the next start.
         var failures = 0
         var earliest = ContinuousClock.now
         var lastStart = ContinuousClock.now
 
-        /// Who ends sooner has failed.
+        /// A process that ends before this has failed.
         static let shortestRun = Duration.seconds(10)
         static let longestPause = Duration.seconds(60)
 
@@ -55,15 +55,15 @@ final class OnDemand {
         for label in labels { standbys[label] = Standby() }
     }
 
-    /// Readable when there is something to do.
+    /// Readable when ``turn()`` has something to do.
     var rawValue: CInt { poll.rawValue }
 
-    /// How long until a pause ends, if one does.
+    /// The time until the next pause ends; nil if there is none.
     var nextTurn: Duration? {
         standbys.values.filter { $0.isUnserved && $0.watched.isEmpty }.map { max($0.earliest - .now, .zero) }.min()
     }
 
-    /// These sockets are held for a label now, and no others.
+    /// Replaces the sockets that are held for a label.
     func hold(_ sockets: [SharedDescriptor], _ label: Label) {
         guard standbys[label] != nil else { return }
         forget(label)
@@ -71,7 +71,7 @@ final class OnDemand {
         watch(label)
     }
 
-    /// A process serves a label's sockets: it has them, until it ends.
+    /// Records a process that serves a label's sockets, until it ends.
     func serves(_ label: Label, _ pid: Int32, _ process: SharedDescriptor) {
         guard let standby = standbys[label] else { return }
         standbys[label]!.failures = 0
@@ -79,12 +79,12 @@ final class OnDemand {
         add(process, pid, to: label)
     }
 
-    /// The commands that there are have changed, perhaps.
+    /// Has the starter reread its commands, which may have changed.
     func reload() {
         try? starter.send(Array("reload".utf8))
     }
 
-    /// Does what there is to do.
+    /// Handles the events that are ready.
     func turn() {
         for descriptor in (try? poll.wait(.zero)) ?? [] {
             if descriptor == starter.socket.rawValue {
@@ -118,7 +118,7 @@ final class OnDemand {
         }
     }
 
-    /// What the starter says.
+    /// Reads a report from the starter.
     private func listen() {
         guard let received = try? starter.receive(limit: 1024) else {
             logger.error("the process that starts services has ended: restart steerd to start them on demand")
@@ -145,7 +145,7 @@ final class OnDemand {
         forget(label)
         standbys[label]!.processes[pid] = process
         try? poll.watch(process.rawValue)
-        // For the steerd after this one: what serves is not to be started again.
+        // For the next steerd, which must not start a service that runs.
         manager?.store(process, as: StoredName(label, .process(pid)))
     }
 
@@ -156,7 +156,7 @@ final class OnDemand {
         return nil
     }
 
-    /// Watches a label's sockets, if it is time.
+    /// Watches a label's sockets if no process serves and no pause is in effect.
     private func watch(_ label: Label) {
         guard let standby = standbys[label], standby.isUnserved, standby.watched.isEmpty, standby.earliest <= .now
         else { return }

@@ -1,29 +1,29 @@
 import Glibc
 import Steering
 
-/// The attendants there are, and which client talks to which. One thread uses it; it waits for none of them.
+/// The attendants, and the clients of each. Used by one thread, which waits for none of them.
 final class Reception {
-    /// A client, as the kernel knew it when it connected.
+    /// A client, as the kernel identified it when it connected.
     struct Client {
         let peer: Peer
-        /// Its process; nil where nobody asks for it, or it has ended.
+        /// Its process; nil if it is not needed, or has ended.
         let process: SharedDescriptor?
     }
 
     private let maker: AttendantMaker
     private let bin: Bin
-    /// What takes connections that are let go of.
+    /// Takes connections that are released.
     var disposal: any DescriptorDisposal { bin }
     private var poll: EventPoll
     private var attendances: [CInt: Attendance] = [:]
-    /// Those of users who may use a label; the others', for all of them.
+    /// The attendants of users who may use a label; all others share `strangers`.
     private var byUser: [uid_t: Attendance] = [:]
     private var strangers: Attendance?
-    /// Processes that were killed and are still there, by whose they were; nil for strangers.
+    /// Processes that were killed but have not ended, by user; nil for strangers.
     private var lost: [uid_t?: [SharedDescriptor]] = [:]
     private var lastNumber: UInt64 = 0
 
-    /// How long an attendant may take to take connections, and for how long one is kept that has none.
+    /// How long an attendant may need to take connections, and how long one without any is kept.
     private static let patience = Duration.seconds(2)
     private static let idleness = Duration.seconds(5)
 
@@ -33,26 +33,27 @@ final class Reception {
         poll = try EventPoll()
     }
 
-    /// Readable when there is something to do.
+    /// Readable when ``turn(_:)`` has something to do.
     var rawValue: CInt { poll.rawValue }
 
     /// Readable when no attendant can be made any more.
     var end: CInt { maker.rawValue }
 
-    /// When it is to be looked after, if there is a reason.
+    /// The time until the next turn, if one is needed without an event.
     var nextTurn: Duration? { bin.count > 0 ? .milliseconds(20) : attendances.isEmpty ? nil : .seconds(1) }
 
-    /// Whether more clients can be let in: those whose connections wait to be closed take up descriptors.
+    /// Whether more clients can be admitted: connections that wait to be closed use up descriptors.
     var hasRoom: Bool { bin.count < Limits.waitingDescriptors }
 
-    // MARK: - Clients come
+    // MARK: - Admitting clients
 
-    /// Gives a client's connection to its attendant. Where there is none, or it does not take what it gets, the connection is
-    /// closed without an answer.
+    /// Passes a client's connection to its attendant. If there is none, or it is not taking connections, the connection
+    /// is closed without an answer.
     ///
     /// - Parameters:
-    ///   - isKnown: Whether the client may use any label.
-    ///   - hasProcess: Whether its process matters.
+    ///   - socket: The connection.
+    ///   - isKnown: Returns whether a client may use any label.
+    ///   - hasProcess: Whether the client's process is needed.
     func admit(_ socket: MessageSocket, isKnown: (Peer) -> Bool, hasProcess: Bool) {
         do throws(SteeringError) {
             let peer = try socket.peer()
@@ -67,7 +68,7 @@ final class Reception {
         } catch {}
     }
 
-    /// All that were admitted are closed here.
+    /// Lets attendants serve the admitted connections, which must be closed here by now.
     func beginServing() {
         for attendance in attendances.values { attendance.begin() }
     }
@@ -89,13 +90,11 @@ final class Reception {
         return attendance
     }
 
-    // MARK: - Clients ask
+    // MARK: - Answering clients
 
-    /// Has a message of each attendant answered.
+    /// Handles one message of each attendant that has any, and passes released descriptors to the bin.
     ///
-    /// What it lets go of is closed.
-    ///
-    /// - Parameter answer: The answer, the descriptors that go with it, and whether it is the last one.
+    /// - Parameter answer: Returns the answer, its descriptors, and whether it is the last for this client.
     func turn(_ answer: (ClientMessage, Client) -> (reply: ActivationReply, descriptors: [CInt], isLast: Bool)) {
         for descriptor in (try? poll.wait(.zero)) ?? [] {
             guard let attendance = attendances[descriptor] else { continue }
@@ -108,7 +107,7 @@ final class Reception {
         bin.turn()
     }
 
-    /// - Returns: Whether the attendant goes on.
+    /// Handles one message, and returns whether the attendant goes on.
     private func hear(
         _ attendance: Attendance, _ answer: (ClientMessage, Client) -> (ActivationReply, [CInt], Bool)
     ) throws(SteeringError) -> Bool {
@@ -128,14 +127,14 @@ final class Reception {
         return true
     }
 
-    /// What is to be done every second.
+    /// Kills attendants that are stuck, and releases those that are idle; call it every second.
     func sweep() {
         let now = ContinuousClock.now
         for attendance in attendances.values {
             if attendance.isStuck(at: now, for: Self.patience) {
                 lose(attendance)
             } else if attendance.isIdle, attendance.lastUse + Self.idleness < now {
-                // It ends by itself.
+                // It ends when its channel is closed.
                 forget(attendance)
             }
         }
@@ -153,25 +152,26 @@ final class Reception {
         if let user = attendance.user { byUser[user] = nil } else { strangers = nil }
     }
 
-    // MARK: - The end
+    // MARK: - Stopping
 
-    /// Has everything answered that clients have asked so far.
+    /// Has attendants answer everything that clients have sent so far.
     func finish() {
         for attendance in attendances.values { attendance.finish() }
     }
 
-    /// Whether it is.
+    /// Whether everything is answered.
     var hasFinished: Bool { attendances.values.allSatisfy(\.hasFinished) }
 }
 
-/// An attendant, and what it was given.
+/// An attendant and its clients.
 private final class Attendance {
-    /// Whose it is; nil for those who may use nothing.
+    /// Its user; nil for clients that may not use any label.
     let user: uid_t?
     let channel: MessageSocket
     let process: SharedDescriptor
     var clients: [UInt64: Reception.Client] = [:]
-    /// Connections that were passed on and are not to be served yet; and those that it was told to serve, by order.
+    /// The number of connections passed on that it may not serve yet; and the orders to serve that it has not
+    /// confirmed.
     var coming = 0
     private var ordered: [(count: Int, since: ContinuousClock.Instant)] = []
     private(set) var lastUse = ContinuousClock.now
@@ -190,7 +190,7 @@ private final class Attendance {
         try channel.send(order.bytes, descriptors)
     }
 
-    /// Where there is no room for it, it is told next time.
+    /// Orders it to serve the connections passed on. If there is no room for the order, the next call repeats it.
     func begin() {
         guard coming > 0 else { return }
         guard (try? tell(.begin)) != nil else { return }

@@ -1,11 +1,11 @@
 import Logging
 import Steering
 
-/// Logs what clients asked for, and counts refusals by code.
+/// Logs the requests of clients, and counts refusals by code.
 struct RequestLog {
     private var done: LimitedLog
     private var refused: LimitedLog
-    /// By code, since the start.
+    /// By error code, since the start.
     private(set) var refusals = Counts<String>()
 
     init(_ logger: Logger) {
@@ -34,7 +34,7 @@ struct RequestLog {
     }
 }
 
-/// At most ten lines in a second, and then how many more there were: a client could fill the log otherwise.
+/// Logs up to 10 lines a second, and then how many were left out: otherwise a client could fill the log.
 private struct LimitedLog {
     private let logger: Logger
     private let level: Logger.Level

@@ -2,21 +2,21 @@ import Logging
 import PolicyFiles
 import Steering
 
-/// How steerd is: which policy it serves by, and whether that is in force. It says so in the log when it changes, and to
-/// the service manager, whose `systemctl status` shows it.
+/// The state of the service: the policy by which it serves, and whether that is the policy file's. Changes are logged,
+/// and reported to the service manager for `systemctl status`.
 final class ServiceState {
     private let policyFile: String
     private let steering: SocketSteering
     private let manager: ServiceManager?
     private let logger: Logger
-    /// Why the policy file is not what is in force; nil where it is.
+    /// The reason why the policy file is not in force; nil if it is.
     private var problem: SteeringError?
     private var bindings: Int
-    /// What is attached; nil where nothing is.
+    /// The number of the attached link; nil if nothing is attached.
     private var attachment: UInt32?
     private var nextLook = ContinuousClock.now
 
-    /// How often it looks whether somebody has taken away what is loaded.
+    /// How often to check whether the steering has been unloaded.
     static let interval = Duration.seconds(2)
 
     init(_ start: Start, _ manager: ServiceManager?, _ logger: Logger) {
@@ -29,7 +29,7 @@ final class ServiceState {
         attachment = try? steering.attachment()
     }
 
-    /// It begins to serve.
+    /// Logs the start, and stores the allowances of the policy file if that is in force.
     func serve(_ service: ServicePolicy) {
         if let problem {
             logger.error(
@@ -42,7 +42,7 @@ final class ServiceState {
         logger.info("serving", metadata: ["bindings": "\(bindings)"])
     }
 
-    /// The policy file was read, and is in force.
+    /// Records that the policy file was read and is in force.
     func reloaded(_ service: ServicePolicy) {
         problem = nil
         bindings = service.policy.count
@@ -61,22 +61,22 @@ final class ServiceState {
         }
     }
 
-    /// The policy file was read, and is wrong: what was in force still is.
+    /// Records that the policy file could not be applied; the policy in force stays.
     func failed(_ error: SteeringError) {
         problem = error
         manager?.notify("STATUS=\(text)")
     }
 
-    /// Looks whether what was loaded still is. Who unloads it, and loads again, takes all registrations away.
+    /// Checks whether the steering is still loaded. Unloading it and loading another removes all registrations.
     ///
-    /// - Returns: Whether another steering has taken its place: sockets are to be registered anew.
+    /// - Returns: Whether another steering has replaced it, so that sockets must be registered again.
     func isReplaced() -> Bool {
         guard nextLook <= .now else { return false }
         nextLook = .now + Self.interval
         let former = attachment
         do throws(SteeringError) {
             let now = try steering.attachment()
-            // Who loads, binds afterwards: a label is not there before.
+            // A steering has no labels until a policy is applied, which follows the load.
             if now != former, try steering.policy.isEmpty { return false }
             attachment = now
         } catch {
@@ -91,7 +91,7 @@ final class ServiceState {
         return attachment != nil
     }
 
-    /// In a line.
+    /// The state in one line.
     var text: String {
         if attachment == nil { return "nothing is steered: the steering was unloaded" }
         guard let problem else { return "serving by \(policyFile), \(bindings) bindings" }

@@ -3,7 +3,7 @@ import Logging
 import PolicyFiles
 import Steering
 
-/// What clients ask for: holds sockets, and keeps the steering's map of them true. One thread uses it.
+/// Carries out requests: holds sockets, and keeps the steering's map consistent with them. Used by one thread.
 final class SocketKeeper {
     private let steering: SocketSteering
     private let policyFile: String
@@ -32,16 +32,16 @@ final class SocketKeeper {
         log = RequestLog(logger)
     }
 
-    /// How it is, in a line.
+    /// The state of the service in one line.
     var status: String { state.text }
 
-    /// How many sockets are held.
+    /// The number of held sockets.
     var count: Int { holdings.count }
 
-    /// Whether a client may use any label: what others send is not even received.
+    /// Whether a client may use any label. Descriptors from other clients are not even received.
     func knows(_ peer: Peer) -> Bool { authority.allowsAnything(peer) }
 
-    /// Does what a message asks for: the answer, and the descriptors that go with it.
+    /// Carries out the request in a message; returns the answer and the descriptors that go with it.
     func answer(
         _ message: ClientMessage, from client: Reception.Client
     ) -> (reply: ActivationReply, descriptors: [CInt]) {
@@ -116,7 +116,7 @@ final class SocketKeeper {
     private func register(
         _ message: ClientMessage, _ label: Label, replacing: Bool, isLent: Bool = false, _ peer: Peer
     ) throws(SteeringError) -> [Holding] {
-        // Another label would need a number, which takes a capability; and a client could fill the map with them.
+        // A new label would need a number, which takes a capability; and a client could fill the map with labels.
         guard try steering.policy.labels.contains(label) else { throw .labelUnknown(label) }
         if let refusal = message.refusal { throw refusal }
         var sockets: [Holding] = []
@@ -126,7 +126,7 @@ final class SocketKeeper {
         }
         let former = holdings[label]
         let places = Set(sockets.flatMap { $0.destinations(label) })
-        /// Those of the former that stay; before it is done, those that may.
+        /// Returns the sockets to keep; before the registration, those that may have to be kept.
         func staying(_ isRegistered: (Holding) -> Bool) -> [Holding] {
             former.filter { socket in
                 if sockets.contains(where: { $0.facts.cookie == socket.facts.cookie }) { return !isLent }
@@ -147,11 +147,11 @@ final class SocketKeeper {
             try steering.sockets.register(
                 sockets.map { ($0.descriptor.rawValue, label) }, replacing: replacing)
         } catch {
-            // Those that were replaced until then do not come back by themselves.
+            // Sockets that were replaced before the failure are not restored by themselves.
             if replacing { reinstate(label) }
             throw error
         }
-        // From here on packets go to the new ones; only now the former ones are closed.
+        // Packets now go to the new sockets; only now may the replaced ones be closed.
         let registered = Set(
             try steering.sockets.list().filter { $0.destination.label == label }.map(\.cookie))
         hold(staying { registered.contains($0.facts.cookie) } + fresh, label)
@@ -180,7 +180,7 @@ final class SocketKeeper {
         log.add("unregistered", label, gone, peer)
     }
 
-    /// Holds these sockets for a label and no others, and has the service manager store them.
+    /// Replaces the sockets that are held for a label, also in the service manager's store.
     private func hold(_ sockets: [Holding], _ label: Label) {
         let before = Dictionary(uniqueKeysWithValues: holdings[label].map { ($0.facts.cookie, $0) })
         let after = Set(sockets.map(\.facts.cookie))
@@ -194,8 +194,8 @@ final class SocketKeeper {
         onDemand?.hold(sockets.map(\.descriptor), label)
     }
 
-    /// Lets go of sockets that do not listen any more: whoever has one can shut it down for all. The kernel's map
-    /// keeps such a one until it is closed everywhere.
+    /// Releases sockets that no longer listen: any holder can shut a socket down for all, and the kernel's map keeps it
+    /// until it is closed everywhere.
     private func prune(_ label: Label) {
         let dead = holdings[label].filter(\.cannotBeSteeredTo)
         guard !dead.isEmpty else { return }
@@ -203,9 +203,9 @@ final class SocketKeeper {
         hold(holdings[label].filter { socket in !dead.contains { $0.facts.cookie == socket.facts.cookie } }, label)
     }
 
-    // MARK: - Keeping the map true
+    // MARK: - Keeping the map consistent
 
-    /// Registers what is held for a label and is not registered, where nothing else is.
+    /// Registers held sockets of a label that are not registered, if no other socket has their place.
     private func reinstate(_ label: Label) {
         for socket in holdings[label] {
             do throws(SteeringError) {
@@ -220,7 +220,7 @@ final class SocketKeeper {
         }
     }
 
-    /// Reads the policy file anew: who may do what, and the bindings. A file that cannot be applied changes nothing.
+    /// Rereads the policy file: permissions and bindings. A file that cannot be applied changes nothing.
     func reload() throws(SteeringError) {
         do throws(SteeringError) {
             let service = try ServiceFile.read(policyFile)
@@ -238,7 +238,7 @@ final class SocketKeeper {
         }
     }
 
-    /// Looks, now and then, whether somebody has loaded another steering in place of the one that was there.
+    /// Checks from time to time whether the steering was replaced by another, and registers the held sockets with that.
     func lookAfterSteering() {
         guard state.isReplaced() else { return }
         logger.warning("the steering was unloaded and loaded again: registering what is held")
@@ -249,14 +249,14 @@ final class SocketKeeper {
         for label in holdings.labels { reinstate(label) }
     }
 
-    /// The policy in force can be applied without a capability; another takes CAP_BPF.
+    /// Applies a policy. Without capabilities only the policy in force can be applied; another needs CAP_BPF.
     private func apply(_ policy: Policy) throws(SteeringError) {
         do throws(SteeringError) { try steering.apply(policy) } catch {
             throw error.code == .missingCapability || error.errno == EPERM ? .cannotApply(policyFile) : error
         }
     }
 
-    /// Takes what the service manager stored for an earlier process.
+    /// Takes over the descriptors that the service manager stored for a previous steerd.
     func restore(_ stored: [StoredDescriptor]) {
         for one in stored {
             let label = one.name.label
@@ -289,7 +289,7 @@ final class SocketKeeper {
         return sockets.map { $0.shown(among: registered).line }
     }
 
-    /// The sockets of a label that are registered and not held.
+    /// Returns the sockets of a label that are registered but not held.
     private func lent(to label: Label) throws(SteeringError) -> [String] {
         let held = Set(holdings[label].map(\.facts.cookie))
         var seen: Set<SocketCookie> = []
@@ -305,7 +305,8 @@ final class SocketKeeper {
         }
     }
 
-    /// What happened since this process was started, as Prometheus reads it; of labels, what the client may use.
+    /// Returns counters since the start, in the Prometheus text format; those of labels only for labels that the client
+    /// may use.
     private func metrics(for peer: Peer) throws(SteeringError) -> [String] {
         let labels = try steering.policy.labels.filter { authority.allows(peer, $0) }.sorted()
         var text = MetricsText()

@@ -2,20 +2,20 @@ import Glibc
 import PolicyFiles
 import Steering
 
-/// What is done once, with privileges: the policy in force, the socket to listen at, the sockets that are stored.
+/// The start with privileges: puts the policy in force, opens the listening socket and takes over stored sockets.
 struct Start: Sendable {
     let policyFile: String
-    /// What the file says; or, where it is wrong, what is in force.
+    /// The contents of the policy file or, if that is wrong, the policy in force.
     let service: ServicePolicy
-    /// Why the file is not what is in force; nil where it is.
+    /// The reason why the policy file is not in force; nil if it is.
     let problem: SteeringError?
     let steering: SocketSteering
     let listener: MessageListener
     let stored: StoredDescriptors
-    /// The process that starts services, and of which labels.
+    /// The connection to the process that starts services, and the labels that it can start.
     let starter: (connection: MessageSocket, labels: Set<Label>)?
     let limits: Limits
-    /// Make and take what talks to clients.
+    /// The processes that serve clients, and that close their descriptors.
     let attendants: AttendantMaker
     let bin: Bin
 
@@ -28,7 +28,7 @@ struct Start: Sendable {
         do throws(SteeringError) {
             basis = try Basis(file, bpffs, readers)
         } catch {
-            // Ending would lose the sockets that another steerd has left to this one.
+            // Exiting would lose the sockets that a previous steerd has left.
             guard let allowances = passed.allowances, let inForce = try? Basis(bpffs, allowances, error) else {
                 throw error
             }
@@ -47,18 +47,18 @@ struct Start: Sendable {
         let steering: SocketSteering
         let starter: (connection: MessageSocket, labels: Set<Label>)?
 
-        /// Puts the file's in force.
+        /// Applies the policy in a file, loading the steering if necessary.
         init(_ file: String, _ bpffs: String, _ readers: String?) throws(SteeringError) {
             service = try ServiceFile.read(file)
             problem = nil
-            // A copy of this process: while there is nothing else in it yet.
+            // Forked while this process holds nothing else.
             starter = try Starter.make(service, policyFile: file)
             let group = try readers.map(Self.group)
             steering = try SocketSteering.loadOrOpen(NetworkNamespace.current(), bpffs: bpffs, readers: group)
             try steering.apply(service.policy)
         }
 
-        /// Takes the one that is in force, and starts nothing.
+        /// Takes the policy that is in force, and starts no services.
         init(
             _ bpffs: String, _ allowances: SharedDescriptor, _ problem: SteeringError
         ) throws(SteeringError) {

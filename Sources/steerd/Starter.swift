@@ -3,9 +3,9 @@ import Journal
 import PolicyFiles
 import Steering
 
-/// The process that starts services: a copy of steerd from before it gave up its capabilities, with the two that it takes
-/// to be another user. It starts what the policy file says, which it reads itself, and nothing else: whoever gets hold
-/// of steerd can choose when, but not what.
+/// The process that starts services: a copy of steerd, forked before steerd drops its capabilities, that keeps the two
+/// it needs to become another user (CAP_SETUID, CAP_SETGID). It reads the commands from the policy file itself and runs
+/// nothing else: an attacker who controls steerd can choose when to start a service, but not what to run.
 final class Starter {
     private let steerd: MessageSocket
     private let policyFile: String
@@ -13,9 +13,10 @@ final class Starter {
     private var children: [CInt: (label: Label, process: ChildProcess)] = [:]
     private var poll: EventPoll
 
-    /// Makes that process, where the policy file has something to start.
+    /// Forks the process if the policy file has start commands.
     ///
-    /// - Returns: The connection to it, and the labels that it can start; nil where there is nothing.
+    /// - Returns: The connection to it and the labels that it can start; nil if there are none.
+    /// - Throws: `invalidPolicyFile` if the user of a command does not exist; `systemCall`.
     static func make(
         _ service: ServicePolicy, policyFile: String
     ) throws(SteeringError) -> (connection: MessageSocket, labels: Set<Label>)? {
@@ -36,7 +37,7 @@ final class Starter {
         over connection: MessageSocket, _ commands: [Label: StartCommand], _ policyFile: String
     ) -> Never {
         do throws(SteeringError) {
-            // What steerd was passed is not to be kept open here.
+            // Descriptors that were passed to steerd must not stay open here.
             try ChildProcess.keepOpen(connection.socket.rawValue)
             let isRoot = geteuid() == 0
             try Capabilities.keep(isRoot ? [.setUser, .setGroups] : [])
@@ -58,7 +59,7 @@ final class Starter {
         try poll.watch(steerd.socket.rawValue)
     }
 
-    /// Returns when steerd has ended. What was started goes on.
+    /// Serves until steerd has ended. Started services go on.
     private func serve() throws(SteeringError) {
         while true {
             for descriptor in try poll.wait(nil) {
@@ -95,18 +96,19 @@ final class Starter {
         }
     }
 
-    /// In the child.
+    /// Runs the command, in the child process.
     private static func execute(
         _ command: StartCommand, as account: Account, _ descriptors: [CInt], _ label: Label
     ) -> Never {
-        // What steerd ignores is not meant for the service.
+        // Signals that steerd ignores must not be ignored in the service.
         for number in [SIGHUP, SIGPIPE] { signal(number, SIG_DFL) }
         let program = ProgramExecution(command.words, as: account)
         complain(program.run(passing: descriptors, as: label.name))
         _exit(127)
     }
 
-    /// steerd has found the file to be in order; if it is not any more, the former commands stay.
+    /// Rereads the commands. steerd has already checked the file; if it has become invalid since, the former commands
+    /// stay.
     private func reload() {
         if let service = try? ServiceFile.read(policyFile) { commands = service.commands }
     }
@@ -123,7 +125,7 @@ extension ServicePolicy {
 extension StartCommand {
     fileprivate var userNumber: UInt32 { user ?? geteuid() }
 
-    /// As whom it runs; nil where the machine has no such user.
+    /// The account as which it runs; nil if the machine has no such user.
     fileprivate var account: Account? { Account(user: userNumber) }
 }
 

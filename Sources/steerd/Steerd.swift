@@ -46,7 +46,7 @@ struct Steerd: ParsableCommand {
             "Who may read what it loads, beside root: a group's name or number.", valueName: "group"))
     var readers: String?
 
-    /// Not an async one: that starts threads, and capabilities are a thread's own.
+    /// Not async: that would start threads, and capabilities are per thread.
     static func main() {
         do {
             try CommandWords.check(for: Self.self)
@@ -60,15 +60,15 @@ struct Steerd: ParsableCommand {
     }
 
     func run() throws {
-        // A log that nobody reads any more would end the process.
+        // Writing to a log whose reader has gone must not end the process.
         signal(SIGPIPE, SIG_IGN)
-        // What asks for a reload while it starts is obeyed when it serves; what ends it ends it at once until then.
+        // A SIGHUP during the start is handled once steerd serves; until then, other signals end it at once.
         Self.block([SIGHUP])
         let start = try Start(policy: policy, socket: socket, bpffs: bpffs, readers: readers)
         try Capabilities.keep(HostFacts.everyCallTakesBPF() ? [.bpf] : [])
         JournalLogHandler.bootstrap()
 
-        // Blocked before there is another thread, a signal waits until it is taken here: none is lost.
+        // Blocked before another thread starts, signals stay pending until sigwait takes them: none is lost.
         let signals = Self.block([SIGHUP, SIGTERM, SIGINT])
         let service = ActivationService(start: start, control: try Control(), logger: Logger(label: "steerd"))
         Thread.detachNewThread {
@@ -101,7 +101,7 @@ struct Steerd: ParsableCommand {
     }
 }
 
-/// Serves until it is told to stop.
+/// Serves until it is ordered to stop.
 struct ActivationService: Sendable {
     let start: Start
     let control: Control

@@ -1,13 +1,13 @@
 import PolicyFiles
 import Steering
 
-/// Who may use which label, as the last policy file said that could be read: stored beside the sockets, for a steerd that
-/// finds the file wrong. What is started is not stored: commands come from the file alone.
+/// The allowances of the last valid policy file, stored beside the sockets for a steerd that finds the file invalid.
+/// Start commands are not stored: they come from the file alone.
 enum StoredAllowances {
-    /// What the service manager stores them as. No label's descriptor is called so.
+    /// The name in the service manager's store. Unlike those of a label's descriptors, it contains no @.
     static let name = "allowances"
 
-    /// A line for each label: `web 33,1000 -`, users and groups by number.
+    /// One line for each label, such as `web 33,1000 -`: users and groups by number.
     static func text(_ service: ServicePolicy) -> String {
         service.services.sorted { $0.key < $1.key }.map { label, options in
             "\(label) \(text(options.allowance.users)) \(text(options.allowance.groups))\n"
@@ -39,7 +39,7 @@ enum StoredAllowances {
 }
 
 extension ServiceManager {
-    /// Has them stored in place of those that were.
+    /// Stores the allowances in place of those stored before.
     func store(allowancesOf service: ServicePolicy) {
         guard let file = try? MemoryFile.make(StoredAllowances.name, Array(StoredAllowances.text(service).utf8)) else {
             return

@@ -1,12 +1,12 @@
 import Steering
 import Synchronization
 
-/// What the service manager stores a descriptor as, for the steerd after this one.
+/// The name under which the service manager stores a descriptor for the next steerd.
 struct StoredName: Sendable, CustomStringConvertible {
     enum Kind: Hashable, Sendable {
-        /// A socket that is held. Cookies are never used again.
+        /// A held socket. Cookies are never reused.
         case socket(SocketCookie)
-        /// A process that serves.
+        /// A process that serves the label.
         case process(Int32)
     }
 
@@ -18,9 +18,9 @@ struct StoredName: Sendable, CustomStringConvertible {
         self.kind = kind
     }
 
-    /// - Returns: Nil for a name that is none of these.
+    /// Parses a name; returns nil for one of another form.
     init?(_ text: String) {
-        // Labels have no @.
+        // Labels contain no @.
         let parts = text.split(separator: "@")
         guard parts.count == 2, let label = try? Label(parts[0]) else { return nil }
         if parts[1].hasPrefix("process-"), let pid = Int32(parts[1].dropFirst(8)) {
@@ -42,7 +42,7 @@ struct StoredName: Sendable, CustomStringConvertible {
 }
 
 extension ServiceManager {
-    /// Has a descriptor stored. FDPOLL: a UDP socket with an error to tell is none that should be forgotten.
+    /// Stores a descriptor. FDPOLL=0, since the service manager would otherwise drop a UDP socket with a pending error.
     func store(_ descriptor: SharedDescriptor, as name: StoredName) {
         notify("FDSTORE=1\nFDPOLL=0\nFDNAME=\(name)", [descriptor.rawValue])
     }
@@ -50,21 +50,23 @@ extension ServiceManager {
     func forget(_ name: StoredName) { notify("FDSTOREREMOVE=1\nFDNAME=\(name)") }
 }
 
-/// A descriptor that was stored for an earlier process.
+/// A descriptor that was stored for a later steerd.
 struct StoredDescriptor: Sendable {
     let name: StoredName
     let descriptor: SharedDescriptor
 }
 
-/// What the service manager passes: the socket to listen at, and what it stored for an earlier process.
+/// The descriptors that the service manager passes: the listening socket, and those that a previous steerd stored.
 struct PassedDescriptors {
     private(set) var listener: MessageListener?
     private(set) var stored: [StoredDescriptor] = []
-    /// Who may use which label, as an earlier process knew it.
+    /// The allowances that a previous steerd stored.
     private(set) var allowances: SharedDescriptor?
 
-    /// - Parameter disposal: What takes those that are let go of: clients may have a share in them.
-    /// - Throws: `invalidEnvironment`.
+    /// Takes the passed descriptors.
+    ///
+    /// - Parameter disposal: Takes stored descriptors when they are released, since clients may share the sockets.
+    /// - Throws: `invalidEnvironment`, `systemCall`.
     init(_ disposal: any DescriptorDisposal) throws(SteeringError) {
         let passed: [ActivatedSocket]
         do throws(SteeringError) { passed = try ActivatedSockets.all() } catch {
@@ -73,7 +75,7 @@ struct PassedDescriptors {
         }
         for one in passed {
             let descriptor = OwnedDescriptor(owning: one.descriptor)
-            // A socket unit's name is not of that form.
+            // The name of a socket unit does not have this form.
             if let name = StoredName(one.name ?? "") {
                 stored.append(
                     StoredDescriptor(name: name, descriptor: SharedDescriptor(descriptor, disposal: disposal)))
@@ -86,7 +88,7 @@ struct PassedDescriptors {
     }
 }
 
-/// What was stored for an earlier process, until it is taken: whoever held on to it would keep it open.
+/// The stored descriptors until they are taken: a reference that lasts would keep them open.
 final class StoredDescriptors: Sendable {
     private let descriptors: Mutex<[StoredDescriptor]>
 

@@ -1,13 +1,13 @@
 import Glibc
 import Steering
 
-/// A path that nobody else can lead to another file, and a file that nobody else can write: else is who is neither root
-/// nor the user of this process.
+/// A path that others cannot redirect, to a file that others cannot write. Others are all users except root and this
+/// process's own.
 struct TrustedPath {
     private let path: String
     private let user = geteuid()
 
-    /// Checks the file, and each directory and symbolic link on the way to it.
+    /// Checks a file, and each directory and symbolic link on its path.
     ///
     /// - Throws: `invalidPolicyFile`, naming what others can change.
     static func check(_ path: String) throws(SteeringError) { try TrustedPath(path: path).check() }
@@ -44,7 +44,7 @@ struct TrustedPath {
             throw .untrusted(path, "\(place) belongs to user \(status.st_uid)", "chown root \(place)")
         }
         let kind = status.st_mode & S_IFMT
-        // Of a directory such as /tmp others can change nothing that is not theirs.
+        // In a sticky directory such as /tmp, users can rename or remove only their own files.
         let isSticky = kind == S_IFDIR && status.st_mode & S_ISVTX != 0
         guard kind == S_IFLNK || isSticky || status.st_mode & 0o022 == 0 else {
             let who = status.st_mode & 0o002 != 0 ? "everybody" : "its group"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What Swift cannot say itself: option structs that libbpf checks to the byte, macros, atomics on
-// mapped memory, and calls that glibc hides behind _GNU_SOURCE. Nothing here decides anything.
+// What Swift cannot express: libbpf's size-checked option structs, macros, atomics on mapped memory, and functions that
+// glibc declares only with _GNU_SOURCE. Nothing here makes decisions.
 #ifndef CSTEERING_H
 #define CSTEERING_H
 
@@ -24,161 +24,160 @@
 struct bpf_object;
 struct bpf_sk_lookup;
 
-/// What the kernel takes in one message (SCM_MAX_FD).
+/// The kernel's limit on descriptors per message (SCM_MAX_FD).
 enum { CSTEERING_MAX_DESCRIPTORS = 253 };
 
-/// The compiled BPF program, embedded.
+/// The embedded object file of the BPF programs.
 const void *csteering_object_bytes(void);
 size_t csteering_object_size(void);
 
-/// A map of the object that the program uses; others are not made.
+/// A map of the object file that the program uses. Maps not listed are not created.
 struct csteering_map {
     const char *name;
-    /// The map to use; -1 to make one.
+    /// An existing map to use; -1 to create one.
     int reused;
-    /// How many entries a new one has; 0: as the object says.
+    /// The number of entries of a new map; 0 for that in the object file.
     uint32_t entries;
 };
 
-/// What to make of the object.
+/// What to load from the object file.
 struct csteering_build {
     const char *program;
-    /// Whether the kernel tells programs the ingress interface.
+    /// Whether the kernel passes the ingress interface to programs.
     bool has_ingress_interface;
-    /// For programs that observe.
+    /// The filter of a program that observes.
     struct steering_observation observation;
     const struct csteering_map *_Nullable maps;
     size_t map_count;
 };
 
-/// Opens and loads an object without printing; the verifier's log goes to `log`.
-/// Returns 0, or a negative errno.
+/// Opens and loads an object file without printing. Writes the verifier's log to `log`. Returns 0 or a negative errno.
 int csteering_load(const void *bytes, size_t size, const struct csteering_build *build, char *log, size_t log_size,
                    struct bpf_object *_Nullable *_Nonnull object);
 
-/// Runs a loaded sk_lookup program once on `context`, which receives the chosen socket's cookie.
-/// Returns 0, or a negative errno.
+/// Runs a loaded sk_lookup program once on `context`, which receives the cookie of the selected socket. Returns 0 or a
+/// negative errno.
 int csteering_test_run(int program, struct bpf_sk_lookup *context, uint32_t *verdict);
 
-/// Creates an array map that holds bytes, in pieces of `size`. Returns a descriptor, or a negative errno.
+/// Creates an array map with `count` values of `size` bytes. Returns a descriptor or a negative errno.
 int csteering_create_chunks(uint32_t size, uint32_t count);
 
-/// How many values an entry of a per-CPU map has. Negative errno, and not a word on standard error.
+/// Returns the number of values in an entry of a per-CPU map, or a negative errno. Prints nothing.
 int csteering_possible_cpus(void);
 
-/// Opens what is pinned at a path for reading only: maps that may be read. Returns a descriptor, or a negative errno.
+/// Opens a pinned map read-only. Returns a descriptor or a negative errno.
 int csteering_open_pin_to_read(const char *path);
 
-/// Makes malloc use freed memory again, and huge pages, for as long as the process lives.
+/// Makes malloc keep freed memory for reuse, in huge pages, for the life of the process.
 void csteering_keep_memory(void);
 
-/// Stores with release ordering, in memory that the program reads.
+/// Stores the generation with release ordering, in memory that the program reads.
 void csteering_publish(uint64_t *generation, uint64_t value);
 
-/// Loads with acquire ordering.
+/// Loads the generation with acquire ordering.
 uint64_t csteering_generation(const uint64_t *generation);
 
-/// Makes two paths change places in one step (RENAME_EXCHANGE). Returns 0, or a negative errno.
+/// Exchanges two paths in one step (RENAME_EXCHANGE). Returns 0 or a negative errno.
 int csteering_exchange(const char *one, const char *other);
 
-/// Moves the calling thread into a network namespace (setns). Returns 0, or a negative errno.
+/// Moves the calling thread into a network namespace (setns). Returns 0 or a negative errno.
 int csteering_enter_netns(int descriptor);
 
-/// Gives the calling thread a new network namespace (unshare). Returns 0, or a negative errno.
+/// Moves the calling thread into a new network namespace (unshare). Returns 0 or a negative errno.
 int csteering_new_netns(void);
 
-/// SO_NETNS_COOKIE, which older C libraries do not name. Returns 0, or a negative errno.
+/// Reads SO_NETNS_COOKIE (Linux 5.14), which older C libraries do not define. Returns 0 or a negative errno.
 int csteering_netns_cookie(int socket, uint64_t *cookie);
 
-/// Opens a process, so that its number cannot come to mean another (pidfd_open, Linux 5.3; older C
-/// libraries do not name it). Returns a descriptor, close-on-exec, or a negative errno.
+/// Opens a process (pidfd_open, Linux 5.3, which older C libraries do not declare), so that its PID cannot be mistaken
+/// for a later process. Returns a descriptor, close-on-exec, or a negative errno.
 int csteering_pidfd_open(pid_t pid);
 
-/// Duplicates a descriptor of an opened process (pidfd_getfd, Linux 5.6). Returns a descriptor,
-/// close-on-exec, or a negative errno.
+/// Duplicates a descriptor of a process (pidfd_getfd, Linux 5.6). Returns a descriptor, close-on-exec, or a negative
+/// errno.
 int csteering_pidfd_getfd(int pidfd, int descriptor);
 
-/// Kills an opened process (pidfd_send_signal, Linux 5.1). Returns 0, or a negative errno.
+/// Kills a process (pidfd_send_signal, Linux 5.1). Returns 0 or a negative errno.
 int csteering_pidfd_kill(int pidfd);
 
-/// A datagram that was received: its length, and its ends. The family of `destination` is 0 where the kernel told none.
-/// Where `segment` is not 0 it is a train of datagrams of that length each, the last of which may be shorter (UDP_GRO).
+/// A received message: its size, source and original destination. The family of `destination` is 0 if the kernel did
+/// not report it. If `segment` is not 0, the message consists of coalesced datagrams of that size; the last one may be
+/// shorter (UDP_GRO).
 struct csteering_datagram {
     size_t size, segment;
     struct sockaddr_storage source, destination;
 };
 
-/// What csteering_receive takes in one call.
+/// The maximum number of messages in one csteering_receive call.
 enum { CSTEERING_MAX_DATAGRAMS = 64 };
 
-/// Receives datagrams with their original destinations (IP_RECVORIGDSTADDR must be on; CMSG_* are macros, recvmmsg is
-/// behind _GNU_SOURCE), each into `size` bytes of the buffer. Waits for the first, if the socket blocks, and for no
-/// other. Returns their number, or a negative errno.
+/// Receives datagrams with their original destinations, each into `size` bytes of the buffer. Needs IP_RECVORIGDSTADDR
+/// on the socket. A blocking socket waits for the first datagram only. Returns their number or a negative errno. In C
+/// because CMSG_* are macros and recvmmsg needs _GNU_SOURCE.
 int csteering_receive(int socket, void *buffer, size_t size, struct csteering_datagram *datagrams, size_t count);
 
-/// Sends a datagram whose source address is that of `source` (IP_PKTINFO; its port is the socket's). Where `segment` is
-/// not 0 it leaves as datagrams of that length each, the last of which may be shorter (UDP_SEGMENT).
-/// Returns its length, or a negative errno.
+/// Sends a datagram from the address of `source` (IP_PKTINFO) and the socket's own port. If `segment` is not 0, the
+/// kernel splits it into datagrams of that size; the last one may be shorter (UDP_SEGMENT). Returns the number of bytes
+/// sent or a negative errno.
 ssize_t csteering_send(int socket, const void *_Nullable buffer, size_t size, uint16_t segment,
                        const struct sockaddr_storage *source, const struct sockaddr_storage *destination);
 
-/// Waits for a descriptor to be readable, by the kernel's asynchronous poll (io_submit, Linux 4.19, which glibc does not
-/// name): without a thread. One object waits for one descriptor at a time.
+/// Waits for a descriptor to become readable without a thread, by the kernel's asynchronous poll (io_submit, Linux
+/// 4.19, which glibc does not declare). One object waits for one descriptor at a time.
 struct csteering_poll;
 
-/// Makes one, or returns NULL where the kernel does not let it.
+/// Creates an object, or returns NULL if the kernel does not allow it.
 struct csteering_poll *_Nullable csteering_poll_make(void);
 
-/// Adds 1 to `counter` (eventfd) once there is something to read from `descriptor`, which stays open until then.
-/// Returns 0, or a negative errno.
+/// Adds 1 to `counter` (an eventfd) once `descriptor` is readable. Keep `descriptor` open until then. Returns 0 or a
+/// negative errno.
 int csteering_poll_once(struct csteering_poll *poll, int descriptor, int counter);
 
-/// Waits no more, and frees the object.
+/// Cancels the wait and frees the object.
 void csteering_poll_end(struct csteering_poll *poll);
 
-/// Sends a message with descriptors (SCM_RIGHTS; CMSG_* are macros), at most CSTEERING_MAX_DESCRIPTORS. Returns its
-/// length, or a negative errno.
+/// Sends a message with at most CSTEERING_MAX_DESCRIPTORS descriptors (SCM_RIGHTS; CMSG_* are macros). Returns its size
+/// or a negative errno.
 ssize_t csteering_send_message(int socket, const void *bytes, size_t size, const int *_Nullable descriptors,
                                size_t count);
 
-/// What came with a message.
+/// The properties of a received message.
 struct csteering_message {
     size_t descriptor_count;
-    /// Whether the message was longer than the buffer.
+    /// Whether the message was longer than the buffer (MSG_TRUNC).
     bool is_cut;
-    /// Whether descriptors came that could not be taken: no room, or not asked for.
+    /// Whether descriptors were discarded (MSG_CTRUNC): the process had no room for them, or did not want them.
     bool lacks_descriptors;
 };
 
-/// Receives a message and the descriptors that came with it, close-on-exec; without `descriptors`, the kernel drops
-/// them. Returns its length, 0 when the other end is closed, or a negative errno.
+/// Receives a message with its descriptors, close-on-exec; if `descriptors` is NULL, the kernel discards them. Returns
+/// its size, 0 if the other end is closed, or a negative errno.
 ssize_t csteering_receive_message(int socket, void *buffer, size_t size, int *_Nullable descriptors,
                                   struct csteering_message *message);
 
-/// The next client of a listening Unix socket: a descriptor, close-on-exec and non-blocking (accept4 is behind
-/// _GNU_SOURCE), or a negative errno.
+/// Accepts a connection of a listening Unix socket (accept4 needs _GNU_SOURCE). Returns a descriptor, close-on-exec and
+/// nonblocking, or a negative errno.
 int csteering_accept(int listener);
 
-/// The user, the group and the process that connected a Unix socket (SO_PEERCRED; struct ucred is behind
-/// _GNU_SOURCE). Returns 0, or a negative errno.
+/// Reads the user, group and PID that connected a Unix socket (SO_PEERCRED; struct ucred needs _GNU_SOURCE). Returns 0
+/// or a negative errno.
 int csteering_peer(int socket, uid_t *user, gid_t *group, pid_t *process);
 
-/// Gives up every capability of the calling thread but these, for good, also across execve. The bounding set shrinks
-/// where that is allowed. Returns 0, or a negative errno.
+/// Drops all capabilities of the calling thread except `kept`, irrevocably and across execve; also from the bounding
+/// set if that is allowed. Returns 0 or a negative errno.
 int csteering_limit_capabilities(uint64_t kept);
 
-/// A copy of the calling process, which must have one thread only (Swift cannot say fork, since others would be lost).
-/// Returns its number, 0 in the copy, or a negative errno.
+/// Forks the calling process, which must have a single thread. Returns the child's PID, 0 in the child, or a negative
+/// errno. In C because Swift does not import fork.
 pid_t csteering_fork(void);
 
-/// Makes the calling process the parent of those whose own ends, of all that descend from it (prctl is variadic). Returns
-/// 0, or a negative errno.
+/// Makes the calling process adopt its orphaned descendants (prctl is variadic). Returns 0 or a negative errno.
 int csteering_adopt_descendants(void);
 
-/// Closes all descriptors from this one on (close_range is behind _GNU_SOURCE). Returns 0, or a negative errno.
+/// Closes all descriptors from `first` on (close_range needs _GNU_SOURCE). Returns 0 or a negative errno.
 int csteering_close_from(int first);
 
-/// A file in memory alone, close-on-exec (memfd_create is behind _GNU_SOURCE). Returns a descriptor, or a negative errno.
+/// Creates a file in memory, close-on-exec (memfd_create needs _GNU_SOURCE). Returns a descriptor or a negative errno.
 int csteering_memory_file(const char *name);
 
 #pragma clang assume_nonnull end

@@ -1,8 +1,8 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// A package of its own, so that nobody who imports the libraries sees it. Its answers are steer-dns's: it asks the same
-// responder, which reads the same policy files.
+// A separate package, so that dependents of the libraries do not see it. Its answers are those of steer-dns: it uses
+// the same responder and the same policy files.
 let package = Package(
     name: "simulation",
     products: [.executable(name: "simulate", targets: ["simulate"])],

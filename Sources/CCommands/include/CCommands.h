@@ -1,10 +1,10 @@
 #ifndef CCOMMANDS_H
 #define CCOMMANDS_H
 
-/// How many words the process was started with, its name among them.
+/// Returns the number of arguments that the process was started with, including its name.
 int ccommands_word_count(void);
 
-/// One of them.
+/// Returns the argument at an index from 0 to the count less 1.
 const char *ccommands_word(int index);
 
 #endif

@@ -1,6 +1,6 @@
 import Glibc
 
-/// What tells a file from another one, and from itself before it was changed.
+/// The identity and version of a file: device, inode, size, and times of modification and status change.
 package struct FileIdentity: Equatable, Sendable {
     private let device, inode: UInt64
     private let size: Int64
@@ -12,7 +12,7 @@ package struct FileIdentity: Equatable, Sendable {
         init(_ time: timespec) { (seconds, nanoseconds) = (Int64(time.tv_sec), Int64(time.tv_nsec)) }
     }
 
-    /// The file that a path leads to now; nil if there is none.
+    /// Identifies the file at `path`, following symbolic links; `nil` if `stat` fails.
     package init?(_ path: String) {
         var status = stat()
         guard stat(path, &status) == 0 else { return nil }
@@ -20,8 +20,9 @@ package struct FileIdentity: Equatable, Sendable {
         (modified, changed) = (Time(status.st_mtim), Time(status.st_ctim))
     }
 
-    /// Whether the next change is sure to make another identity. Right after a change it is not: the clock of files
-    /// moves in steps of some milliseconds.
+    /// Whether any further change is certain to give a different identity.
+    ///
+    /// Not right after a change, since file timestamps have a granularity of some milliseconds.
     package var isSettled: Bool {
         var now = timespec()
         clock_gettime(CLOCK_REALTIME, &now)

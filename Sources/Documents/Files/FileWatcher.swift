@@ -1,25 +1,31 @@
 import Glibc
 
-/// Tells when one of some files has changed: edited in place, replaced by a rename, or reached by a symbolic link that
-/// leads elsewhere now, as Kubernetes swaps mounted configuration.
+/// Detects changes to a set of files: edits in place, replacement by a rename, and symbolic links that switch to
+/// another target, as Kubernetes does with mounted configuration.
 ///
-/// It looks at the files four times a second rather than asking to be told: that works on every file system
-/// and through every chain of links, and a policy file does not change more often.
+/// Polls four times a second instead of using inotify: this works on every file system and through any chain of links,
+/// and policy files do not change more often.
 package final class FileWatcher {
     private var known: [String: FileIdentity?]
 
-    /// Watches paths; the files need not exist.
+    /// Watches paths.
+    ///
+    /// The files need not exist.
     package init(_ paths: String...) {
         known = Self.identities(of: paths)
     }
 
-    /// Watches these paths from now on. Of those that were watched before, what has changed still counts.
+    /// Replaces the set of watched paths.
+    ///
+    /// Pending changes of paths that stay in the set are not lost.
     package func follow(_ paths: [String]) {
         known = Self.identities(of: paths).merging(known.filter { paths.contains($0.key) }) { $1 }
     }
 
-    /// Returns once a file is another one than at the last return, and all have been left alone for a moment:
-    /// whoever writes in place is not interrupted. The disappearance of one alone is no change.
+    /// Blocks until a file has changed since the last return and all files have been stable for 250 ms, so that a file
+    /// is not read in the middle of a write.
+    ///
+    /// Deleting a file is not a change.
     package func waitForChange() {
         var last = Self.identities(of: known.keys)
         while true {

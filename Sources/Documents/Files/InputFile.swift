@@ -1,17 +1,18 @@
 internal import AddressPools
 import Glibc
 
-/// Bounded reading of regular files, of standard input and, where that may wait, of pipes.
+/// Reads regular files, standard input and, where blocking is acceptable, pipes, up to ``Document/maximumSize``.
 package enum InputFile {
-    /// How long nothing may come out of a pipe.
+    /// The longest wait for data from a pipe.
     private static let patience = Duration.seconds(60)
 
-    /// - Parameter mayBePipe: Whether the path may be a pipe, such as `<(COMMAND)` in a shell: then it is waited for
-    ///   whoever writes into it.
+    /// Reads a file.
+    ///
+    /// With `mayBePipe`, accepts a pipe such as `<(COMMAND)` in a shell, and waits for its writer.
     package static func contents(of path: String, mayBePipe: Bool = false) throws(DocumentError) -> [UInt8] {
-        // A path ends at a NUL for the kernel, which then would open another file than the one that is named.
+        // The kernel would end the path at the NUL and open a different file.
         guard !path.utf8.contains(0) else { throw unreadable(quoted(path), "a path has no NUL in it", "name a file") }
-        // Without O_NONBLOCK, opening a FIFO waits for whoever writes into it.
+        // Without O_NONBLOCK, opening a FIFO blocks until there is a writer.
         let number = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
         guard number >= 0 else {
             throw unreadable(path, String(cString: strerror(errno)), "check its name and permissions")
@@ -30,17 +31,18 @@ package enum InputFile {
         return try bytes(of: number, path, expecting: Int(status.st_size))
     }
 
+    /// Reads standard input; errors refer to it as `name`.
     package static func standardInput(_ name: String) throws(DocumentError) -> [UInt8] {
         try bytes(of: STDIN_FILENO, name, expecting: 0)
     }
 
-    /// The part of a path before its last component.
+    /// Returns the part of a path before its last component.
     package static func directory(of path: String) -> String {
         guard let slash = path.lastIndex(of: "/") else { return "." }
         return slash == path.startIndex ? "/" : String(path[..<slash])
     }
 
-    /// Whether a path leads to a pipe, which can be read once.
+    /// Returns whether a path refers to a pipe, which can be read only once.
     package static func isPipe(_ path: String) -> Bool {
         var status = stat()
         return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFIFO

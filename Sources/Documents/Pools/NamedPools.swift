@@ -1,6 +1,8 @@
 package import AddressPools
 
-/// The pools of a document, by name: what bindings lead to and what names are answered with.
+/// The named pools of a document.
+///
+/// Bindings use them as destination prefixes, name policies as addresses to answer with.
 ///
 /// ```yaml
 /// pools:
@@ -11,18 +13,20 @@ package struct NamedPools: Sendable {
     package struct Pool: Sendable {
         package let name: String
         package let position: Position
-        /// Every address: what is steered.
+        /// All addresses; bindings cover these.
         package let addresses: PrefixPool
-        /// What may be handed out: without the first and the last address of each IPv4 prefix where the document says
-        /// `without-ends`, and without what is drained.
+        /// The addresses that DNS may answer with: all but drained ones and, with `without-ends: true`, the first and
+        /// last of each IPv4 prefix.
         package let handedOut: PrefixPool
-        /// The files that are written by commands; nil where the document names none.
+        /// The paths of `prefixes-from` and `drained-from`, which commands write; `nil` if the document has none.
         package let prefixesFile, drainedFile: String?
     }
 
     package let pools: [Pool]
 
-    /// - Parameter directory: where relative paths begin; nil where the document may not name files.
+    /// Decodes the `pools` of a document.
+    ///
+    /// `directory` is the base of relative paths; if `nil`, the document must not refer to files.
     package init(of node: Node?, in source: Source, directory: String?) throws(DocumentError) {
         var pools: [Pool] = []
         if let node {
@@ -35,7 +39,7 @@ package struct NamedPools: Sendable {
 
     package subscript(name: String) -> Pool? { pools.first { $0.name == name } }
 
-    /// The pool that a node names.
+    /// Returns the pool with the name that a node contains.
     package func pool(named node: Node, in source: Source) throws(DocumentError) -> Pool {
         let name = try source.text(node, of: "pool", "write the name of a pool")
         if let pool = self[name] { return pool }
@@ -97,7 +101,9 @@ package struct NamedPools: Sendable {
         return prefixes
     }
 
-    /// The addresses of an IPv4 prefix that hosts of its network do not have. A /31 and a /32 have none (RFC 3021).
+    /// Returns the network and broadcast addresses of an IPv4 prefix.
+    ///
+    /// A /31 and a /32 have none (RFC 3021).
     private static func ends(of prefix: IPPrefix) -> [IPPrefix] {
         guard prefix.family == .ipv4, prefix.length < 31 else { return [] }
         return [prefix.first, prefix.last].map { IPPrefix(masking: $0, length: 32) }

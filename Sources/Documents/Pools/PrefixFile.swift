@@ -1,19 +1,22 @@
 package import AddressPools
 import Glibc
 
-/// A file of prefixes, one a line, as commands change it: lines of comments stay, and what follows a # stays with its
-/// prefix.
+/// A file with one prefix per line that commands edit.
+///
+/// Comment lines are kept, and a trailing comment stays with its prefix.
 package struct PrefixFile: Sendable {
     private struct Line {
         var prefix: IPPrefix?
-        /// What stands behind the prefix, or the whole line where there is none.
+        /// The text after the prefix, or the whole line if there is no prefix.
         var rest: String
     }
 
     package let path: String
     private var lines: [Line] = []
 
-    /// Reads a file; one that is missing is empty.
+    /// Reads a file.
+    ///
+    /// A missing file counts as empty.
     package init(_ path: String) throws(DocumentError) {
         self.path = path
         guard access(path, F_OK) == 0 || errno != ENOENT else { return }
@@ -37,14 +40,14 @@ package struct PrefixFile: Sendable {
     /// The addresses of all lines.
     package var addresses: PrefixPool { PrefixPool(lines.compactMap(\.prefix)) }
 
-    /// The prefixes in the order of their lines, with what stands behind a # there.
+    /// The prefixes in file order, with their comments.
     package var entries: [(prefix: IPPrefix, comment: String)] {
         lines.compactMap { line in
             line.prefix.map { ($0, String(line.rest.drop { $0 == " " || $0 == "#" })) }
         }
     }
 
-    /// Adds addresses. Lines without a comment that lie within them are not needed any more.
+    /// Adds addresses, and removes lines without a comment that the added prefixes make redundant.
     package mutating func add(_ pool: PrefixPool, comment: String? = nil) {
         lines.removeAll { line in line.rest.isEmpty && line.prefix.map(pool.contains) ?? false }
         for prefix in pool.subtracting(addresses).prefixes {
@@ -52,7 +55,9 @@ package struct PrefixFile: Sendable {
         }
     }
 
-    /// Removes addresses. What is left of a prefix takes its place, with its comment.
+    /// Removes addresses.
+    ///
+    /// The rest of a partly removed prefix replaces it, with its comment.
     package mutating func remove(_ pool: PrefixPool) {
         lines = lines.flatMap { line -> [Line] in
             guard let prefix = line.prefix, PrefixPool([prefix]).overlaps(pool) else { return [line] }
@@ -66,9 +71,12 @@ package struct PrefixFile: Sendable {
 }
 
 extension PrefixFile {
-    /// Changes a file while no other command does. Whoever reads it finds the former one or the new one, whole.
+    /// Changes a file atomically, under a lock that excludes other commands.
     ///
-    /// - Throws: What the closure throws, which leaves the file as it is.
+    /// Readers see the complete old or new file.
+    ///
+    /// - Throws: The error of the closure, or an error if the file cannot be read, locked within ten seconds, or
+    ///   written. The file is unchanged then.
     package static func change(
         _ path: String, _ change: (inout PrefixFile) throws(DocumentError) -> Void
     ) throws(DocumentError) {
@@ -81,14 +89,16 @@ extension PrefixFile {
         if file.text != before { try write(file.text, to: path) }
     }
 
-    /// Where a path leads, so that a symbolic link stays one.
+    /// Returns the target of a path, so that a symbolic link to the file is kept.
     private static func resolved(_ path: String) -> String {
         guard let real = realpath(path, nil) else { return path }
         defer { free(real) }
         return String(cString: real)
     }
 
-    /// The directory is what stays the same when the file is replaced.
+    /// Locks the file's directory and returns its descriptor.
+    ///
+    /// A lock on the file itself would be lost when it is replaced.
     private static func locked(_ path: String) throws(DocumentError) -> CInt {
         let directory = InputFile.directory(of: path)
         let number = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)

@@ -1,8 +1,9 @@
 package import AddressPools
 import Glibc
 
-/// The files that `prefixes-from` names: one prefix a line; blank lines and what follows a # are left out.
+/// Reads files with one prefix per line; blank lines and comments, from `#` to the end of the line, are ignored.
 package enum PrefixList {
+    /// Returns the prefixes of the file that a `prefixes-from` node names, which must have at least one.
     package static func prefixes(
         named node: Node, _ source: Source, _ directory: String?
     ) throws(DocumentError) -> [(IPPrefix, Place)] {
@@ -18,7 +19,7 @@ package enum PrefixList {
         return prefixes
     }
 
-    /// The prefixes of a file that commands write: it may be missing or empty.
+    /// Returns the prefixes of the file that a `drained-from` node names, which may be missing or empty.
     package static func drained(
         named node: Node, _ source: Source, _ directory: String?
     ) throws(DocumentError) -> [IPPrefix] {
@@ -29,7 +30,7 @@ package enum PrefixList {
         }
     }
 
-    /// The path of a file that a document names.
+    /// Returns the path that a node contains, relative to `directory`; an error if that is `nil`.
     package static func path(named node: Node, _ source: Source, _ directory: String?) throws(DocumentError) -> String {
         let name = try source.text(node, of: "a file", "write the path of a file with one prefix a line")
         guard let directory else {

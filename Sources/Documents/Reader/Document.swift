@@ -1,4 +1,4 @@
-/// Why a document cannot be read: one sentence that begins with its place, `FILE:LINE:COLUMN`, where it has one.
+/// An error in a document: one sentence that begins with its place, `FILE:LINE:COLUMN`, if it has one.
 package struct DocumentError: Error, Sendable, CustomStringConvertible {
     package let message: String
 
@@ -7,20 +7,20 @@ package struct DocumentError: Error, Sendable, CustomStringConvertible {
     package var description: String { message }
 }
 
-/// Text that people write for these programs, YAML or JSON, read into nodes that know their places.
+/// Reads YAML and JSON input into nodes with source positions.
 package enum Document {
-    /// The largest document that is read, in bytes.
+    /// The maximum size of a document, in bytes.
     package static let maximumSize = 64 << 20
 
-    /// How a document is written.
+    /// The syntax of a document.
     package enum Format { case yaml, json }
 
-    /// The format that the name of a file tells.
+    /// Returns the format according to a file's name: JSON for `.json`, otherwise YAML.
     package static func format(of path: String) -> Format { path.hasSuffix(".json") ? .json : .yaml }
 
-    /// Reads a document from bytes.
+    /// Parses a document.
     ///
-    /// - Parameter empty: What to write instead of nothing at all.
+    /// `empty` is the remedy in the error about an empty YAML document.
     package static func root(
         of bytes: [UInt8], _ format: Format, in source: Source, empty: String
     ) throws(DocumentError) -> Node {

@@ -1,15 +1,15 @@
 internal import AddressPools
 
-/// Reads JSON (RFC 8259) into nodes.
+/// Parses JSON (RFC 8259) into nodes.
 struct JSONReader {
     private let source: Source
     private let bytes: [UInt8]
     private var index = 0
     private var line = 1
-    /// Where column 1 would be if every scalar of this line were one byte.
+    /// The index of column 1, adjusted for multi-byte scalars earlier in the line: `index - lineStart` counts scalars.
     private var lineStart = 0
 
-    /// Reads a document; `bytes` are UTF-8.
+    /// Parses a document; `bytes` must be valid UTF-8.
     static func node(of bytes: [UInt8], in source: Source) throws(DocumentError) -> Node {
         var reader = JSONReader(source: source, bytes: bytes)
         reader.skipSpace()
@@ -117,7 +117,7 @@ struct JSONReader {
             }
         }
         _ = try endOfString()
-        // Half of a surrogate pair becomes U+FFFD, which no value of a policy may contain.
+        // An unpaired surrogate becomes U+FFFD, which is not valid in any value of a policy.
         return String(decoding: units, as: UTF16.self)
     }
 
@@ -151,13 +151,13 @@ struct JSONReader {
     }
 
     private func hexadecimal(_ digits: ArraySlice<UInt8>) -> UInt16? {
-        // The digits are checked because an integer's initializer would also take a sign.
+        // Checked because the integer initializer also accepts a sign.
         guard digits.count == 4, digits.allSatisfy({ Character(Unicode.Scalar($0)).isHexDigit }) else { return nil }
         return UInt16(String(decoding: digits, as: UTF8.self), radix: 16)
     }
 }
 
-// MARK: - Bytes and places
+// MARK: - Bytes and positions
 
 extension JSONReader {
     private var next: UInt8? { index < bytes.count ? bytes[index] : nil }

@@ -1,7 +1,8 @@
 internal import AddressPools
 
-/// What YAML and JSON have in common: texts, lists and mappings, each with its place. Numbers are texts as they are
-/// written, so that nothing is read as octal, sexagesimal or a float on its way to a port.
+/// A node of a YAML or JSON document: text, list or mapping, with its source position.
+///
+/// Numbers remain text, so that no port is parsed as octal, sexagesimal or floating-point.
 package struct Node: Sendable {
     package let position: Position
     package let content: Content
@@ -18,7 +19,7 @@ package struct Node: Sendable {
         package let value: Node
     }
 
-    /// How deep lists and mappings may lie in each other; a policy needs four.
+    /// The maximum nesting depth of lists and mappings; a policy needs four levels.
     static let maximumDepth = 16
 }
 
@@ -33,16 +34,16 @@ extension Node.Content {
     }
 }
 
-/// A mapping whose keys are known and written once.
+/// A mapping without duplicate or unknown keys.
 package struct Mapping {
     package let source: Source
     package let position: Position
     let subject: String
     package let entries: [Node.Entry]
 
-    /// - Parameters:
-    ///   - subject: what errors call the mapping, such as "a binding".
-    ///   - known: its keys; nil when any are.
+    /// Checks that a node is a mapping with valid keys; any are valid if `known` is `nil`.
+    ///
+    /// Errors call it `subject`, such as "a binding".
     package init(_ node: Node, _ subject: String, keys known: [String]?, in source: Source) throws(DocumentError) {
         guard case .mapping(let entries) = node.content else {
             let keys = known.map { " with the keys \($0.joined(separator: ", "))" } ?? ""
@@ -60,6 +61,7 @@ package struct Mapping {
 
     package subscript(key: String) -> Node? { entries.first { $0.key == key }?.value }
 
+    /// Returns the value of a key that must be present.
     package func required(_ key: String, _ remedy: String) throws(DocumentError) -> Node {
         guard let node = self[key] else {
             throw source.error(at: position, "\(subject) has no \(key): \(remedy)")
@@ -69,7 +71,7 @@ package struct Mapping {
 
     private func refuseRepeats() throws(DocumentError) {
         if entries.count <= 8 {
-            // Looking at each pair of a few keys is faster than a table, and most mappings are many and small.
+            // With few keys, comparing all pairs is faster than a hash table, and most mappings are small.
             for index in entries.indices.dropFirst() {
                 guard let twin = entries[..<index].first(where: { $0.key == entries[index].key }) else { continue }
                 throw source.repeatedKey(twin.key, at: twin.position)
@@ -96,7 +98,7 @@ extension Source {
         error(at: position, "the key \(quoted(key)) is written again in the same mapping: keep one of them")
     }
 
-    /// The text of a node that must be one.
+    /// Returns the text of a node, which must be a non-empty text.
     package func text(_ node: Node, of subject: String, _ remedy: String) throws(DocumentError) -> String {
         guard case .text(let text) = node.content else {
             throw error(at: node.position, "\(subject) is \(node.content.kind) here: \(remedy)")
@@ -105,7 +107,7 @@ extension Source {
         return text
     }
 
-    /// The elements of a list, or the one node that stands for a list of one.
+    /// Returns the elements of a list, which must not be empty; a node that is not a list counts as a list of one.
     package func elements(of node: Node, _ subject: String, _ remedy: String) throws(DocumentError) -> [Node] {
         guard case .list(let nodes) = node.content else { return [node] }
         if nodes.isEmpty { throw error(at: node.position, "\(subject) is an empty list: \(remedy)") }
@@ -113,14 +115,14 @@ extension Source {
     }
 }
 
-/// The word that most likely was meant: the one that takes the fewest edits, if these are at most half its letters.
+/// Returns the known word with the smallest edit distance to `word`, among those where it is at most half their length.
 func nearest(to word: String, among known: [String]) -> String? {
     guard word.utf8.count <= 32 else { return nil }
     let ranked = known.map { (word: $0, distance: distance(Array(word.utf8), Array($0.utf8))) }
     return ranked.filter { $0.distance <= $0.word.utf8.count / 2 }.min { $0.distance < $1.distance }?.word
 }
 
-/// The number of letters to insert, remove or replace (Levenshtein).
+/// Returns the Levenshtein distance.
 private func distance(_ left: [UInt8], _ right: [UInt8]) -> Int {
     var row = Array(0...right.count)
     for (i, letter) in left.enumerated() {

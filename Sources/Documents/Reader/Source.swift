@@ -1,6 +1,6 @@
 internal import AddressPools
 
-/// A place in a text; both numbers begin at 1, and columns count Unicode scalars.
+/// A line and column in a text, both from 1; columns count Unicode scalars.
 package struct Position: Hashable, Sendable {
     package var line = 1
     package var column = 1
@@ -10,13 +10,13 @@ package struct Position: Hashable, Sendable {
         self.column = column
     }
 
-    /// Moves past a scalar.
+    /// Advances past a scalar.
     mutating func pass(_ scalar: Unicode.Scalar) {
         if scalar == "\n" { (line, column) = (line + 1, 1) } else { column += 1 }
     }
 }
 
-/// A place in a file: `FILE:LINE:COLUMN`.
+/// A position in a file: `FILE:LINE:COLUMN`.
 package struct Place: CustomStringConvertible, Sendable {
     package let file: String
     package let position: Position
@@ -24,7 +24,7 @@ package struct Place: CustomStringConvertible, Sendable {
     package var description: String { "\(file):\(position.line):\(position.column)" }
 }
 
-/// The text that is being read, for its errors.
+/// The name of the text being parsed; creates errors with positions in it.
 package struct Source: Sendable {
     package let name: String
 
@@ -36,8 +36,10 @@ package struct Source: Sendable {
         DocumentError("\(place(position)): \(sentence)")
     }
 
-    /// The bytes as text. Only what both YAML and JSON may contain goes through: UTF-8 without control characters,
-    /// so nothing that a terminal would obey or a C string would end at.
+    /// Returns the bytes as text, which must be valid in both YAML and JSON: UTF-8 without control characters other
+    /// than tab and line breaks.
+    ///
+    /// So it has no terminal escape sequences and no NUL, which would end a C string.
     package func text(of bytes: [UInt8]) throws(DocumentError) -> String {
         guard bytes.count <= Document.maximumSize else { throw InputFile.tooLarge(name) }
         if !bytes.contains(where: isControl), let text = String(validating: bytes, as: UTF8.self) { return text }

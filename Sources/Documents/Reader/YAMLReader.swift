@@ -2,7 +2,7 @@
 internal import AddressPools
 private import Yams
 
-/// Reads YAML into nodes, by way of Yams: one document, no anchors, aliases and tags.
+/// Parses YAML into nodes with Yams: one document without anchors, aliases or tags.
 struct YAMLReader {
     private let source: Source
 
@@ -14,7 +14,7 @@ struct YAMLReader {
         let parser: Parser
         let root: Yams.Node?
         do {
-            // The basic resolver does not guess types: values are taken by their text, and guessing takes most of the time.
+            // The basic resolver does not infer types, which would take most of the time and is not needed.
             parser = try Parser(yaml: text, resolver: .basic, encoding: .utf8)
             root = try parser.singleRoot()
         } catch {
@@ -23,13 +23,15 @@ struct YAMLReader {
         guard let root else {
             throw source.error(at: Position(), "the file is empty: \(empty)")
         }
-        // Nodes refer weakly to their anchors, which the parser owns.
+        // The parser owns the anchors, which nodes reference weakly.
         defer { withExtendedLifetime(parser) {} }
         return try reader.node(of: root, depth: 1)
     }
 
-    /// Refuses text with more than a few aliases before it is composed. A few cannot multiply into much, and what they
-    /// are is found afterwards; but a comment may look like one, so the first is no reason to refuse.
+    /// Rejects text with more than four apparent aliases before Yams expands them.
+    ///
+    /// Fewer cannot expand to much and are rejected after parsing, where they can be distinguished from comments that
+    /// look like an alias.
     private func refuseAliasBomb(in bytes: [UInt8], _ text: String) throws(DocumentError) {
         var seen = 0
         for star in bytes.indices.dropLast() where bytes[star] == UInt8(ascii: "*") && isNameByte(bytes[star + 1]) {
@@ -52,7 +54,9 @@ struct YAMLReader {
         source.error(at: position, "anchors and aliases are not allowed in a policy: write the value where it is used")
     }
 
-    /// Looks at a node before its children: an alias' target has an anchor, so nothing is walked twice.
+    /// Converts a node.
+    ///
+    /// Checks it before its children: the target of an alias has an anchor, so no node is visited twice.
     private func node(of node: Yams.Node, depth: Int) throws(DocumentError) -> Node {
         let position = Position(node.mark)
         if node.anchor != nil { throw alias(at: position) }
@@ -95,7 +99,7 @@ struct YAMLReader {
     }
 }
 
-// MARK: - Errors of Yams
+// MARK: - Yams errors
 
 extension YAMLReader {
     private func syntaxError(_ error: any Error, in text: String) -> DocumentError {
@@ -119,7 +123,8 @@ extension YAMLReader {
 }
 
 extension YAMLReader {
-    /// In brackets YAML takes the colon of `[::/0]` for the end of a key.
+    /// Returns whether there is a colon at `mark`: within brackets, YAML parses the colon of `[::/0]` as the end of a
+    /// key.
     private func isColon(at mark: Mark, in text: String) -> Bool {
         let line = text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false).dropFirst(mark.line - 1)
         return line.first?.dropFirst(mark.column - 1).first == ":"
@@ -137,7 +142,7 @@ extension Position {
     }
 }
 #else
-/// In builds without Yams.
+/// Replaces the reader in builds without Yams.
 enum YAMLReader {
     static func node(
         of bytes: [UInt8], _ text: String, in source: Source, empty: String

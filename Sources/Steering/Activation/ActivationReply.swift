@@ -1,20 +1,21 @@
-/// What steerd answers: one message. `docs/protocol.md` tells how it is written.
+/// An answer of steerd: one message, in the format of `docs/protocol.md`.
 package enum ActivationReply: Sendable, Equatable {
-    /// It is done; a line for each socket or label that the answer is about.
+    /// Success, with a line for each socket or label in the answer.
     case done([String])
-    /// It is not done, and why.
+    /// Refusal, with a code and a sentence.
     case refused(SteeringError.Code, String)
-    /// What udpgrm awaits.
+    /// The answer that udpgrm expects.
     case tubular
 
-    /// The longest answer, in bytes: a thousand labels fit.
+    /// The maximum size of an answer, in bytes: a thousand labels fit.
     package static let maximumSize = 192 << 10
 
-    /// The answer to what failed.
+    /// Creates a refusal from an error.
     package init(_ error: SteeringError) { self = .refused(error.code, error.message) }
 
-    /// Reads an answer.
+    /// Parses an answer.
     ///
+    /// - Parameter bytes: The message.
     /// - Throws: `invalidMessage`.
     package init(_ bytes: [UInt8]) throws(SteeringError) {
         guard bytes.count <= Self.maximumSize, let text = String(validating: bytes, as: UTF8.self) else {
@@ -26,13 +27,13 @@ package enum ActivationReply: Sendable, Equatable {
         case "OK" where text == "OK": self = .tubular
         case "ok" where lines[0] == "ok": self = .done(lines.dropFirst().map(String.init))
         case "error" where words.count == 3 && lines.count == 1:
-            // A code that only a later version knows is still a refusal, and the sentence tells which.
+            // A code that only a later version knows is still a refusal, and the sentence explains it.
             self = .refused(SteeringError.Code(words[1]) ?? .invalidMessage, String(words[2]))
         default: throw .invalidReply
         }
     }
 
-    /// The message.
+    /// The encoded message.
     package var bytes: [UInt8] {
         switch self {
         case .done(let lines): Array((["ok"] + lines).joined(separator: "\n").utf8)
@@ -43,18 +44,19 @@ package enum ActivationReply: Sendable, Equatable {
     }
 }
 
-/// A socket that steerd holds for a label, or that is lent to it.
+/// A socket that steerd holds for a label, or that is lent to the label.
 public struct HeldSocket: Sendable, Hashable {
     /// The protocol.
     public let transport: TransportProtocol
-    /// Where it is bound.
+    /// The address to which it is bound.
     public let boundAddress: SocketAddress
-    /// The kernel's identity of it.
+    /// Its cookie, which identifies the socket in the kernel.
     public let cookie: SocketCookie
-    /// Whether the label's packets go to it, or to its SO_REUSEPORT group.
+    /// Whether the label's packets go to it or its SO_REUSEPORT group.
     public let isRegistered: Bool
-    /// Whether steerd holds no duplicate: it is closed when its owner closes it. `steerd-run` lends what a program opens
-    /// itself.
+    /// Whether it is lent: steerd holds no duplicate, so it is closed when its owner closes it.
+    ///
+    /// `steerd-run` lends the sockets that a program opens itself.
     public let isLent: Bool
 
     package init(
@@ -78,19 +80,19 @@ public struct HeldSocket: Sendable, Hashable {
             transport, address, cookie, words[3] == "registered", isLent: words.dropFirst(4).contains("lent"))
     }
 
-    /// As answers have it. Later versions may append words.
+    /// The line in an answer. Later versions may append words.
     package var line: String {
         "\(transport) \(boundAddress) \(cookie) \(isRegistered ? "registered" : "held")\(isLent ? " lent" : "")"
     }
 }
 
-/// What steerd knows of a label.
+/// A label at steerd, with its sockets and counters.
 public struct LabelHoldings: Sendable, Hashable {
     /// The label.
     public let label: Label
-    /// How many sockets are held for it.
+    /// The number of sockets that steerd holds for it.
     public let sockets: Int
-    /// Its counters, over both families and protocols.
+    /// Its counters, summed over families and protocols.
     public let metrics: DestinationMetrics
 
     package init(_ label: Label, sockets: Int, _ metrics: DestinationMetrics) {
@@ -110,7 +112,7 @@ public struct LabelHoldings: Sendable, Hashable {
             DestinationMetrics(lookups: numbers[1], misses: numbers[2], incompatible: numbers[3]))
     }
 
-    /// As answers have it. Later versions may append words.
+    /// The line in an answer. Later versions may append words.
     package var line: String {
         "\(label) \(sockets) \(metrics.lookups) \(metrics.misses) \(metrics.incompatible)"
     }

@@ -1,34 +1,37 @@
-/// What a client asks of steerd: one message. `docs/protocol.md` tells how it is written.
+/// A client's request to steerd: one message, in the format of `docs/protocol.md`.
 package enum ActivationRequest: Sendable, Hashable {
-    /// The sockets that come with it are the label's: beside those of their SO_REUSEPORT group, or in place of all.
+    /// Registers the sockets in the message and has steerd hold them, beside their SO_REUSEPORT group or in place of
+    /// the label's sockets.
     case register(Label, replacing: Bool)
-    /// The same, but they are not to be held: they stay their owner's alone.
+    /// Registers the sockets in the message without having steerd hold them: they remain their owner's alone.
     case lend(Label, replacing: Bool)
-    /// The socket that comes with it takes what comes while the label has no other.
+    /// Registers the socket in the message to receive packets while the label has no other.
     case standby(Label)
-    /// The sockets that come with it are the label's no more, or the one of this identity; none: all of the label.
+    /// Unregisters the sockets in the message, or the one with this cookie; if neither is given, all of the label.
     case unregister(Label, SocketCookie? = nil)
-    /// The label's sockets, please.
+    /// Requests duplicates of the sockets that are held for the label.
     case claim(Label)
-    /// Which sockets are held for the label?
+    /// Requests a list of the label's sockets: those held, then those lent.
     case list(Label)
-    /// How are the labels that this client may use?
+    /// Requests a list of the labels that the client may use, with their sockets and counters.
     case status
-    /// What happened since steerd was started?
+    /// Requests steerd's own counters.
     case metrics
-    /// Read the policy file again, please.
+    /// Has steerd reread its policy file.
     case reload
-    /// What udpgrm sends to tubular: the sockets that come with it take the label's place.
+    /// The message of udpgrm to tubular: registers the sockets in it in place of the label's.
     case tubular(Label)
 
-    /// What every message begins with.
+    /// The first word of every message.
     static let version = "steering/1"
-    /// The longest message, in bytes.
+    /// The maximum size of a message, in bytes.
     package static let maximumSize = 256
 
-    /// Reads a message.
+    /// Parses a message.
     ///
-    /// - Parameter count: How many descriptors came with it.
+    /// - Parameters:
+    ///   - bytes: The message.
+    ///   - count: The number of descriptors in it.
     /// - Throws: `invalidMessage`, `unsupportedVersion`, `invalidLabel`.
     package init(_ bytes: [UInt8], descriptors count: Int) throws(SteeringError) {
         guard bytes.count <= Self.maximumSize else { throw .invalid("is longer than \(Self.maximumSize) bytes") }
@@ -75,16 +78,16 @@ package enum ActivationRequest: Sendable, Hashable {
         }
     }
 
-    /// How many words follow each verb.
+    /// The number of words after each verb.
     private static let arguments = [
         "register": 1...2, "lend": 1...2, "standby": 1...1, "unregister": 1...2, "claim": 1...1, "list": 1...1,
         "status": 0...0, "metrics": 0...0, "reload": 0...0,
     ]
 
-    /// The verbs that bring sockets.
+    /// The verbs that require sockets in the message.
     private static let bringing = ["register", "lend", "standby"]
 
-    /// The label that it is about.
+    /// The label of the request; nil for requests without one.
     package var label: Label? {
         switch self {
         case .register(let label, _), .lend(let label, _), .standby(let label), .unregister(let label, _),
@@ -94,7 +97,7 @@ package enum ActivationRequest: Sendable, Hashable {
         }
     }
 
-    /// What it asks for, in a word.
+    /// The verb of the request.
     package var verb: String {
         switch self {
         case .register, .tubular: "register"
@@ -109,10 +112,10 @@ package enum ActivationRequest: Sendable, Hashable {
         }
     }
 
-    /// Whether the client has sockets of the label when it is done.
+    /// Whether the client has sockets of the label once the request is done.
     package var givesSockets: Bool { ["register", "lend", "claim"].contains(verb) }
 
-    /// The message.
+    /// The encoded message.
     package var bytes: [UInt8] {
         let text =
             switch self {
@@ -134,7 +137,7 @@ extension SteeringError {
     }
 
     fileprivate static func version(_ word: Substring) -> SteeringError {
-        // Only what begins like a version is one.
+        // Only a word with this prefix is a version.
         guard word.hasPrefix("steering/") else { return .invalid("does not begin with \(ActivationRequest.version)") }
         return SteeringError(
             .unsupportedVersion,

@@ -1,11 +1,11 @@
 import Glibc
 import Synchronization
 
-/// A connection to steerd, the socket activation service: it registers sockets on behalf of processes without any
-/// privilege, and holds them, so that a listener outlives its process.
+/// A client of steerd, the socket activation service, which registers sockets on behalf of unprivileged processes and
+/// holds them, so that a listener outlives its process.
 ///
 ///     let steerd = SteeringClient()
-///     // What the former instance left, with the connections that wait in it; or the first of its kind.
+///     // Take over the listener of the previous instance, with its queued connections, or create the first one.
 ///     if let claimed = try? steerd.claim("web").first {
 ///         serve(on: try claimed.duplicate())
 ///     } else {
@@ -14,42 +14,45 @@ import Synchronization
 ///         serve(on: listener)
 ///     }
 ///
-/// Who may do that for which label, the policy file says. Calls take turns, may be made from any thread and wait
-/// for the answer. A connection is made when it is needed, and made anew when steerd was restarted: a call that meets
-/// a restart is made again, for as long as the client's patience lasts.
+/// The policy file defines which users may use which label. Calls may be made from any thread; they take turns, and
+/// block until steerd answers. The client connects when needed, and reconnects after a restart of steerd: a call that
+/// fails because of a restart is repeated until the client's patience runs out.
 ///
-/// Needs no capability and no BPF; works in other mount, process and user namespaces, wherever steerd's socket can be
-/// reached, but the sockets must be of steerd's network namespace.
+/// Needs no capability and no BPF. Works from other mount, process and user namespaces that can reach steerd's socket,
+/// but the sockets must belong to steerd's network namespace.
 public final class SteeringClient: Sendable {
-    /// Where steerd listens unless told otherwise.
+    /// The path at which steerd listens by default.
     public static let defaultPath = "/run/steerd.sock"
 
     private let path: String
     private let patience: Duration
     private let connection = Mutex<MessageSocket?>(nil)
 
-    /// Makes a client; nothing is connected yet.
+    /// Creates a client without connecting.
     ///
     /// - Parameters:
-    ///   - path: Where steerd listens.
-    ///   - patience: How long a call waits for steerd to answer, and to come back when it is restarted.
+    ///   - path: The path at which steerd listens.
+    ///   - patience: How long a call waits for an answer, and for steerd to return after a restart.
     public init(_ path: String = defaultPath, patience: Duration = .seconds(5)) {
         self.path = path
         self.patience = patience
     }
 
-    /// Registers sockets, and has steerd hold them. They stay the caller's, too.
+    /// Registers sockets and has steerd hold a duplicate of each.
+    ///
+    /// The caller's descriptors stay open.
     ///
     /// - Parameters:
-    ///   - descriptors: TCP listeners and bound UDP sockets, as ``SockMap`` takes them.
-    ///   - label: The label; the policy must name it.
-    ///   - replacing: Whether they take the place of those that the label has for their protocols and families, which
-    ///     steerd then closes. Connections that wait in those are lost, unless the former owner still accepts them, or
+    ///   - descriptors: TCP listeners and bound UDP sockets, as for ``SockMap``: 1 to 253.
+    ///   - label: The label; a binding or a label option of the policy in force must name it.
+    ///   - replacing: Whether they replace the sockets that the label has for their protocols and families, which
+    ///     steerd then closes. Connections that wait in those are lost, unless the former owner still accepts them or
     ///     this process has claimed them: see ``claim(_:)``.
-    /// - Returns: Each of the sockets.
-    /// - Throws: `notAllowed`, `unknownLabel`, `destinationOccupied` unless replacing, `tooManySockets`; for sockets
-    ///   that cannot be steered to, the codes of ``SockMap``; `serviceUnavailable`, `busy`. Without an
-    ///   answer in time (`serviceUnavailable`) it may have been done.
+    /// - Returns: The registered sockets.
+    /// - Throws: `notAllowed`, `unknownLabel`, `destinationOccupied` unless replacing, `tooManySockets`,
+    ///   `invalidMessage` for an empty list; for sockets that cannot be steered to, the codes of ``SockMap``;
+    ///   `serviceUnavailable`, `busy`. If steerd does not answer in time (`serviceUnavailable`), the sockets may have
+    ///   been registered.
     @discardableResult
     public func register(
         _ descriptors: [CInt], as label: Label, replacing: Bool = false
@@ -57,8 +60,12 @@ public final class SteeringClient: Sendable {
         try exchange(.register(label, replacing: replacing), descriptors).sockets()
     }
 
-    /// Registers a socket that is owned here.
+    /// Registers a socket that the caller owns, as ``register(_:as:replacing:)`` does several.
     ///
+    /// - Parameters:
+    ///   - socket: The socket.
+    ///   - label: The label; a binding or a label option of the policy in force must name it.
+    ///   - replacing: Whether it replaces the sockets that the label has for its protocol and families.
     /// - Throws: As ``register(_:as:replacing:)``.
     public func register(
         _ socket: borrowing OwnedDescriptor, as label: Label, replacing: Bool = false
@@ -66,7 +73,8 @@ public final class SteeringClient: Sendable {
         try register([socket.rawValue], as: label, replacing: replacing)
     }
 
-    /// Registers sockets that steerd is not to hold: they stay the caller's alone, and are out when they are closed.
+    /// Registers sockets without having steerd hold them: they remain the caller's alone, and are unregistered by
+    /// closing them.
     ///
     /// - Throws: As ``register(_:as:replacing:)``.
     package func lend(_ descriptors: [CInt], to label: Label, replacing: Bool) throws(SteeringError) {
@@ -81,62 +89,72 @@ public final class SteeringClient: Sendable {
         _ = try exchange(.unregister(label, socket))
     }
 
-    /// Takes sockets of a label out, and has steerd close them. They stay open here.
+    /// Unregisters sockets of a label and has steerd close its duplicates.
+    ///
+    /// The caller's descriptors stay open.
     ///
     /// - Parameters:
     ///   - label: The label.
-    ///   - descriptors: Which; none for all.
-    /// - Throws: `notAllowed`, `unknownLabel`, `socketNotRegistered`, `serviceUnavailable`, `busy`.
+    ///   - descriptors: The sockets, 253 at most; an empty list for all of the label.
+    /// - Throws: `notAllowed`, `socketNotRegistered`, `tooManySockets`; for sockets that cannot be steered to, the
+    ///   codes of ``SockMap``; `serviceUnavailable`, `busy`.
     public func unregister(_ label: Label, _ descriptors: [CInt] = []) throws(SteeringError) {
         _ = try exchange(.unregister(label), descriptors)
     }
 
-    /// A duplicate of each socket that steerd holds for a label, in the order in which they were registered. It goes
-    /// on holding them.
+    /// Returns a duplicate of each socket that steerd holds for a label. steerd keeps holding them.
     ///
-    /// - Throws: `socketNotFound` when there is none; `invalidMessage` when what comes is something else; `notAllowed`, `unknownLabel`, `serviceUnavailable`, `busy`.
+    /// - Parameter label: The label.
+    /// - Returns: At least one socket, in the order of registration.
+    /// - Throws: `socketNotFound` if steerd holds none; `invalidMessage` if a descriptor is not the socket that the
+    ///   answer names; `notAllowed`, `serviceUnavailable`, `busy`.
     public func claim(_ label: Label) throws(SteeringError) -> [ClaimedSocket] {
         let answer = try exchange(.claim(label))
         let sockets = try answer.sockets()
         guard sockets.count == answer.descriptors.count else { throw .invalidReply }
         for (socket, descriptor) in zip(sockets, answer.descriptors) {
-            // Whoever shares a socket can make something else of it, and whoever listens at the path need not be steerd.
+            // Other holders can change a shared socket, and the process that listens at the path need not be steerd.
             let cookie = descriptor.lend { number in try? SteerableSocket(number).cookie }
             guard cookie == socket.cookie else { throw .otherSocket(socket) }
         }
         return zip(sockets, answer.descriptors).map { ClaimedSocket($0, $1) }
     }
 
-    /// The sockets that steerd holds for a label, in the order in which they were registered; then those that are lent
-    /// to it.
+    /// Returns the sockets that steerd holds for a label, in the order of registration, then those that are lent to the
+    /// label.
     ///
-    /// - Throws: `notAllowed`, `serviceUnavailable`, `busy`; `unknownLabel` where no binding leads to the label and it
-    ///   has no socket.
+    /// - Parameter label: The label.
+    /// - Returns: The sockets, possibly none.
+    /// - Throws: `unknownLabel` if the label has no socket, and no binding or label option of the policy in force names
+    ///   it; `notAllowed`, `serviceUnavailable`, `busy`.
     public func sockets(of label: Label) throws(SteeringError) -> [HeldSocket] {
         try exchange(.list(label)).sockets()
     }
 
-    /// The labels that this process may use, with what is known of each.
+    /// Returns the labels that this process may use, with their sockets and counters.
     ///
-    /// - Throws: `serviceUnavailable`, `busy`.
+    /// - Returns: The labels.
+    /// - Throws: `notAllowed` if there is none, `serviceUnavailable`, `busy`.
     public func status() throws(SteeringError) -> [LabelHoldings] {
         var labels: [LabelHoldings] = []
         for line in try exchange(.status).lines { labels.append(try LabelHoldings(line: line)) }
         return labels
     }
 
-    /// What happened since steerd was started, as Prometheus reads it; of labels, what this process may use.
+    /// Returns steerd's counters since its start, in the Prometheus text format.
     ///
+    /// - Returns: The counters; those of labels only for labels that this process may use.
     /// - Throws: `notAllowed`, `serviceUnavailable`, `busy`.
     public func metrics() throws(SteeringError) -> String {
         try exchange(.metrics).lines.map { $0 + "\n" }.joined()
     }
 
-    /// Has steerd read its policy file again: who may use which label, and what it starts. The file's bindings must be in
-    /// force. It waits until that is done. Root may ask for it, and the user that steerd runs as.
+    /// Has steerd reread its policy file for permissions and start commands, and waits until that is done.
     ///
-    /// - Throws: `notAllowed`; `invalidPolicyFile` and what else is wrong with the file, which then changes nothing;
-    ///   `missingCapability` when its bindings are not those in force; `serviceUnavailable`, `busy`.
+    /// The file's bindings must be in force already. Only root and the user that steerd runs as may do this.
+    ///
+    /// - Throws: `notAllowed`; `invalidPolicyFile` and other codes for errors in the file, which then changes nothing;
+    ///   `missingCapability` if its bindings are not those in force; `serviceUnavailable`, `busy`.
     public func reload() throws(SteeringError) { _ = try exchange(.reload) }
 
     // MARK: - Messages
@@ -167,7 +185,7 @@ public final class SteeringClient: Sendable {
         }
     }
 
-    /// Asks until there is an answer: steerd may be restarted at any moment.
+    /// Sends the request until it is answered, since steerd may be restarted at any moment.
     private func answer(
         to request: ActivationRequest, _ descriptors: [CInt], over connection: inout MessageSocket?
     ) throws(SteeringError) -> MessageSocket.Message {
@@ -182,7 +200,7 @@ public final class SteeringClient: Sendable {
                 }
                 return message
             } catch {
-                // Whatever comes over it would be the answer to something else.
+                // A late answer over this connection would be taken for that of the next request.
                 connection = nil
                 let isRestart = [EPIPE, ECONNRESET, ECONNREFUSED, ENOENT].contains(error.errno)
                 guard isRestart, .now < end else { throw .unavailable(path, error) }
@@ -192,9 +210,9 @@ public final class SteeringClient: Sendable {
     }
 }
 
-/// A socket that steerd held, taken back: a duplicate, closed when this object is gone.
+/// A duplicate of a socket that steerd holds, closed when this object is released.
 public final class ClaimedSocket: Sendable {
-    /// What steerd says of it.
+    /// The socket as steerd describes it.
     public let held: HeldSocket
     private let shared: SharedDescriptor
 
@@ -203,10 +221,13 @@ public final class ClaimedSocket: Sendable {
         shared = descriptor
     }
 
-    /// The descriptor, lent: it must not be closed, nor used after this object is gone.
+    /// The descriptor, borrowed: do not close it, or use it after this object is released.
     public var rawValue: CInt { shared.rawValue }
 
-    /// Another descriptor of the same socket, to keep: close-on-exec.
+    /// Returns another descriptor of the socket, close-on-exec, that the caller owns.
+    ///
+    /// - Returns: The descriptor.
+    /// - Throws: `systemCall`.
     public func duplicate() throws(SteeringError) -> OwnedDescriptor { try OwnedDescriptor.duplicate(rawValue) }
 }
 

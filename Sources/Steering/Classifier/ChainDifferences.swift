@@ -1,23 +1,25 @@
-/// Packets that have one cell by one chain, and another cell by another chain.
+/// Packets that go to one cell by one chain, and to a different cell by another chain.
 struct ChainDifference: Hashable {
-    /// What they satisfy. Not all that do: others satisfy an earlier link of either chain, whose difference, if
-    /// any, is one of its own.
+    /// The condition that these packets satisfy.
+    ///
+    /// Packets that also satisfy an earlier link of either chain are not included: their difference, if any, is
+    /// separate.
     let condition: Condition
     let before: UInt32
     let after: UInt32
 }
 
 extension Chains {
-    /// How two different cells differ, chains or not; by descending precedence of the conditions.
+    /// Returns how two different cells differ, chains or not, by descending precedence of the conditions.
     ///
-    /// A link decides in each chain, or its end does. Packets for which the same two decide satisfy both
-    /// conditions; and any two decide for some of those that satisfy both, or for none.
+    /// In each chain a link, or the end, decides. Packets for which a given pair decides satisfy both conditions. The
+    /// pair decides for some of the packets that satisfy both, or for none if earlier links cover them.
     func differences(from before: UInt32, to after: UInt32) -> [ChainDifference] {
         let old = links(of: before), own = links(of: after)
         let named = (old.links + own.links).map { conditions[Int($0.condition)] }
         if named.isEmpty { return [ChainDifference(condition: .none, before: before, after: after)] }
 
-        // What satisfies two conditions has the source of one, and the interface of one.
+        // The intersection of two conditions has the source of one and the interface of one.
         let sources = Set(named.map(\.source) + [nil]), interfaces = Set(named.map(\.interface) + [nil])
         var differences: [ChainDifference] = []
         for condition in sources.flatMap({ source in interfaces.map { Condition(source: source, interface: $0) } }) {
@@ -29,7 +31,8 @@ extension Chains {
         return differences.sorted { $0.condition < $1.condition }
     }
 
-    /// What decides for packets that satisfy a condition, unless an earlier link does; how many are earlier.
+    /// Returns the link or end that decides for packets that satisfy a condition and no earlier link, and the number of
+    /// earlier links.
     private func decider(
         for condition: Condition, _ chain: (links: [Chain], end: UInt32)
     ) -> ((condition: Condition, cell: UInt32), earlier: Int) {
@@ -39,7 +42,8 @@ extension Chains {
         return ((.none, chain.end), chain.links.count)
     }
 
-    /// Whether some link has each packet that satisfies a condition: its source is made up of theirs.
+    /// Returns whether each packet that satisfies a condition satisfies some link: the links' sources cover the
+    /// condition's.
     private func isCovered(_ condition: Condition, by links: ArraySlice<Chain>) -> Bool {
         let sources = links.compactMap { link -> IPPrefix? in
             let other = conditions[Int(link.condition)]

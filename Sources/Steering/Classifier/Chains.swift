@@ -1,46 +1,47 @@
 import CSteering
 
-/// A link of a chain: packets that satisfy the condition have the cell, all others what follows.
+/// A link of a chain: packets that satisfy the condition go to the cell, all others to the rest of the chain.
 struct Chain: Equatable, Sendable {
-    /// A number in the table of conditions.
+    /// The condition's number in the table of conditions.
     let condition: UInt32
-    /// Not a chain.
+    /// The cell of packets that satisfy the condition; never a chain itself.
     let cell: UInt32
-    /// A cell: the next link's, or the one that ends the chain; 0 where the packet is not ours.
+    /// The rest of the chain: the cell of the next link, or the cell that ends the chain; 0 where no binding matches.
     let otherwise: UInt32
-    /// How many links there are, this one and those that follow.
+    /// The number of links from this one to the end.
     let length: Int
 
-    /// The number of the chain that a cell stands for; nil for every other cell.
+    /// Returns the number of the chain that a cell refers to; nil for any other cell.
     static func number(of cell: UInt32) -> Int? {
         cell >> UInt32(STEERING_CELL_SHIFT) == UInt32(STEERING_BY_SOURCE) ? Int(cell & UInt32(STEERING_CELL_MASK)) : nil
     }
 }
 
-/// The distinct chains of a policy. Equal ones are kept once, so chains that end alike share their ends, and two
-/// cells are equal exactly when their chains are.
+/// The distinct chains of a policy.
+///
+/// Equal chains are stored once, so chains share equal ends, and two cells are equal exactly if their chains are.
 struct Chains {
     let conditions: [Condition]
-    /// A chain comes after those that it continues with.
+    /// The chains, each after its own rest.
     private(set) var list: [Chain] = []
-    /// Whether a link stays that leads to what would happen without it.
+    /// Whether links that do not change the outcome are kept.
     private let keepsNeedless: Bool
     private var index = NumberIndex()
 
-    /// More do not fit into the tables.
+    /// The number of chains beyond which they do not fit into the tables.
     static let limit = TableWriter.limit
 
     var isFull: Bool { list.count > Self.limit }
 
     /// - Parameters:
-    ///   - conditions: By their numbers.
-    ///   - keepsNeedless: For who asks which condition decides, not only what happens.
+    ///   - conditions: The conditions, by number.
+    ///   - keepsNeedless: True for callers that need to know which condition decides, and not only the outcome.
     init(_ conditions: [Condition], keepsNeedless: Bool = false) {
         self.conditions = conditions
         self.keepsNeedless = keepsNeedless
     }
 
-    /// Paints a conditional cell over what is there: the cell to have instead.
+    /// Puts a conditional cell on top of an existing one and returns the resulting cell.
     mutating func link(_ condition: UInt32, _ cell: UInt32, over below: UInt32) -> UInt32 {
         let rest = remainder(of: below, without: conditions[Int(condition)])
         if !keepsNeedless, isNeedless(condition, cell, over: rest) { return rest }
@@ -53,10 +54,10 @@ struct Chains {
         return Steering.cell(kind: STEERING_BY_SOURCE, UInt32(number))
     }
 
-    /// What is left of a chain for packets that do not satisfy a condition: links that ask for more than that
-    /// are dead.
+    /// Returns the rest of a chain for packets that do not satisfy a condition, without the links that this makes
+    /// unreachable.
     private mutating func remainder(of cell: UInt32, without condition: Condition) -> UInt32 {
-        // From the last dead link on all stays as it is.
+        // Links after the last unreachable one stay shared.
         var links: [Chain] = []
         var end = 0, last = cell, after = cell
         while let number = Chain.number(of: last) {
@@ -72,7 +73,7 @@ struct Chains {
         return after
     }
 
-    /// Whether packets that satisfy a condition have the cell already.
+    /// Returns whether packets that satisfy a condition go to the cell anyway.
     private func isNeedless(_ number: UInt32, _ cell: UInt32, over rest: UInt32) -> Bool {
         let condition = conditions[Int(number)]
         var rest = rest
@@ -87,7 +88,7 @@ struct Chains {
         return rest == cell
     }
 
-    /// The links of the chain that a cell stands for, and the cell that ends it.
+    /// Returns the links of the chain that a cell refers to, and the cell that ends it.
     func links(of cell: UInt32) -> (links: [Chain], end: UInt32) {
         var links: [Chain] = []
         var end = cell
@@ -98,14 +99,14 @@ struct Chains {
         return (links, end)
     }
 
-    /// Keeps those that rows name, and renumbers the rows' cells.
+    /// Removes chains that no row uses, and renumbers the cells of the rows.
     mutating func keepOnly(namedBy rows: inout [PortRow]) {
         guard !list.isEmpty else { return }
         var isNamed = [Bool](repeating: false, count: list.count)
         for row in rows {
             for transport in TransportProtocol.allCases {
                 for span in row.spans(transport) {
-                    // Behind one that is marked all are.
+                    // The chains behind a used one are marked already.
                     var cell = span.cell
                     while let number = Chain.number(of: cell), !isNamed[number] {
                         isNamed[number] = true

@@ -1,12 +1,12 @@
 import CSteering
 
-/// A policy compiled, and kept: one that differs from it in few bindings is made of its parts, by painting the rows
-/// of the prefixes below some entries of the roots again, and writing these entries.
+/// A compiled policy, kept so that a similar policy can be compiled from it.
 ///
-/// What is put in force are whole tables, in either case.
+/// For a policy that differs in a few bindings only, the rows of prefixes below a few root slots are painted again, and
+/// these slots are written again. The result is always a complete set of tables.
 struct Compilation {
     private var records: PolicyRecords
-    /// The cells of labels, by their numbers in the records.
+    /// The cells of labels, by the labels' numbers in the records.
     private let labels: [UInt32]
     private var rows: PortRows
     private var layout: TableLayout
@@ -16,9 +16,10 @@ struct Compilation {
     /// Compiles a policy into the first form that has room for it.
     ///
     /// - Parameters:
-    ///   - forms: Those to try; tests force one.
-    ///   - interfaceIndices: Of those that bindings name and that are there.
-    ///   - number: A label's number in the data plane.
+    ///   - policy: The policy.
+    ///   - forms: The forms to try. Tests force one.
+    ///   - interfaceIndices: The indices of the interfaces that bindings name and that exist.
+    ///   - number: Returns a label's number in the data plane.
     /// - Throws: `conflictingBindings`, `tablesTooLarge`.
     init(
         _ policy: Policy, forms: [Tables.Form] = Tables.Form.allCases,
@@ -31,10 +32,11 @@ struct Compilation {
         layout = try TableLayout.fitting(rows, forms, interfaceIndices, bindings: policy.count)
     }
 
-    /// Makes this the compilation of another policy.
+    /// Turns this into the compilation of another policy, or returns false if that has to be compiled from scratch.
     ///
-    /// Returns false when that is to be compiled as a whole: it has other labels or port sets, or conditions, or
-    /// differs in prefixes shorter than 16 bits or all over the place. Then, and after an error, this is spoilt.
+    /// It returns false if labels, their options or port sets differ, if either policy has conditions, if prefixes
+    /// shorter than 16 bits differ, if there are differences below more than 32 root slots, or if the tables have to be
+    /// laid out anew. After false or an error this value must not be used any more.
     ///
     /// - Throws: `conflictingBindings`.
     mutating func change(to policy: Policy, number: (Label) -> UInt32) throws(SteeringError) -> Bool {
@@ -56,7 +58,7 @@ struct Compilation {
         }
     }
 
-    /// What an outcome's number becomes.
+    /// Returns the cell of an outcome's number.
     private static func cell(_ outcome: UInt32, _ labels: [UInt32]) -> UInt32 {
         switch outcome {
         case PolicyRecord.refuse: Steering.cell(kind: STEERING_VERDICT, 0)

@@ -1,13 +1,13 @@
 /// The traffic whose outcome differs between two policies.
 ///
-/// For each prefix that either names: the row of the addresses that it decides, under the one and under
-/// the other. Policies share most rows, so each pair of rows is compared once.
+/// For each prefix in either policy, compares the rows that both policies have for its addresses. Policies share most
+/// rows, so each pair of rows is compared once.
 struct Handovers {
     typealias Handover = PolicyDifference.Handover
 
     private(set) var list: [Handover] = []
 
-    /// What changes for the addresses of some prefix.
+    /// A change for the addresses of some prefix.
     private struct Change {
         var protocols: ProtocolMatch
         let ports: PortSet
@@ -15,20 +15,20 @@ struct Handovers {
         let before: UInt32
         let after: UInt32
 
-        /// Whether it is the same but for the protocol.
+        /// Returns whether two changes differ in the protocol only.
         func isAlike(_ other: Change) -> Bool {
             before == other.before && after == other.after && ports == other.ports && condition == other.condition
         }
     }
 
-    /// A prefix on the way down to the one at hand.
+    /// A prefix that contains the current one.
     private struct Container {
         let prefix: PortRows.NamedPrefix
         let before: UInt32
         let after: UInt32
-        /// The handovers of the prefix.
+        /// The indices of the prefix's handovers.
         let handovers: Range<Int>
-        /// How many of its addresses lie in longer named prefixes, modulo 2^128; whether any does.
+        /// The number of the prefix's addresses in longer prefixes, modulo 2^128; `hasLonger` tells 0 from 2^128.
         var covered: UInt128 = 0
         var hasLonger = false
 
@@ -37,7 +37,7 @@ struct Handovers {
 
     /// - Throws: `conflictingBindings`.
     init(from former: PolicyRecords, to new: PolicyRecords) throws(SteeringError) {
-        // Cells are outcomes: 0 for none, refuse, pass, then the labels of both.
+        // Cells are outcomes here: 0 is none, 1 refuse, 2 pass, followed by the labels of both policies.
         let labels = new.labels.union(former.labels)
         func cell(_ outcome: UInt32, _ numbers: [UInt32]) -> UInt32 {
             switch outcome {
@@ -54,7 +54,7 @@ struct Handovers {
             default: .label(labels.values[Int(cell) - 3])
             }
         }
-        // One numbering of conditions and chains, so that equal cells are equal numbers.
+        // Conditions and chains are numbered jointly, so that equal cells have equal numbers.
         let conditions = new.conditions.union(former.conditions)
         let before = try PortRows(
             former, Chains(conditions.values, keepsNeedless: true), condition: { conditions.others[Int($0)] },
@@ -114,7 +114,7 @@ struct Handovers {
         if isCovered.contains(true) { list = list.indices.filter { !isCovered[$0] }.map { list[$0] } }
     }
 
-    /// What differs between two rows: ports with the same change together, and protocols.
+    /// Returns the differences between two rows, joining ports and protocols that change alike.
     private static func changes(from former: PortRow, to new: PortRow, _ chains: Chains) -> [Change] {
         if former == new { return [] }
         let tcp = changes(.tcp, from: former, to: new, chains)
@@ -148,7 +148,7 @@ struct Handovers {
             start = end
         }
         let protocols: ProtocolMatch = transport == .tcp ? .tcp : .udp
-        // Different chains may differ alike.
+        // Different pairs of chains may have the same difference.
         var joined: [ChainDifference: [PortRange]] = [:]
         var order: [ChainDifference] = []
         for change in changes {
@@ -170,7 +170,7 @@ extension PortRows.NamedPrefix {
         key == other.key && length == other.length && family == other.family
     }
 
-    /// How many addresses it has, modulo 2^128: 0 for all of IPv6.
+    /// The number of addresses modulo 2^128: 0 for all of IPv6.
     fileprivate var size: UInt128 { 1 << UInt128(family.bitWidth - Int(length)) }
 
     fileprivate var prefix: IPPrefix {
@@ -178,7 +178,7 @@ extension PortRows.NamedPrefix {
         return IPPrefix(masking: address, length: Int(length))
     }
 
-    /// The one that comes first in natural order.
+    /// Returns the prefix that comes first in ascending order.
     fileprivate static func first(_ left: Self?, _ right: Self?) -> Self? {
         guard let left, let right else { return left ?? right }
         if left.family != right.family { return left.family < right.family ? left : right }

@@ -1,48 +1,53 @@
-/// What a change of policy changes: bindings, options, and the traffic that changes hands.
+/// The differences between two policies: bindings, options, and traffic whose outcome changes.
 public struct PolicyDifference: Sendable, Equatable {
-    /// Bindings of the new policy only, in natural order.
+    /// Bindings of the new policy only, in ascending order.
     public var added: [Binding] = []
-    /// Bindings of the former policy only, in natural order.
+    /// Bindings of the former policy only, in ascending order.
     public var removed: [Binding] = []
-    /// Labels whose options differ.
+    /// The labels whose options differ.
     public var changedOptions: [Label: OptionsChange] = [:]
-    /// Traffic whose outcome differs, in natural order of prefixes. Adding or removing bindings that others
-    /// outrank gives none.
+    /// Traffic whose outcome differs, by prefix in ascending order.
+    ///
+    /// Bindings that were added or removed cause none if others outrank them.
     public var handovers: [Handover] = []
 
     /// Whether the policies are equal.
     public var isEmpty: Bool { added.isEmpty && removed.isEmpty && changedOptions.isEmpty }
 
-    /// A label's options under both policies.
+    /// The options of a label under both policies.
     public struct OptionsChange: Sendable, Hashable {
-        /// Under the former policy.
+        /// The options under the former policy.
         public let before: LabelOptions
-        /// Under the new one.
+        /// The options under the new policy.
         public let after: LabelOptions
     }
 
-    /// Packets whose outcome differs. Those of one prefix may have several handovers, for different ports, sources
-    /// and interfaces.
+    /// Packets whose outcome differs.
+    ///
+    /// One prefix may have several handovers, for different ports, sources and interfaces.
     public struct Handover: Sendable, Hashable, CustomStringConvertible {
         /// The protocols.
         public let protocols: ProtocolMatch
-        /// The destination addresses; without those in a longer prefix that a binding of either policy
-        /// names: such a prefix has handovers of its own, or none.
+        /// The destination addresses, except those in a longer prefix of either policy.
+        ///
+        /// Such a prefix has handovers of its own, or none.
         public let prefix: IPPrefix
         /// The destination ports.
         public let ports: PortSet
-        /// Who sends them: of the two bindings that decide, before and after, the longer source; nil when neither
-        /// has one. Packets from there for which another binding decides, before or after, are not among these:
-        /// they have handovers of their own, or none.
+        /// The source addresses: the longer source of the two bindings that decide before and after; nil if neither has
+        /// one.
+        ///
+        /// Packets from these addresses for which other bindings decide are not included: they have handovers of their
+        /// own, or none.
         public let source: IPPrefix?
-        /// The interface on which they arrive: of the same two bindings; nil when neither has one.
+        /// The interface on which the packets arrive, from the same two bindings; nil if neither has one.
         public let interface: InterfaceName?
-        /// What happened to the packets; nil when they were not steered.
+        /// The outcome under the former policy; nil if no binding matched.
         public let before: Outcome?
-        /// What will happen to them; nil when they are not steered any more.
+        /// The outcome under the new policy; nil if no binding matches.
         public let after: Outcome?
 
-        /// `tcp 192.0.2.0/24 80 from 198.51.100.0/24: label web -> not steered`.
+        /// A description such as `tcp 192.0.2.0/24 80 from 198.51.100.0/24: label web -> not steered`.
         public var description: String {
             func text(_ outcome: Outcome?) -> String { outcome?.description ?? "not steered" }
             let condition = Condition(source: source, interface: interface)
@@ -54,7 +59,9 @@ public struct PolicyDifference: Sendable, Equatable {
 extension Policy {
     /// Compares this policy with the one that it would replace.
     ///
-    /// - Throws: `conflictingBindings`, when either has a conflict.
+    /// - Parameter former: The policy to be replaced.
+    /// - Returns: The differences from `former` to this policy.
+    /// - Throws: `conflictingBindings` if either policy has a conflict.
     public func difference(from former: Policy) throws(SteeringError) -> PolicyDifference {
         var difference = PolicyDifference()
         for label in Set(options.keys).union(former.options.keys) where self[label] != former[label] {
@@ -67,7 +74,7 @@ extension Policy {
 }
 
 extension NumberedTable {
-    /// The values of both tables, and the numbers among them that each one's have.
+    /// Returns the values of both tables, and the index among them of each value of this table and of the other one.
     func union(_ other: NumberedTable) -> (values: [Value], own: [UInt32], others: [UInt32]) {
         var values: [Value] = [], own: [UInt32] = [], others: [UInt32] = []
         var (left, right) = (self.values[...], other.values[...])
@@ -88,7 +95,7 @@ extension NumberedTable {
 }
 
 extension PolicyRecords {
-    /// One pass over both, as if they had one set of tables.
+    /// Compares both in one pass, as if they shared their tables.
     fileprivate func changes(from former: PolicyRecords) -> (added: [Binding], removed: [Binding]) {
         let portSets = portSets.union(former.portSets), labels = labels.union(former.labels)
         let conditions = conditions.union(former.conditions)

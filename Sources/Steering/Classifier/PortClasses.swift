@@ -1,21 +1,22 @@
-/// Ports that no row tells apart form a class. Class 0 has those that no row names at all.
+/// The classes of ports: ports in one class have the same cell in every row.
 ///
-/// With the classes known, a row is one cell a class, and the outcome of a packet one access to the
-/// cross product of row and class ("recursive flow classification", Gupta and McKeown, SIGCOMM 1999).
+/// Class 0 contains the ports that are bound in no row. Given the classes, a row is one cell for each class, and
+/// finding the outcome of a packet takes one access to the cross product of rows and classes ("recursive flow
+/// classification", Gupta and McKeown, SIGCOMM 1999).
 struct PortClasses {
-    /// For TCP and UDP: where each piece begins, and its class.
+    /// For TCP, then UDP: the first port and the class of each piece, a run of ports that no row tells apart.
     let pieces: [[(start: Int, portClass: Int)]]
-    /// How many classes there are.
+    /// The number of classes.
     private(set) var count = 1
     /// The cells of all rows, one for each class.
     private var cells: [UInt32] = []
 
-    /// Beyond this many cells the cross product is not worth computing.
+    /// The number of cells beyond which the cross product is not worth computing.
     static let limit = 1 << 20
 
-    /// Nil when the cross product is too large.
+    /// Fails if the cross product is too large.
     init?(_ rows: [PortRow]) {
-        // No fewer pieces than the widest row has.
+        // There are at least two pieces, one for each protocol.
         guard rows.count * 2 <= Self.limit else { return nil }
         let starts = TransportProtocol.allCases.map { Self.starts(of: rows, $0) }
         let pieceCount = starts[0].count + starts[1].count
@@ -31,7 +32,7 @@ struct PortClasses {
         }
         guard count <= 1 << 16 else { return nil }
 
-        // Any piece of a class has the cells of all; class 0 may have none.
+        // All pieces of a class have the same cells. Class 0 may have no piece.
         var pieceOfClass = [Int?](repeating: nil, count: count)
         for (piece, portClass) in classes.enumerated() { pieceOfClass[portClass] = piece }
         cells.reserveCapacity(rows.count * count)
@@ -44,7 +45,7 @@ struct PortClasses {
         ]
     }
 
-    /// Adds a row; false when it tells ports apart that have one class.
+    /// Adds a row, or returns false if it tells apart ports of one class.
     mutating func append(_ row: PortRow) -> Bool {
         var cellOfClass = [UInt32?](repeating: nil, count: count)
         cellOfClass[0] = 0
@@ -65,7 +66,7 @@ struct PortClasses {
         return true
     }
 
-    /// A row's cells, one for each class.
+    /// The cells of a row, one for each class.
     func cells(ofRow row: Int) -> ArraySlice<UInt32> { cells[row * count..<(row + 1) * count] }
 
     private struct Pair: Hashable {
@@ -73,7 +74,7 @@ struct PortClasses {
         let cell: UInt32
     }
 
-    /// A row splits the classes that it tells apart. Most rows tell none apart that others did not.
+    /// Splits the classes whose ports a row tells apart, and returns the new number of classes; most rows split none.
     private static func split(_ classes: inout [Int], _ count: Int, by cells: ArraySlice<UInt32>) -> Int {
         var cellOfClass = [UInt32?](repeating: nil, count: count)
         cellOfClass[0] = 0
@@ -97,7 +98,7 @@ struct PortClasses {
         return split.count
     }
 
-    /// Every port at which some row's outcome changes.
+    /// Returns every port at which the cell of some row changes.
     private static func starts(of rows: [PortRow], _ transport: TransportProtocol) -> [Int] {
         var isStart = [UInt64](repeating: 0, count: 1024)
         for row in rows {

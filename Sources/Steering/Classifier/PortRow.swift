@@ -1,20 +1,21 @@
-/// What happens on every port, for the addresses of one prefix: the outcome of its own bindings,
-/// where they say nothing that of the next shorter prefix, and so on.
+/// The outcome on every port for the addresses of one prefix.
+///
+/// On each port, a binding of the prefix itself decides; if there is none, one of the next shorter prefix, and so on.
 struct PortRow: Equatable {
-    /// From a port up to the next span's: one cell.
+    /// One cell from a port up to the start of the next span.
     struct Span: Equatable {
         var start: UInt32
         var cell: UInt32
     }
 
-    /// Spans from port 0 on, neighbours of different cells.
+    /// Spans from port 0 on, adjacent ones with different cells.
     private(set) var tcp: [Span]
     private(set) var udp: [Span]
 
-    /// The row of an address that no prefix covers.
+    /// The row of an address that no prefix contains.
     static let empty = PortRow(tcp: [Span(start: 0, cell: 0)], udp: [Span(start: 0, cell: 0)])
 
-    /// For ``NumberIndex``.
+    /// The hash for ``NumberIndex``.
     var hash: UInt64 {
         var hash: UInt64 = 0
         for span in tcp { hash = hash.mixed(with: UInt64(span.start) << 32 | UInt64(span.cell)) }
@@ -24,15 +25,15 @@ struct PortRow: Equatable {
 
     func spans(_ transport: TransportProtocol) -> [Span] { transport == .tcp ? tcp : udp }
 
-    /// The row's only cell, when there is no other.
+    /// The row's cell if it has only one.
     var onlyCell: UInt32? { tcp.count == 1 && tcp == udp ? tcp[0].cell : nil }
 
-    /// Where a span ends: behind its last port.
+    /// The first port behind a span.
     static func end(of index: Int, in spans: [Span]) -> Int {
         index + 1 < spans.count ? Int(spans[index + 1].start) : 65_536
     }
 
-    /// Ports and the cell to paint them with.
+    /// Ports, and the cell to paint them with.
     struct Paint {
         let ranges: [PortRange]
         let cell: UInt32
@@ -40,14 +41,14 @@ struct PortRow: Equatable {
         let matchesUDP: Bool
     }
 
-    /// This row with the only binding of a longer prefix on top: the usual case.
+    /// This row with a single binding of a longer prefix on top: the usual case.
     func overlaid(with paint: Paint) -> PortRow {
         let painted = paint.matchesTCP ? Self.paint(paint, over: tcp) : tcp
         if paint.matchesTCP && paint.matchesUDP && tcp == udp { return PortRow(tcp: painted, udp: painted) }
         return PortRow(tcp: painted, udp: paint.matchesUDP ? Self.paint(paint, over: udp) : udp)
     }
 
-    /// This row with the bindings of one longer prefix on top, in descending precedence.
+    /// This row with the bindings of one longer prefix on top, given in descending precedence.
     func overlaid(with paints: [Paint]) -> PortRow {
         let own = paints.filter(\.matchesTCP)
         let tcp = own.isEmpty ? tcp : Self.paint(own, over: tcp)
@@ -55,15 +56,14 @@ struct PortRow: Equatable {
         return PortRow(tcp: tcp, udp: other.isEmpty ? udp : Self.paint(other, over: udp))
     }
 
-    /// This row with a binding on top that has a condition: what is below counts for packets that do not
-    /// satisfy it.
+    /// This row with a conditional binding on top, where packets that do not satisfy the condition keep what is below.
     func overlaid(with paint: Paint, if condition: UInt32, _ chains: inout Chains) -> PortRow {
         let tcp = paint.matchesTCP ? Self.paint(paint, over: tcp, if: condition, &chains) : tcp
         if paint.matchesTCP && paint.matchesUDP && self.tcp == udp { return PortRow(tcp: tcp, udp: tcp) }
         return PortRow(tcp: tcp, udp: paint.matchesUDP ? Self.paint(paint, over: udp, if: condition, &chains) : udp)
     }
 
-    /// Puts others in the place of cells; different ones for different cells.
+    /// Replaces all cells, different ones by different ones.
     mutating func replaceCells(_ replacement: (UInt32) -> UInt32) {
         for span in tcp.indices { tcp[span].cell = replacement(tcp[span].cell) }
         for span in udp.indices { udp[span].cell = replacement(udp[span].cell) }
@@ -84,7 +84,7 @@ struct PortRow: Equatable {
                 }
                 merged.extend(from: start, chains.link(condition, paint.cell, over: span.cell))
                 start = Int(range.upper) + 1
-                // Else it goes on in the next span.
+                // Otherwise the range continues in the next span.
                 if start <= end { ranges.removeFirst() }
             }
             if start < end { merged.extend(from: start, span.cell) }
@@ -92,8 +92,10 @@ struct PortRow: Equatable {
         return merged
     }
 
-    /// Paints in descending precedence, each port once: `next` leads from a painted piece to the first
-    /// unpainted one behind it, so that many nested ranges cost no more than as many disjoint ones.
+    /// Paints in descending precedence, each port once.
+    ///
+    /// `next` leads from a painted piece to the first unpainted one behind it (union-find), so many nested ranges cost
+    /// no more than as many disjoint ones.
     private static func paint(_ paints: [Paint], over spans: [Span]) -> [Span] {
         var starts = spans.map { Int($0.start) }
         for paint in paints {
@@ -137,7 +139,7 @@ struct PortRow: Equatable {
         return merged
     }
 
-    /// One binding: one pass over spans and ranges.
+    /// Paints a single binding in one pass over spans and ranges.
     private static func paint(_ paint: Paint, over spans: [Span]) -> [Span] {
         var merged: [Span] = []
         merged.reserveCapacity(spans.count + 2 * paint.ranges.count)
@@ -149,7 +151,7 @@ struct PortRow: Equatable {
             }
             merged.extend(from: Int(range.lower), paint.cell)
             while span < spans.count, spans[span].start <= range.upper { span += 1 }
-            // What was below goes on, from where the range ends.
+            // What is below continues behind the range.
             if range.upper < UInt16.max, span == spans.count || spans[span].start > Int(range.upper) + 1 {
                 merged.extend(from: Int(range.upper) + 1, spans[span - 1].cell)
             }
@@ -160,7 +162,7 @@ struct PortRow: Equatable {
 }
 
 extension [PortRow.Span] {
-    /// From a port on, a cell.
+    /// Starts a span with a cell at a port, or continues the last span if it has that cell.
     fileprivate mutating func extend(from start: Int, _ cell: UInt32) {
         if last?.cell != cell { append(PortRow.Span(start: UInt32(start), cell: cell)) }
     }

@@ -1,19 +1,18 @@
 import CSteering
 
-/// The distinct rows of a policy, and which prefix has which.
+/// The distinct rows of a policy, and the row of each prefix.
 struct PortRows {
     private(set) var rows: [PortRow] = [.empty]
-    /// In the prefixes' natural order, in which a prefix comes before those it contains.
+    /// In ascending order, each prefix before those that it contains.
     private(set) var prefixes: [NamedPrefix] = []
-    /// What cells of kind `STEERING_BY_SOURCE` stand for, by the number in the cell. Some row has each, or a later
-    /// chain goes on with it. Their conditions are numbers in the policy's table.
+    /// The chains, by number, that cells of kind `STEERING_BY_SOURCE` refer to.
     var chains: [Chain] { chainTable.list }
     private(set) var chainTable: Chains
     private var painter: Painter
 
-    /// A prefix that bindings name.
+    /// A prefix that bindings have.
     struct NamedPrefix {
-        /// The prefix's bits, the first one on top.
+        /// The prefix's bits in the most significant positions.
         let key: UInt128
         let family: IPFamily
         let length: UInt8
@@ -25,17 +24,26 @@ struct PortRows {
         }
     }
 
-    /// - Parameter cell: What an outcome's number becomes; not one of kind `STEERING_BY_SOURCE`.
+    /// Paints the rows of a policy, and drops unused chains.
+    ///
+    /// - Parameters:
+    ///   - policy: The bindings.
+    ///   - cell: Returns the cell of an outcome's number; never one of kind `STEERING_BY_SOURCE`.
     /// - Throws: `conflictingBindings`, `tablesTooLarge`.
     init(_ policy: PolicyRecords, cell: (UInt32) -> UInt32) throws(SteeringError) {
         try self.init(policy, Chains(policy.conditions.values), condition: { $0 }, cell: cell)
         chainTable.keepOnly(namedBy: &rows)
     }
 
+    /// Paints the rows of a policy, adding to existing chains.
+    ///
     /// - Parameters:
-    ///   - chains: Those of other rows, to be numbered as these.
-    ///   - mayConflict: Whether bindings may be equal in precedence, and differ in outcome. Then either decides.
-    ///   - condition: A condition's number among those of `chains`.
+    ///   - policy: The bindings.
+    ///   - chains: Chains that other rows use. Equal chains get equal numbers.
+    ///   - mayConflict: Whether bindings of equal precedence may differ in outcome. Then one of them decides.
+    ///   - condition: Returns a condition's number among the conditions of `chains`.
+    ///   - cell: Returns the cell of an outcome's number; never one of kind `STEERING_BY_SOURCE`.
+    /// - Throws: `conflictingBindings`, `tablesTooLarge`.
     init(
         _ policy: PolicyRecords, _ chains: Chains, mayConflict: Bool = false, condition: (UInt32) -> UInt32,
         cell: (UInt32) -> UInt32
@@ -47,10 +55,12 @@ struct PortRows {
         chainTable = painter.chains
     }
 
-    /// Paints the rows of the prefixes again that begin in an entry of a root: of a policy that has the same tables of
-    /// port sets and labels, and no conditions. Rows may be added; the others stay.
+    /// Repaints the rows of the prefixes that begin in a root slot.
     ///
-    /// - Throws: `conflictingBindings`. Then this is spoilt.
+    /// The policy must have the same port sets and labels, and no conditions. Rows may be added; existing rows keep
+    /// their numbers. After an error this value must not be used any more.
+    ///
+    /// - Throws: `conflictingBindings`.
     mutating func repaint(
         _ slot: RootSlot, _ policy: PolicyRecords, cell: (UInt32) -> UInt32
     ) throws(SteeringError) {
@@ -61,7 +71,7 @@ struct PortRows {
         rows += painter.rows[rows.count...]
     }
 
-    /// Paints the rows of some records' prefixes, which other prefixes may contain.
+    /// Returns the prefixes of some records with their rows, given the prefixes that contain them.
     private mutating func paint(
         _ records: Range<Int>, of policy: PolicyRecords, in containers: [NamedPrefix], condition: (UInt32) -> UInt32,
         cell: (UInt32) -> UInt32
@@ -81,7 +91,7 @@ struct PortRows {
     }
 }
 
-/// Paints bindings over rows: thousands of prefixes often have the same few, so each only once.
+/// Paints bindings over rows, each combination once: thousands of prefixes often have the same few bindings.
 private struct Painter {
     private let mayConflict: Bool
     private(set) var rows: [PortRow] = [.empty]
@@ -91,7 +101,7 @@ private struct Painter {
     private var workIndex = NumberIndex()
     private var groups: [[Part]: UInt64] = [:]
 
-    /// The ports, protocols and outcome of a binding, and the row below. Or a group of bindings.
+    /// A binding without its prefix, or a group of bindings, and the row below.
     private struct Work: Hashable {
         let match: UInt64
         let outcomeAndRow: UInt64
@@ -107,7 +117,7 @@ private struct Painter {
         }
     }
 
-    /// A binding of a group: all of it but the prefix.
+    /// A binding of a group, without its prefix.
     private struct Part: Hashable {
         let match: UInt64
         let outcomeAndCondition: UInt64

@@ -1,7 +1,8 @@
 import CSteering
 
-/// A row as tries over the port, for policies whose cross product would be too large. Equal nodes are written
-/// once, so rows that differ in a few ports share the rest.
+/// A row as tries over the port, for policies whose cross product would be too large.
+///
+/// Equal nodes are written once, so rows that differ in a few ports share the rest.
 struct PortTrie {
     private static let stride = 4
 
@@ -9,9 +10,12 @@ struct PortTrie {
 
     init(_ row: PortRow) { self.row = row }
 
-    /// Writes a trie for TCP and one for UDP; returns their number.
+    /// Writes a trie for TCP and, 16 bytes behind it, one for UDP.
     ///
-    /// - Parameter leaf: What a cell becomes.
+    /// - Parameters:
+    ///   - writer: The tables to append to.
+    ///   - leaf: Returns the leaf for a cell.
+    /// - Returns: The number of the TCP trie.
     func write(_ writer: inout TableWriter, leaf: (UInt32) -> UInt32) -> UInt32 {
         let tcp = Self.entry(row.tcp, &writer, leaf)
         let udp = row.udp == row.tcp ? tcp : Self.entry(row.udp, &writer, leaf)
@@ -23,7 +27,7 @@ struct PortTrie {
     private static func entry(
         _ spans: [PortRow.Span], _ writer: inout TableWriter, _ leaf: (UInt32) -> UInt32
     ) -> (entry: TrieEntry, otherwise: UInt32) {
-        // What most ports have is what the others are exceptions to.
+        // The cell of the widest span is the default; the other spans are exceptions to it.
         func size(_ index: Int) -> Int { PortRow.end(of: index, in: spans) - Int(spans[index].start) }
         let widest = spans.indices.max { size($0) < size($1) }!
         let otherwise = leaf(spans[widest].cell)
@@ -33,7 +37,7 @@ struct PortTrie {
             var start = Int(span.start)
             let end = PortRow.end(of: index, in: spans)
             while start < end {
-                // The largest block of ports that begins here.
+                // The largest aligned block of ports that begins here.
                 let bits = min(start == 0 ? 16 : start.trailingZeroBitCount, (end - start).floorLog2)
                 prefixes.append(
                     Trie.NamedPrefix(

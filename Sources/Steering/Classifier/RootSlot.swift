@@ -1,6 +1,6 @@
 import CSteering
 
-/// An entry of a root: it has the addresses of a prefix of 16 bits.
+/// An entry of a root: the addresses that share their first 16 bits.
 struct RootSlot: Hashable {
     let family: IPFamily
     let number: Int
@@ -8,7 +8,8 @@ struct RootSlot: Hashable {
     static let bits = Int(STEERING_ROOT_BITS)
     static let count = 1 << bits
 
-    /// Those below which sorted records differ. Nil for more than a few, and where prefixes differ that are shorter.
+    /// Returns the slots below which two sorted lists of records differ; nil for more than 32 slots or a difference in
+    /// a shorter prefix.
     static func between(_ former: [PolicyRecord], _ new: [PolicyRecord]) -> [RootSlot]? {
         var slots: [RootSlot] = []
         var (old, own) = (0, 0)
@@ -31,14 +32,14 @@ struct RootSlot: Hashable {
         return slots
     }
 
-    /// Each moves half of the prefixes in memory.
+    /// Each slot moves half of the prefixes in memory, on average.
     private static let limit = 32
 }
 
-/// What sorts by the bits of a prefix, the family first and shorter prefixes before longer ones.
+/// An element that sorts by family, then prefix bits, then prefix length.
 protocol SortedByPrefix {
     var family: IPFamily { get }
-    /// The first bit on top.
+    /// The prefix's bits in the most significant positions.
     var key: UInt128 { get }
 }
 
@@ -46,7 +47,7 @@ extension PolicyRecord: SortedByPrefix {}
 extension PortRows.NamedPrefix: SortedByPrefix {}
 
 extension SortedByPrefix {
-    /// The entry of a root in which its addresses begin.
+    /// The slot of its first address.
     var slot: RootSlot { RootSlot(family: family, number: Int(key >> UInt128(128 - RootSlot.bits))) }
 }
 
@@ -56,7 +57,7 @@ extension Array where Element: SortedByPrefix {
         return family == .ipv4 ? 0..<firstIPv6 : firstIPv6..<count
     }
 
-    /// Those that begin in an entry of a root.
+    /// Returns the range of the elements that begin in a slot.
     func items(in slot: RootSlot) -> Range<Int> {
         func first(_ number: Int) -> Int {
             partitioningIndex { $0.family == slot.family ? $0.slot.number >= number : slot.family == .ipv4 }
@@ -66,7 +67,7 @@ extension Array where Element: SortedByPrefix {
 }
 
 extension [PortRows.NamedPrefix] {
-    /// The prefixes that are shorter than an entry of a root and contain its addresses, the shortest first.
+    /// The prefixes shorter than 16 bits that contain a slot's addresses, the shortest first.
     func containers(of slot: RootSlot) -> [PortRows.NamedPrefix] {
         let key = UInt128(slot.number) << UInt128(128 - RootSlot.bits)
         return (0..<RootSlot.bits).compactMap { length in

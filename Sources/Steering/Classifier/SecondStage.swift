@@ -1,10 +1,11 @@
 import CSteering
 
-/// Compiles chains into tries over the source address and over the interface's index, which the program walks
-/// for packets whose cell is one.
+/// Compiles chains into tries over the source address and over the interface index.
 ///
-/// What a packet meets in a chain is decided by the longest source prefix of the chain that it has: for each
-/// of them the links are put together that its addresses satisfy. So a chain of any length costs two tries.
+/// The program walks them for packets whose cell is a chain. The longest source prefix of a chain that contains the
+/// packet's source determines which links the packet can satisfy, so each such prefix gets a combination of these
+/// links. However long the chain is, a packet walks at most one trie over the source (for IPv6, one over each half) and
+/// one over the interface.
 struct SecondStage {
     private let chains: Chains
     private let interfaceIndices: [InterfaceName: UInt32]
@@ -12,9 +13,9 @@ struct SecondStage {
     private var leaves: [UInt32: UInt32] = [:]
     private var interfaceLeaves: [[Choice]: UInt32] = [:]
 
-    /// A cell for packets of an interface; of all others, for nil.
+    /// A cell for packets from an interface, or from any if the interface is nil.
     private struct Choice: Hashable {
-        /// Of its link in the chain.
+        /// The index of its link in the chain.
         let rank: Int
         let interface: InterfaceName?
         let cell: UInt32
@@ -26,9 +27,9 @@ struct SecondStage {
         self.family = family
     }
 
-    /// What stands for a cell in the tables of the family: a label's destinations are the family's own.
+    /// Returns the leaf for a cell in the family's tables.
     ///
-    /// Chains must have been compiled.
+    /// Cells of labels differ by family, since destinations do. Chains must have been compiled before.
     func leaf(_ cell: UInt32) -> UInt32 {
         if Chain.number(of: cell) != nil { return leaves[cell]! }
         let isLabel = cell >> UInt32(STEERING_CELL_SHIFT) >= UInt32(STEERING_FIRST_LABEL)
@@ -62,7 +63,7 @@ struct SecondStage {
         let inherited = leaf(for: anywhere, &writer)
         guard !choices.isEmpty else { return inherited }
 
-        // From shorter prefixes to longer ones, each with the choices of those that contain it.
+        // From shorter prefixes to longer ones, each with the choices of the prefixes that contain it.
         var prefixes: [Trie.NamedPrefix] = [], leaves: [UInt32] = []
         var containers: [(source: IPPrefix, choices: [Choice])] = []
         for (source, own) in choices.sorted(by: { $0.key < $1.key }) {
@@ -79,7 +80,8 @@ struct SecondStage {
         return cell(kind: STEERING_BY_SOURCE, trie.write(prefixes.indices, inherited: inherited, &writer))
     }
 
-    /// The leaf for packets that have these choices, the first one that fits.
+    /// Returns the leaf for packets to which these choices apply; the first one with the packet's interface, or with
+    /// none, decides.
     private mutating func leaf(for choices: [Choice], _ writer: inout TableWriter) -> UInt32 {
         let end = choices.firstIndex { $0.interface == nil }!
         if end == 0 { return leaf(choices[0].cell) }
@@ -88,7 +90,7 @@ struct SecondStage {
 
         var cells: [UInt32: UInt32] = [:]
         for choice in choices.dropLast() {
-            // From an interface that is not there no packet comes.
+            // No packet arrives on an interface that does not exist.
             guard let index = interfaceIndices[choice.interface!] else { continue }
             if cells[index] == nil { cells[index] = leaf(choice.cell) }
         }

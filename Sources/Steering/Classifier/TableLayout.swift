@@ -1,26 +1,26 @@
 import CSteering
 
-/// Rows laid out as tables: what is in `steering_abi.h`, written; and kept, so that a few entries can be written again.
+/// Rows laid out as the tables of `steering_abi.h`, kept so that a few root slots can be rewritten.
 struct TableLayout {
-    /// Nil when rows are tries over the port.
+    /// Nil if rows are tries over the port.
     private var classes: PortClasses?
-    /// What stands for each row in the trie of a family.
+    /// The leaf for each row, by family.
     private var leaves: [IPFamily: Leaves] = [:]
     private var writer = TableWriter()
-    /// Rows whose ports are known.
+    /// The number of rows whose ports are in the tables.
     private var knownRows: Int
-    /// How many words the tables had when they were laid out as a whole.
+    /// The size of the tables in words when they were last laid out completely.
     private let cleanCount: Int
 
     private struct Leaves {
         var ofRow: [UInt32] = []
-        /// Whether a prefix of the family has had the row.
+        /// Whether the leaf has been written, since a prefix of the family has the row.
         var isKnown: [Bool] = []
     }
 
     var tables: Tables { Tables(words: writer.words) }
 
-    /// Rows in the first form that has room for them.
+    /// Lays out rows in the first form that has room for them.
     ///
     /// - Throws: `tablesTooLarge`.
     static func fitting(
@@ -35,7 +35,7 @@ struct TableLayout {
         throw .tablesTooLarge(TableSize.allCases.last!.bytes)
     }
 
-    /// Nil when there is no room.
+    /// Fails if there is no room.
     private init?(
         _ rows: PortRows, _ classes: PortClasses?, _ interfaceIndices: [InterfaceName: UInt32], bindings: Int
     ) {
@@ -57,11 +57,11 @@ struct TableLayout {
         writeCounts(rows, bindings)
     }
 
-    /// Writes some entries of roots again, for rows of which those of the prefixes below have changed, and some may
-    /// have been added; there are no chains. What stood below them stays where it is, unused.
+    /// Rewrites root slots whose prefixes have changed, or returns false if the tables must be laid out anew.
     ///
-    /// Returns false, and is spoilt, when the tables must be laid out as a whole: a row tells ports apart that have
-    /// one class, or what is unused has come to be as much as what is used.
+    /// Rows may have been added, and there must be no chains. The nodes that were below these slots stay in the tables,
+    /// unused. The tables must be laid out anew if a new row tells apart ports of one class, if there is no room, or if
+    /// they have more than doubled in size. After false this value must not be used any more.
     mutating func rewrite(_ slots: [RootSlot], _ rows: PortRows, bindings: Int) -> Bool {
         guard admitPorts(of: rows) else { return false }
         for slot in slots {
@@ -74,7 +74,7 @@ struct TableLayout {
         return !writer.isFull && writer.words.count <= 2 * cleanCount
     }
 
-    /// Makes the ports of rows that were added known; false where classes would have to be split.
+    /// Adds the ports of new rows to the tables, or returns false if a class would have to be split.
     private mutating func admitPorts(of rows: PortRows) -> Bool {
         let added = rows.rows[knownRows...]
         knownRows = rows.rows.count
@@ -89,7 +89,7 @@ struct TableLayout {
         }
     }
 
-    /// Writes what stands for the rows of some prefixes.
+    /// Writes the leaves for the rows of some prefixes.
     private static func add(
         _ items: Range<Int>, _ rows: PortRows, _ classes: PortClasses?, _ interfaceIndices: [InterfaceName: UInt32],
         _ family: IPFamily, to leaves: inout Leaves, _ writer: inout TableWriter
@@ -113,7 +113,7 @@ struct TableLayout {
         secondStage.compile(row, &writer)
         if let classes {
             let cells = classes.cells(ofRow: number)
-            // Many policies bind the same ports everywhere: then the address decides alone.
+            // The row is the same on all bound ports, as in many policies: the address alone decides.
             if cells.dropFirst().allSatisfy({ $0 == cells.last }) { return secondStage.leaf(cells.last!) }
             return cell(kind: STEERING_ROW, writer.row(cells.map(secondStage.leaf)))
         }
@@ -121,12 +121,12 @@ struct TableLayout {
         return cell(kind: STEERING_BY_PORT, PortTrie(row).write(&writer, leaf: secondStage.leaf))
     }
 
-    /// The class of every port. Without classes: 1 where any row names the port.
+    /// Writes the class of every port or, without classes, 1 for every port that is bound in some row.
     private static func writePorts(_ rows: some Sequence<PortRow>, _ classes: PortClasses?, _ writer: inout TableWriter)
     {
         guard let classes else {
             for (number, transport) in TransportProtocol.allCases.enumerated() {
-                // How many more rows name the port than the one before.
+                // The change, from one port to the next, in the number of rows that have a cell for it.
                 var change = [Int](repeating: 0, count: 65_537)
                 for row in rows {
                     let spans = row.spans(transport)
@@ -152,12 +152,12 @@ struct TableLayout {
     }
 }
 
-/// Where the trie over the destination begins.
+/// The root of the trie over the destination address.
 struct Root {
-    /// In bytes: its entries, and the leaf for addresses that theirs does not fit.
+    /// Byte offsets: of the root's entries, and of the leaf for addresses that their entry does not fit.
     let place: Int
     let otherwise: Int
-    /// Nodes on a path below.
+    /// The maximum number of nodes on a path below the root.
     let depth: Int
 
     init(_ family: IPFamily) {
@@ -168,6 +168,6 @@ struct Root {
         (place, otherwise, depth) = (Int(numbers.0), Int(numbers.1), Int(numbers.2))
     }
 
-    /// The place of an entry among the words of the tables; entries are in network order.
+    /// The index of an entry in the words of the tables; entries are in network byte order.
     func word(of slot: Int) -> Int { place / 8 + Int(UInt16(slot).byteSwapped) }
 }

@@ -1,10 +1,10 @@
 import CSteering
 
-/// Lays nodes and rows out behind the fixed tables. See `steering_abi.h`.
+/// Appends nodes and rows to the fixed tables of `steering_abi.h`.
 struct TableWriter {
-    /// All of a half, in units of 8 bytes.
+    /// The tables in words of 8 bytes.
     var words: [UInt64]
-    /// Set when there was no room; what is written after that is lost.
+    /// Whether there was no room for a write; it and later ones are lost.
     private(set) var isFull = false
     private(set) var nodes = 0
     private var shared = NumberIndex()
@@ -14,13 +14,13 @@ struct TableWriter {
 
     init() {
         words = [UInt64](repeating: 0, count: Int(STEERING_NODES_AT) / 8)
-        // Growing copies; memory that is not touched costs nothing.
+        // Growing would copy the words. Reserved memory that is never touched costs nothing.
         words.reserveCapacity(TableSize.allCases[0].bytes / 8)
     }
 
-    /// A node that takes `bits` bits, written before what it leads to.
+    /// A node that consumes `bits` bits of the key, placed before the nodes below it.
     struct Node {
-        /// Of the word for keys that an entry does not fit.
+        /// The index of the word for keys that an entry does not fit.
         fileprivate let place: Int
         let bits: Int
 
@@ -28,7 +28,7 @@ struct TableWriter {
         var word: UInt32 { UInt32(place) << UInt32(STEERING_NODE_SHIFT) | UInt32(64 - bits) }
     }
 
-    /// Room for a node whose entries all are a leaf; nil when there is none.
+    /// Appends a node whose entries are all one leaf; nil if there is no room.
     mutating func node(bits: Int, otherwise leaf: UInt32) -> Node? {
         let node = Node(place: words.count, bits: bits)
         guard hasRoom(node.entries.upperBound) else { return nil }
@@ -38,8 +38,9 @@ struct TableWriter {
         return node
     }
 
-    /// The word that leads to a node, of which all is written; or, when all of its entries are one leaf, that
-    /// leaf, and the node is not needed.
+    /// Returns the word that refers to a complete node.
+    ///
+    /// If all of its entries are one leaf, the node is removed and that leaf returned.
     mutating func finish(_ node: Node) -> UInt32 {
         let first = TrieEntry(bits: words[node.place + 1])
         if first.isNode || first.skips { return node.word }
@@ -48,12 +49,13 @@ struct TableWriter {
         return first.word
     }
 
-    /// The same; when there already is an equal node, that one, and this is not needed: what it leads to is shared,
-    /// too, so nothing was written after it.
+    /// As ``finish(_:)``, but returns an existing node if it is equal, and removes this one.
+    ///
+    /// The nodes below it are shared too, so it is the last thing written.
     mutating func share(_ node: Node) -> UInt32 {
         let word = finish(node)
         guard word == node.word else { return word }
-        // No slices: while one lives, the words would be copied before they change.
+        // No slices: one that is alive would force a copy of the words when they change.
         var hash = UInt64(node.bits)
         for place in node.place..<node.entries.upperBound { hash = hash.mixed(with: words[place]) }
         let number = shared.place(hash: hash, next: sharedNodes.count) { [words, sharedNodes] in
@@ -78,7 +80,7 @@ struct TableWriter {
         nodes -= 1
     }
 
-    /// The number of a trie: an entry, and the leaf for keys that it does not fit.
+    /// Appends a trie, which is an entry and the leaf for keys that it does not fit, and returns its number.
     mutating func trie(_ entry: TrieEntry, otherwise leaf: UInt32) -> UInt32 {
         guard hasRoom(words.count + 2) else { return 0 }
         words.append(UInt64(leaf))
@@ -86,7 +88,7 @@ struct TableWriter {
         return UInt32(words.count - 2)
     }
 
-    /// The number of a row.
+    /// Appends a row and returns its number.
     mutating func row(_ cells: some Collection<UInt32>) -> UInt32 {
         let place = words.count
         guard hasRoom(place + (cells.count + 1) / 2) else { return 0 }
@@ -103,12 +105,13 @@ struct TableWriter {
         return UInt32(place * 2)
     }
 
-    /// 16-bit and 32-bit values of the fixed tables.
+    /// Sets the class of a port.
     mutating func set(port: Int, of transport: Int, class portClass: Int) {
         let at = Int(STEERING_PORTS_AT) / 2 + (transport << 16 | port)
         words[at / 4] |= UInt64(portClass) << UInt64(at % 4 * 16)
     }
 
+    /// Sets the 32-bit value at a byte offset.
     mutating func set(_ value: UInt32, at byte: Int) {
         let shift = UInt64(byte % 8 * 8)
         words[byte / 8] = words[byte / 8] & ~(UInt64(UInt32.max) << shift) | UInt64(value) << shift
@@ -122,16 +125,18 @@ struct TableWriter {
     }
 }
 
-/// An entry of a node: what a key meets after some bits that it must have.
+/// An entry of a node: bits that the key must have and that are skipped, and a word.
 struct TrieEntry: Equatable {
     let bits: UInt64
 
     init(bits: UInt64) { self.bits = bits }
 
+    /// Creates an entry.
+    ///
     /// - Parameters:
-    ///   - word: A leaf, or what leads to a node.
-    ///   - count: How many bits are skipped.
-    ///   - key: The key's next bits, from the top.
+    ///   - word: A leaf, or the word of a node.
+    ///   - count: The number of bits to skip, 0 to 26.
+    ///   - key: The value of these bits, in the most significant positions.
     init(_ word: UInt32, skipping count: Int = 0, of key: UInt64 = 0) {
         let value = key & ~(UInt64.max >> UInt64(count))
         bits = value | UInt64(63 - count) << UInt64(STEERING_SKIP_SHIFT) | UInt64(word)

@@ -1,35 +1,36 @@
 import CSteering
 
-/// A policy compiled into the bytes that the program reads: a half, as far as it is in use.
+/// A policy compiled into the bytes that the program reads: the used part of a half.
 package struct Tables: Sendable {
-    /// In units of 8 bytes. The first is the generation's, which is not the policy's.
+    /// Words of 8 bytes, the first of which is reserved for the generation.
     package let words: [UInt64]
-    /// What has room for them.
+    /// The smallest size that has room for the words.
     package let size: TableSize
 
-    /// How rows are laid out. They mean the same.
+    /// The layout of rows; both give the same results.
     package enum Form: Sendable, CaseIterable {
         /// A cross product of rows and port classes.
         case dense
-        /// Rows as tries over the port.
+        /// Tries over the port.
         case sparse
     }
 
-    /// - Parameter words: No more than the largest size has room for.
+    /// Wraps compiled words, which must fit into the largest size.
     init(words: [UInt64]) {
         self.words = words
         size = TableSize.allCases.first { $0.bytes >= words.count * 8 }!
     }
 
-    /// Compiles a policy, as ``Compilation`` does.
+    /// Compiles a policy from scratch: see ``Compilation``.
     package init(
         _ policy: Policy, interfaceIndices: [InterfaceName: UInt32] = [:], number: (Label) -> UInt32
     ) throws(SteeringError) {
         self = try Compilation(policy, interfaceIndices: interfaceIndices, number: number).tables
     }
 
-    /// Compiles a policy so that a packet's cell is a verdict with the number of the binding that decides, among
-    /// the policy's bindings. Of two that overlap, have equal precedence and mean the same it is either.
+    /// Compiles a policy so that a packet's cell is a verdict with the index of the deciding binding in the policy.
+    ///
+    /// Where bindings of equal precedence and outcome overlap, it is the index of one of them.
     ///
     /// - Throws: `tablesTooLarge`.
     init(
@@ -44,13 +45,13 @@ package struct Tables: Sendable {
     }
 }
 
-/// How large a half of the tables is: the program comes in as many versions.
+/// The size of a half; the program exists in a version for each.
 package enum TableSize: Int, Sendable, CaseIterable, Comparable {
     case smallest, small, large, largest
 
     package var bytes: Int { Int(STEERING_SMALLEST_TABLES) << (2 * rawValue) }
 
-    /// As the object names it.
+    /// The size in MiB, as in the names of the object file.
     var name: String { "\(bytes >> 20)m" }
 
     package static func < (left: TableSize, right: TableSize) -> Bool { left.rawValue < right.rawValue }

@@ -1,27 +1,27 @@
 import CSteering
 
-/// A trie over a key: an address, a port, the index of an interface.
+/// A trie over a key: an address, a port, or an interface index.
 ///
-/// Entries skip the bits on which all prefixes below agree, nodes take as many bits as pays (level and path
-/// compression, Nilsson and Karlsson, "IP-Address Lookup Using LC-Tries", 1999). The second 64 bits of a key
-/// have tries of their own: the program reads them only where one is.
+/// Entries skip bits on which all prefixes below agree, and nodes consume as many bits as is worthwhile (level and path
+/// compression, Nilsson and Karlsson, "IP-Address Lookup Using LC-Tries", 1999). The second 64 bits of a key have tries
+/// of their own, so the program reads these bits only where there is one.
 struct Trie {
-    /// In natural order: a prefix comes before those that it contains.
+    /// In ascending order, each prefix before those that it contains.
     let prefixes: [NamedPrefix]
-    /// The leaf of each row that a prefix may have.
+    /// The leaf of each row.
     let leaves: [UInt32]
-    /// Nodes that end at every multiple of so many bits, and are shared when equal; nil for as pays.
+    /// If set, nodes end at multiples of this many bits, and equal nodes are shared; if nil, sizes are chosen by cost.
     var stride: Int?
 
     typealias NamedPrefix = PortRows.NamedPrefix
 
     private static let half = 64
-    /// With more prefixes than this, nodes outgrow the nearer caches.
+    /// The number of prefixes beyond which larger nodes no longer fit into the nearer CPU caches.
     private static let large = 4096
 
     // MARK: - From a root
 
-    /// Fills a root: an entry for each value of the first 16 bits, and the nodes below.
+    /// Fills a root, with an entry for each value of the first 16 bits, and writes the nodes below it.
     ///
     /// Returns the leaf for addresses that their entry does not fit.
     func writeRoot(_ items: Range<Int>, _ root: Root, _ writer: inout TableWriter) -> UInt32 {
@@ -32,7 +32,7 @@ struct Trie {
         return everywhere
     }
 
-    /// Fills an entry of a root again, with the items that begin there. Those shorter than it are as before.
+    /// Refills a root slot with the items that begin in it; items shorter than 16 bits must not have changed.
     func rewriteRoot(_ items: Range<Int>, _ slot: RootSlot, _ root: Root, _ writer: inout TableWriter) {
         let container = prefixes.containers(of: slot).last
         writer.words[root.word(of: slot.number)] = TrieEntry(container.map { leaves[Int($0.row)] } ?? 0).bits
@@ -42,11 +42,9 @@ struct Trie {
             place: root.word)
     }
 
-    /// Writes a trie without a root; returns its number.
+    /// Writes a trie without a root and returns its number.
     ///
-    /// - Parameters:
-    ///   - taken: The bits before it.
-    ///   - inherited: The leaf of keys that have no prefix.
+    /// `taken` is the number of key bits before the trie, and `inherited` the leaf for keys without a prefix.
     func write(
         _ items: Range<Int>, after taken: Int = 0, inherited: UInt32, _ writer: inout TableWriter
     ) -> UInt32 {
@@ -54,7 +52,7 @@ struct Trie {
         return writer.trie(entry(items, first, inherited: inherited, &writer), otherwise: inherited)
     }
 
-    /// The first entry of a trie without a root.
+    /// Returns the first entry of a trie without a root.
     func entry(inherited: UInt32, _ writer: inout TableWriter) -> TrieEntry {
         let first = Taking(bits: 0, after: 0, steps: Int(STEERING_DEPTH), otherwise: inherited)
         return entry(prefixes.indices, first, inherited: inherited, &writer)
@@ -62,8 +60,9 @@ struct Trie {
 
     // MARK: - Entries and nodes
 
-    /// What an entry of a node is about: the node takes `bits` bits `after` those before it, `steps` nodes may
-    /// follow, and keys that the entry does not fit have a leaf.
+    /// How an entry is reached: by a node that consumes `bits` bits `after` those before it.
+    ///
+    /// At most `steps` nodes may follow, and `otherwise` is the leaf for keys that the entry does not fit.
     private struct Taking {
         let bits: Int
         let after: Int
@@ -83,7 +82,7 @@ struct Trie {
 
     private func leaf(_ item: Int) -> UInt32 { leaves[Int(prefixes[item].row)] }
 
-    /// The entry for keys that agree with `items`, which all are longer, in the bits that were taken.
+    /// Returns the entry for keys that agree with `items` in the bits consumed so far; all items are longer than these.
     private func entry(
         _ items: Range<Int>, _ taking: Taking, inherited: UInt32, _ writer: inout TableWriter
     ) -> TrieEntry {
@@ -95,7 +94,7 @@ struct Trie {
         guard skipped > 0 else {
             return TrieEntry(node(items, after: taken, steps: taking.steps, inherited: inherited, &writer))
         }
-        // The first item is the shortest of those whose further bits are all zero, so none ends earlier.
+        // No item is shorter than the skipped bits: it would sort before the first one.
         let first = prefixes[items.lowerBound]
         var inside = inherited, rest = items
         if Int(first.length) == taken + skipped {
@@ -114,20 +113,19 @@ struct Trie {
         return TrieEntry(word, skipping: skipped, of: first.bits(after: taken))
     }
 
-    /// The cell that leads to the trie over the second half of the key.
+    /// Returns the cell that refers to a trie over the second half of the key.
     private func lower(_ items: Range<Int>, inherited: UInt32, _ writer: inout TableWriter) -> UInt32 {
         cell(kind: STEERING_LOWER, write(items, after: Self.half, inherited: inherited, &writer))
     }
 
-    /// The bits that all items share, of this half of the key.
+    /// The number of further bits that all items share, within this half of the key.
     private func common(_ items: Range<Int>, after taken: Int) -> Int {
         let first = prefixes[items.lowerBound], last = prefixes[items.upperBound - 1]
         let end = taken < Self.half ? Self.half : 2 * Self.half
         return min((first.key ^ last.key).leadingZeroBitCount, Int(first.length), end) - taken
     }
 
-    /// What leads to a node for items that are longer than what is taken; or a leaf, when they say nothing else
-    /// than what they inherit.
+    /// Returns the word of a node for items longer than `taken`, or the inherited leaf if all of them have it.
     private func node(
         _ items: Range<Int>, after taken: Int, steps: Int, inherited: UInt32, _ writer: inout TableWriter
     ) -> UInt32 {
@@ -144,19 +142,21 @@ struct Trie {
 
     private func bits(_ items: Range<Int>, after taken: Int, longest: Int, steps: Int) -> Int {
         if let stride { return stride - taken % stride }
-        // No fewer than what later nodes cannot take, of which each is counted on for 8 bits: 2 KiB.
+        // At least the bits that the remaining nodes cannot consume, at 8 bits each (2 KiB).
         let needed = max(1, longest - 8 * (steps - 1))
-        // What all share is skipped by an entry: one bit is enough for it to be in a node of its own.
+        // An entry skips the shared bits, and a node of one bit is enough to hold it.
         if common(items, after: taken) >= max(3, needed) { return 1 }
-        // Some entries an item, so that few share one and lead to further nodes. In large tries one will do: what is
-        // saved in nodes is less than what caches lose.
+        // Several entries per item, so that few items share an entry and need a further node. In large tries one per
+        // item: the nodes saved would gain less than larger nodes lose in cache misses.
         let spare = prefixes.count > Self.large ? 0 : items.count > 4 ? 1 : 2
         let wanted = Int.bitWidth - (items.count - 1).leadingZeroBitCount + spare
         return min(longest, max(needed, min(wanted, 12)))
     }
 
-    /// Fills entries. A prefix comes before those it contains, so each entry holds what it inherits when the
-    /// longer prefixes below it are reached.
+    /// Fills entries with items.
+    ///
+    /// A prefix comes before those that it contains, so when the longer prefixes below an entry are reached, it holds
+    /// the leaf that they inherit.
     private func fill(
         _ items: Range<Int>, _ taking: Taking, _ writer: inout TableWriter, place: (Int) -> Int
     ) {

@@ -1,11 +1,11 @@
-/// What is found about the answers of UDP servers. Those of TCP leave from where the client asked.
+/// Findings about the source addresses of UDP answers. TCP always answers from the original destination.
 extension Doctor {
-    /// Whether sockets that were just registered can answer from where clients ask.
+    /// Checks whether UDP sockets that were just registered can answer from their original destinations.
     ///
     /// - Parameters:
     ///   - descriptors: The sockets.
-    ///   - steering: Where they are registered.
-    /// - Returns: The findings. What may not be looked at is left out.
+    ///   - steering: The steering that they are registered in.
+    /// - Returns: The findings. Anything that may not be inspected is skipped.
     public func answers(of descriptors: [CInt], registeredIn steering: SocketSteering) -> [Finding] {
         guard let registered = try? steering.sockets.list(), let policy = try? steering.policy else { return [] }
         var findings: [Finding] = []
@@ -50,7 +50,7 @@ extension Doctor {
         ) {
             let bindings = policy.bindings(of: destination)
             guard !bindings.isEmpty else { continue }
-            // Members of a group are alike.
+            // The members of a group have the same options.
             let socket = sockets[0]
             let (known, isFree) = options(socket.cookie)
             if let looked, !looked.bindsNonlocal, destination.family == .ipv6, isFree == false,
@@ -70,7 +70,7 @@ extension Doctor {
         return findings
     }
 
-    /// Answers that come from an address or a port that the client has not asked.
+    /// Returns findings about answers from another address or port than the original destination.
     private static func strangers(
         _ destination: Destination, _ socket: RegisteredSocket, _ options: AnswerOptions, _ bindings: [Binding]
     ) -> [Finding] {
@@ -100,7 +100,7 @@ extension Doctor {
 }
 
 extension Policy {
-    /// Those that lead packets to a destination.
+    /// Returns the bindings that lead packets to a destination.
     fileprivate func bindings(of destination: Destination) -> [Binding] {
         bindings.filter {
             $0.outcome == .label(destination.label) && $0.protocols.contains(destination.transport)

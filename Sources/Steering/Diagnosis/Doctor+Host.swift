@@ -1,4 +1,4 @@
-/// What is found about the machine.
+/// Findings about the host.
 extension Doctor {
     static func kernel() -> [Finding] {
         guard let version = HostFacts.kernelVersion else { return [] }
@@ -13,7 +13,7 @@ extension Doctor {
             )
         }
         if let options = HostFacts.kernelOptions() {
-            // Either of the last two will do: one became the other.
+            // One of the last two options is enough: one replaced the other.
             let needed = HostFacts.neededKernelOptions
             let missing = needed.prefix(3).filter { options[$0] == nil }
             let hasSocketMaps = needed.dropFirst(3).contains { options[$0] != nil }

@@ -1,6 +1,8 @@
 extension Doctor {
-    /// What names are answered with must be steered: of each address at least something, and what is wanted for the
-    /// whole pool for all of it.
+    /// Returns findings about addresses in DNS answers that are not steered.
+    ///
+    /// Every address that DNS may return must have a binding. Every service that the wanted policy binds on a whole
+    /// pool must be in force on each of its addresses.
     func names(
         _ answered: [String: PrefixPool], _ inForce: Policy, wanted: Policy, _ file: String?
     ) -> [Finding] {
@@ -45,7 +47,8 @@ extension Doctor {
 }
 
 extension Policy {
-    /// What most of a pool's addresses that are bound are bound to.
+    /// Returns a service that all bound addresses of the pool have, otherwise any service that one of them has; nil if
+    /// none is bound.
     fileprivate func nearestService(to pool: PrefixPool) -> (label: Label, traffic: Traffic)? {
         let bound = pool.intersection(PrefixPool(bindings.lazy.filter { $0.outcome.label != nil }.map(\.prefix)))
         if let all = traffic(ofAll: bound).first, !bound.isEmpty { return (all.0, all.1) }

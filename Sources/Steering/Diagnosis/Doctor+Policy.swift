@@ -1,22 +1,24 @@
-/// What may surprise about a policy in this network namespace, whatever is loaded.
+/// Findings about a policy in this network namespace, whatever is loaded.
 extension Doctor {
-    /// What of a policy matches nothing here, or more than it seems. Nothing of it is an error: an interface may come,
-    /// and a route.
+    /// Checks for bindings that match nothing here, or more than they appear to.
     ///
-    /// - Parameter policy: The policy, or the part of it that is new.
-    /// - Returns: The findings, the worst first. What may not be looked at is left out.
+    /// None of this is an error: a missing interface, for example, may still be added.
+    ///
+    /// - Parameter policy: The policy, or the new part of it.
+    /// - Returns: The findings, the most severe first. Anything that may not be inspected is skipped.
     public func remarks(on policy: Policy) -> [Finding] {
         remarks(on: policy, isInForce: false).sorted { $0.severity > $1.severity }
     }
 
-    /// - Parameter isInForce: Whether its interfaces are examined already, those that the tables have.
+    /// As above, unsorted; if `isInForce`, the policy's interfaces are examined by their index in the tables instead.
     func remarks(on policy: Policy, isInForce: Bool) -> [Finding] {
         let bindings = policy.bindings
         return groups(bindings) + ports(bindings) + members(policy) + clients(bindings)
             + (isInForce ? [] : absent(policy))
     }
 
-    /// The kernel gives packets to a group, or to everyone, to each socket that wants them, and asks no program.
+    /// Returns findings about bindings of multicast and broadcast addresses: the kernel delivers such packets to every
+    /// interested socket, and runs no sk_lookup program.
     private func groups(_ bindings: [Binding]) -> [Finding] {
         let subnets = try? namespace.run { () throws(SteeringError) in try LocalRoutes.broadcasts() }
         let broadcast = PrefixPool(subnets ?? []), groups = PrefixPool(IPAddress.groups)
@@ -48,7 +50,7 @@ extension Doctor {
         }
     }
 
-    /// A bridge takes the packets of its ports, a VRF those of its members, and so on: they arrive there.
+    /// Returns findings about interfaces that belong to a bridge, a VRF or the like: their packets arrive on that one.
     private func members(_ policy: Policy) -> [Finding] {
         let names = policy.interfaces
         guard !names.isEmpty,
@@ -60,7 +62,8 @@ extension Doctor {
         }
     }
 
-    /// Answers to clients of this host come to ports that the kernel chose, and a binding may match them.
+    /// Returns findings about bindings that match answers to unconnected UDP clients of this host, whose ports the
+    /// kernel chose.
     private func clients(_ bindings: [Binding]) -> [Finding] {
         let wide = bindings.filter { $0.protocols.contains(.udp) && $0.outcome != .pass && !$0.isConditional }
         guard !wide.isEmpty else { return [] }
@@ -99,7 +102,7 @@ extension Doctor {
 }
 
 extension NetworkLink {
-    /// Why packets do not arrive on an interface that belongs to this one.
+    /// The reason why no packets arrive on an interface that belongs to this one.
     func taking(_ member: InterfaceName) -> String {
         let what =
             switch kind {

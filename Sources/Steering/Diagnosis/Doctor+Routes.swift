@@ -1,12 +1,12 @@
-/// What is found about routes: steering sees only what the kernel delivers to this host.
+/// Findings about routes: only packets that the kernel delivers to this host are steered.
 extension Doctor {
     func routes(_ policy: Policy, _ answered: [String: PrefixPool]) throws(SteeringError) -> [Finding] {
-        // A binding of nearly everything means whatever gets here.
+        // A very short prefix matches whatever arrives, and need not be routed here as a whole.
         let prefixes = Set(policy.bindings.lazy.filter { $0.outcome != .pass }.map(\.prefix)).filter {
             $0.length >= ($0.family == .ipv4 ? 8 : 16)
         }
         let bound = PrefixPool(prefixes).subtracting(PrefixPool(IPAddress.groups))
-        // An address that is bound and answered, too, is reported as bound.
+        // An address that is both bound and in DNS answers is reported as bound.
         let answers = answered.values.reduce(PrefixPool()) { $0.union($1) }.subtracting(bound)
         struct Environment: Sendable {
             var bound, answers: LocalDelivery
@@ -44,9 +44,9 @@ extension Doctor {
         return findings
     }
 
-    /// Some prefix of a pool that is not delivered to this host, in a sentence with what mends it; nil where all are.
+    /// Returns a sentence about a prefix of a pool that is not delivered to this host, with the remedy; nil if all are.
     ///
-    /// - Throws: `systemCall`, and `missingCapability` where the namespace may not be entered.
+    /// - Throws: `systemCall`; `missingCapability` if the namespace may not be entered.
     package func unrouted(in pool: PrefixPool) throws(SteeringError) -> String? {
         let (delivery, peers) = try namespace.run { () throws(SteeringError) in
             (try LocalRoutes().delivery(of: pool), try SocketDiagnostics().peers())
@@ -58,7 +58,7 @@ extension Doctor {
     private func undelivered(
         _ pool: PrefixPool, _ delivery: LocalDelivery, _ peers: Set<IPAddress>, _ what: String
     ) -> [Finding] {
-        // What is a broadcast address alone is a remark on the policy.
+        // `remarks(on:)` reports broadcast addresses.
         let missing = pool.prefixes.filter { !delivery.isNeverAsked(about: $0) }
             .compactMap { delivery.undelivered(in: $0) }
         return Self.shortened(missing, "routes") { finding($0, delivery, peers, what) }
@@ -90,7 +90,7 @@ extension Doctor {
 }
 
 extension LocalDelivery {
-    /// Why a prefix may not be routed to this host as a whole; nil where nothing speaks against it.
+    /// Returns the reason why a prefix should not be routed to this host as a whole; nil if there is none.
     func obstacle(to prefix: IPPrefix, _ peers: Set<IPAddress>) -> String? {
         if let other = others.first(where: { $0.overlaps(prefix) }) {
             return "A route of it to this host would hide the route \(other): route those parts of it that are meant"

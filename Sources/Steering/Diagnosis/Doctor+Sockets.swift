@@ -1,4 +1,4 @@
-/// What is found about the registered sockets.
+/// Findings about registered sockets.
 extension Doctor {
     func sockets(of steering: SocketSteering, _ policy: Policy) throws(SteeringError) -> [Finding] {
         let registered = try steering.sockets.list()
@@ -23,7 +23,7 @@ extension Doctor {
         return findings + migration(groups) + answers(registered, known, owners, policy)
     }
 
-    /// A socket that will accept nothing any more, registered for one destination or two.
+    /// Returns a finding about a socket, registered for one or two destinations, that can no longer receive.
     private func dead(
         _ registered: [RegisteredSocket], _ socket: DiagnosedSocket?, _ owners: SocketOwners
     ) -> Finding? {
@@ -40,7 +40,7 @@ extension Doctor {
             .warning, "sockets", "no process holds \(what) that could accept from it", remedy: remedy)
     }
 
-    /// Members of a group that are not known here: when those that are have closed, the label is without a socket.
+    /// Returns findings about unregistered group members: once the registered ones are closed, the label has no socket.
     private func unregistered(_ groups: SocketGroups, _ owners: SocketOwners) -> [Finding] {
         var missing: [(destination: Destination, member: DiagnosedSocket, owner: SocketOwner?, count: Int)] = []
         for group in groups.all {
@@ -65,7 +65,8 @@ extension Doctor {
         }
     }
 
-    /// Connections in the queue of a socket that its service has closed, and that only steerd keeps.
+    /// Returns findings about sockets with waiting connections that their service has closed, and that only steerd
+    /// holds.
     private func waiting(_ groups: SocketGroups, _ owners: SocketOwners) -> [Finding] {
         func isKeptOnly(_ socket: DiagnosedSocket) -> Bool {
             !owners[socket.inode].isEmpty && owners[socket.inode].allSatisfy { $0.command.hasPrefix("steerd") }
@@ -82,8 +83,10 @@ extension Doctor {
         }
     }
 
-    /// A listener that is closed takes the connections that wait in it along, unless the kernel may give them to others of
-    /// its SO_REUSEPORT group: when a worker ends, and when steerd closes what a new socket has replaced.
+    /// Returns a finding about connections lost when a listener is closed.
+    ///
+    /// Its waiting connections are reset unless the kernel may move them to others of its SO_REUSEPORT group. That
+    /// happens when a worker ends, and when steerd closes a socket that a new one has replaced.
     private func migration(_ groups: SocketGroups) -> [Finding] {
         let hasGroup = groups.all.contains { $0.destination.transport == .tcp && $0.members.count > 1 }
         let name = "net.ipv4.tcp_migrate_req"
@@ -97,25 +100,25 @@ extension Doctor {
     }
 }
 
-/// The SO_REUSEPORT groups that registered sockets belong to.
+/// The SO_REUSEPORT groups of registered sockets.
 struct SocketGroups {
     struct Group {
         let destination: Destination
-        /// All of them, those that are not registered too.
+        /// All members, registered or not.
         let members: [DiagnosedSocket]
-        /// Those that are not registered.
+        /// The members that are not registered.
         let others: [DiagnosedSocket]
         let hasRoom: Bool
     }
     let all: [Group]
-    /// Of all registered sockets, and of all members of their groups.
+    /// The inodes of all registered sockets and of all members of their groups.
     let inodes: [UInt32]
 
     init(_ registered: [RegisteredSocket], _ known: [SocketCookie: DiagnosedSocket]) {
         let bound = Dictionary(grouping: known.values, by: \.place)
         var groups: [Group] = []
         for (destination, sockets) in Dictionary(grouping: registered, by: \.destination) {
-            // A destination has one socket, or one group.
+            // A destination has either one socket or one group.
             guard let own = sockets.lazy.compactMap({ known[$0.cookie] }).first, sockets[0].isReuseport else {
                 continue
             }
@@ -132,7 +135,7 @@ struct SocketGroups {
 }
 
 extension Policy {
-    /// What packets of its bindings can need a socket for.
+    /// The destinations that packets of the bindings may need a socket for.
     fileprivate var destinations: Set<Destination> {
         var destinations: Set<Destination> = []
         for binding in bindings {

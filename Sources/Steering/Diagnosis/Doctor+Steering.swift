@@ -1,4 +1,4 @@
-/// What is found about the steering that is loaded: its pins, other programs, interfaces.
+/// Findings about the loaded steering: its pins, other programs, interfaces.
 extension Doctor {
     func unopened(_ error: SteeringError) -> [Finding] {
         switch error.code {
@@ -11,7 +11,7 @@ extension Doctor {
         case .olderLayout:
             [Finding(.warning, "loaded", error.message, remedy: place.steer(.upgrade, ["upgrade"]))]
         case .damagedState: [damaged(error)]
-        // What is wrong with the file system is a finding already.
+        // The state of the file system is already a finding.
         case .storageUnavailable where error.cause == nil: []
         default: [Finding(.broken, "loaded", error.message)]
         }
@@ -30,7 +30,7 @@ extension Doctor {
                 return Finding(.broken, "loaded", "\(what): the doctor can tell what mends it when root runs it")
             }
         }
-        // Nothing shows any more whether our program is the attached one.
+        // Nothing shows any more whether an attached program is ours.
         guard let programs = try? namespace.attachedPrograms(), programs.isEmpty else {
             return Finding(
                 .broken, "loaded",
@@ -44,7 +44,7 @@ extension Doctor {
             ]))
     }
 
-    /// Other programs are somebody's: no command detaches them.
+    /// Returns findings about other programs, without remedies: they belong to others.
     func programs(_ steering: SocketSteering?, isUnreadable: Bool) -> [Finding] {
         guard let programs = try? namespace.attachedPrograms(), !programs.isEmpty else { return [] }
         if steering == nil, !isUnreadable { return programs.map(Self.foreign) }
@@ -66,7 +66,7 @@ extension Doctor {
         }
     }
 
-    /// The kernel's number for the program that the pinned link runs; nil where it may not be opened.
+    /// The ID of the program that the pinned link runs; nil if the link may not be opened.
     private var pinnedProgram: UInt32? {
         let pins = Pins(bpffs: bpffs, inode: namespace.inode)
         return (try? Pins.open("\(pins.directory)/link", toWrite: true)).flatMap { try? LinkInfo($0).programID }
@@ -84,7 +84,7 @@ extension Doctor {
         )
     }
 
-    /// A name means the interface that had it when the policy was applied; the tables have its number.
+    /// Returns findings about interface names that no longer belong to the interface whose index the tables have.
     func interfaces(of steering: SocketSteering, _ policy: Policy) throws(SteeringError) -> [Finding] {
         let names = policy.interfaces
         if names.isEmpty { return [] }
@@ -131,7 +131,7 @@ extension Doctor {
 }
 
 extension AttachedProgram: CustomStringConvertible {
-    /// `sk_lookup program 12 (steer, link 7)`.
+    /// A description such as `sk_lookup program 12 (steer, link 7)`.
     public var description: String {
         let details = [name, linkID.map { "link \($0)" }].compactMap { $0 }.joined(separator: ", ")
         return "sk_lookup program \(programID)" + (details.isEmpty ? "" : " (\(details))")
@@ -139,7 +139,7 @@ extension AttachedProgram: CustomStringConvertible {
 }
 
 extension SteeringError {
-    /// What of the pinned state is damaged, without the rest of the sentence.
+    /// The part of the message that names the damage.
     fileprivate var damage: Substring {
         let start = message.firstIndex(of: "(").map { message.index(after: $0) } ?? message.startIndex
         return message[start...].prefix { $0 != ")" }

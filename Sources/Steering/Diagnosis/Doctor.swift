@@ -1,22 +1,22 @@
-/// Something that keeps steering from working, or may surprise, and what mends it.
+/// A problem that keeps steering from working, or something unexpected, with its remedy.
 public struct Finding: Sendable, Hashable {
-    /// How bad it is.
+    /// The severity of a finding.
     public enum Severity: Sendable, Hashable, Comparable, CaseIterable {
-        /// Good to know.
+        /// Information only.
         case note
-        /// Some traffic is not steered, or not as it seems.
+        /// Some traffic is not steered, or not as expected.
         case warning
         /// Nothing can be steered.
         case broken
     }
 
-    /// How bad it is.
+    /// The severity.
     public let severity: Severity
-    /// What was looked at: one word, stable.
+    /// The subject in one word; stable.
     public let subject: String
-    /// What was found, and why it matters.
+    /// The problem and its consequence.
     public let message: String
-    /// The command that mends it; nil where none can without harm, or there is nothing to mend.
+    /// The command that fixes the problem; nil if there is none, or none that is safe.
     public let remedy: Remedy?
 
     init(_ severity: Severity, _ subject: String, _ message: String, remedy: Remedy? = nil) {
@@ -27,29 +27,35 @@ public struct Finding: Sendable, Hashable {
     }
 }
 
-/// Looks for everything that keeps steering from working: the kernel, privileges, the BPF file system,
-/// other programs, dead state, labels without sockets, addresses without routes.
+/// Checks everything that can keep steering from working.
+///
+/// This includes the kernel, privileges, the BPF file system, other programs, stale state, labels without sockets, and
+/// addresses without routes.
 public struct Doctor: ~Copyable, Sendable {
     let namespace: NetworkNamespace
     let bpffs: String
     let place: RemedyPlace
 
-    /// Examines a network namespace, and what is loaded there.
+    /// Prepares to examine a network namespace and what is loaded there.
+    ///
+    /// - Parameters:
+    ///   - namespace: The network namespace.
+    ///   - bpffs: The mount point of the BPF file system.
     public init(_ namespace: consuming NetworkNamespace, bpffs: String = SocketSteering.defaultBPFFS) {
         place = RemedyPlace(namespace, bpffs: bpffs)
         self.namespace = namespace
         self.bpffs = bpffs
     }
 
-    /// Everything that was found, the worst first. Nothing is changed; what may not be looked at is left out.
+    /// Examines everything and changes nothing.
     ///
     /// - Parameters:
-    ///   - wanted: A policy that should be in force, such as that of a file. Without it, what is in force is
-    ///     examined.
-    ///   - file: The file of that policy, for the remedies that apply it.
-    ///   - answered: Pools of addresses that names are answered with, by what they are called: they must be steered,
-    ///     and routed here.
-    /// - Throws: `systemCall` where the kernel cannot be asked.
+    ///   - wanted: The policy that should be in force, such as the content of a file; nil to examine the one in force.
+    ///   - file: The path of that policy's file, for remedies that apply it.
+    ///   - answered: Pools of addresses in DNS answers, by name. They must be steered and routed here.
+    /// - Returns: The findings, the most severe first. Anything that may not be inspected is skipped.
+    /// - Throws: `systemCall` if the kernel cannot be queried; as ``SocketSteering/open(_:bpffs:for:)`` if the state
+    ///   changes meanwhile.
     public func examine(
         wanted: Policy? = nil, of file: String? = nil, answered: [String: PrefixPool] = [:]
     ) throws(SteeringError) -> [Finding] {
@@ -81,15 +87,15 @@ public struct Doctor: ~Copyable, Sendable {
         return findings.sorted { $0.severity > $1.severity }
     }
 
-    /// Puts a policy file in force.
+    /// The remedy that applies a policy file.
     func applying(_ file: String?) -> Remedy {
         guard let file, file != "-" else { return place.steer(.apply, ["apply"], blanks: ["FILE"]) }
         return place.steer(.apply, ["apply", file])
     }
 
-    /// Removes what is pinned for network namespaces that have ended, and what killed commands left.
+    /// Removes the pins of network namespaces that have ended, and what killed commands left.
     ///
-    /// - Returns: The inode numbers of those namespaces.
+    /// - Returns: The inode numbers of these namespaces.
     /// - Throws: `busy`, `storageUnavailable`.
     public func removeStalePins() throws(SteeringError) -> [UInt64] {
         var removed: [UInt64] = []
@@ -102,7 +108,7 @@ public struct Doctor: ~Copyable, Sendable {
 }
 
 extension Doctor {
-    /// At most ten findings of a list, and how many more there are.
+    /// Returns findings for the first ten elements of a list, and one with the number of the others.
     static func shortened<Element>(
         _ list: [Element], _ subject: String, _ finding: (Element) -> Finding
     ) -> [Finding] {

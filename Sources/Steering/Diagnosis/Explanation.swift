@@ -1,76 +1,76 @@
-/// What becomes of the first packet of a flow, and why: by the policy, by the sockets, and by the kernel
-/// itself.
+/// The outcome for the first packet of a flow, with the reasons: the policy, the sockets, and the kernel itself.
 public struct Explanation: Sendable {
     /// A binding that matches the packet.
     public struct Candidate: Sendable, Hashable {
         /// The binding.
         public let binding: Binding
-        /// Why the one before it in the list goes first; nil for the first, which decides.
+        /// Why the preceding candidate has precedence; nil for the first candidate, which decides.
         public let reason: String?
     }
 
-    /// What the policy makes of the packet.
+    /// The decision of the policy and the registered sockets.
     public enum Decision: Sendable, Hashable {
-        /// It goes to the first of the label's sockets that the kernel takes; of a SO_REUSEPORT group the
-        /// kernel chooses the member.
+        /// The packet goes to the first of these sockets that the kernel accepts; within a SO_REUSEPORT group the
+        /// kernel chooses.
         case steered(to: [RegisteredSocket])
-        /// The label has no socket for it, and says what happens then.
+        /// The label has no socket for the packet, which its options refuse or pass.
         case withoutSocket(Destination, WithoutSocket)
-        /// A binding refuses it.
+        /// A binding refuses the packet.
         case refused
-        /// A binding leaves it to the kernel's ordinary lookup.
+        /// A binding leaves the packet to the kernel's ordinary lookup.
         case passed
-        /// No binding matches: the kernel's ordinary lookup.
+        /// No binding matches: the kernel's ordinary lookup decides.
         case notSteered
     }
 
-    /// What the kernel says itself.
+    /// The result of the kernel's own lookup.
     public enum KernelVerdict: Sendable, Hashable {
-        /// It gives the packet to this socket.
+        /// The kernel gives the packet to this socket.
         case delivered(Receiver)
-        /// No socket receives it: it is refused.
+        /// No socket receives the packet: it is refused.
         case refused
-        /// It was not asked, for this reason.
+        /// Unknown, for this reason.
         case unknown(String)
     }
 
-    /// The socket that the kernel gives a packet to.
+    /// The socket that receives a packet.
     public struct Receiver: Sendable, Hashable {
-        /// The kernel's identity of it.
+        /// The socket's cookie.
         public let cookie: SocketCookie
-        /// Where it is bound.
+        /// The address and port that it is bound to.
         public let boundAddress: SocketAddress
-        /// Whether it belongs to an established connection, or is a connected UDP socket: those are found
-        /// before steering is asked.
+        /// Whether it is a connected TCP or UDP socket, which the kernel finds before it runs sk_lookup programs.
         public let isConnected: Bool
     }
 
     /// The packet's protocol.
     public let transport: TransportProtocol
-    /// Where the packet goes.
+    /// The packet's destination.
     public let destination: SocketAddress
-    /// Matching bindings, the one that decides first.
+    /// The matching bindings, the deciding one first.
     public let candidates: [Candidate]
-    /// What the policy says.
+    /// The decision of the policy.
     public let decision: Decision
-    /// The counters of the label's destination, where a label decides.
+    /// The counters of the destination, if a label decides.
     public let metrics: DestinationMetrics?
-    /// What the kernel says.
+    /// The verdict of the kernel.
     public let kernel: KernelVerdict
-    /// The processes that hold the sockets of the decision and of the verdict.
+    /// The processes that hold the sockets of the decision and of the verdict, as far as the caller may see them.
     public let owners: [SocketCookie: [SocketOwner]]
-    /// What else decides: an established connection, another program, a missing route.
+    /// Other circumstances that decide: an established connection, another program, a missing route.
     public let caveats: [String]
 
-    /// The binding that decides.
+    /// The deciding binding; nil if none matches.
     public var winner: Binding? { candidates.first?.binding }
 
-    /// Whether the kernel's verdict is the policy's. Otherwise a caveat says what decides instead.
+    /// Whether the kernel's verdict agrees with the decision, or is unknown.
+    ///
+    /// If it does not agree, ``caveats`` may have the reason.
     public var agrees: Bool {
         switch (decision, kernel) {
         case (_, .unknown): true
         case (.steered(let sockets), .delivered(let receiver)):
-            // The kernel may choose a member of the group that is not registered itself.
+            // The kernel may choose a member of the group that is not registered.
             sockets.contains { $0.cookie == receiver.cookie || $0.boundAddress == receiver.boundAddress }
         case (.withoutSocket(_, .refuse), _), (.refused, _): kernel == .refused
         case (.steered, .refused): false
@@ -80,19 +80,20 @@ public struct Explanation: Sendable {
 }
 
 extension SocketSteering {
-    /// Says what becomes of a packet, and why, and what the kernel says. Nothing is sent.
+    /// Explains the outcome for a packet, without sending one.
     ///
-    /// The kernel's verdict is that of its own lookup (sock_diag, as `ss` uses it): established connections,
-    /// every sk_lookup program, SO_REUSEPORT groups and listeners have their say. Programs count it as a
-    /// packet. Needs no capability; owners of sockets are shown so far as the caller may see them.
+    /// The kernel's verdict is the result of its own lookup (sock_diag, as used by `ss`), which takes into account
+    /// established connections, all sk_lookup programs, SO_REUSEPORT groups and listeners. Programs run for it, and
+    /// count it as a packet. No capability is needed; the owners of sockets are included as far as the caller may see
+    /// them.
     ///
     /// - Parameters:
     ///   - packet: The first packet of a flow.
-    ///   - namespace: The steering's network namespace; entering another than the calling thread's needs
-    ///     CAP_SYS_ADMIN, without which the kernel is not asked.
-    /// - Throws: `invalidAddress` when source and destination differ in family; `unknownInterface` for an
-    ///   interface that does not exist; `detached`, `networkNamespaceGone`; for a loaded steering as
-    ///   ``open(_:bpffs:for:)``.
+    ///   - namespace: The steering's network namespace. If it is not the calling thread's and CAP_SYS_ADMIN is lacking,
+    ///     the kernel's verdict is unknown.
+    /// - Returns: The explanation.
+    /// - Throws: `invalidAddress` if source and destination differ in family; `unknownInterface` if the interface does
+    ///   not exist; `detached`, `networkNamespaceGone`; for a loaded steering as ``open(_:bpffs:for:)``; `systemCall`.
     public func explain(
         _ packet: Packet, in namespace: borrowing NetworkNamespace
     ) throws(SteeringError) -> Explanation {
@@ -103,7 +104,7 @@ extension SocketSteering {
         let remedies = RemedyPlace(namespace, bpffs: pins?.bpffs ?? Self.defaultBPFFS)
         let list = try sockets.list()
         let (candidates, decision, metrics, unknown) = try reading { state throws(SteeringError) in
-            // As the tables have it: a name may be another interface's by now.
+            // As in the tables: a name may have moved to another interface since.
             let views = interface.map { BoundInterfaces(state.interfaceIndices).views(of: packet, on: $0) } ?? [packet]
             let matching = ReferenceMatcher(state.policy).candidates(forAnyOf: views)
             let (decision, destination) = Self.decision(for: packet, by: matching.first, list, state.policy)
@@ -141,7 +142,7 @@ extension SocketSteering {
                 + (surroundings.map { Self.caveats($0, packet, decision, remedies) } ?? []))
     }
 
-    /// The number of the interface on which a packet arrives; nil where it is not given, or may not be looked at.
+    /// Returns the index of the packet's interface; nil if there is none or it may not be looked up.
     private static func interface(
         of packet: Packet, in namespace: borrowing NetworkNamespace
     ) throws(SteeringError) -> UInt32? {
@@ -157,7 +158,8 @@ extension SocketSteering {
         return link.index
     }
 
-    /// What would decide instead, if the packet showed the source or the interface that is not known.
+    /// Returns a caveat about a binding that would decide if the unknown source or interface of the packet were the
+    /// binding's.
     private static func caveat(ofUnknownIn packet: Packet, _ policy: Policy, decidedBy winner: Binding?) -> String? {
         guard packet.source == nil || packet.interface == nil else { return nil }
         let instead = policy.bindings.filter { binding in
@@ -223,7 +225,7 @@ extension SocketSteering {
 }
 
 extension Precedence {
-    /// The first point in which this one is greater than another, in words; nil when none is.
+    /// Returns the first criterion by which this precedence is greater than another, in words.
     func reason(over other: Precedence) -> String? {
         if prefixLength != other.prefixLength { return "/\(prefixLength) is longer than /\(other.prefixLength)" }
         if sourceLength != other.sourceLength {
@@ -255,8 +257,9 @@ extension Explanation.Receiver {
 }
 
 extension PacketSurroundings {
-    /// What becomes of the packet. About packets to groups and to everyone no program is asked, and sock_diag does not
-    /// know that.
+    /// Returns the kernel's verdict for the packet.
+    ///
+    /// For multicast and broadcast packets no sk_lookup program runs, which sock_diag does not take into account.
     fileprivate func verdict(_ address: IPAddress) -> Explanation.KernelVerdict {
         switch route {
         case .multicast, .broadcast:

@@ -1,15 +1,16 @@
-/// What the kernel does with packets to the addresses of a pool, computed from its rules and routes.
+/// The kernel's treatment of packets to the addresses of a pool, computed from its rules and routes.
 struct LocalDelivery: Sendable {
-    /// Addresses by what is done; those of no pool here are delivered.
+    /// The addresses by treatment: multicast or broadcast, on a link, via a gateway, without a route, delivered to this
+    /// host.
     private(set) var broadcast = PrefixPool()
     private(set) var link = PrefixPool()
     private(set) var gateway = PrefixPool()
     private(set) var unreachable = PrefixPool()
     private(set) var local = PrefixPool()
-    /// Routes that lead elsewhere and a route to this host would hide, but for those to everywhere.
+    /// Link and gateway routes other than default routes: those that a local route could hide.
     private(set) var others: [IPPrefix] = []
 
-    /// Adds a pool of one family.
+    /// Adds the addresses of a pool of one family.
     mutating func add(_ pool: PrefixPool, rules: [RoutingRule], routes: [Route]) {
         let groups = PrefixPool(IPAddress.groups)
         var undecided = pool.subtracting(groups), ranges: [Route.Kind: [IPPrefix]] = [:]
@@ -26,12 +27,12 @@ struct LocalDelivery: Sendable {
                 undecided = undecided.subtracting(asked)
                 continue
             case .lookUp(let table): looked = routes.filter { $0.table == table }
-            // Those of VRFs are the tables that no rule names.
+            // The tables of VRFs are those that no rule names.
             case .lookUpDomain: looked = routes.filter { !named.contains($0.table) && $0.kind == .local }
             }
             let found = RouteSegments(looked.filter { $0.prefix.length > rule.suppressed }).split(asked)
             if rule.isConditional {
-                // It takes nothing away: other packets to the same address do not match it.
+                // A conditional rule counts only where it delivers: other packets to the same address do not match it.
                 let local = PrefixPool(found[.local] ?? [])
                 ranges[.local, default: []] += local.prefixes
                 undecided = undecided.subtracting(local)
@@ -52,36 +53,36 @@ struct LocalDelivery: Sendable {
         others += routes.filter { ($0.kind == .link || $0.kind == .gateway) && $0.prefix.length > 0 }.map(\.prefix)
     }
 
-    /// What is not delivered of a prefix of the pool; nil where all is that could be.
+    /// Returns the addresses of a prefix that are not delivered; nil if all that can be are.
     func undelivered(in prefix: IPPrefix) -> PrefixPool? {
         if local.contains(prefix) { return nil }
         let missing = [link, gateway, unreachable].flatMap { $0.part(in: prefix) }
         if !missing.isEmpty { return PrefixPool(missing) }
-        // Broadcast addresses, or groups, alone.
+        // Only multicast or broadcast addresses.
         return local.part(in: prefix).isEmpty ? PrefixPool([prefix]) : nil
     }
 
-    /// Whether every address is delivered, or a broadcast one.
+    /// Whether every address is delivered, multicast or broadcast.
     var isComplete: Bool { link.isEmpty && gateway.isEmpty && unreachable.isEmpty }
 
-    /// Whether the kernel asks no program about packets to any address of a prefix.
+    /// Whether all addresses of a prefix are multicast or broadcast, for which no sk_lookup program runs.
     func isNeverAsked(about prefix: IPPrefix) -> Bool { broadcast.contains(prefix) }
 
-    /// Whether all of a pool's addresses are the neighbours' on a link.
+    /// Whether all addresses of a pool are on a link, and none of this host's.
     func isOnLink(_ pool: PrefixPool) -> Bool { pool.prefixes.allSatisfy { link.contains($0) } }
 
 }
 
-/// A routing table as ranges: what the longest prefix of each address says.
+/// A routing table as segments of the address space, each with the kind of its longest matching prefix.
 private struct RouteSegments {
     private struct Segment {
         let start: UInt128
-        /// Nil where the table has nothing.
+        /// Nil if the table has no route.
         let kind: Route.Kind?
     }
     private var segments: [Segment] = [Segment(start: 0, kind: nil)]
 
-    /// - Parameter routes: Of one family.
+    /// Builds segments from the routes of one family.
     init(_ routes: [Route]) {
         let routes = routes.sorted { ($0.prefix, $0.metric) < ($1.prefix, $1.metric) }
         var open: [(last: UInt128, kind: Route.Kind)] = []
@@ -107,7 +108,7 @@ private struct RouteSegments {
         segments.append(Segment(start: start, kind: kind))
     }
 
-    /// The prefixes of a pool by what the table says; what it says nothing about is left out.
+    /// Returns the prefixes of a pool by the kind of their route, without those that have none.
     func split(_ pool: PrefixPool) -> [Route.Kind: [IPPrefix]] {
         var found: [Route.Kind: [IPPrefix]] = [:]
         for prefix in pool.prefixes {
@@ -131,7 +132,7 @@ private struct RouteSegments {
 }
 
 extension PrefixPool {
-    /// The prefixes of the pool within another one.
+    /// Returns the part of the pool that lies within a prefix.
     fileprivate func part(in prefix: IPPrefix) -> [IPPrefix] {
         var index = prefixes.partitioningIndex { $0.last >= prefix.first }
         var found: [IPPrefix] = []
@@ -144,7 +145,7 @@ extension PrefixPool {
 }
 
 extension IPPrefix {
-    /// The fewest prefixes that have exactly these addresses.
+    /// Returns the fewest prefixes that contain exactly these addresses.
     fileprivate static func covering(_ range: ClosedRange<UInt128>, _ family: IPFamily) -> [IPPrefix] {
         var prefixes: [IPPrefix] = [], start = range.lowerBound
         while true {
@@ -164,7 +165,7 @@ extension IPPrefix {
         }
     }
 
-    /// The longest prefix that has all of a pool's addresses, which are of one family.
+    /// Returns the longest prefix that contains all addresses of a pool of one family.
     static func spanning(_ pool: PrefixPool) -> IPPrefix {
         let first = pool.prefixes[0], last = pool.prefixes[pool.prefixes.count - 1]
         var prefix = first

@@ -1,10 +1,12 @@
-/// A shell command that mends a finding.
+/// A shell command that fixes a finding.
 ///
-/// It says where it acts: in another network namespace than the caller's own it enters that one, and it names the BPF
-/// file system when that is not the usual one. A remedy that could cut traffic off is not given as a command: the
-/// finding's message says what to look at instead.
+/// The command enters the network namespace if that is not the caller's own, and names the BPF file system if that is
+/// not the default one. A finding whose fix could cut off traffic has no remedy; its message describes what to check
+/// instead.
 public struct Remedy: Sendable, Hashable, CustomStringConvertible {
-    /// What a remedy does. A test makes a finding for each kind, runs what is printed, and looks again.
+    /// The effect of a remedy.
+    ///
+    /// A test produces a finding of each kind, runs the remedy as printed, and examines again.
     package enum Kind: Sendable, Hashable, CaseIterable {
         case load, upgrade, loadAnew, apply, bind, register, unregister, removeStalePins
         case mountFileSystem, remountWritable, enterMountNamespace
@@ -12,17 +14,19 @@ public struct Remedy: Sendable, Hashable, CustomStringConvertible {
     }
 
     package let kind: Kind
-    /// The command, quoted for a shell. Words in capitals, such as PID and FILE, are to be filled in.
+    /// The command, quoted for a shell.
+    ///
+    /// Words in capitals, such as PID and FILE, have to be filled in.
     public let description: String
-    /// Whether the command can be run as it stands, without words to fill in.
+    /// Whether the command can be run without filling in words.
     public let isComplete: Bool
 }
 
-/// Where remedies act: they are rendered here, and nowhere else.
+/// Renders remedies for a network namespace and a BPF file system.
 package struct RemedyPlace: Sendable {
-    /// The network namespace, when it is not the calling thread's own.
+    /// The path of the network namespace; nil for the calling thread's.
     private let namespace: String?
-    /// The BPF file system, when it is not where ours usually is.
+    /// The mount point of the BPF file system; nil for the default.
     private let bpffs: String?
 
     package init(_ namespace: borrowing NetworkNamespace, bpffs: String) {
@@ -31,18 +35,18 @@ package struct RemedyPlace: Sendable {
         self.bpffs = bpffs == SocketSteering.defaultBPFFS ? nil : bpffs
     }
 
-    /// A command of ours for an error's sentence: `steer VERB WORDS`, with the options that say where.
+    /// Returns a `steer` command for the message of an error, with the options for the namespace and the BPF file
+    /// system.
     ///
-    /// - Parameter blanks: Words at the end that are to be filled in.
+    /// `words` begin with the verb, and `blanks` are words at the end that have to be filled in.
     package func command(_ words: [String], blanks: [String] = [], namesProcess: Bool = false) -> String {
         steer(.apply, words, blanks: blanks, namesProcess: namesProcess).description
     }
 
-    /// A command of ours: `steer VERB WORDS`, with the options that say where.
+    /// Returns a `steer` command with the options for the namespace and the BPF file system.
     ///
-    /// - Parameters:
-    ///   - blanks: Words at the end that are to be filled in.
-    ///   - namesProcess: Whether the words name a process, whose network namespace is meant then.
+    /// `words` begin with the verb, and `blanks` are words at the end that have to be filled in. If `namesProcess` is
+    /// true, the words name a process, which determines the network namespace.
     func steer(
         _ kind: Remedy.Kind, _ words: [String], blanks: [String] = [], namesProcess: Bool = false
     ) -> Remedy {
@@ -51,7 +55,7 @@ package struct RemedyPlace: Sendable {
         return Remedy(kind: kind, description: words.joined(separator: " "), isComplete: blanks.isEmpty)
     }
 
-    /// What makes a command of ours act there.
+    /// The options that make `steer` act on the namespace and the BPF file system.
     var options: [String] {
         guard let namespace else { return naming([]) }
         let prefix = NetworkNamespace.namedFolder + "/"
@@ -61,24 +65,24 @@ package struct RemedyPlace: Sendable {
 
     private func naming(_ namespace: [String]) -> [String] { namespace + (bpffs.map { ["--bpffs", $0] } ?? []) }
 
-    /// A command that changes the network namespace.
+    /// Returns a command that acts on the network namespace.
     func network(_ kind: Remedy.Kind, _ words: [String]) -> Remedy {
         machine(kind, (namespace.map { ["nsenter", "--net=\($0)"] } ?? []) + words)
     }
 
-    /// A command that changes the machine, whichever network namespace it is run in.
+    /// Returns a command that acts on the host, whatever network namespace it runs in.
     func machine(_ kind: Remedy.Kind, _ words: [String]) -> Remedy {
         Remedy(kind: kind, description: words.map(Self.quoted).joined(separator: " "), isComplete: true)
     }
 
-    /// Commands in their order, each only where the one before it succeeded.
+    /// Joins commands, so that each runs only if the one before it succeeds.
     func sequence(_ remedies: [Remedy]) -> Remedy {
         Remedy(
             kind: remedies[0].kind, description: remedies.map(\.description).joined(separator: " && "),
             isComplete: remedies.allSatisfy(\.isComplete))
     }
 
-    /// A word for a shell.
+    /// Quotes a word for a shell if needed.
     static func quoted(_ word: String) -> String {
         let isPlain =
             !word.isEmpty

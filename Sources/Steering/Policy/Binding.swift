@@ -5,7 +5,7 @@ public enum TransportProtocol: Sendable, Hashable, Comparable, CaseIterable, Cus
     /// UDP, over either family.
     case udp
 
-    /// "tcp" or "udp".
+    /// `tcp` or `udp`.
     public var description: String { self == .tcp ? "tcp" : "udp" }
 }
 
@@ -18,7 +18,7 @@ public enum ProtocolMatch: Sendable, Hashable, Comparable, CaseIterable, CustomS
     /// TCP and UDP.
     case both
 
-    /// Whether packets of a protocol match.
+    /// Returns whether packets of a protocol match.
     public func contains(_ transport: TransportProtocol) -> Bool {
         switch self {
         case .tcp: transport == .tcp
@@ -27,7 +27,7 @@ public enum ProtocolMatch: Sendable, Hashable, Comparable, CaseIterable, CustomS
         }
     }
 
-    /// "tcp", "udp" or "tcp+udp".
+    /// `tcp`, `udp` or `tcp+udp`.
     public var description: String {
         switch self {
         case .tcp: "tcp"
@@ -37,18 +37,17 @@ public enum ProtocolMatch: Sendable, Hashable, Comparable, CaseIterable, CustomS
     }
 }
 
-/// What happens to the packets of a binding.
+/// What happens to packets that a binding matches.
 public enum Outcome: Sendable, Hashable, Comparable, CustomStringConvertible {
-    /// They go to the socket that is registered as this label; while there is none, the label says
-    /// whether they are refused (``LabelOptions``).
+    /// The packet goes to the socket registered for this label. While there is none, ``LabelOptions`` decide whether it
+    /// is refused.
     case label(Label)
-    /// They are refused as if the port were closed: a reset for TCP, ICMP port unreachable for UDP.
+    /// The packet is refused as if the port were closed: a reset for TCP, ICMP port unreachable for UDP.
     case refuse
-    /// Steering leaves them alone: the kernel's ordinary lookup goes on. An exception inside a wider
-    /// binding.
+    /// The packet is left to the kernel's ordinary socket lookup: an exception within a wider binding.
     case pass
 
-    /// The label's name, "refuse" or "pass".
+    /// `label NAME`, `refuse` or `pass`.
     public var description: String {
         switch self {
         case .label(let label): "label \(label)"
@@ -58,21 +57,23 @@ public enum Outcome: Sendable, Hashable, Comparable, CustomStringConvertible {
     }
 }
 
-/// A match and its outcome: packets of these protocols, to this prefix, on these ports; and, where it says so,
-/// only those from a source prefix, or that arrive on an interface.
+/// A match and its outcome.
 ///
-/// Which of several matching bindings decides does not depend on the order in which they were
-/// written, but on their ``precedence``.
+/// A binding matches packets of its protocols to its prefix and ports and, if it has a source or an interface, only
+/// those that come from that source prefix or arrive on that interface. Of several bindings that match a packet, the
+/// one with the greatest ``precedence`` decides, whatever their order in the policy.
 public struct Binding: Sendable, Hashable, Comparable, CustomStringConvertible {
     /// The protocols that match.
     public let protocols: ProtocolMatch
     /// The destination addresses that match.
     public let prefix: IPPrefix
-    /// The destination ports that match. Port 0 is a port like any other; every port is `.all`.
+    /// The destination ports that match, `.all` for every port.
+    ///
+    /// Port 0 is a port like any other.
     public let ports: PortSet
     /// What happens to matching packets.
     public let outcome: Outcome
-    /// Source and interface; kept apart, because most of a hundred thousand bindings have none.
+    /// Source and interface, boxed because most of a hundred thousand bindings have neither.
     private let stored: StoredCondition?
 
     private indirect enum StoredCondition: Sendable, Hashable {
@@ -86,9 +87,9 @@ public struct Binding: Sendable, Hashable, Comparable, CustomStringConvertible {
     /// Whether it has a source or an interface.
     var isConditional: Bool { stored != nil }
 
-    /// The source addresses that match, of the destination's family; nil for any.
+    /// The source addresses that match, of the same family as the destination; nil for any.
     public var source: IPPrefix? { condition.source }
-    /// The interface that matching packets arrive on; nil for any.
+    /// The interface on which matching packets arrive; nil for any.
     public var interface: InterfaceName? { condition.interface }
 
     /// Creates a binding.
@@ -96,12 +97,12 @@ public struct Binding: Sendable, Hashable, Comparable, CustomStringConvertible {
     /// - Parameters:
     ///   - protocols: TCP, UDP or both.
     ///   - prefix: The destination addresses.
-    ///   - ports: The destination ports, at least one; `.all` for every one.
-    ///   - source: The source addresses, nil for any. A prefix of length 0 has all, so it becomes nil.
-    ///   - interface: The interface on which packets arrive, nil for any. Steering by interface needs Linux 5.17.
+    ///   - ports: The destination ports, at least one; `.all` for every port.
+    ///   - source: The source addresses; nil for any. A prefix of length 0 is stored as nil.
+    ///   - interface: The interface on which packets arrive; nil for any. Steering by interface needs Linux 5.17.
     ///   - outcome: What happens to the packets.
-    /// - Throws: `invalidBinding` when `ports` is empty, or `source` of another family than `prefix`: such a
-    ///   binding matches nothing.
+    /// - Throws: `invalidBinding` if `ports` is empty or `source` and `prefix` differ in family: such a binding matches
+    ///   nothing.
     public init(
         _ protocols: ProtocolMatch, to prefix: IPPrefix, ports: PortSet, from source: IPPrefix? = nil,
         on interface: InterfaceName? = nil, _ outcome: Outcome
@@ -112,7 +113,7 @@ public struct Binding: Sendable, Hashable, Comparable, CustomStringConvertible {
         self.init(checked: protocols, to: prefix, ports: ports, condition, outcome)
     }
 
-    /// Callers guarantee that there are ports, and one family.
+    /// Callers guarantee at least one port, and a source of the prefix's family.
     init(
         checked protocols: ProtocolMatch, to prefix: IPPrefix, ports: PortSet, _ condition: Condition?,
         _ outcome: Outcome
@@ -124,14 +125,15 @@ public struct Binding: Sendable, Hashable, Comparable, CustomStringConvertible {
         stored = condition.flatMap { $0.isNone ? nil : .value($0) }
     }
 
-    /// Whether a packet matches. One whose source or interface is not known does not match a binding that asks
-    /// for it.
+    /// Returns whether a packet matches.
+    ///
+    /// A packet whose source or interface is unknown does not match a binding that requires one.
     public func matches(_ packet: Packet) -> Bool {
         protocols.contains(packet.transport) && prefix.contains(packet.destination.address)
             && ports.contains(packet.destination.port) && (!isConditional || condition.matches(packet))
     }
 
-    /// Whether a packet matches, if what is not known of it is as the binding wants it.
+    /// Returns whether a packet would match if an unknown source or interface were the one that the binding requires.
     func couldMatch(_ packet: Packet) -> Bool {
         var packet = packet
         if packet.source == nil { packet.source = source.map { SocketAddress($0.first, port: 0) } }
@@ -139,7 +141,8 @@ public struct Binding: Sendable, Hashable, Comparable, CustomStringConvertible {
         return matches(packet)
     }
 
-    /// Orders bindings by prefix, then precedence, then all else: how tables and files list them.
+    /// Orders bindings by prefix, then by descending precedence, then by everything else, as tables and files list
+    /// them.
     public static func < (left: Binding, right: Binding) -> Bool {
         if left.prefix != right.prefix { return left.prefix < right.prefix }
         if left.precedence != right.precedence { return left.precedence > right.precedence }
@@ -149,6 +152,6 @@ public struct Binding: Sendable, Hashable, Comparable, CustomStringConvertible {
         return left.outcome < right.outcome
     }
 
-    /// `tcp 192.0.2.0/24 80,443 from 198.51.100.0/24 on eth0 -> label web`.
+    /// A description such as `tcp 192.0.2.0/24 80,443 from 198.51.100.0/24 on eth0 -> label web`.
     public var description: String { "\(protocols) \(prefix) \(ports)\(condition) -> \(outcome)" }
 }

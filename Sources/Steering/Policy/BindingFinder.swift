@@ -1,7 +1,9 @@
-/// Finds the binding that decides about a packet, among many: the reference matcher's, or an equal one.
+/// Finds the winning binding for a packet, faster than the reference matcher.
+///
+/// If several bindings of equal precedence and outcome match, it may return a different one.
 struct BindingFinder: Sendable {
     private let records: PolicyRecords
-    /// The lengths of prefixes that occur, longest first: those of IPv4, those of IPv6.
+    /// The prefix lengths that occur in each family, longest first.
     private let lengths: [IPFamily: [Int]]
 
     init(_ policy: Policy) {
@@ -15,7 +17,7 @@ struct BindingFinder: Sendable {
         let address = packet.destination.address
         for length in lengths[address.family] ?? [] {
             let first = PolicyRecord(before: IPPrefix(masking: address, length: length))
-            // Of one prefix the records are in descending precedence.
+            // The records of one prefix are in descending precedence.
             for record in records.records[records.records.firstIndex(sorted: first)...] {
                 guard record.hasPrefix(of: first) else { break }
                 let binding = records.binding(record)

@@ -1,4 +1,4 @@
-/// The interfaces that the tables in force know: by the numbers that those of a name had when the policy was applied.
+/// The bound interface names by the index that each interface had when the policy was applied.
 struct BoundInterfaces: Sendable {
     private let names: [UInt32: [InterfaceName]]
 
@@ -6,8 +6,10 @@ struct BoundInterfaces: Sendable {
         names = Dictionary(grouping: indices.keys.sorted()) { indices[$0]! }
     }
 
-    /// A packet as the bindings of the policy see it that arrives on the interface of a number: several times, where
-    /// the interface has several names that are bound.
+    /// Returns a packet that arrived on the interface with an index, once for each name by which bindings refer to the
+    /// interface.
+    ///
+    /// There are several if it has alternative names. If there is none, the packet's interface is `unbound`.
     func views(of packet: Packet, on index: UInt32) -> [Packet] {
         (names[index] ?? [.unbound]).map { name in
             var view = packet
@@ -17,9 +19,9 @@ struct BoundInterfaces: Sendable {
     }
 }
 
-/// What a binding asks of a packet beside protocol and destination: nothing, most often.
+/// The requirements of a binding besides protocol, destination address and port: usually none.
 struct Condition: Sendable, Hashable {
-    /// Not of length 0, which would ask nothing.
+    /// Never of length 0, which would match every source.
     let source: IPPrefix?
     let interface: InterfaceName?
 
@@ -40,14 +42,14 @@ struct Condition: Sendable, Hashable {
         return interface == nil || interface == packet.interface
     }
 
-    /// Whether all packets that satisfy another one satisfy this one.
+    /// Whether every packet that satisfies another condition satisfies this one.
     func contains(_ other: Condition) -> Bool {
         if let interface, interface != other.interface { return false }
         guard let source else { return true }
         return other.source.map { source.contains($0) } ?? false
     }
 
-    /// What satisfies both; nil when nothing can.
+    /// The condition satisfied by the packets that satisfy both; nil if there can be none.
     func intersection(_ other: Condition) -> Condition? {
         if let interface, let theirs = other.interface, interface != theirs { return nil }
         guard let source, let theirs = other.source else {
@@ -60,7 +62,7 @@ struct Condition: Sendable, Hashable {
 }
 
 extension Condition: Comparable, CustomStringConvertible {
-    /// Greater precedence first; then as bindings are listed.
+    /// Orders by descending precedence, then as bindings are listed.
     static func < (left: Condition, right: Condition) -> Bool {
         if left.sourceLength != right.sourceLength { return left.sourceLength > right.sourceLength }
         if (left.interface == nil) != (right.interface == nil) { return right.interface == nil }
@@ -69,7 +71,8 @@ extension Condition: Comparable, CustomStringConvertible {
         return false
     }
 
-    /// ` from 198.51.100.0/24 on eth0`: what follows the ports in a binding's description; empty for none.
+    /// The part of a binding's description after the ports, such as ` from 198.51.100.0/24 on eth0`; empty without a
+    /// condition.
     var description: String {
         (source.map { " from \($0)" } ?? "") + (interface.map { " on \($0)" } ?? "")
     }

@@ -1,10 +1,10 @@
 extension PolicyRecords {
-    /// Throws when two of the bindings of one prefix have equal precedence, overlap, and differ in outcome.
+    /// Throws `conflictingBindings` if two bindings of one prefix overlap, have equal precedence and differ in outcome.
     ///
-    /// Of equal precedence only equal conditions overlap: sources of one length are equal or have nothing in
-    /// common, and so are interfaces. A sweep over the port ranges of each precedence and condition in turn. It remembers the range that reaches
-    /// furthest and the one that does among those of another outcome: whoever overlaps any earlier range
-    /// of another outcome overlaps one of these two.
+    /// At equal precedence only equal conditions can overlap, since sources of equal length are equal or disjoint, and
+    /// so are interfaces. So each precedence and condition gets its own sweep over the port ranges. The sweep remembers
+    /// two earlier ranges: the one that reaches furthest, and the one that reaches furthest among those of any other
+    /// outcome. A range that overlaps an earlier range of another outcome overlaps one of these two.
     func refuseConflict(in group: Range<Int>) throws(SteeringError) {
         guard group.count > 1 else { return }
         for transport in TransportProtocol.allCases {
@@ -48,7 +48,7 @@ extension PolicyRecords {
     }
 }
 
-/// A range of ports that a binding claims.
+/// A port range of a binding.
 private struct Claim {
     struct Place: Comparable {
         let rank: UInt64

@@ -1,49 +1,49 @@
 import CSteering
 
-/// What a socket is registered for: a label's traffic of one family and one protocol.
+/// The traffic that a socket is registered for: a label's, of one family and one protocol.
 public struct Destination: Sendable, Hashable, Comparable, CustomStringConvertible {
     /// The label.
     public let label: Label
-    /// The family of the packets, which a dual-stack socket of the other family may receive too.
+    /// The family of the packets; a dual-stack IPv6 socket may receive both families.
     public let family: IPFamily
     /// The protocol.
     public let transport: TransportProtocol
 
-    /// Creates a destination.
+    /// Creates a destination from a label, a family and a protocol.
     public init(_ label: Label, _ family: IPFamily, _ transport: TransportProtocol) {
         self.label = label
         self.family = family
         self.transport = transport
     }
 
-    /// Orders by label, family, protocol.
+    /// Orders by label, then family, then protocol.
     public static func < (left: Destination, right: Destination) -> Bool {
         (left.label, left.family, left.transport) < (right.label, right.family, right.transport)
     }
 
-    /// `web tcp/IPv4`.
+    /// A description such as `web tcp/IPv4`.
     public var description: String { "\(label) \(transport)/\(family)" }
 
-    /// All four of a label.
+    /// The four destinations of a label.
     static func all(of label: Label) -> [Destination] {
         IPFamily.allCases.flatMap { family in TransportProtocol.allCases.map { Destination(label, family, $0) } }
     }
 
-    /// The destination of a number in the data plane; nil when no label has it.
+    /// Creates the destination that has a number in the data plane; nil if no label has that number.
     init?(number: UInt32, _ labels: [UInt32: Label]) {
         guard let label = labels[number / UInt32(STEERING_DESTINATIONS_PER_LABEL)] else { return nil }
         self.init(
             label, Int(number) & STEERING_IPV6 == 0 ? .ipv4 : .ipv6, Int(number) & STEERING_UDP == 0 ? .tcp : .udp)
     }
 
-    /// Its number in the data plane.
+    /// The destination's number in the data plane.
     func number(labelNumber: UInt32) -> UInt32 {
         labelNumber * UInt32(STEERING_DESTINATIONS_PER_LABEL) + (family == .ipv6 ? UInt32(STEERING_IPV6) : 0)
             + (transport == .udp ? UInt32(STEERING_UDP) : 0)
     }
 }
 
-/// The numbers that labels have in the data plane, for as long as bindings or sockets need them.
+/// The numbers of labels in the data plane, kept as long as bindings or sockets use them.
 struct LabelNumbers: Equatable, Sendable {
     private var numbers: [Label: UInt32] = [:]
     private var free: [UInt32] = []
@@ -51,7 +51,7 @@ struct LabelNumbers: Equatable, Sendable {
 
     init() {}
 
-    /// Numbers that were stored; nil when one is too large or given twice.
+    /// Restores stored numbers; nil if one is too large or used twice.
     init?(_ numbers: [Label: UInt32]) {
         self.numbers = numbers
         let taken = Set(numbers.values)
@@ -61,19 +61,21 @@ struct LabelNumbers: Equatable, Sendable {
         free = (0..<next).filter { !taken.contains($0) }
     }
 
-    /// Equal when all labels have equal numbers, whichever were free once.
+    /// Compares the numbers of labels only, not which numbers are free.
     static func == (left: LabelNumbers, right: LabelNumbers) -> Bool { left.numbers == right.numbers }
 
     var labels: Dictionary<Label, UInt32>.Keys { numbers.keys }
 
     subscript(label: Label) -> UInt32? { numbers[label] }
 
-    /// Which label has a number.
+    /// Labels by number.
     var byNumber: [UInt32: Label] {
         Dictionary(uniqueKeysWithValues: numbers.map { ($0.value, $0.key) })
     }
 
-    /// The label's number, a free one if it has none: whose slots are empty, and whose counters are not.
+    /// Returns the label's number, assigning a free one if it has none.
+    ///
+    /// A reused number has empty socket slots, but still has the counters of its former label: callers reset them.
     ///
     /// - Throws: `tooManyLabels`.
     mutating func assign(_ label: Label) throws(SteeringError) -> UInt32 {

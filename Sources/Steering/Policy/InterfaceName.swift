@@ -1,15 +1,15 @@
 /// The name of a network interface, as `ip link` shows it.
 ///
-/// 1 to 15 visible characters of ASCII, none of them `/` or `:`, and not `.` or `..`. Linux would take some
-/// more bytes; names with such cannot be matched. A name means the interface that has it when a policy is applied.
+/// 1 to 15 visible ASCII characters except `/` and `:`; `.` and `..` are not allowed. The kernel accepts some other
+/// bytes, but interfaces with such names cannot be matched. A name refers to the interface that has it when a policy is
+/// applied.
 public struct InterfaceName: Sendable, Hashable, Comparable, CustomStringConvertible {
-    /// The name's text.
+    /// The text of the name.
     public let name: String
 
-    /// Creates a name from text that comes from outside.
+    /// Creates a name from external text.
     ///
-    /// - Throws: `invalidInterfaceName`, with the rule that the text breaks. A name that no interface has is no
-    ///   error here.
+    /// - Throws: `invalidInterfaceName`, with the rule that the text violates. The interface need not exist.
     public init(_ text: some StringProtocol) throws(SteeringError) {
         guard let problem = Self.problem(with: text) else {
             name = String(text)
@@ -18,12 +18,12 @@ public struct InterfaceName: Sendable, Hashable, Comparable, CustomStringConvert
         throw .invalidInterfaceName(text, problem)
     }
 
-    /// That of an interface which no binding names.
+    /// The name given to interfaces without bindings.
     static let unbound = InterfaceName(unchecked: "")
 
     private init(unchecked name: String) { self.name = name }
 
-    /// IFNAMSIZ without the NUL.
+    /// IFNAMSIZ without the terminating NUL.
     static let maximumLength = 15
 
     private static func problem(with text: some StringProtocol) -> String? {
@@ -41,13 +41,14 @@ public struct InterfaceName: Sendable, Hashable, Comparable, CustomStringConvert
     /// Orders names by their text.
     public static func < (left: InterfaceName, right: InterfaceName) -> Bool { left.name < right.name }
 
-    /// The name's text.
+    /// The text of the name.
     public var description: String { name }
 }
 
 extension InterfaceName: ExpressibleByStringLiteral {
-    /// Creates a name from a literal. A literal that is not a name is a programmer's error and traps, also
-    /// in `try InterfaceName("...")`; use ``init(_:)`` with a string for text that comes from outside.
+    /// Creates a name from a literal; an invalid literal is a programmer error and traps.
+    ///
+    /// `try InterfaceName("...")` uses this initializer, too. Pass external text to ``init(_:)`` as a `String`.
     public init(stringLiteral text: String) {
         precondition(Self.problem(with: text) == nil, "\"\(text)\" is not the name of an interface")
         name = text

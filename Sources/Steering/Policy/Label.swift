@@ -1,14 +1,14 @@
-/// The name in the middle: bindings lead to it, sockets are registered as it.
+/// The name that connects bindings with sockets: bindings lead to a label, and sockets are registered for it.
 ///
-/// 1 to 63 of the characters `A-Z a-z 0-9 . _ -`, the first a letter or a digit: a label can be a
-/// file name, a metric's label value and a word on a command line without quoting.
+/// 1 to 63 of the characters `A-Z a-z 0-9 . _ -`, beginning with a letter or digit. So a label can serve as a file
+/// name, as a label value of a metric, and unquoted on a command line.
 public struct Label: Sendable, Hashable, Comparable, CustomStringConvertible {
-    /// The label's text.
+    /// The text of the label.
     public let name: String
 
-    /// Creates a label from text that comes from outside.
+    /// Creates a label from external text.
     ///
-    /// - Throws: `invalidLabel`, with the rule that the text breaks.
+    /// - Throws: `invalidLabel`, with the rule that the text violates.
     public init(_ text: some StringProtocol) throws(SteeringError) {
         guard let problem = Label.problem(with: text) else {
             name = String(text)
@@ -44,13 +44,14 @@ public struct Label: Sendable, Hashable, Comparable, CustomStringConvertible {
     /// Orders labels by their text.
     public static func < (left: Label, right: Label) -> Bool { left.name < right.name }
 
-    /// The label's text.
+    /// The text of the label.
     public var description: String { name }
 }
 
 extension Label: ExpressibleByStringLiteral {
-    /// Creates a label from a literal. A literal that is not a label is a programmer's error and traps, also
-    /// in `try Label("...")`; use ``init(_:)`` with a string for text that comes from outside.
+    /// Creates a label from a literal; an invalid literal is a programmer error and traps.
+    ///
+    /// `try Label("...")` uses this initializer, too. Pass external text to ``init(_:)`` as a `String`.
     public init(stringLiteral text: String) {
         precondition(Label.problem(with: text) == nil, "\"\(text)\" is not a label")
         name = text

@@ -1,13 +1,14 @@
-/// Finds values again that are kept in an array: a hash table of their places in it, with open addressing.
+/// A hash table of the indices of values that are kept in an array; open addressing.
 ///
-/// For what is looked up a hundred thousand times: a dictionary would keep the values twice and hash them
-/// for longer than it takes to compute what they stand for. Its hashes withstand chance, not malice.
+/// Meant for a hundred thousand lookups: a dictionary would store the values a second time, and hashing them would take
+/// longer than computing the results again. The hash is not seeded: constructed collisions make lookups slow, but not
+/// wrong.
 struct NumberIndex {
-    /// The upper half of a hash, and a place plus one; 0 is empty.
+    /// The upper half of the hash, then the index plus one; 0 if empty.
     private var slots = [UInt64](repeating: 0, count: 64)
     private var count = 0
 
-    /// The place of an equal value; or `next`, where the caller appends the new one.
+    /// Returns the index of an equal value, or `next`, where the caller then appends the new value.
     @inline(__always)
     mutating func place(hash: UInt64, next: Int, where isEqual: (Int) -> Bool) -> Int {
         let mask = slots.count - 1
@@ -36,7 +37,7 @@ struct NumberIndex {
 }
 
 extension UInt64 {
-    /// A step of a hash: its upper half is the better one.
+    /// Mixes a value into a hash, whose upper half has the better bits.
     @inline(__always)
     func mixed(with value: UInt64) -> UInt64 {
         let product = (self ^ value) &* 0x9e37_79b9_7f4a_7c15

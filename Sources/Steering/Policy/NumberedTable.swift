@@ -1,8 +1,8 @@
-/// What a table of distinct values holds: labels, port sets, conditions.
+/// A value that is kept in a table: a label, a port set or a condition.
 protocol TableValue: Hashable, Sendable {
     /// The order in which the values of a table are numbered.
     static func precedes(_ left: Self, _ right: Self) -> Bool
-    /// For ``NumberIndex``.
+    /// The hash for ``NumberIndex``.
     var hash: UInt64 { get }
 }
 
@@ -17,7 +17,7 @@ extension Label: TableValue {
 }
 
 extension PortSet: TableValue {
-    /// Fewer ports first, as precedence has it; then as bindings are listed.
+    /// Fewer ports first, for ``Precedence``; then in the order of bindings.
     static func precedes(_ left: PortSet, _ right: PortSet) -> Bool {
         let (leftCount, rightCount) = (left.count, right.count)
         if leftCount != rightCount { return leftCount < rightCount }
@@ -31,29 +31,29 @@ extension PortSet: TableValue {
     }
 }
 
-/// The distinct values that records name by number: sorted, and none that no record names.
+/// The distinct values that records refer to by number: sorted, and each used by some record.
 struct NumberedTable<Value: TableValue>: Hashable, Sendable {
     private(set) var values: [Value] = []
-    /// How many records name each.
+    /// The number of records that use each value.
     private(set) var uses: [Int] = []
 
     var count: Int { values.count }
 
     init() {}
 
-    /// Callers guarantee the order; uses are counted by the record.
+    /// Callers guarantee the order, and count the uses of each value.
     init(sorted values: [Value]) {
         self.values = values
         uses = [Int](repeating: 0, count: values.count)
     }
 
-    /// Where a value is, or would be.
+    /// Returns the index of a value, or the index at which it would be inserted.
     func place(of value: Value) -> (place: Int, isThere: Bool) {
         let place = values.partitioningIndex { !Value.precedes($0, value) }
         return (place, place < values.count && values[place] == value)
     }
 
-    /// Adds a value; what it returns, if anything, are the new numbers of the former values.
+    /// Inserts a value and returns the new numbers of the existing values; nil if they stay the same.
     mutating func insert(_ value: Value) -> [UInt32]? {
         let (place, isThere) = place(of: value)
         if isThere { return nil }
@@ -62,8 +62,7 @@ struct NumberedTable<Value: TableValue>: Hashable, Sendable {
         return place == count - 1 ? nil : (0..<UInt32(count - 1)).map { $0 < place ? $0 : $0 + 1 }
     }
 
-    /// Removes a value that is no longer used; what it returns, if anything, are the new numbers of the
-    /// former values.
+    /// Removes a value that is no longer used and returns the new numbers of all values; nil if they stay the same.
     mutating func removeIfUnused(_ number: Int) -> [UInt32]? {
         guard uses[number] == 0 else { return nil }
         values.remove(at: number)
@@ -74,11 +73,11 @@ struct NumberedTable<Value: TableValue>: Hashable, Sendable {
     mutating func countUse(of number: Int, by step: Int = 1) { uses[number] += step }
 }
 
-/// Gives numbers to values as they come.
+/// Assigns numbers to values in order of appearance.
 struct Numbering<Value: TableValue> {
     private(set) var values: [Value]
     private var index = NumberIndex()
-    /// Neighbours are often alike.
+    /// The previous number, since adjacent records often share a value.
     private var last: Int?
 
     init(_ table: NumberedTable<Value>) {
@@ -94,7 +93,7 @@ struct Numbering<Value: TableValue> {
         return UInt32(number)
     }
 
-    /// The sorted table, and for each number so far the one in it.
+    /// The sorted table, and the number in it for each number assigned so far.
     func sorted() -> (table: NumberedTable<Value>, numbers: [UInt32]) {
         let order = values.indices.sorted { Value.precedes(values[$0], values[$1]) }
         var numbers = [UInt32](repeating: 0, count: values.count)

@@ -1,16 +1,25 @@
-/// The first packet of a flow, as far as it is known: what bindings match, and what can be explained.
+/// The first packet of a flow, as far as it is known.
 public struct Packet: Sendable, Hashable {
-    /// Its protocol.
+    /// The transport protocol.
     public var transport: TransportProtocol
-    /// The address and port that it is sent to.
+    /// The destination address and port.
     public var destination: SocketAddress
-    /// Who sends it, port 0 for any. Nil when that is not known: then bindings with a source do not match.
+    /// The source address and port, port 0 for any; nil if unknown.
+    ///
+    /// Without a source, bindings that have one do not match.
     public var source: SocketAddress?
-    /// The interface on which it arrives. Nil when that is not known: then bindings with an interface do not
-    /// match.
+    /// The interface on which the packet arrives; nil if unknown.
+    ///
+    /// Without an interface, bindings that have one do not match.
     public var interface: InterfaceName?
 
-    /// Describes a packet.
+    /// Creates a packet.
+    ///
+    /// - Parameters:
+    ///   - transport: The transport protocol.
+    ///   - destination: The destination address and port.
+    ///   - source: The source address and port, port 0 for any; nil if unknown.
+    ///   - interface: The interface on which the packet arrives; nil if unknown.
     public init(
         _ transport: TransportProtocol, to destination: SocketAddress, from source: SocketAddress? = nil,
         on interface: InterfaceName? = nil

@@ -1,17 +1,17 @@
-/// Packets that a policy tells apart by more than their destination: some ports of some protocols.
+/// Ports and protocols of one service, whatever the address.
 package struct Traffic: Sendable, Hashable {
     package let protocols: ProtocolMatch
     package let ports: PortSet
 }
 
 extension Policy {
-    /// The addresses of a pool of which no binding leads a packet to a label, whatever its port and sender.
+    /// Returns the addresses of a pool at which no packet goes to a label, whatever its port and source.
     package func unsteered(in pool: PrefixPool) -> PrefixPool {
         pool.subtracting(
             covered(in: pool, by: { _ in true }, except: { $0.protocols == .both && $0.ports == .all }))
     }
 
-    /// The addresses of a pool of which not all of such packets go to a label.
+    /// Returns the addresses of a pool at which some packets of this traffic do not go to a label.
     package func unsteered(_ traffic: Traffic, in pool: PrefixPool) -> PrefixPool {
         let unconditional = { (binding: Binding) in !binding.isConditional }
         return pool.subtracting(
@@ -19,7 +19,7 @@ extension Policy {
                 in: pool, by: { unconditional($0) && $0.includes(traffic) }, except: { $0.overlaps(traffic) }))
     }
 
-    /// What is steered of a whole pool: its ordinary service, as opposed to that of single addresses.
+    /// Returns the services that are bound on every address of a pool, each with its label.
     package func traffic(ofAll pool: PrefixPool) -> [(Label, Traffic)] {
         var pools: [Key: [IPPrefix]] = [:]
         var keys: [Key] = []
@@ -37,7 +37,8 @@ extension Policy {
         let traffic: Traffic
     }
 
-    /// The addresses of a pool that bindings of labels cover, and that no longer prefix of others takes away.
+    /// Returns the addresses of a pool that bindings of labels cover, except those that a longer prefix refuses or
+    /// passes.
     private func covered(
         in pool: PrefixPool, by covers: (Binding) -> Bool, except hides: (Binding) -> Bool
     ) -> PrefixPool {
@@ -45,7 +46,7 @@ extension Policy {
             var covered: [IPPrefix] = []
             var hidden: [IPPrefix] = []
         }
-        // The longer prefix decides, so the shortest come first, all of a length in one step.
+        // The longer prefix decides, so shorter ones come first, all of one length in one step.
         var steps: [Int: Step] = [:]
         for binding in bindings {
             if case .label = binding.outcome {

@@ -1,7 +1,8 @@
 extension Policy {
-    /// Removes bindings: all of them or, when one is not there, none.
+    /// Removes bindings: all of them, or none if one is missing.
     ///
-    /// - Throws: `unknownBinding`, with the binding that was likely meant.
+    /// - Parameter bindings: The bindings to remove.
+    /// - Throws: `unknownBinding`, suggesting the nearest binding.
     public mutating func unbind(each bindings: some Sequence<Binding>) throws(SteeringError) {
         var rest = self
         for binding in bindings {
@@ -10,8 +11,10 @@ extension Policy {
         self = rest
     }
 
-    /// The binding that is most like one that is not there: of the same prefix, or else of the longest
-    /// prefix that overlaps; of those the one that has most in common. Nil where none overlaps.
+    /// Returns the existing binding that is most similar to a missing one; nil if none overlaps.
+    ///
+    /// A binding of the same prefix comes first, otherwise one of the longest prefix that overlaps; of several, the one
+    /// that has most in common.
     public func nearest(to missing: Binding) -> Binding? {
         func likeness(_ binding: Binding) -> (Int, Int, Int) {
             let inCommon =

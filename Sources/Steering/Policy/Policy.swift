@@ -1,35 +1,38 @@
-/// What a destination does while it has no socket.
+/// The treatment of packets to a destination without a socket.
 public enum WithoutSocket: Sendable, Hashable, CaseIterable, CustomStringConvertible {
-    /// Refuse, so that traffic never leaks to another listener. The default.
+    /// Refuse them, so that traffic never leaks to another listener. The default.
     case refuse
-    /// Leave the packet to the kernel's ordinary lookup.
+    /// Leave them to the kernel's ordinary lookup.
     case pass
 
-    /// "refuse" or "pass".
+    /// `refuse` or `pass`.
     public var description: String { self == .refuse ? "refuse" : "pass" }
 }
 
-/// How a label behaves.
+/// The options of a label.
 public struct LabelOptions: Sendable, Hashable {
-    /// What happens to its packets while no socket is registered.
+    /// The treatment of the label's packets while no socket is registered.
     public var withoutSocket: WithoutSocket
 
-    /// Creates options; the defaults are those of a label that has none.
+    /// Creates options; the default values apply to labels without options.
     public init(withoutSocket: WithoutSocket = .refuse) { self.withoutSocket = withoutSocket }
 }
 
-/// All bindings and label options of one network namespace: a value that can be compared, changed
-/// freely and applied as a whole.
+/// All bindings and label options of one network namespace: a value to compare, change and apply as a whole.
 public struct Policy: Sendable, Hashable {
-    /// The bindings, in few bytes each.
+    /// The bindings in compact form.
     var records: PolicyRecords
 
-    /// Options of the labels that do not have the default ones.
+    /// The options of labels whose options are not the default.
     public private(set) var options: [Label: LabelOptions]
 
-    /// Creates a policy; bindings may come in any order, and duplicates count once.
+    /// Creates a policy from bindings in any order; duplicates count once.
     ///
-    /// Nothing is checked here: see ``validate()``.
+    /// The policy is not checked for conflicts: see ``validate()``.
+    ///
+    /// - Parameters:
+    ///   - bindings: The bindings.
+    ///   - options: The options of labels, which need not have bindings.
     public init(_ bindings: some Sequence<Binding> = [], options: [Label: LabelOptions] = [:]) {
         var records = PolicyRecords()
         records.insert(contentsOf: Array(bindings))
@@ -41,20 +44,28 @@ public struct Policy: Sendable, Hashable {
         self.options = options.filter { $0.value != LabelOptions() }
     }
 
-    /// The bindings, each once, in their natural order. The array is made anew each time: a policy keeps
-    /// them in a more compact form.
+    /// The bindings, each once, in ascending order.
+    ///
+    /// Each access creates a new array, since a policy stores bindings in a more compact form.
     public var bindings: [Binding] { records.bindings }
 
     /// The number of bindings.
     public var count: Int { records.records.count }
 
-    /// Adds a binding; does nothing when it is there already.
+    /// Adds a binding; no effect if the policy has it.
     public mutating func bind(_ binding: Binding) { records.insert(binding) }
 
     /// Adds a binding for each prefix of a pool.
     ///
-    /// - Throws: `invalidBinding` when the pool or the port set is empty, or the source is of another family than
-    ///   a prefix of the pool.
+    /// - Parameters:
+    ///   - label: The label that the packets go to.
+    ///   - protocols: TCP, UDP or both.
+    ///   - pool: The destination addresses.
+    ///   - ports: The destination ports, at least one; `.all` for every port.
+    ///   - source: The source addresses, of the pool's family; nil for any.
+    ///   - interface: The interface on which packets arrive; nil for any.
+    /// - Throws: `invalidBinding` if the pool or the port set is empty, or the source differs in family from a prefix
+    ///   of the pool.
     public mutating func bind(
         _ label: Label, _ protocols: ProtocolMatch, to pool: PrefixPool, ports: PortSet,
         from source: IPPrefix? = nil, on interface: InterfaceName? = nil
@@ -65,28 +76,28 @@ public struct Policy: Sendable, Hashable {
 
     /// Removes a binding.
     ///
-    /// - Returns: Whether it was there.
+    /// - Returns: Whether the policy had it.
     @discardableResult
     public mutating func unbind(_ binding: Binding) -> Bool { records.remove(binding) }
 
-    /// The options of a label: its own, or the default ones. Setting the default ones removes them.
+    /// The options of a label, or the default options; assigning the default options removes the entry.
     public subscript(label: Label) -> LabelOptions {
         get { options[label] ?? LabelOptions() }
         set { options[label] = newValue == LabelOptions() ? nil : newValue }
     }
 
-    /// The labels that bindings or options name.
+    /// The labels in bindings or options.
     public var labels: Set<Label> { Set(options.keys).union(records.labels.values) }
 
-    /// The interfaces that bindings name, in order.
+    /// The interfaces in bindings, in ascending order.
     var interfaces: [InterfaceName] { Set(records.conditions.values.compactMap(\.interface)).sorted() }
 
-    /// Whether there is no binding.
+    /// Whether there are no bindings.
     public var isEmpty: Bool { records.records.isEmpty }
 
-    /// Looks for bindings that overlap, have equal precedence and differ in outcome.
+    /// Checks for bindings that overlap, have equal precedence and differ in outcome.
     ///
-    /// - Throws: `conflictingBindings`, naming both and the overlap.
+    /// - Throws: `conflictingBindings`, with both bindings and their overlap.
     public func validate() throws(SteeringError) {
         try records.forEachPrefix { group throws(SteeringError) in try records.refuseConflict(in: group) }
     }
@@ -108,7 +119,7 @@ extension Binding {
 }
 
 extension Array {
-    /// The first index from which on all elements satisfy a condition, when none before does.
+    /// Returns the first index whose element satisfies a condition, in an array where all later elements satisfy it.
     func partitioningIndex(where condition: (Element) -> Bool) -> Int {
         var low = startIndex, high = endIndex
         while low < high {
@@ -120,10 +131,10 @@ extension Array {
 }
 
 extension Array where Element: Comparable {
-    /// Where an element is, or would be, in a sorted array.
+    /// Returns the index of an element in a sorted array, or the index at which it would be inserted.
     func firstIndex(sorted element: Element) -> Int { partitioningIndex { $0 >= element } }
 
-    /// Keeps one of each run of equal elements.
+    /// Replaces each run of equal elements by one of them.
     mutating func removeRepeats() {
         var last: Element?
         removeAll { element in

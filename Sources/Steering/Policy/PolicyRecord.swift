@@ -1,23 +1,25 @@
-/// A binding as plain integers; its ports, its label and its condition are numbers in the tables of
-/// ``PolicyRecords``.
+/// A binding packed into integers; port set, label and condition are numbers in the tables of ``PolicyRecords``.
 ///
-/// Those tables are sorted, so records sort as bindings do: by comparing integers.
+/// The tables are sorted, so comparing records as integers gives the order of bindings: by prefix, then by descending
+/// precedence. The fields of `match` are in the order that ``Precedence`` defines.
 struct PolicyRecord: Hashable, Comparable, Sendable {
-    /// The prefix's bits, the first one on top, whatever the family.
+    /// The prefix's bits in the most significant positions, for either family.
     let key: UInt128
-    /// From the top: family (1 bit), prefix length (8), 128 less the source's length (8), whether any interface
-    /// will do (1), number of ports less one (16), protocols (2), port set (28).
+    /// Everything that the binding matches, except the prefix's bits.
+    ///
+    /// From the most significant bit: family (1 bit), prefix length (8), 128 minus the source's length (8), 1 for any
+    /// interface (1), number of ports minus one (16), protocols (2), port set (28). No bit is unused.
     let match: UInt64
-    /// A label's number, or one of the two greatest.
+    /// A label's number, `refuse` or `pass`.
     let outcome: UInt32
-    /// A condition's number, or the greatest for none.
+    /// A condition's number, or `unconditional`.
     let condition: UInt32
 
     static let refuse = UInt32.max - 1
     static let pass = UInt32.max
     static let unconditional = UInt32.max
 
-    /// Distinct port sets that records can tell apart; so many bindings would fill 8 GiB.
+    /// The number of distinct port sets that fit into `match`; as many records would take 8 GiB.
     static let maximumPortSets = 1 << 28
 
     private static let familyShift: UInt64 = 63
@@ -27,7 +29,7 @@ struct PolicyRecord: Hashable, Comparable, Sendable {
     private static let countShift: UInt64 = 30
     private static let protocolsShift: UInt64 = 28
     private static let portSetMask = UInt64(maximumPortSets - 1)
-    /// Source and interface, and what they are without a condition.
+    /// The bits for source and interface, and their value in records without a condition.
     private static let conditionMask: UInt64 = 0x1ff << interfaceShift
     private static let anySource: UInt64 = 128 << sourceShift | 1 << interfaceShift
 
@@ -53,15 +55,17 @@ struct PolicyRecord: Hashable, Comparable, Sendable {
         self.condition = condition?.number ?? Self.unconditional
     }
 
-    /// Not a binding, but before all those of a prefix.
+    /// Creates a lower bound for searches, which is no binding and sorts before all bindings of a prefix.
     init(before prefix: IPPrefix) {
         key = prefix.address.leadingBits
         match = (prefix.family == .ipv6 ? 1 << Self.familyShift : 0) | UInt64(prefix.length) << Self.lengthShift
         (outcome, condition) = (0, 0)
     }
 
-    /// A record of layouts 1 and 2, which knew no conditions: family (1 bit), unused (5), prefix length (8),
-    /// number of ports less one (16), protocols (2), port set (32). Nil when it is none.
+    /// Converts a record of the stored layouts 1 and 2, which had no conditions; nil if it is invalid.
+    ///
+    /// Its match had, from the most significant bit: family (1 bit), unused (5), prefix length (8), number of ports
+    /// minus one (16), protocols (2), port set (32).
     init?(key: UInt128, formerMatch: UInt64, outcome: UInt32) {
         let portSet = formerMatch & 0xffff_ffff
         guard formerMatch & (0x1f << 58) == 0, portSet <= Self.portSetMask else { return nil }
@@ -70,7 +74,7 @@ struct PolicyRecord: Hashable, Comparable, Sendable {
         self.init(key: key, match: familyAndLength | Self.anySource | countAndProtocols | portSet, outcome: outcome)
     }
 
-    /// The same with other numbers.
+    /// The same binding, with numbers from other tables.
     func renumbered(portSet: UInt32, outcome: UInt32, condition: UInt32) -> PolicyRecord {
         PolicyRecord(
             key: key, match: match & ~Self.portSetMask | UInt64(portSet), outcome: outcome, condition: condition)
@@ -82,7 +86,7 @@ struct PolicyRecord: Hashable, Comparable, Sendable {
     var portSet: Int { Int(match & Self.portSetMask) }
     var label: Int? { outcome < Self.refuse ? Int(outcome) : nil }
     var protocols: ProtocolMatch { ProtocolMatch.allCases[Int(match >> Self.protocolsShift & 3)] }
-    /// Whether it asks for a source or an interface, by its match alone.
+    /// Whether the binding requires a source or an interface.
     var isConditional: Bool { match & Self.conditionMask != Self.anySource }
 
     var prefix: IPPrefix {
@@ -90,13 +94,13 @@ struct PolicyRecord: Hashable, Comparable, Sendable {
         return IPPrefix(masking: address, length: length)
     }
 
-    /// All of the match but the prefix.
+    /// The match without family and prefix length.
     var matchWithoutPrefix: UInt64 { match & (1 << Self.lengthShift - 1) }
 
-    /// For bindings of one prefix: smaller for greater precedence, equal for equal.
+    /// Orders bindings of one prefix by precedence: smaller for greater precedence, equal for equal.
     var rank: UInt64 { (match >> Self.countShift) << 1 | match >> (Self.protocolsShift + 1) & 1 }
 
-    /// Whether it is a binding, with tables of these port sets, conditions and so many labels.
+    /// Whether this is a valid record for tables with these port sets and conditions and this many labels.
     func isValid(portCounts: [Int], conditions: [Condition], labels: Int) -> Bool {
         match >> Self.protocolsShift & 3 < 3 && length <= family.bitWidth
             && (length == 128 || key << UInt128(length) == 0)
@@ -104,14 +108,14 @@ struct PolicyRecord: Hashable, Comparable, Sendable {
             && (isConditional ? hasCondition(among: conditions) : condition == Self.unconditional)
     }
 
-    /// Whether the match says of its condition what is so.
+    /// Whether the source and interface bits of the match agree with the condition.
     private func hasCondition(among conditions: [Condition]) -> Bool {
         guard condition < conditions.count else { return false }
         let value = conditions[Int(condition)]
         return match & Self.conditionMask == Self.bits(of: value) && (value.source?.family ?? family) == family
     }
 
-    /// Greater precedence, smaller number.
+    /// The source and interface bits of a condition: smaller for greater precedence.
     private static func bits(of condition: Condition) -> UInt64 {
         UInt64(128 - condition.sourceLength) << sourceShift | (condition.interface == nil ? 1 << interfaceShift : 0)
     }
@@ -133,7 +137,7 @@ struct PolicyRecord: Hashable, Comparable, Sendable {
 }
 
 extension ProtocolMatch {
-    /// Its place among all cases, and in natural order.
+    /// The case's index in `allCases`, which is in ascending order.
     fileprivate var number: UInt64 {
         switch self {
         case .tcp: 0

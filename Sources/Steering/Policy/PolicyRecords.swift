@@ -1,7 +1,7 @@
-/// What a policy keeps its bindings as: sorted records, and the tables that their numbers point into.
+/// The compact form in which a policy stores its bindings: sorted records, and the tables that their numbers refer to.
 ///
-/// A set of bindings has one form only: the tables are sorted, too, and hold nothing that no record names.
-/// So equal sets are equal integers.
+/// The form is canonical: the tables are sorted and hold only values that some record uses. So equal sets of bindings
+/// compare equal as integers.
 struct PolicyRecords: Hashable, Sendable {
     private(set) var records: [PolicyRecord] = []
     private(set) var portSets = NumberedTable<PortSet>()
@@ -10,7 +10,7 @@ struct PolicyRecords: Hashable, Sendable {
 
     init() {}
 
-    /// Callers guarantee the order of records and tables, and that every value is named.
+    /// Callers guarantee that records and tables are sorted, and that some record uses each value.
     init(sorted records: [PolicyRecord], portSets: [PortSet], labels: [Label], conditions: [Condition]) {
         self.records = records
         self.portSets = NumberedTable(sorted: portSets)
@@ -35,7 +35,7 @@ struct PolicyRecords: Hashable, Sendable {
         }
     }
 
-    /// Calls a closure with the records of each prefix in turn; a prefix comes before those it contains.
+    /// Calls a closure with the records of each prefix in turn, a prefix before those that it contains.
     func forEachPrefix(
         of items: Range<Int>? = nil, _ body: (Range<Int>) throws(SteeringError) -> Void
     ) throws(SteeringError) {
@@ -52,7 +52,7 @@ struct PolicyRecords: Hashable, Sendable {
     // MARK: - Changes
 
     mutating func insert(contentsOf bindings: [Binding]) {
-        // Numbered as they come, then as they sort.
+        // Numbers are assigned in order of appearance first, then replaced by those of the sorted tables.
         var portSetNumbers = Numbering(portSets), labelNumbers = Numbering(labels)
         var conditionNumbers = Numbering(conditions)
         var portCounts = portSets.values.map(\.count)
@@ -99,7 +99,7 @@ struct PolicyRecords: Hashable, Sendable {
         }
     }
 
-    /// Returns whether it was there.
+    /// Removes a binding and returns whether there was one.
     mutating func remove(_ binding: Binding) -> Bool {
         guard let record = record(binding) else { return false }
         let place = records.firstIndex(sorted: record)
@@ -112,8 +112,9 @@ struct PolicyRecords: Hashable, Sendable {
         return true
     }
 
-    /// The same with each record's own number in the place of its outcome: no longer a policy's, and only to be
-    /// compiled.
+    /// A copy in which the outcome of each record is the record's own index.
+    ///
+    /// The copy is not a valid policy; it is only to be compiled.
     var withNumbersAsOutcomes: PolicyRecords {
         var copy = self
         for (number, record) in records.enumerated() {
@@ -123,7 +124,7 @@ struct PolicyRecords: Hashable, Sendable {
         return copy
     }
 
-    /// The records with the numbers of other tables, which have all values of these.
+    /// The records with their numbers mapped to tables that contain all values of these.
     func renumbered(portSets: [UInt32], labels: [UInt32], conditions: [UInt32]) -> [PolicyRecord] {
         var copy = self
         copy.renumber(portSets: portSets, labels: labels, conditions: conditions)
@@ -151,7 +152,7 @@ struct PolicyRecords: Hashable, Sendable {
         if record.isConditional { conditions.countUse(of: Int(record.condition), by: step) }
     }
 
-    /// Nil when a table lacks what the binding names.
+    /// The binding's record; nil if a table lacks one of its values.
     private func record(_ binding: Binding) -> PolicyRecord? {
         let portSet = portSets.place(of: binding.ports)
         guard portSet.isThere else { return nil }

@@ -1,7 +1,7 @@
-/// The definition of what a policy means: of all bindings that match, the one of greatest precedence.
+/// The definition of a policy's semantics: of the bindings that match a packet, the one with the greatest precedence
+/// decides.
 ///
-/// Slow and short. The program must agree with it on every packet; tests compare the two, and
-/// explanations come from it.
+/// Simple and slow. The BPF program must agree with it on every packet, which tests verify. ``Explanation`` uses it.
 package struct ReferenceMatcher {
     private let bindings: [Binding]
 
@@ -9,17 +9,17 @@ package struct ReferenceMatcher {
         bindings = policy.bindings.sorted { $0.precedence > $1.precedence }
     }
 
-    /// The matching bindings, the one that decides first.
+    /// The matching bindings, the deciding one first.
     package func candidates(for packet: Packet) -> [Binding] {
         bindings.filter { $0.matches(packet) }
     }
 
-    /// The bindings that match one of several views of a packet.
+    /// The bindings that match any of several views of a packet, the deciding one first.
     func candidates(forAnyOf views: [Packet]) -> [Binding] {
         bindings.filter { binding in views.contains { binding.matches($0) } }
     }
 
-    /// The binding that decides, or nil for a packet that is not ours.
+    /// The deciding binding; nil if no binding matches.
     package func winner(for packet: Packet) -> Binding? {
         bindings.first { $0.matches(packet) }
     }

@@ -1,31 +1,34 @@
 import Glibc
 
-/// A descriptor that the process was started with.
+/// A file descriptor that the service manager passed to this process.
 public struct ActivatedSocket: Sendable, Hashable {
-    /// The descriptor, 3 or greater. It stays open until whoever asked for it closes it.
+    /// The descriptor, 3 or greater.
+    ///
+    /// It stays open until the caller closes it.
     public let descriptor: CInt
-    /// What the service manager calls it (`FileDescriptorName=`); nil where it gave no names. Several may
-    /// have one name.
+    /// The name that the service manager gave it (`FileDescriptorName=`); nil if it gave no names.
+    ///
+    /// Several descriptors may have the same name.
     public let name: String?
 }
 
-/// The sockets that a service manager opened before it started this process: the `$LISTEN_FDS` protocol
-/// of systemd, see sd_listen_fds(3).
+/// The sockets that a service manager opened before it started this process: systemd's `$LISTEN_FDS` protocol, see
+/// sd_listen_fds(3).
 public enum ActivatedSockets {
-    /// The variables of the protocol, as this process has them.
+    /// The protocol's variables in the environment of this process.
     public static var environment: [String: String] {
         environmentVariables(["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"])
     }
 
-    /// All of them, in their order. They are made close-on-exec and never closed; the variables stay as
-    /// they are, so this can be called again.
+    /// Returns all passed sockets in their order, and marks them close-on-exec.
     ///
-    /// Whether each is a socket that can be steered to is found out when it is registered.
+    /// The descriptors are never closed and the variables are left in place, so this can be called again. Whether a
+    /// socket can be steered to is checked when it is registered.
     ///
-    /// - Parameter environment: Where the variables are; other variables do not matter.
-    /// - Returns: At least one.
-    /// - Throws: `socketNotFound` when there are none, or the variables are meant for another process;
-    ///   `invalidEnvironment` when they contradict themselves or the descriptors.
+    /// - Parameter environment: The environment with the protocol's variables; others are ignored.
+    /// - Returns: At least one socket.
+    /// - Throws: `socketNotFound` if there are none, or the variables are for another process; `invalidEnvironment` if
+    ///   the variables contradict each other or the open descriptors; `systemCall`.
     public static func all(
         environment: [String: String] = environment
     ) throws(SteeringError) -> [ActivatedSocket] {
@@ -38,7 +41,7 @@ public enum ActivatedSockets {
         }
         let pid = try number(pidText, of: "LISTEN_PID", atLeast: 1)
         guard pid == getpid() else {
-            // Inherited, past a process that should have unset them.
+            // Inherited through a process that should have unset them.
             throw .notActivated("LISTEN_PID is \(pid), and this process is \(getpid())")
         }
         let count = try number(countText, of: "LISTEN_FDS", atLeast: 0)
@@ -62,7 +65,7 @@ public enum ActivatedSockets {
         }
     }
 
-    /// Decimal digits only: what strtol forgives hides mistakes.
+    /// Parses decimal digits only: the leniency of strtol would hide mistakes.
     private static func number(_ text: String, of name: String, atLeast least: CInt) throws(SteeringError) -> CInt {
         guard !text.isEmpty, text.utf8.allSatisfy({ (48...57).contains($0) }), let value = CInt(text), value >= least
         else {

@@ -1,39 +1,40 @@
 import Glibc
 
-/// A label whose sockets a ``SocketFollower`` keeps those of a program.
+/// A label whose registered sockets a ``SocketFollower`` keeps equal to those of a program.
 struct FollowedLabel {
-    /// A socket or group that is registered, or was.
+    /// A socket or SO_REUSEPORT group that is or was registered.
     private struct Served {
         let place: ListeningProgram.Place
-        /// How far from the root of the program the process was that held it.
+        /// The distance in generations from the program's root to the process that held it.
         let depth: Int
         var cookies: Set<SocketCookie>
     }
 
-    /// What takes a kind of packets while nothing else does, and since when.
+    /// The standby socket for one kind of packet, and since when the label has had no other (nil while it has one).
     private struct Standby {
         let socket: StandbySocket
         var vacant: ContinuousClock.Instant?
     }
 
     let part: SocketFollower.Part
-    /// What is to be registered at first.
+    /// The groups to register first, which ``SocketFollower/choices(one:)`` picks.
     var chosen: [ListenerGroup] = []
-    /// Whether something could not be done, and is to be tried again.
+    /// Whether a registration failed and is to be retried.
     private(set) var isUnsettled = false
     private var served: [Served] = []
     private var standbys: [ListeningProgram.Kind: Standby] = [:]
     private var told: Set<String> = []
 
-    /// A gap that lasts longer is none: then clients are refused, or passed, as the label says.
+    /// How long standby sockets bridge a gap. After that the label's options decide whether its packets are refused or
+    /// passed.
     private static let patience: Duration = .seconds(10)
 
     init(_ part: SocketFollower.Part) { self.part = part }
 
-    /// All that is registered.
+    /// The cookies of all registered sockets.
     var cookies: Set<SocketCookie> { served.reduce(into: []) { $0.formUnion($1.cookies) } }
 
-    /// Of several candidates those that the processes nearest to the root hold.
+    /// Returns the candidates that the processes nearest to the root hold: one group, or one for each kind of packet.
     ///
     /// - Throws: `ambiguousSocket`.
     static func nearest(
@@ -54,9 +55,9 @@ struct FollowedLabel {
         return chosen
     }
 
-    /// Registers what was chosen.
+    /// Registers the chosen groups.
     ///
-    /// - Returns: Whether it was there still.
+    /// - Returns: False if one of their sockets has been closed.
     mutating func begin(_ lender: any SocketLender, replacing: Bool) throws(SteeringError) -> Bool {
         var taken: [(group: ListenerGroup, sockets: [SharedDescriptor])] = []
         for group in chosen {
@@ -71,7 +72,7 @@ struct FollowedLabel {
 
     // MARK: - Following
 
-    /// Makes what is registered what the program has.
+    /// Brings the registered sockets in line with the program's.
     mutating func follow(
         _ groups: [ListenerGroup], stillOpen: Set<SocketCookie>, _ lender: any SocketLender,
         _ tell: (String) -> Void
@@ -79,7 +80,8 @@ struct FollowedLabel {
         isUnsettled = false
         let held = groups.reduce(into: Set<SocketCookie>()) { $0.formUnion($1.cookies) }
         for index in served.indices {
-            // The kernel has taken out what is closed; of what others hold the program will accept nothing.
+            // The kernel has removed closed sockets. Those that other processes still hold must be unregistered: the
+            // program will not read them.
             for cookie in served[index].cookies.subtracting(held) {
                 if stillOpen.contains(cookie) { try? lender.takeBack(cookie, from: part.label) }
                 served[index].cookies.remove(cookie)
@@ -89,7 +91,7 @@ struct FollowedLabel {
         followElsewhere(groups, lender, tell)
     }
 
-    /// New sockets where the program has, or had, others: workers of a group, or the same listener made anew.
+    /// Registers new sockets at a known address: more members of a group, or the same listener opened again.
     private mutating func followAtItsPlace(_ group: ListenerGroup, _ lender: any SocketLender, _ tell: (String) -> Void)
     {
         guard let index = served.firstIndex(where: { $0.place == group.place }) else { return }
@@ -98,7 +100,8 @@ struct FollowedLabel {
         served[index].cookies.formUnion(fresh.map(\.facts.cookie))
     }
 
-    /// Sockets elsewhere, of a kind of which the label has none: another port after a reload, another family.
+    /// Registers sockets at a new address, for a kind of packet that no open socket receives: another port or family
+    /// after a reload.
     private mutating func followElsewhere(
         _ groups: [ListenerGroup], _ lender: any SocketLender, _ tell: (String) -> Void
     ) {
@@ -117,8 +120,8 @@ struct FollowedLabel {
         }
     }
 
-    /// Whether a socket elsewhere is likely to be the server's own. Whoever logs in by a login service, and what a server
-    /// starts, may listen, too, further from the root; and what asks name servers has UDP sockets.
+    /// Whether a group at a new address is likely to be the server's own. Login sessions and processes that the server
+    /// starts may listen too, but further from the root; a UDP socket may belong to a DNS client.
     private func isPlausible(_ group: ListenerGroup) -> Bool {
         let former = served.filter { !$0.place.kinds.isDisjoint(with: group.place.kinds) }
         let limit = (former.isEmpty ? served : former).map(\.depth).max() ?? 0
@@ -139,7 +142,7 @@ struct FollowedLabel {
             try lend(sockets, lender, replacing: false)
             return true
         } catch {
-            // Whoever took the label's place keeps it; for anything else there may be another time.
+            // If the label was taken over, it stays with its new owner; other errors may pass.
             isUnsettled = error.code != .destinationOccupied
             tellOnce("\(group.place) is not registered as \(part.label): \(error.message)", tell)
             return false
@@ -158,9 +161,9 @@ struct FollowedLabel {
         if told.insert(sentence).inserted { tell(sentence) }
     }
 
-    // MARK: - While there is none
+    // MARK: - Standby sockets
 
-    /// Has a standby for each kind of packets that the label has a socket for, or had until a moment ago.
+    /// Keeps a standby socket for each kind of packet that the label has, or recently had, a socket for.
     mutating func keepStandbys(
         _ open: Set<SocketCookie>, _ lender: any SocketLender, _ tell: (String) -> Void
     ) {
@@ -187,7 +190,7 @@ struct FollowedLabel {
 }
 
 extension ListenerGroup {
-    /// A duplicate of each member that is still there.
+    /// Returns a duplicate of each member that is still open.
     fileprivate func take() throws(SteeringError) -> [SharedDescriptor] {
         var sockets: [SharedDescriptor] = []
         for member in members { if let socket = try member.take() { sockets.append(socket) } }
@@ -196,7 +199,7 @@ extension ListenerGroup {
 }
 
 extension [ListenerGroup] {
-    /// The groups that can receive each kind of packets.
+    /// The groups that can receive each kind of packet.
     fileprivate var byKind: [(kind: ListeningProgram.Kind, groups: [ListenerGroup])] {
         var byKind: [(kind: ListeningProgram.Kind, groups: [ListenerGroup])] = []
         for transport in TransportProtocol.allCases {
@@ -209,7 +212,7 @@ extension [ListenerGroup] {
         return byKind
     }
 
-    /// Each in words, a dozen at most.
+    /// A description of each group, of 12 at most.
     fileprivate var words: String {
         let texts = prefix(12).map {
             $0.members.count > 1 ? "\($0.place) (\($0.members.count) sockets, SO_REUSEPORT)" : "\($0.place)"

@@ -1,20 +1,20 @@
 import Glibc
 
-/// What a program listens on: a process and those that descend from it.
+/// A program, that is a process and its descendants, and the sockets on which it listens.
 struct ListeningProgram {
-    /// A socket that can be steered to, and the process that holds it.
+    /// A socket that can be steered to, and a process that holds it.
     struct Listener {
         let facts: SteerableSocket
         let inode: UInt32
         let process: pid_t
         let descriptor: CInt
-        /// How far from the root the nearest process is that holds it.
+        /// The distance in generations from the root to the nearest process that holds it.
         let depth: Int
 
-        /// Where it is bound, which sockets of one SO_REUSEPORT group have in common.
+        /// Its bound address, protocol and families, which all members of a SO_REUSEPORT group share.
         var place: Place { Place(facts.transport, facts.localAddress, facts.families) }
 
-        /// A duplicate; nil where it was closed meanwhile.
+        /// Returns a duplicate, or nil if the process has closed the socket.
         func take() throws(SteeringError) -> SharedDescriptor? {
             let descriptors = try ProcessDescriptors(of: process)
             guard let taken = try descriptors.duplicate(descriptor, inode: inode) else { return nil }
@@ -34,11 +34,11 @@ struct ListeningProgram {
         }
 
         var description: String { "\(transport) \(address)" }
-        /// What it can receive.
+        /// The kinds of packets that it can receive.
         var kinds: Set<Kind> { Set(families.map { Kind(transport: transport, family: $0) }) }
     }
 
-    /// Of a label's packets, those that one socket can get.
+    /// The packets of a label that one socket can receive: those of a protocol and family.
     struct Kind: Hashable {
         let transport: TransportProtocol
         let family: IPFamily
@@ -46,17 +46,17 @@ struct ListeningProgram {
 
     let root: pid_t
     private var tree: ProcessTree
-    /// What is known of sockets that were looked at, by inode. A duplicate, however short its life, keeps a program from
-    /// binding anew where it has closed one: each is taken once.
+    /// The inspected sockets, by inode. Each is duplicated only once: while a duplicate is open, however briefly, a
+    /// program that has closed its own descriptor cannot bind the address again.
     private var known: [UInt32: Known] = [:]
     private struct Known {
         let cookie: SocketCookie
         let facts: Result<SteerableSocket, SteeringError>
     }
 
-    /// Where it listens by Multipath TCP.
+    /// The addresses of its Multipath TCP listeners.
     private(set) var multipath: Set<SocketAddress> = []
-    /// Why the others cannot be steered to, with where they are bound.
+    /// The sockets that cannot be steered to, each with the reason.
     private(set) var refused: [(transport: TransportProtocol, address: SocketAddress, error: SteeringError)] = []
 
     init(root: pid_t) {
@@ -64,13 +64,14 @@ struct ListeningProgram {
         tree = ProcessTree(root: root)
     }
 
-    /// Follows a process, too.
+    /// Adds a process to follow as another root.
     mutating func adopt(_ process: pid_t) { tree.adopt(process) }
 
-    /// Its sockets, each once, those first that the processes nearest to the root hold. One pass over the descriptors of
-    /// its processes.
+    /// Returns the program's listening sockets, each once, those nearest to the root first.
     ///
-    /// - Throws: `processUnavailable` where the root's may not be looked at; of others they are left out.
+    /// Reads the descriptors of each process once. Processes that may not be inspected are skipped, except the root.
+    ///
+    /// - Throws: `processUnavailable` if the root may not be inspected; `systemCall`.
     mutating func listeners(among listening: ListeningSockets) throws(SteeringError) -> [Listener] {
         var found: [Listener] = []
         var seen: Set<UInt32> = []
@@ -95,7 +96,7 @@ struct ListeningProgram {
                     }
                 }
             } catch {
-                // One that ends shows its descriptors to nobody.
+                // An exiting process no longer shows its descriptors.
                 let isGone = ProcFS.isExiting(root) || ProcFS.startTime(of: root) == nil
                 guard process != root || isGone else { throw error }
             }

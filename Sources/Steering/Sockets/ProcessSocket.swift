@@ -1,34 +1,42 @@
 import Glibc
 
-/// Which sockets of a process are meant.
+/// Selects sockets of a process by protocol and bound address.
 public struct SocketSelector: Sendable, Hashable, CustomStringConvertible {
-    /// The protocol; nil for either.
+    /// The protocol; nil for any.
     public let transport: TransportProtocol?
-    /// Exactly where the socket is bound, such as 0.0.0.0:80; nil for anywhere.
+    /// The exact address and port to which the socket is bound, such as 0.0.0.0:80; nil for any.
     public let address: SocketAddress?
-    /// The port that it is bound to, at whatever address; nil for any.
+    /// The port to which the socket is bound, at any address; nil for any.
     public let port: UInt16?
 
-    /// Names sockets by protocol and by where they are bound.
+    /// Selects by protocol and bound address.
+    ///
+    /// - Parameters:
+    ///   - transport: The protocol; nil for any.
+    ///   - address: The exact address and port; nil for any.
     public init(_ transport: TransportProtocol? = nil, _ address: SocketAddress? = nil) {
         self.transport = transport
         self.address = address
         port = nil
     }
 
-    /// Names sockets by protocol and port, at whatever address they are bound.
+    /// Selects by protocol and port, at any address.
+    ///
+    /// - Parameters:
+    ///   - transport: The protocol; nil for any.
+    ///   - port: The port.
     public init(_ transport: TransportProtocol? = nil, port: UInt16) {
         self.transport = transport
         self.port = port
         address = nil
     }
 
-    /// Reads where sockets are bound.
+    /// Parses the bound address or port to select.
     ///
     /// - Parameters:
-    ///   - transport: The protocol; nil for either.
-    ///   - place: `127.0.0.1:80`, `[::1]:80`, or `:80` for whatever address.
-    /// - Throws: `AddressError`
+    ///   - transport: The protocol; nil for any.
+    ///   - place: `127.0.0.1:80`, `[::1]:80`, or `:80` for any address.
+    /// - Throws: `AddressError` if `place` has none of these forms.
     public init(_ transport: TransportProtocol?, place: some StringProtocol) throws(AddressError) {
         if place.first == ":" {
             self.init(transport, port: try SocketAddress("0.0.0.0\(place)").port)
@@ -37,32 +45,39 @@ public struct SocketSelector: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
-    /// Whether a socket of this protocol that is bound there is meant.
+    /// Returns whether a socket is selected.
+    ///
+    /// - Parameters:
+    ///   - transport: The socket's protocol.
+    ///   - boundAddress: The address and port to which it is bound.
+    /// - Returns: True if protocol, address and port match; an IPv4-mapped IPv6 address matches as IPv4.
     public func matches(_ transport: TransportProtocol, _ boundAddress: SocketAddress) -> Bool {
         (self.transport ?? transport) == transport && (address ?? boundAddress).unmapped == boundAddress.unmapped
             && (port ?? boundAddress.port) == boundAddress.port
     }
 
-    /// `tcp 0.0.0.0:80`, `tcp :80`.
+    /// A description such as `tcp 0.0.0.0:80` or `tcp :80`.
     public var description: String {
         let parts = [transport?.description, address?.description, port.map { ":\($0)" }].compactMap { $0 }
         return parts.isEmpty ? "any socket" : parts.joined(separator: " ")
     }
 }
 
-/// A socket of another process, which can be steered to without that process's knowledge: a duplicate
-/// (`pidfd_getfd`), closed when this object is gone.
+/// A duplicate of another process's socket (`pidfd_getfd`), closed when this object is released.
 ///
-/// While it is open the socket lives on, even when its process ends: register it, then let it go.
+/// That process need not know that it is steered to. While the duplicate is open the socket stays open, even when the
+/// process ends: register the socket, then release this object.
 public final class ProcessSocket: Sendable {
     /// The duplicate.
     public let socket: OwnedDescriptor
-    /// The process it was taken from.
+    /// The process from which it was taken.
     public let pid: pid_t
-    /// The socket's inode, as /proc and `ss -e` show it.
+    /// The socket's inode, as shown in /proc and by `ss -e`.
     public let inode: UInt32
-    /// How many members of its SO_REUSEPORT group this process does not hold. The kernel spreads over
-    /// those too; register them too, so that they are known when this one is closed.
+    /// The number of members of its SO_REUSEPORT group that this process does not hold.
+    ///
+    /// The kernel distributes packets to them as well; register them too, so that one can stand in when this socket is
+    /// closed.
     public let membersElsewhere: Int
     let steerable: SteerableSocket
 
@@ -79,9 +94,9 @@ public final class ProcessSocket: Sendable {
 
     /// The protocol.
     public var transport: TransportProtocol { steerable.transport }
-    /// Where it is bound.
+    /// The address to which it is bound.
     public var boundAddress: SocketAddress { steerable.localAddress }
-    /// The kernel's identity of it.
+    /// Its cookie, which identifies the socket in the kernel.
     public var cookie: SocketCookie { steerable.cookie }
 
     func isGroup(with other: ProcessSocket) -> Bool {
@@ -90,21 +105,24 @@ public final class ProcessSocket: Sendable {
 }
 
 extension ProcessSocket {
-    /// The sockets of a process that can be steered to: listening TCP and unconnected, bound UDP sockets
-    /// of the calling thread's network namespace, each once, in the order of protocol and address.
+    /// Returns the sockets of a process that can be steered to.
+    ///
+    /// These are listening TCP sockets, and UDP sockets that are bound and not connected, in the calling thread's
+    /// network namespace: each once, ordered by protocol and address.
     ///
     /// ## Kernel
-    /// `pidfd_open`, `pidfd_getfd`: Linux 5.6. Needs CAP_SYS_PTRACE, for another user's process also
-    /// CAP_DAC_READ_SEARCH; nothing for a process of the same user, if it has no more capabilities, is
-    /// dumpable and Yama (`kernel.yama.ptrace_scope`) is 0 or absent. `sock_diag` tells beforehand which descriptors
-    /// are worth taking: connections are not touched.
+    /// `pidfd_open`, `pidfd_getfd`: Linux 5.6. Needs CAP_SYS_PTRACE, and for another user's process also
+    /// CAP_DAC_READ_SEARCH. Needs neither for a process of the same user that has no capability that the caller lacks
+    /// and is dumpable, if Yama (`kernel.yama.ptrace_scope`) is 0 or absent. If the kernel has `sock_diag`, that finds
+    /// the candidates first, and connections are not duplicated.
     ///
     /// - Parameters:
-    ///   - pid: The process, as the caller's /proc shows it.
-    ///   - selector: Which of them; nil for all.
-    /// - Returns: At least one.
-    /// - Throws: `processUnavailable`; `socketNotFound`, which says what the process has instead;
-    ///   `foreignNetworkNamespace` when it has such sockets in another namespace only.
+    ///   - pid: The process, by its number in the caller's /proc.
+    ///   - selector: The sockets to return; nil for all.
+    /// - Returns: At least one socket.
+    /// - Throws: `processUnavailable`; `socketNotFound`, whose message lists the sockets that the process does have;
+    ///   `multipathTCP` if only a Multipath TCP listener matches; `foreignNetworkNamespace` if it has matching sockets
+    ///   in another namespace only; `systemCall`.
     public static func sockets(
         of pid: pid_t, matching selector: SocketSelector? = nil
     ) throws(SteeringError) -> [ProcessSocket] {
@@ -116,9 +134,13 @@ extension ProcessSocket {
         throw try process.nothing(matching: selector, candidates: sockets)
     }
 
-    /// The socket of a process that must be meant: its only one, or its SO_REUSEPORT group, whole.
+    /// Returns the only matching socket of a process, or all members of its only matching SO_REUSEPORT group.
     ///
-    /// - Throws: As ``sockets(of:matching:)``; `ambiguousSocket`, which lists what there is to choose from.
+    /// - Parameters:
+    ///   - pid: The process, by its number in the caller's /proc.
+    ///   - selector: The sockets to choose from; nil for all.
+    /// - Returns: One socket, or the members of one group.
+    /// - Throws: As ``sockets(of:matching:)``; `ambiguousSocket`, whose message lists the candidates.
     public static func theOne(
         of pid: pid_t, matching selector: SocketSelector? = nil
     ) throws(SteeringError) -> [ProcessSocket] {
@@ -129,23 +151,23 @@ extension ProcessSocket {
 }
 
 extension ProcessSocket {
-    /// The listening socket, or the bound UDP socket, of this process itself: for a server library that does not hand out
-    /// what it opens.
+    /// Returns the listening TCP or bound UDP socket of this process itself, for server libraries that do not expose
+    /// theirs.
     ///
     ///     try steering.sockets.register(ProcessSocket.own(matching: SocketSelector(.tcp)), as: "web")
     ///
-    /// Needs no privilege but a mounted /proc.
+    /// Needs a mounted /proc, but no privilege.
     ///
-    /// - Parameter selector: Which of them, where there are several.
-    /// - Returns: The only one, or its SO_REUSEPORT group, whole.
-    /// - Throws: As ``theOne(of:matching:)``: `socketNotFound` before the library listens.
+    /// - Parameter selector: The socket to return, if there are several; nil for any.
+    /// - Returns: The only matching socket, or all members of its SO_REUSEPORT group.
+    /// - Throws: As ``theOne(of:matching:)``; `socketNotFound` until the library listens.
     public static func own(matching selector: SocketSelector? = nil) throws(SteeringError) -> [ProcessSocket] {
         try theOne(of: getpid(), matching: selector)
     }
 }
 
 extension [ProcessSocket] {
-    /// What there is to choose from: single sockets and SO_REUSEPORT groups.
+    /// The candidates: single sockets and SO_REUSEPORT groups.
     var candidates: [[ProcessSocket]] {
         var groups: [[ProcessSocket]] = []
         var indices: [ListeningProgram.Place: Int] = [:]
@@ -161,7 +183,7 @@ extension [ProcessSocket] {
         return groups
     }
 
-    /// Each candidate in words, a dozen at most.
+    /// Describes each candidate, 12 at most.
     fileprivate static func describe(_ candidates: [[ProcessSocket]]) -> String {
         let texts = candidates.prefix(12).map { group in
             let text = "\(group[0].transport) \(group[0].boundAddress)"

@@ -1,11 +1,11 @@
 import Glibc
 
-/// A process and those that descend from it, as far as they were seen before the one between them ended.
+/// A process and its descendants. A descendant is missed if an ancestor in between ended before ``update()`` saw both.
 struct ProcessTree {
     private struct Member {
-        /// How many generations it is from the root.
+        /// The number of generations from its root.
         let depth: Int
-        /// With its number it means no other process.
+        /// The start time in /proc, which distinguishes the process from a later one with the same number.
         let start: UInt64
     }
 
@@ -16,7 +16,7 @@ struct ProcessTree {
     /// Adds a process as another root.
     mutating func adopt(_ process: pid_t) { add(process, depth: 0) }
 
-    /// The processes that live, those nearest to a root first.
+    /// Refreshes the tree, and returns its living processes, those nearest to a root first.
     mutating func update() -> [(process: pid_t, depth: Int)] {
         members = members.filter { ProcFS.startTime(of: $0.key) == $0.value.start }
         var open = members.map { (process: $0.key, depth: $0.value.depth) }
@@ -28,7 +28,7 @@ struct ProcessTree {
         return members.map { ($0.key, $0.value.depth) }.sorted { ($0.depth, $0.process) < ($1.depth, $1.process) }
     }
 
-    /// - Returns: Whether it lives.
+    /// Adds a process, and returns whether it is alive.
     @discardableResult
     private mutating func add(_ process: pid_t, depth: Int) -> Bool {
         guard let start = ProcFS.startTime(of: process) else { return false }

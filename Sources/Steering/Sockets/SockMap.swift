@@ -1,22 +1,23 @@
 /// A socket that is registered for a destination.
 public struct RegisteredSocket: Sendable, Hashable {
-    /// What it is registered for.
+    /// The destination for which it is registered.
     public let destination: Destination
-    /// The kernel's identity of it.
+    /// The socket's cookie, which identifies it in the kernel.
     public let cookie: SocketCookie
-    /// Where it was bound when it was registered.
+    /// The address to which it was bound when it was registered.
     public let boundAddress: SocketAddress
-    /// Whether it only stands in: another member of its SO_REUSEPORT group is registered before it, and
-    /// the kernel spreads over the whole group.
+    /// Whether it is a stand-in: another member of its SO_REUSEPORT group is registered ahead of it.
+    ///
+    /// The kernel distributes packets over the whole group.
     public let isStandIn: Bool
-    /// Whether it has SO_REUSEPORT, so that others may be bound as it is.
+    /// Whether it has SO_REUSEPORT, so that others may be bound to the same address.
     let isReuseport: Bool
 }
 
 /// The sockets that labels lead to: the map `sockets` (SOCKMAP).
 ///
-/// The kernel keeps no registered socket open. When its last descriptor is closed it is gone from here,
-/// and its label without a socket; a process that ends needs no clean-up.
+/// The map keeps no socket open. When the last descriptor of a socket is closed, the kernel removes it, and its label
+/// is without a socket. A process that ends needs no cleanup.
 public struct SockMap: Sendable {
     private let steering: SocketSteering
 
@@ -24,36 +25,39 @@ public struct SockMap: Sendable {
 
     /// Registers a socket: from now on the label's packets go to it.
     ///
-    /// A TCP socket must listen; a UDP socket must be bound and not connected. Where they are bound does
-    /// not matter. A dual-stack IPv6 socket is registered for both families. Of a SO_REUSEPORT group each
-    /// member should be registered: the kernel spreads over the group whichever of them it finds, and when
-    /// one is closed another stands in. The first 16 are remembered; more are no error.
+    /// A TCP socket must be listening; a UDP socket must be bound and not connected. The address to which it is bound
+    /// does not matter. A dual-stack IPv6 socket is registered for both families. Register each member of a
+    /// SO_REUSEPORT group: the kernel distributes packets over the group whichever member it finds, and when one is
+    /// closed another stands in. The first 16 are stored; more are not an error.
     ///
-    /// The socket is not changed and stays the caller's. A socket that is registered already is no error.
+    /// The socket is not changed and remains the caller's. Registering it again is not an error.
     ///
     /// - Parameters:
-    ///   - descriptor: The socket's descriptor; it may be closed when others of the same socket exist.
-    ///   - label: The label; it may have bindings already or get them later.
-    /// - Throws: `destinationOccupied` (`replace` takes the place); `invalidDescriptor`, `notASocket`,
-    ///   `unixSocket`, `multipathTCP`, `udpLite`, `unsupportedProtocol`, `socketConnected`,
-    ///   `socketNotListening`, `socketNotBound`, `foreignNetworkNamespace`; `tooManyLabels`, `detached`,
-    ///   `networkNamespaceGone`.
+    ///   - descriptor: The socket's descriptor; it may be closed as long as the socket has another.
+    ///   - label: The label, with or without bindings so far.
+    /// - Throws: `destinationOccupied` (use `replace` instead); `invalidDescriptor`, `notASocket`, `unixSocket`,
+    ///   `multipathTCP`, `udpLite`, `unsupportedProtocol`, `socketConnected`, `socketNotListening`, `socketNotBound`,
+    ///   `socketBoundToDevice`, `foreignNetworkNamespace`; `tooManyLabels`, `detached`, `networkNamespaceGone`,
+    ///   `systemCall`; for a loaded steering also `busy`, and as ``SocketSteering/open(_:bpffs:for:)``.
     public func register(_ descriptor: CInt, as label: Label) throws(SteeringError) {
         try register([(descriptor, label)])
     }
 
     /// Registers a socket in place of those that the label has for its protocol and families.
     ///
-    /// One step: each packet finds the former socket or the new one. Connections that wait in the former
-    /// one's queue stay there, for its owner to accept.
+    /// Atomic: each packet finds either the old socket or the new one. Connections that wait in the old socket's queue
+    /// stay there for its owner to accept.
     ///
+    /// - Parameters:
+    ///   - descriptor: The socket's descriptor; it may be closed as long as the socket has another.
+    ///   - label: The label.
     /// - Throws: As `register`, except `destinationOccupied`.
     public func replace(_ descriptor: CInt, as label: Label) throws(SteeringError) {
         try register([(descriptor, label)], replacing: true)
     }
 
-    /// Has a socket take what comes for a label where the label has no other: behind those that are registered and will
-    /// be, in the place of an earlier one of its kind. The lists do not show it.
+    /// Registers a socket that receives a label's packets only while the label has no other, in place of an earlier one
+    /// of this kind. ``list()`` does not show it.
     ///
     /// - Throws: As `register`.
     package func standBy(_ descriptor: CInt, for label: Label) throws(SteeringError) {
@@ -61,18 +65,18 @@ public struct SockMap: Sendable {
         try register([candidate], replacing: false)
     }
 
-    /// Registers several sockets, as `register` and `replace` do one: all of them, or none.
+    /// Registers several sockets, as `register` and `replace` do for one: all of them or none.
     ///
     /// - Parameters:
     ///   - sockets: The sockets, each with its label.
-    ///   - replacing: Whether they take the place of those that the labels have.
-    /// - Returns: What is registered of them now, once for each destination.
+    ///   - replacing: Whether they replace the sockets that the labels have.
+    /// - Returns: Those of the sockets that are registered now, one entry for each destination.
     /// - Throws: As `register`.
     @discardableResult
     public func register(
         _ sockets: [(descriptor: CInt, label: Label)], replacing: Bool = false
     ) throws(SteeringError) -> [RegisteredSocket] {
-        // Those that cannot be steered to are found before anything is changed.
+        // Sockets that cannot be steered to are found before anything is changed.
         var candidates: [SocketPlacement.Candidate] = []
         for socket in sockets { candidates.append(try SocketPlacement.Candidate(socket.descriptor, socket.label)) }
         return try register(candidates, replacing: replacing)
@@ -91,31 +95,38 @@ public struct SockMap: Sendable {
             try assignNumbers(to: candidates.map(\.label), &state)
             let slots = SocketSlots(state.plane)
             try placement.perform(state.numbers, in: slots)
-            // They are registered: what is remembered of others the next one forgets.
+            // The sockets are registered. If removing stale records fails, the next call does it.
             try? slots.forgetGone()
             return placement.registered
         }
     }
 
-    /// Takes every socket of a label out; without a socket, the label says what becomes of its packets.
+    /// Unregisters all sockets of a label, which stay open.
     ///
-    /// The sockets themselves stay open.
+    /// The label's options then decide whether its packets are refused or passed.
     ///
-    /// - Throws: `socketNotRegistered` when the label has none; `detached`, `networkNamespaceGone`.
+    /// - Parameter label: The label.
+    /// - Throws: `socketNotRegistered` if the label has none; `detached`, `networkNamespaceGone`, `systemCall`; for a
+    ///   loaded steering also `busy`, and as ``SocketSteering/open(_:bpffs:for:)``.
     public func unregister(_ label: Label) throws(SteeringError) {
         try remove(from: label) { _ in true }
     }
 
-    /// Takes one socket of a label out.
+    /// Unregisters one socket of a label, which stays open.
     ///
-    /// - Throws: `socketNotRegistered` when it is not there; `detached`, `networkNamespaceGone`.
+    /// - Parameters:
+    ///   - cookie: The socket's cookie.
+    ///   - label: The label.
+    /// - Throws: As ``unregister(_:)``; `socketNotRegistered` if this socket is not registered.
     public func unregister(_ cookie: SocketCookie, from label: Label) throws(SteeringError) {
         try remove(from: label) { $0 == cookie }
     }
 
-    /// The registered sockets, by destination, stand-ins behind the one they stand in for.
+    /// Returns the registered sockets by destination, each stand-in after the socket for which it stands in.
     ///
-    /// - Throws: `detached`, `networkNamespaceGone`.
+    /// - Returns: The sockets, ordered by destination.
+    /// - Throws: `detached`, `networkNamespaceGone`, `systemCall`; for a loaded steering as
+    ///   ``SocketSteering/open(_:bpffs:for:)``.
     public func list() throws(SteeringError) -> [RegisteredSocket] {
         try steering.reading { state throws(SteeringError) in
             let labels = state.numbers.byNumber
@@ -127,7 +138,7 @@ public struct SockMap: Sendable {
             return taken.sorted { ($0.0, $0.1) < ($1.0, $1.1) }.compactMap { destination, _, registration in
                 if last != destination { seen = [] }
                 defer { last = destination }
-                // Where a command was killed that replaced sockets, one may be there twice.
+                // If a command was killed while replacing sockets, one may be in two slots.
                 guard seen.insert(registration.cookie).inserted else { return nil }
                 return RegisteredSocket(
                     destination: destination, cookie: registration.cookie,
@@ -137,9 +148,11 @@ public struct SockMap: Sendable {
         }
     }
 
-    /// The families and protocols of a label that bindings lead to and that have no socket: a pool of both families, say,
-    /// and a listener of one.
+    /// Returns the label's destinations that have bindings but no socket, as where a pool has both families and the
+    /// listener only one.
     ///
+    /// - Parameter label: The label.
+    /// - Returns: The destinations, none if every one has a socket.
     /// - Throws: As ``list()``.
     public func destinationsWithoutSocket(of label: Label) throws(SteeringError) -> [Destination] {
         let policy = try steering.policy
@@ -153,14 +166,14 @@ public struct SockMap: Sendable {
         }
     }
 
-    /// Gives labels their numbers; new ones are put in force before a socket depends on them.
+    /// Assigns numbers to new labels, and puts them in force before a socket depends on them.
     private func assignNumbers(to labels: [Label], _ state: inout SocketSteering.State) throws(SteeringError) {
         var numbers = state.numbers
         let fresh = Set(labels.filter { numbers[$0] == nil })
         guard !fresh.isEmpty else { return }
         for label in fresh.sorted() { _ = try numbers.assign(label) }
         if state.pinned != nil {
-            // Other processes must know them, too.
+            // Other processes must know the numbers, too.
             try steering.install(state.policy, numbers, &state)
         } else {
             let counters = try Counters(state.plane)
@@ -188,30 +201,40 @@ public struct SockMap: Sendable {
 }
 
 extension SockMap {
-    /// Registers sockets of another process as a label, all of them or none.
+    /// Registers sockets of another process, all of them or none.
     ///
     /// - Parameters:
-    ///   - sockets: The sockets; they may be let go of afterwards.
+    ///   - sockets: The sockets; they may be released afterwards.
     ///   - label: The label.
-    ///   - replacing: Whether they take the place of those that the label has.
-    /// - Returns: What is registered of them now, once for each destination.
+    ///   - replacing: Whether they replace the sockets that the label has.
+    /// - Returns: Those of the sockets that are registered now, one entry for each destination.
     /// - Throws: As ``register(_:replacing:)``.
     @discardableResult
     public func register(
         _ sockets: [ProcessSocket], as label: Label, replacing: Bool = false
     ) throws(SteeringError) -> [RegisteredSocket] {
-        // Optimised code may let go of them, which closes the duplicates, as soon as the descriptors are known.
+        // Optimized code may release the sockets, which closes the duplicates, as soon as it has their descriptors.
         try withExtendedLifetime(sockets) { () throws(SteeringError) in
             try register(sockets.map { ($0.socket.rawValue, label) }, replacing: replacing)
         }
     }
 
-    /// Registers a socket that is owned here.
+    /// Registers a socket that the caller owns.
+    ///
+    /// - Parameters:
+    ///   - socket: The socket; it may be closed as long as it has another descriptor.
+    ///   - label: The label.
+    /// - Throws: As ``register(_:replacing:)``.
     public func register(_ socket: borrowing OwnedDescriptor, as label: Label) throws(SteeringError) {
         try register(socket.rawValue, as: label)
     }
 
-    /// Registers a socket that is owned here in place of others.
+    /// Registers a socket that the caller owns, in place of those that the label has for its protocol and families.
+    ///
+    /// - Parameters:
+    ///   - socket: The socket; it may be closed as long as it has another descriptor.
+    ///   - label: The label.
+    /// - Throws: As ``register(_:replacing:)``, except `destinationOccupied`.
     public func replace(_ socket: borrowing OwnedDescriptor, as label: Label) throws(SteeringError) {
         try replace(socket.rawValue, as: label)
     }

@@ -1,21 +1,23 @@
 import Glibc
 
-/// Keeps what is registered for labels equal to what a program listens on, while it is reloaded and its workers change.
+/// Keeps the sockets registered for labels equal to those on which a program listens, through reloads and changes of
+/// workers.
 ///
-/// Nobody but the program holds its sockets: one that it closes is closed for all, and the kernel takes it out. What it
-/// opens is registered beside its SO_REUSEPORT group, or once the socket before it is gone. Between the two a
-/// ``StandbySocket`` has clients try again. So a turn may come late: it costs a client a second, not the connection.
+/// Only the program holds its sockets: when it closes one, the socket is gone and the kernel removes it. A socket that
+/// it opens is registered beside its SO_REUSEPORT group, or once the previous socket is gone. In between, a
+/// ``StandbySocket`` makes clients retry. So a late turn costs a client a second, not the connection.
 ///
-/// The kernel has no event for a socket that begins to listen. (sock_diag multicasts the end of each socket, which would
-/// cost every connection of the machine.) A turn asks sock_diag for what listens, and looks at the program's descriptors
-/// only where that has changed.
+/// The kernel has no event for a socket that starts to listen. (sock_diag multicasts the destruction of each socket,
+/// which would add a cost to every connection on the machine.) Each turn lists the listening sockets by sock_diag, and
+/// inspects the program's descriptors if the list has changed, a registration is to be retried, or the last inspection
+/// is more than 2 seconds old.
 package struct SocketFollower {
-    /// A label, and which of the program's sockets are its own.
+    /// A label, and the program's sockets that belong to it.
     package struct Part: Sendable {
         package let label: Label
-        /// Any of these; none for every socket.
+        /// The sockets, each matched by any of these; empty for all sockets.
         package let selectors: [SocketSelector]
-        /// Whether it is to have a socket of a protocol: whether a binding is of it.
+        /// Whether the label needs a socket of a protocol, because a binding has that protocol.
         let needs: @Sendable (TransportProtocol) -> Bool
 
         package init(
@@ -36,15 +38,17 @@ package struct SocketFollower {
     private let tell: @Sendable (String) -> Void
     private var program: ListeningProgram
     private var labels: [FollowedLabel]
-    /// What listened in the namespace at the last look at the program.
+    /// The sockets that listened in the namespace when the program was last inspected.
     private var listened: Set<SocketCookie> = []
     private var nextLook = ContinuousClock.now
 
+    /// Creates a follower, which registers nothing before ``register(replacing:)``.
+    ///
     /// - Parameters:
-    ///   - process: The program's first process, as the caller's /proc shows it.
+    ///   - process: The program's first process, by its number in the caller's /proc.
     ///   - parts: The labels.
     ///   - lender: Where sockets are registered.
-    ///   - tell: Takes a sentence for people, once for each trouble.
+    ///   - tell: Receives a message for people, once for each problem.
     package init(
         _ process: pid_t, _ parts: [Part], _ lender: any SocketLender, tell: @escaping @Sendable (String) -> Void
     ) {
@@ -54,19 +58,21 @@ package struct SocketFollower {
         self.tell = tell
     }
 
-    // MARK: - The beginning
+    // MARK: - First registration
 
-    /// What the program has for a label.
+    /// The program's sockets for one label.
     package struct Choice: Sendable, Hashable {
         package let label: Label
         package let sockets: Set<SocketCookie>
     }
 
-    /// What would be registered now; nothing where a label has no socket yet.
+    /// Returns what would be registered now, or nothing while a label has no socket.
     ///
-    /// - Parameter one: Whether each label has one socket, or one SO_REUSEPORT group; otherwise one for each protocol and
-    ///   family.
-    /// - Throws: `multipathTCP`, `socketBoundToDevice`, `ambiguousSocket`, `processUnavailable`, `systemCall`.
+    /// - Parameter one: Whether each label gets one socket or SO_REUSEPORT group in total, rather than for each
+    ///   protocol and family.
+    /// - Returns: The choice for each label.
+    /// - Throws: `multipathTCP`, `socketBoundToDevice`, `socketNotFound` if the sockets are of another protocol than
+    ///   the bindings, `ambiguousSocket`, `processUnavailable`, `systemCall`.
     package mutating func choices(one: Bool = false) throws(SteeringError) -> [Choice] {
         let listeners = try look(ListeningSockets())
         var choices: [Choice] = []
@@ -81,10 +87,11 @@ package struct SocketFollower {
         return choices.count == labels.count ? choices : []
     }
 
-    /// Registers what was chosen.
+    /// Registers the chosen sockets.
     ///
-    /// - Parameter replacing: Whether it takes the place of what the labels have.
-    /// - Returns: Whether it was there still.
+    /// - Parameter replacing: Whether they replace the sockets that the labels have.
+    /// - Returns: False if a chosen socket has been closed; the labels before it are registered.
+    /// - Throws: Errors of the lender; `systemCall`.
     package mutating func register(replacing: Bool) throws(SteeringError) -> Bool {
         for index in labels.indices {
             guard try labels[index].begin(lender, replacing: replacing) else { return false }
@@ -92,7 +99,7 @@ package struct SocketFollower {
         return true
     }
 
-    /// A socket that is there and cannot be steered to, where nothing else of the label's can.
+    /// Throws an error if the label lacks a socket of a protocol that it needs, and the program's sockets explain why.
     private func explainMissing(
         _ part: Part, _ own: [ListeningProgram.Listener]
     ) throws(SteeringError) {
@@ -115,12 +122,13 @@ package struct SocketFollower {
 
     // MARK: - Following
 
-    /// What is registered and was open at the last look.
+    /// The registered sockets that were open at the last inspection.
     package var registered: Set<SocketCookie> { Set(labels.flatMap(\.cookies)) }
 
-    /// Registers what is new, and forgets what is gone.
+    /// Registers new sockets, and drops closed ones.
     ///
-    /// - Parameter isSure: Whether to look at the program though nothing seems to have changed.
+    /// - Parameter isSure: Whether to inspect the program even if nothing seems to have changed.
+    /// - Throws: `processUnavailable`, `systemCall`. Errors of the lender are reported to `tell` instead.
     package mutating func turn(isSure: Bool = false) throws(SteeringError) {
         let listening = try ListeningSockets()
         let now = ContinuousClock.now
@@ -135,22 +143,23 @@ package struct SocketFollower {
         }
     }
 
-    /// How long until the next turn: seldom where a turn takes long.
+    /// The time until the next turn: at least 200 ms, and 20 times as long as the last inspection took.
     package private(set) var pause: Duration = .milliseconds(200)
 
-    /// Looks at the program's descriptors.
+    /// Inspects the program's descriptors.
     private mutating func look(_ listening: ListeningSockets) throws(SteeringError) -> [ListeningProgram.Listener] {
         let begin = ContinuousClock.now
         let listeners = try program.listeners(among: listening)
         let taken = ContinuousClock.now - begin
         listened = listening.cookies
-        // What others still hold is no change that sock_diag shows.
+        // sock_diag shows no change when the program closes a socket that another process still holds.
         nextLook = begin + max(.seconds(2), taken * 50)
         pause = max(.milliseconds(200), taken * 20)
         return listeners
     }
 
-    /// The processes that hold what is registered: who goes on when the program's first process has ended.
+    /// Returns the processes that hold registered sockets, and may carry on after the program's first process has
+    /// ended.
     package func holders() throws(SteeringError) -> [pid_t] {
         let cookies = registered
         let inodes = try SocketDiagnostics().sockets().values.filter { cookies.contains($0.cookie) }.map(\.inode)
@@ -158,14 +167,14 @@ package struct SocketFollower {
         return Set(inodes.flatMap { owners[$0].map(\.pid) }).sorted()
     }
 
-    /// Follows other processes, too.
+    /// Adds processes to follow.
     package mutating func adopt(_ processes: [pid_t]) {
         for process in processes { program.adopt(process) }
     }
 }
 
 extension [ListeningProgram.Listener] {
-    /// Single sockets and SO_REUSEPORT groups, those nearest to the root first.
+    /// Groups the sockets: single ones and SO_REUSEPORT groups, those nearest to the root first.
     var groups: [ListenerGroup] {
         var groups: [ListenerGroup] = []
         var indices: [ListeningProgram.Place: Int] = [:]
@@ -181,7 +190,7 @@ extension [ListeningProgram.Listener] {
     }
 }
 
-/// A socket of a program, or a SO_REUSEPORT group of it.
+/// A socket of a program, or one of its SO_REUSEPORT groups.
 struct ListenerGroup {
     var members: [ListeningProgram.Listener]
 

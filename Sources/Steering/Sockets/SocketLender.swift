@@ -1,15 +1,13 @@
-/// Where the sockets of a running program are registered: the map of a steering, or steerd. Nobody but the program holds
-/// them then, so that what it closes is closed, and gone from the map.
+/// Registers the sockets of a running program, with a steering's map or with steerd. Only the program holds them, so a
+/// socket that it closes is gone from the map, too.
 package protocol SocketLender: Sendable {
-    /// Registers sockets.
-    ///
-    /// - Parameter replacing: Whether they take the place of those that the label has.
+    /// Registers sockets without keeping a duplicate; if `replacing`, in place of those that the label has.
     func lend(_ sockets: [CInt], to label: Label, replacing: Bool) throws(SteeringError)
 
-    /// Takes a socket out that others than the program still hold.
+    /// Unregisters a socket that other processes than the program still hold.
     func takeBack(_ socket: SocketCookie, from label: Label) throws(SteeringError)
 
-    /// Has a ``StandbySocket`` take what comes where the label has no socket.
+    /// Registers a ``StandbySocket``, which receives packets while the label has no other socket.
     func standBy(_ socket: CInt, for label: Label) throws(SteeringError)
 }
 

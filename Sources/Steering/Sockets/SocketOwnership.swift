@@ -1,11 +1,12 @@
 extension SocketSteering {
-    /// The processes that hold registered sockets, by cookie. Empty for a socket whose owner may not be
-    /// seen: that takes CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH.
+    /// Returns the processes that hold registered sockets.
     ///
     /// - Parameters:
     ///   - sockets: The sockets.
-    ///   - namespace: The steering's network namespace; entering another than the calling thread's needs
+    ///   - namespace: The steering's network namespace. Entering another one than the calling thread's needs
     ///     CAP_SYS_ADMIN.
+    /// - Returns: The owners of each socket that is still open, by cookie. Seeing other users' processes needs
+    ///   CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH; without them the list of a socket may be empty.
     /// - Throws: `missingCapability`, `systemCall`.
     public static func owners(
         of sockets: [RegisteredSocket], in namespace: borrowing NetworkNamespace

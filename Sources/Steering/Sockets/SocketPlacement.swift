@@ -1,16 +1,17 @@
-/// Sockets that are to be registered, and the slots of their destinations that they get: all of them or none.
+/// A plan for registering sockets, all of them or none: the slots that they get in their destinations.
 ///
-/// Nothing is changed until it is performed, and then in two parts. First the kernel takes every socket: into a slot
-/// that is free, which for those that are to replace another one is that of a stand-in. What fails there is taken
-/// back. Then those that replace get their slot, one step for each destination, and what they replace is taken out;
-/// the kernel has no reason to refuse them any more, and if it does, the stand-in stays.
+/// It is performed in two phases. First the kernel accepts every socket into a free slot; for one that replaces another
+/// socket, that is a stand-in's slot. A failure here is rolled back. Then each replacement gets its own slot, in one
+/// step for each destination, and the replaced sockets are removed. By then the kernel has no reason to refuse a
+/// socket; if it does, the stand-in remains.
 struct SocketPlacement {
-    /// A socket, and what is known of it.
+    /// A socket to register, and its properties.
     struct Candidate {
         let descriptor: CInt
         let label: Label
         let facts: SteerableSocket
-        /// Whether it takes what comes while the label has no other: in the last slot, also where a stand-in has that.
+        /// Whether it receives packets only while the label has no other socket. It gets the last slot, even in place
+        /// of a stand-in.
         let isStandby: Bool
 
         init(_ descriptor: CInt, _ label: Label, isStandby: Bool = false) throws(SteeringError) {
@@ -29,12 +30,12 @@ struct SocketPlacement {
         var destinations: [Destination] { facts.families.map { Destination(label, $0, facts.transport) } }
     }
 
-    /// What a destination's slots hold, and what they are to hold.
+    /// The contents of a destination's slots, before and after.
     private struct Change {
         let former: [Registration?]
         var wanted: [Registration?]
 
-        /// Slots that no one has or is to have.
+        /// The slots that are empty both before and after.
         var spare: [Int] { former.indices.filter { former[$0] == nil && wanted[$0] == nil } }
         var filled: [Int] {
             former.indices.filter { wanted[$0] != nil && wanted[$0]?.cookie != former[$0]?.cookie }
@@ -45,19 +46,20 @@ struct SocketPlacement {
     private let candidates: [Candidate]
     private var changes: [Destination: Change] = [:]
 
-    /// Decides who gets which slot.
+    /// Assigns the slots.
     ///
     /// - Parameters:
-    ///   - replacing: Whether they take the place of those that are there.
-    ///   - former: What the slots of a destination hold.
-    /// - Throws: `destinationOccupied`; what `former` throws.
+    ///   - candidates: The sockets to register.
+    ///   - replacing: Whether they replace registered sockets.
+    ///   - former: Returns the present contents of a destination's slots.
+    /// - Throws: `destinationOccupied`; errors of `former`.
     init(
         _ candidates: [Candidate], replacing: Bool, former: (Destination) throws(SteeringError) -> [Registration?]
     ) throws(SteeringError) {
         self.candidates = candidates
         var replaced: Set<Destination> = []
         for candidate in candidates {
-            // Members of a group stand beside the first that took the place.
+            // Members of a group line up behind the first, which replaces the registered sockets.
             let takesPlace = replacing && replaced.isDisjoint(with: candidate.destinations)
             if takesPlace { replaced.formUnion(candidate.destinations) }
             for destination in candidate.destinations {
@@ -86,13 +88,13 @@ struct SocketPlacement {
             guard others.isEmpty || others.contains(where: { $0.isGroup(with: socket) }) else {
                 throw .occupied(destination)
             }
-            // More than there are slots for are no error.
+            // Members beyond the number of slots are not an error.
             if let free = slots.firstIndex(where: { $0 == nil }) { slots[free] = socket }
         }
         changes[destination]!.wanted = slots
     }
 
-    /// What will be registered of the sockets, once for each destination.
+    /// Those of the sockets that will be registered, one entry for each destination.
     var registered: [RegisteredSocket] {
         let own = Dictionary(grouping: candidates, by: \.label).mapValues { Set($0.map(\.facts.cookie)) }
         return changes.keys.sorted().flatMap { destination in
@@ -105,10 +107,12 @@ struct SocketPlacement {
         }
     }
 
-    /// Does it.
+    /// Performs the plan.
     ///
-    /// - Parameter numbers: Of the labels.
-    /// - Throws: `systemCall`; then nothing has changed.
+    /// - Parameters:
+    ///   - numbers: The numbers of the labels.
+    ///   - slots: The slots to fill.
+    /// - Throws: `systemCall`. A failure in the first phase has changed nothing.
     func perform(_ numbers: LabelNumbers, in slots: SocketSlots) throws(SteeringError) {
         let descriptors = Dictionary(candidates.map { ($0.facts.cookie, $0.descriptor) }) { first, _ in first }
         func set(_ socket: Registration, _ place: Place) throws(SteeringError) {
@@ -132,7 +136,8 @@ struct SocketPlacement {
             do throws(SteeringError) {
                 try settled { () throws(SteeringError) in try set(step.socket, step.place) }
             } catch {
-                // Without a stand-in everything is as it was, or the stand-in takes over when its place is empty.
+                // Without a stand-in the slot still has its former socket; with one, empty the slot and the stand-in
+                // takes over.
                 guard step.standIn != nil else { throw error }
                 try clear(step.place)
                 continue
@@ -148,9 +153,9 @@ struct SocketPlacement {
     }
 
     private struct Steps {
-        /// Done, and can be taken back.
+        /// The slots filled so far, which can be rolled back.
         var taken: [Place] = []
-        /// To be done.
+        /// The steps of the second phase.
         var replacements: [(socket: Registration, place: Place, standIn: Place?)] = []
         var emptied: [Place] = []
 

@@ -1,33 +1,36 @@
-/// How the kernel shares what comes among the workers of a SO_REUSEPORT group.
+/// How the kernel distributes packets among the workers of a SO_REUSEPORT group.
 ///
-/// Whichever it is, every socket of the group is read, and when one is closed the others stand in.
+/// In both cases every socket of the group must be read, and when one is closed the others take over.
 public enum Spread: Sendable, Hashable {
-    /// By flow: the kernel's hash of both addresses and ports, the same worker for the same flow. Every worker's socket is
-    /// registered.
+    /// By flow: the kernel hashes both addresses and ports, so a flow stays with one worker.
+    ///
+    /// Every worker's socket is registered.
     case evenly
 
-    /// By the processor on which a packet arrives: worker 0 has what arrives on processor 0, and so on. It pays where
-    /// there is a worker for each processor, kept there (`taskset`), and where packets arrive on all of them: a network
-    /// card with a queue each, or RPS. What arrives on a processor without a worker is spread by flow.
+    /// By the CPU on which a packet arrives: worker 0 gets the packets that arrive on CPU 0, and so on.
     ///
-    /// UDP workers receive cheaper than otherwise, since their sockets are not registered: a registered one pays for it
-    /// with each datagram. Registered are two *anchors*, sockets of the same group that belong to the first worker and to
-    /// the last. The kernel finds the group by way of them, and gives them only what no worker is there for; a worker
-    /// that reads them loses nothing (`docs/decisions/0014-udp-anchor.md`).
+    /// This pays off with one worker for each CPU, pinned to it (`taskset`), and packets arriving on all of them:
+    /// through a network card with a queue for each, or RPS. Packets that arrive on a CPU without a worker are
+    /// distributed by flow.
+    ///
+    /// UDP workers receive at a lower cost than with ``evenly``, since their sockets are not registered: a registered
+    /// one costs extra for each datagram. Instead two *anchors* are registered, sockets of the same group that belong
+    /// to the first and the last worker. The kernel finds the group through them, and gives them only packets for which
+    /// there is no worker; since workers read them, nothing is lost (`docs/decisions/0014-udp-anchor.md`).
     ///
     /// ## Kernel
-    /// `SO_INCOMING_CPU`, without any privilege. Linux 6.2, or 5.15 and later with all corrections; before, the kernel
-    /// spreads over all sockets by flow.
+    /// `SO_INCOMING_CPU`, without any privilege. Linux 6.2, or 5.15 and later with all stable updates; older kernels
+    /// distribute by flow over all sockets.
     case byCPU
 }
 
-/// A socket that a group has.
+/// A socket of a worker group.
 package struct GroupMember: Sendable, Hashable {
     /// The number of the worker that reads it.
     package let worker: Int
-    /// The processor whose packets it is to have.
+    /// The CPU whose packets it is to receive; nil for none in particular.
     package let processor: Int?
-    /// Whether it leads to the group.
+    /// Whether it is registered, so that the kernel finds the group through it.
     package let isRegistered: Bool
 
     package init(worker: Int, processor: Int?, isRegistered: Bool) {
@@ -38,14 +41,18 @@ package struct GroupMember: Sendable, Hashable {
 }
 
 extension Spread {
-    /// The sockets of a group: the workers', one each, and then the anchors.
+    /// Returns the sockets of a group: one for each worker, then the anchors.
     ///
-    /// - Parameter processors: How many the machine has.
+    /// - Parameters:
+    ///   - transport: The protocol.
+    ///   - workers: The number of workers.
+    ///   - processors: The number of CPUs of the machine.
+    /// - Returns: The sockets to make.
     package func members(_ transport: TransportProtocol, workers: Int, processors: Int) -> [GroupMember] {
         let workers = 0..<workers
         switch self {
         case .byCPU where workers.count > 1:
-            // What accepts connections pays nothing for being registered.
+            // Registration costs an accepted connection nothing.
             let isAnchored = transport == .udp
             let own = workers.map {
                 GroupMember(worker: $0, processor: $0 % max(1, processors), isRegistered: !isAnchored)

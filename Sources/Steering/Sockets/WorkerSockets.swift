@@ -1,10 +1,12 @@
-/// A socket of a group of workers; closed when this object is gone.
+/// A socket of a worker group, closed when this object is released.
 public final class WorkerSocket: Sendable {
     /// The socket.
     public let socket: OwnedDescriptor
-    /// The number of the worker that it belongs to, who reads it or accepts from it.
+    /// The number of the worker that reads it or accepts from it.
     public let worker: Int
-    /// Whether it is registered: not so the workers' own where there are anchors, see ``Spread/byCPU``.
+    /// Whether it is registered.
+    ///
+    /// If there are anchors, the workers' own sockets are not: see ``Spread/byCPU``.
     public let isRegistered: Bool
 
     fileprivate init(_ socket: consuming OwnedDescriptor, _ member: GroupMember) {
@@ -14,24 +16,24 @@ public final class WorkerSocket: Sendable {
     }
 }
 
-/// Groups of workers on plain sockets: one SO_REUSEPORT group, behind one label.
+/// Worker groups on plain sockets: one SO_REUSEPORT group, registered for one label.
 ///
 ///     let sockets = try steering.sockets.registerReceivers(4, as: "dns", on: SocketAddress("127.0.0.1:0"), spread: .byCPU)
-///     for worker in 0..<4 { serve(sockets.filter { $0.worker == worker }) }     // a thread each
+///     for worker in 0..<4 { serve(sockets.filter { $0.worker == worker }) }     // one thread each
 ///
-/// A worker may have two sockets, and waits for both of them (`epoll`). Each family has a group of its own.
+/// A worker may have two sockets, and must wait for both (`epoll`). Each family needs a group of its own.
 extension SocketRegistry {
-    /// Makes TCP listeners, one for each worker, and registers them.
+    /// Makes a TCP listener for each worker, and registers them.
     ///
     /// - Parameters:
-    ///   - workers: How many there are.
+    ///   - workers: The number of workers.
     ///   - label: The label.
-    ///   - address: Where they are bound, all of them; port 0 for a free one.
-    ///   - options: How they are made; SO_REUSEPORT is set anyway.
-    ///   - spread: Which of them gets a connection.
-    ///   - replacing: Whether they take the place of what the label has.
+    ///   - address: The address to which all of them are bound; port 0 for a free one.
+    ///   - options: The options of the sockets; SO_REUSEPORT is always set.
+    ///   - spread: How connections are distributed among them.
+    ///   - replacing: Whether they replace the sockets that the label has.
     /// - Returns: The listeners, in the order of the workers.
-    /// - Throws: `addressUnavailable`, `systemCall`; then as `registerSockets`.
+    /// - Throws: `addressUnavailable`, `systemCall`; then as ``registerSockets(_:as:replacing:)``.
     public func registerListeners(
         _ workers: Int, as label: Label, on address: SocketAddress, _ options: SocketOptions = [],
         spread: Spread = .evenly, replacing: Bool = false
@@ -41,18 +43,17 @@ extension SocketRegistry {
         }
     }
 
-    /// Makes UDP sockets for workers, and registers what leads to them.
+    /// Makes UDP sockets for workers, and registers those through which the kernel finds the group.
     ///
     /// - Parameters:
-    ///   - workers: How many there are.
+    ///   - workers: The number of workers.
     ///   - label: The label.
-    ///   - address: Where they are bound, all of them; port 0 for a free one.
-    ///   - options: How they are made; SO_REUSEPORT is set anyway.
-    ///   - spread: Which of them gets a datagram.
-    ///   - replacing: Whether they take the place of what the label has.
-    /// - Returns: The workers' sockets in their order, then those that are registered in their stead, if any. All of
-    ///   them are to be read.
-    /// - Throws: `addressUnavailable`, `systemCall`; then as `registerSockets`.
+    ///   - address: The address to which all of them are bound; port 0 for a free one.
+    ///   - options: The options of the sockets; SO_REUSEPORT is always set.
+    ///   - spread: How datagrams are distributed among them.
+    ///   - replacing: Whether they replace the sockets that the label has.
+    /// - Returns: The workers' sockets in the order of the workers, then the anchors, if any. All must be read.
+    /// - Throws: `addressUnavailable`, `systemCall`; then as ``registerSockets(_:as:replacing:)``.
     public func registerReceivers(
         _ workers: Int, as label: Label, on address: SocketAddress, _ options: SocketOptions = [],
         spread: Spread = .evenly, replacing: Bool = false
@@ -68,7 +69,7 @@ extension SocketRegistry {
     ) throws(SteeringError) -> [WorkerSocket] {
         var sockets: [WorkerSocket] = []
         for member in members {
-            // The first chooses the port, where it is to be chosen.
+            // If the port is 0, the first socket determines it.
             let port = try sockets.first?.socket.localAddress().port ?? address.port
             let socket = try make(SocketAddress(address.address, port: port))
             if let processor = member.processor { try socket.prefer(processor: processor) }

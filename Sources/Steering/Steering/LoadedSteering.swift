@@ -1,35 +1,35 @@
 import CSteering
 
-/// Steering that outlives its process: everything is pinned in the BPF file system, and no process of ours
-/// need run for traffic to flow.
+/// Steering that outlives its process: it is pinned in the BPF file system and needs no running process.
 ///
-/// Several processes may open one steering. Their changes take turns: whoever changes it has the latest
-/// state before it, and may be killed at any moment without harm. Reading waits for no one.
+/// Several processes may open one steering. Only one changes it at a time: it reads the latest state first, and may be
+/// killed at any moment without harm. Readers never wait.
 ///
 /// ## Kernel
-/// Linux 5.9, upgrades 5.16. Loading and changing need CAP_BPF, CAP_NET_ADMIN and write access to the BPF
-/// file system, which is root's by default. Reading needs no capability, only membership in the group that
-/// ``load(into:bpffs:readers:)`` was given.
+/// Linux 5.9, upgrades 5.16. Loading and changing need CAP_BPF, CAP_NET_ADMIN and write access to the BPF file system,
+/// which only root has by default. Reading needs no capability, only membership in the group passed to
+/// ``load(into:bpffs:readers:)``.
 extension SocketSteering {
-    /// Where the BPF file system usually is.
+    /// The usual mount point of the BPF file system.
     public static let defaultBPFFS = "/sys/fs/bpf"
 
-    /// What a steering is opened for.
+    /// The purpose for which a steering is opened.
     public enum Access: Sendable, Hashable {
-        /// Reading: policy, sockets, counters. Everything else throws `storageUnavailable`.
+        /// Reading policy, sockets and counters. Everything else throws `storageUnavailable`.
         case reading
-        /// Everything.
+        /// Reading and changing.
         case changing
     }
 
-    /// Loads the program, attaches it to a network namespace and pins it there.
+    /// Loads the program, attaches it to a network namespace and pins it for that namespace.
     ///
-    /// Until a policy is applied nothing is steered. In the kernel: some 4 MiB.
+    /// Nothing is steered until a policy is applied. The tables take about 4 MiB of kernel memory.
     ///
     /// - Parameters:
-    ///   - namespace: The namespace; it may be closed afterwards. The steering ends with it.
-    ///   - bpffs: Where the BPF file system is mounted.
-    ///   - group: A group whose members may read policy, sockets and counters; nil for none.
+    ///   - namespace: The network namespace; it may be closed afterwards. The steering ends with it.
+    ///   - bpffs: The mount point of the BPF file system.
+    ///   - group: The ID of a group whose members may read policy, sockets and counters; nil for none.
+    /// - Returns: The steering, opened for changing.
     /// - Throws: `alreadyLoaded`, `storageUnavailable`, `busy`, and as ``attach(to:)``.
     public static func load(
         into namespace: borrowing NetworkNamespace, bpffs: String = defaultBPFFS, readers group: UInt32? = nil
@@ -37,14 +37,15 @@ extension SocketSteering {
         try load(into: namespace, bpffs: bpffs, readers: group, hasIngressInterface: nil)
     }
 
-    /// The same where it is known whether the kernel tells programs the ingress interface.
+    /// As the public method; `hasIngressInterface` is whether the program may read the ingress interface, nil to try
+    /// it.
     static func load(
         into namespace: borrowing NetworkNamespace, bpffs: String, readers group: UInt32?, hasIngressInterface: Bool?
     ) throws(SteeringError) -> SocketSteering {
         let pins = Pins(bpffs: bpffs, inode: namespace.inode)
         try pins.checkFileSystem()
         if case .loaded = try pins.condition() { throw .alreadyLoaded(pins) }
-        // Whoever may not load makes no directories either.
+        // A process that may not load must not create directories either.
         if let own = Capabilities.effective(), !own.canLoad { throw .cannotLoad(own) }
         let identity = try NamespaceIdentity(namespace)
         try pins.prepare()
@@ -68,14 +69,14 @@ extension SocketSteering {
         }
     }
 
-    /// Builds the state in the draft, and publishes it: nothing can fail after that.
+    /// Builds the state in the draft directory and publishes it, after which nothing can fail.
     private static func loaded(
         into namespace: borrowing NetworkNamespace, _ pins: Pins, _ identity: NamespaceIdentity,
         for readers: Pins.Readers, hasIngressInterface: Bool?
     ) throws(SteeringError) -> State {
         try pins.makeDraft(for: readers)
         let plane = try DataPlane(hasIngressInterface: hasIngressInterface)
-        // What cannot be used must not be published.
+        // A state that cannot be used must not be published.
         let memory = try PolicyMemory(plane)
         let link = try plane.attach(to: namespace)
         do throws(SteeringError) {
@@ -90,7 +91,7 @@ extension SocketSteering {
                 plane: plane, link: link, memory: memory, namespace: identity, generation: empty.generation,
                 pinned: pinned)
         } catch {
-            // Its pins may outlive this process.
+            // The link's pin may outlive this process.
             DataPlane.detach(link)
             throw error
         }
@@ -99,11 +100,12 @@ extension SocketSteering {
     /// Opens the steering that is loaded in a network namespace.
     ///
     /// - Parameters:
-    ///   - namespace: The namespace; it may be closed afterwards.
-    ///   - bpffs: Where the BPF file system is mounted.
-    ///   - access: What it is opened for.
-    /// - Throws: `notLoaded`, also when the namespace has ended; `storageUnavailable` when it may not be
-    ///   opened; `damagedState`, `olderLayout` (see ``upgrade(in:bpffs:)``), `newerLayout`.
+    ///   - namespace: The network namespace; it may be closed afterwards.
+    ///   - bpffs: The mount point of the BPF file system.
+    ///   - access: The purpose.
+    /// - Returns: The steering.
+    /// - Throws: `notLoaded`, also if the namespace has ended; `storageUnavailable` if permissions are lacking or
+    ///   `bpffs` is no BPF file system; `damagedState`; `olderLayout` (see ``upgrade(in:bpffs:)``); `newerLayout`.
     public static func open(
         _ namespace: borrowing NetworkNamespace, bpffs: String = defaultBPFFS, for access: Access = .changing
     ) throws(SteeringError) -> SocketSteering {
@@ -113,12 +115,16 @@ extension SocketSteering {
         return SocketSteering(opening: pins, InterfaceIndices(of: namespace), state)
     }
 
-    /// Detaches the program and removes everything that is pinned for a network namespace. Established
-    /// connections go on; sockets stay open.
+    /// Detaches the program and removes everything that is pinned for a network namespace.
     ///
-    /// Damaged state is removed too, that of an ended namespace, and what a killed command left.
+    /// Established connections continue, and sockets stay open. Also removes damaged state, the state of an ended
+    /// namespace, and what a killed command left.
     ///
-    /// - Throws: `notLoaded`, `storageUnavailable`, `busy`.
+    /// - Parameters:
+    ///   - namespace: The network namespace.
+    ///   - bpffs: The mount point of the BPF file system.
+    /// - Throws: `notLoaded`, `storageUnavailable`, `busy`. If only the removal of pins failed, the message says that
+    ///   the steering is unloaded.
     public static func unload(
         from namespace: borrowing NetworkNamespace, bpffs: String = defaultBPFFS
     ) throws(SteeringError) {
@@ -130,7 +136,7 @@ extension SocketSteering {
         guard try pins.isThere else { throw .notLoaded(pins) }
         let lock = try PinLock(pins)
         let wasLoaded = try pins.condition() != .absent
-        // Detached first: that is what counts, and what is left is known to be dead.
+        // Detaching is the step that takes effect: whatever is left afterwards is known to be dead.
         let isDetached = try pins.detach()
         do throws(SteeringError) {
             try settled { () throws(SteeringError) in try pins.discard() }
@@ -138,18 +144,22 @@ extension SocketSteering {
             throw isDetached ? .unfinished("the steering is unloaded", error) : error
         }
         lock.remove()
-        // Of an unload that was killed there was something to remove, but nothing was loaded.
+        // After an unload that was killed there were leftovers to remove, but nothing was loaded.
         guard wasLoaded || isDetached else { throw .notLoaded(pins) }
     }
 
-    /// Replaces the program by that of this version while traffic flows; policy, sockets and counters stay.
+    /// Replaces the program by this version's while traffic flows; policy, sockets and counters stay.
     ///
-    /// One step: each packet meets the former program or this one. State that an older version pinned is
-    /// read, and pinned anew as this version has it; what is missing and can be made anew is: `program`, `grace`,
-    /// `token`, and with zeros `metrics` and `verdicts`. Tables get the size that the policy needs.
+    /// The exchange is one step: each packet meets the former program or the new one. State pinned by an older version
+    /// is read, and pinned again in the current layout. Missing pins are recreated where possible: `program`, `grace`
+    /// and `token`, and `metrics` and `verdicts` with zeros. Interface names are looked up again, and the tables get
+    /// the size that the policy needs.
     ///
-    /// - Throws: `notLoaded`, `newerLayout`, `damagedState`, `storageUnavailable`, `busy`;
-    ///   `unsupportedKernel` before Linux 5.16; and as ``attach(to:)``.
+    /// - Parameters:
+    ///   - namespace: The network namespace.
+    ///   - bpffs: The mount point of the BPF file system.
+    /// - Throws: `notLoaded`, `newerLayout`, `damagedState`, `storageUnavailable`, `busy`; `unsupportedKernel` before
+    ///   Linux 5.16; and as ``attach(to:)``.
     public static func upgrade(
         in namespace: borrowing NetworkNamespace, bpffs: String = defaultBPFFS
     ) throws(SteeringError) {
@@ -169,7 +179,7 @@ extension SocketSteering {
         try finishReplacement(pins)
     }
 
-    /// A program in the place of another one.
+    /// A program that has replaced another one.
     struct Replacement {
         let plane: DataPlane
         let memory: PolicyMemory
@@ -177,12 +187,10 @@ extension SocketSteering {
         let pinned: PinnedState
     }
 
-    /// Loads a program with tables in the draft, and makes the link run it: from then on the draft is what counts,
-    /// also for whoever comes after a kill.
+    /// Loads a program with tables into the draft and makes the link run it.
     ///
-    /// - Parameters:
-    ///   - maps: Those that stay.
-    ///   - stored: What the tables were compiled from; its generation is the former one.
+    /// From then on the draft is the state in force, also for processes that find it after this one was killed. `maps`
+    /// are reused, and `stored` is what the tables were compiled from, still with the former generation.
     static func replaceProgram(
         of pins: Pins, _ link: SharedDescriptor, reusing maps: [MapName: SharedDescriptor], _ stored: StoredPolicy,
         _ tables: Tables
@@ -206,13 +214,13 @@ extension SocketSteering {
             try plane.replaceProgram(of: link)
             return replacement
         } catch {
-            // Takes the draft away; if this fails, too, the next writer does.
+            // Removes the draft. If this fails too, the next writer does it.
             try? pins.finish()
             throw error
         }
     }
 
-    /// Puts the draft, which is in force, into its place.
+    /// Moves the draft, which is in force, to its final place.
     static func finishReplacement(_ pins: Pins) throws(SteeringError) {
         do throws(SteeringError) {
             try settled { () throws(SteeringError) in try pins.finish() }
@@ -221,14 +229,14 @@ extension SocketSteering {
         }
     }
 
-    /// The kernel's number for the attached program; nil where it may not be asked.
+    /// The program's ID in the kernel; nil if it may not be read.
     var programID: UInt32? {
         state.withLock { state in state.link.flatMap { try? LinkInfo($0).programID } }
     }
 
-    // MARK: - Keeping up with other processes
+    // MARK: - Changes by other processes
 
-    /// Brings the state up to date with what other processes did.
+    /// Updates the state with changes by other processes.
     func refresh(_ state: inout State) throws(SteeringError) {
         guard let pins else {
             guard let link = state.link else { throw .steeringDetached }
@@ -237,26 +245,27 @@ extension SocketSteering {
         }
         if try state.pinned!.isCurrent {
             do throws(SteeringError) { return try state.readBindings() } catch {
-                // An upgrade came between?
+                // Not an error if an upgrade came in between.
                 guard try !state.pinned!.isCurrent else { throw error }
             }
         }
         state = try State.opened(pins, toWrite: state.memory != nil)
     }
 
-    /// Takes away bindings that a writer left behind that was killed, or failed. Under the lock.
+    /// Removes bindings left by a writer that failed or was killed; the lock must be held.
     func dropLeftovers(_ state: inout State) throws(SteeringError) {
         guard try state.pinned!.hasLeftovers(beside: state.generation) else { return }
-        // Whoever left them may not have waited, and the half it freed is written next.
+        // That writer may not have waited for running programs, and the half that it gave up is written next.
         try state.plane.waitForRuns()
         try state.pinned!.dropBindings(except: state.generation)
     }
 }
 
 extension SocketSteering.State {
-    /// Opens what is pinned and in force, with its bindings.
+    /// Opens the pinned state that is in force, and reads its bindings.
     ///
-    /// Without the lock: an upgrade may come between any two steps, and put another directory in place.
+    /// The lock is not held: an upgrade may replace the directory between any two steps, in which case everything is
+    /// read again.
     static func opened(_ pins: Pins, toWrite: Bool) throws(SteeringError) -> SocketSteering.State {
         while true {
             let identity = try Pins.identity(of: pins.directory)
@@ -274,7 +283,7 @@ extension SocketSteering.State {
         guard try pins.condition() == .loaded else { throw .notLoaded(pins) }
         var pinned = try PinnedState(pins.directory, toWrite: toWrite)
         if try !pinned.isInForce {
-            // An upgrade was cut short between its one step and its tidying.
+            // An upgrade was interrupted after updating the link, before moving the draft.
             pinned = try PinnedState(pins.draft, toWrite: toWrite)
             guard try pinned.isInForce else { throw .damaged("\(pins.directory) belongs to another program") }
         }
@@ -283,14 +292,14 @@ extension SocketSteering.State {
             namespace: NamespaceIdentity(inode: pins.inode, cookie: nil), generation: .max, pinned: pinned)
     }
 
-    /// Reads the bindings, unless they are those in force.
+    /// Reads the bindings unless they are those of the generation in force.
     mutating func readBindings() throws(SteeringError) {
         var missing: UInt64?
         while true {
             let current = try pinned!.generation(memory)
             if current == generation { return }
             guard let stored = try pinned!.bindings(current) else {
-                // Once: a writer was quicker, and this generation is not in force any more.
+                // Once is no error: a writer has replaced this generation meanwhile.
                 guard missing != current else { throw .damaged("\(pinned!.directory) lacks the bindings in force") }
                 missing = current
                 continue
@@ -304,7 +313,7 @@ extension SocketSteering.State {
 }
 
 extension Capabilities {
-    /// Whether programs can be loaded and attached with them.
+    /// Whether these capabilities allow loading and attaching programs.
     fileprivate var canLoad: Bool { contains(.sysAdmin) || isSuperset(of: [.bpf, .netAdmin]) }
 }
 

@@ -1,6 +1,8 @@
-/// How a policy becomes the one in force.
+/// Putting a policy in force.
 extension SocketSteering {
-    /// Compiles a policy and puts it in force; on failure nothing has changed.
+    /// Compiles a policy and puts it in force.
+    ///
+    /// On failure nothing has changed, unless the message says that the new bindings are in force.
     func install(
         _ policy: Policy, _ state: inout State, forms: [Tables.Form] = Tables.Form.allCases
     ) throws(SteeringError) {
@@ -15,7 +17,7 @@ extension SocketSteering {
         try install(policy, numbers, &state, forms: forms)
     }
 
-    /// The same, with the numbers that labels are to have.
+    /// As above, with the numbers that labels are to have.
     func install(
         _ policy: Policy, _ numbers: LabelNumbers, _ state: inout State,
         forms: [Tables.Form] = Tables.Form.allCases
@@ -35,7 +37,7 @@ extension SocketSteering {
         }
     }
 
-    /// Compiles a policy, from the last one where they differ in little.
+    /// Compiles a policy, starting from the last one if they differ little.
     private func compile(
         _ policy: Policy, _ numbers: LabelNumbers, _ indices: [InterfaceName: UInt32], _ state: inout State,
         _ forms: [Tables.Form]
@@ -52,12 +54,14 @@ extension SocketSteering {
         return compilation.tables
     }
 
-    /// Whether the interfaces that the policy in force names still are those in its tables.
+    /// Whether the interfaces named by the policy in force are still those in the tables.
     func hasItsInterfaces(_ state: borrowing State) throws(SteeringError) -> Bool {
         try interfaces(of: state.policy.interfaces) == state.interfaceIndices
     }
 
-    /// - Throws: `unsupportedKernel`.
+    /// Returns the indices of the interfaces named by a policy.
+    ///
+    /// - Throws: `unsupportedKernel` before Linux 5.17 if there are any.
     private func interfaceIndices(
         _ policy: Policy, _ memory: PolicyMemory
     ) throws(SteeringError) -> [InterfaceName: UInt32] {
@@ -77,20 +81,20 @@ extension SocketSteering {
                 try state.pinned?.save(next)
             }
         } catch {
-            // If this fails, too, the next writer does it.
+            // If this fails too, the next writer does it.
             if let pinned = state.pinned, (try? state.plane.waitForRuns()) != nil {
                 try? pinned.dropBindings(except: former)
             }
             throw error
         }
         state.adopt(next)
-        // In force: what stays of the former ones the next writer takes away.
+        // The policy is in force. If this fails, the next writer removes the former bindings.
         if let pinned = state.pinned {
             try? settled { () throws(SteeringError) in try pinned.dropBindings(except: next.generation) }
         }
     }
 
-    /// The tables have no room: a program with larger ones takes the former one's place, in one step, too.
+    /// Replaces the program by one with larger tables, in one step.
     private func grow(
         _ stored: StoredPolicy, _ tables: Tables, _ state: inout State
     ) throws(SteeringError) {
@@ -120,7 +124,7 @@ extension SocketSteering {
         try waitForFormer(state.plane)
     }
 
-    /// Waits until the last run of a former program has ended.
+    /// Waits until the last run of the former program has ended.
     private func waitForFormer(_ plane: DataPlane) throws(SteeringError) {
         do throws(SteeringError) {
             try settled { () throws(SteeringError) in try plane.waitForRuns() }

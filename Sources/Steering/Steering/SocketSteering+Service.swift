@@ -1,9 +1,12 @@
 extension SocketSteering {
-    /// What a service does at its start: opens what is loaded, loads where nothing is, and upgrades what an older
-    /// version has left.
+    /// Opens the loaded steering, after loading one if there is none, or upgrading one that an older version loaded.
     ///
-    /// - Parameters: As of ``load(into:bpffs:readers:)``; readers are those of what is loaded now.
-    /// - Throws: As ``load(into:bpffs:readers:)``, ``open(_:bpffs:for:)`` and ``upgrade(in:bpffs:)``, but not
+    /// - Parameters:
+    ///   - namespace: The network namespace; it may be closed afterwards.
+    ///   - bpffs: The mount point of the BPF file system.
+    ///   - group: As in ``load(into:bpffs:readers:)``; used only if steering is loaded now.
+    /// - Returns: The steering, opened for changing.
+    /// - Throws: As ``load(into:bpffs:readers:)``, ``open(_:bpffs:for:)`` and ``upgrade(in:bpffs:)``, except for
     ///   `alreadyLoaded` and `olderLayout`.
     package static func loadOrOpen(
         _ namespace: borrowing NetworkNamespace, bpffs: String = defaultBPFFS, readers group: UInt32? = nil
@@ -18,10 +21,9 @@ extension SocketSteering {
         return try open(namespace, bpffs: bpffs)
     }
 
-    /// The kernel's number for what is attached: the same through changes and upgrades, another one after an unload
-    /// and a load.
+    /// Returns the ID of the link: unchanged by policies and upgrades, but different after an unload and a load.
     ///
-    /// - Throws: `notLoaded`, and as ``open(_:bpffs:for:)``.
+    /// - Throws: `detached`, also if the link may not be opened; and as ``open(_:bpffs:for:)``.
     package func attachment() throws(SteeringError) -> UInt32 {
         try reading { state throws(SteeringError) in
             guard let link = state.link else { throw .steeringDetached }

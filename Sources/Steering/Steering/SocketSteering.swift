@@ -1,23 +1,22 @@
 import CSteering
 import Synchronization
 
-/// The steering of one network namespace: a policy in force, and the sockets that its labels lead to.
+/// The steering of one network namespace: the policy in force, and the sockets registered for its labels.
 ///
-/// Attached to the process: it ends, and traffic takes the kernel's ordinary way again, when the last
-/// reference to it is gone or the process ends. Optimised code lets go of a local variable after its last use: keep
-/// the steering in a property, or extend its lifetime. Established connections are never touched, neither by a
-/// change nor by the end.
+/// Steering made by ``attach()`` belongs to this process. When the last reference is released or the process ends, it
+/// is detached, and traffic takes the kernel's ordinary path again. Optimized code may release a local variable after
+/// its last use: keep the steering in a property, or extend its lifetime. Established connections are never affected.
 ///
 ///     let steering = try SocketSteering.attach()
 ///     try steering.sockets.register(listener, as: "echo")
 ///     try steering.bind("echo", .tcp, to: PrefixPool("192.0.2.0/24"), ports: [7, 7000...7999])
 ///
-/// Register first and bind afterwards: a label that has bindings but no socket refuses.
+/// Register first and bind afterwards: a label that has bindings but no socket refuses packets.
 ///
-/// Every change is all or nothing, takes effect in one step for all packets, and when it returns no
-/// packet is still being judged by the former policy. It may be used from any thread; changes take turns.
-/// Once attached, changes need no capability, so long as the tables have room (768 KiB, some ten thousand
-/// prefixes; for more, CAP_BPF): attach, drop privileges, go on.
+/// Every change is all or nothing and takes effect in one step for all packets. When it returns, the former policy is
+/// no longer applied to any packet. All methods may be called from any thread; changes take turns. Once attached,
+/// changes need no capability as long as the tables have room (768 KiB, about ten thousand prefixes; larger ones need
+/// CAP_BPF). So a server can attach and then drop privileges.
 ///
 /// ## Kernel
 /// Linux 5.9 or newer; `BPF_PROG_TYPE_SK_LOOKUP`. Addresses must be routed to the host, for example by
@@ -25,50 +24,53 @@ import Synchronization
 public final class SocketSteering: Sendable {
     struct State: ~Copyable {
         var plane: DataPlane
-        /// Nil once detached; of a loaded steering, where it may not be opened.
+        /// Nil once detached, and for a loaded steering whose link this process may not open.
         var link: SharedDescriptor?
-        /// Nil where nothing may be changed.
+        /// Nil if opened for reading.
         var memory: PolicyMemory?
         var namespace: NamespaceIdentity
         var policy = Policy()
         var numbers = LabelNumbers()
-        /// Of the interfaces that the policy names, as the tables have them.
+        /// The indices of the policy's interfaces in the tables.
         var interfaceIndices: [InterfaceName: UInt32] = [:]
-        /// The generation of the tables that policy and numbers belong to.
+        /// The generation that `policy` and `numbers` belong to.
         var generation: UInt64 = 0
-        /// Of some policy that was in force, for compiling the next: nil before this process has changed it.
+        /// A policy that was in force, kept to compile the next one from it; nil until this process changes the policy.
         var compilation: Compilation?
-        /// Of a loaded steering: the directory that all this was read from.
+        /// For a loaded steering: the directory that this was read from.
         var pinned: PinnedState?
     }
 
-    /// Where a loaded steering is pinned; nil for one that is attached to this process.
+    /// The place of a loaded steering in the BPF file system; nil for one attached to this process.
     let pins: Pins?
     let state: Mutex<State>
     let interfaces: InterfaceIndices
 
     /// Loads the program and attaches it to the calling thread's network namespace.
     ///
-    /// Several steerings, and other sk_lookup programs, may be attached to one namespace: where several select a
-    /// socket for a packet, the steering attached last decides, also over programs attached after it, unless they
-    /// replace selections (`BPF_SK_LOOKUP_F_REPLACE`), as steerings do.
+    /// Several steerings and other sk_lookup programs may be attached to one namespace. If several select a socket for
+    /// a packet, the steering attached last decides, even over programs attached after it, unless those replace
+    /// selections (`BPF_SK_LOOKUP_F_REPLACE`), as steerings do.
     ///
-    /// - Throws: `missingCapability` (CAP_BPF and CAP_NET_ADMIN), `unsupportedKernel`, `programRejected`,
-    ///   `tooManyPrograms`.
+    /// - Returns: The steering, with an empty policy.
+    /// - Throws: `missingCapability` without CAP_BPF and CAP_NET_ADMIN (before Linux 5.17 also CAP_PERFMON),
+    ///   `unsupportedKernel`, `programRejected`, `tooManyPrograms`, `networkNamespaceUnavailable` if `/proc` is not
+    ///   mounted.
     public static func attach() throws(SteeringError) -> SocketSteering {
         try attach(to: try NetworkNamespace.current())
     }
 
     /// Loads the program and attaches it to a network namespace.
     ///
-    /// - Parameter namespace: The namespace; it may be closed afterwards.
-    /// - Throws: As ``attach()``; `missingCapability` also without CAP_SYS_ADMIN, when the namespace is not
-    ///   the calling thread's; `networkNamespaceGone`.
+    /// - Parameter namespace: The network namespace; it may be closed afterwards.
+    /// - Returns: The steering, with an empty policy.
+    /// - Throws: As ``attach()``; `missingCapability` also if the namespace is not the calling thread's and CAP_SYS_ADMIN
+    ///   is lacking; `networkNamespaceGone`.
     public static func attach(to namespace: borrowing NetworkNamespace) throws(SteeringError) -> SocketSteering {
         try SocketSteering(namespace, object: nil)
     }
 
-    /// Attaches another build of the program, or makes another choice of what is built for kernels and policies.
+    /// Attaches another build of the program, or one for another table size or kernel than would be chosen.
     package init(
         _ namespace: borrowing NetworkNamespace, object: [UInt8]?, size: TableSize = .smallest,
         hasIngressInterface: Bool? = nil
@@ -82,19 +84,19 @@ public final class SocketSteering: Sendable {
             State(plane: plane, link: try plane.attach(to: namespace), memory: memory, namespace: identity))
     }
 
-    /// What is pinned for a namespace.
+    /// Wraps the pinned state of a namespace.
     init(opening pins: Pins, _ interfaces: InterfaceIndices, _ state: consuming sending State) {
         self.pins = pins
         self.interfaces = interfaces
         self.state = Mutex(state)
     }
 
-    /// The sockets that labels lead to.
+    /// The sockets registered for labels.
     public var sockets: SockMap { SockMap(self) }
 
     /// The policy in force.
     ///
-    /// - Throws: For a loaded steering as ``open(_:bpffs:for:)``; otherwise nothing.
+    /// - Throws: For a loaded steering as ``open(_:bpffs:for:)``; otherwise nothing, even after ``detach()``.
     public var policy: Policy {
         get throws(SteeringError) {
             try state.withLock { state throws(SteeringError) in
@@ -104,27 +106,34 @@ public final class SocketSteering: Sendable {
         }
     }
 
-    /// Replaces the whole policy. Applying the one in force again changes nothing, but that the interfaces it names
-    /// are looked up anew.
+    /// Replaces the whole policy.
     ///
-    /// - Throws: `emptyPolicy` (see ``unbindAll()``), `conflictingBindings`, `tooManyLabels`,
-    ///   `tablesTooLarge`, `missingCapability`, `detached`, `networkNamespaceGone`; for bindings with an
-    ///   interface `unsupportedKernel` before Linux 5.17. A label without a socket is no error, and neither is an
-    ///   interface that does not exist: its bindings match nothing until it does and the policy is applied again
-    ///   (see ``Doctor/remarks(on:)``).
+    /// Applying the policy in force changes nothing, except that its interface names are looked up again. A label
+    /// without a socket is no error, and neither is an interface that does not exist: its bindings match nothing until
+    /// it exists and the policy is applied again (see ``Doctor/remarks(on:)``).
+    ///
+    /// - Parameter policy: The policy; it must not be empty.
+    /// - Throws: `emptyPolicy` (see ``unbindAll()``); `conflictingBindings`; `tooManyLabels`; `tablesTooLarge`, before
+    ///   Linux 6.0 for all but the smallest tables. `missingCapability`: larger tables, and any change of a loaded
+    ///   steering, need CAP_BPF; interfaces in another namespace than the calling thread's need CAP_SYS_ADMIN.
+    ///   `unsupportedKernel`: bindings with an interface need Linux 5.17, larger tables of a loaded steering 5.16.
+    ///   `detached`, `networkNamespaceGone`, `networkNamespaceUnavailable`; for a loaded steering also `busy`, and as
+    ///   ``open(_:bpffs:for:)``.
     public func apply(_ policy: Policy) throws(SteeringError) {
         guard !policy.isEmpty else { throw .emptyPolicy }
         try update { $0 = policy }
     }
 
-    /// Applies a policy in one form of tables.
+    /// Applies a policy with the given form of tables.
     package func apply(_ policy: Policy, as form: Tables.Form) throws(SteeringError) {
         try changing { state throws(SteeringError) in try install(policy, &state, forms: [form]) }
     }
 
-    /// Changes the policy: reads, changes and applies it while no one else can.
+    /// Changes the policy by a closure, while no other thread or process can change it.
     ///
-    /// - Throws: What the closure throws, then as ``apply(_:)``; a policy may become empty here.
+    /// - Parameter change: Changes the policy, which may become empty. It must not use this steering, whose lock is
+    ///   held.
+    /// - Throws: The errors of the closure; then as ``apply(_:)``, except `emptyPolicy`.
     public func update(_ change: (inout Policy) throws(SteeringError) -> Void) throws(SteeringError) {
         try changing { state throws(SteeringError) in
             var policy = state.policy
@@ -134,15 +143,17 @@ public final class SocketSteering: Sendable {
         }
     }
 
-    /// Binds each prefix of a pool to a label. Bindings that are there already are no error.
+    /// Binds each prefix of a pool to a label.
+    ///
+    /// Bindings that exist already are no error.
     ///
     /// - Parameters:
-    ///   - label: Where the packets go.
+    ///   - label: The label that the packets go to.
     ///   - protocols: TCP, UDP or both.
     ///   - pool: The destination addresses.
-    ///   - ports: The destination ports, `.all` for every one.
+    ///   - ports: The destination ports, at least one; `.all` for every port.
     ///   - source: The source addresses, of the pool's family; nil for any.
-    ///   - interface: The interface on which packets arrive, nil for any; needs Linux 5.17.
+    ///   - interface: The interface on which packets arrive; nil for any. Needs Linux 5.17.
     /// - Throws: `invalidBinding`, and as ``update(_:)``.
     public func bind(
         _ label: Label, _ protocols: ProtocolMatch, to pool: PrefixPool, ports: PortSet,
@@ -153,31 +164,32 @@ public final class SocketSteering: Sendable {
         }
     }
 
-    /// Adds one binding; one that is there already is no error.
+    /// Adds a binding; one that exists already is no error.
     ///
     /// - Throws: As ``update(_:)``.
     public func bind(_ binding: Binding) throws(SteeringError) {
         try update { $0.bind(binding) }
     }
 
-    /// Removes one binding.
+    /// Removes a binding.
     ///
-    /// - Throws: `unknownBinding` when it is not there, and as ``update(_:)``.
+    /// - Throws: `unknownBinding` if there is no such binding, and as ``update(_:)``.
     public func unbind(_ binding: Binding) throws(SteeringError) {
         try update { policy throws(SteeringError) in
             try policy.unbind(each: [binding])
         }
     }
 
-    /// Removes every binding; label options and sockets stay.
+    /// Removes all bindings; label options and sockets stay.
     ///
     /// - Throws: As ``update(_:)``.
     public func unbindAll() throws(SteeringError) {
         try update { $0 = Policy(options: $0.options) }
     }
 
-    /// Detaches the program. Afterwards every call throws `detached`; a second time does nothing, and
-    /// neither does it for a loaded steering: see ``unload(from:bpffs:)``.
+    /// Detaches the program; no effect on a loaded steering (see ``unload(from:bpffs:)``).
+    ///
+    /// Afterwards every method that uses the kernel throws `detached`. Detaching again has no effect.
     public func detach() {
         guard pins == nil else { return }
         state.withLock { state in
@@ -187,7 +199,7 @@ public final class SocketSteering: Sendable {
 
     deinit { detach() }
 
-    /// The counters since the steering was attached or loaded.
+    /// Returns the counters since the steering was attached or loaded.
     ///
     /// - Throws: `detached`, `networkNamespaceGone`; for a loaded steering as ``open(_:bpffs:for:)``.
     public func metrics() throws(SteeringError) -> SteeringMetrics {
@@ -205,7 +217,7 @@ public final class SocketSteering: Sendable {
         }
     }
 
-    /// Runs the program once, without a packet: the verdict, and the socket it chose.
+    /// Runs the program once, without a packet, and returns the verdict and the socket that it selected.
     package func testRun(
         _ transport: TransportProtocol, from source: SocketAddress? = nil, to destination: SocketAddress
     ) throws(SteeringError) -> (verdict: UInt32, cookie: SocketCookie?) {
@@ -214,9 +226,9 @@ public final class SocketSteering: Sendable {
         }
     }
 
-    // MARK: - Scopes
+    // MARK: - Access to the state
 
-    /// Lends the state as it is. Neither blocks a writer in another process nor waits for one.
+    /// Lends the current state for reading, without blocking writers in other processes or waiting for them.
     func reading<Result: Sendable>(
         _ body: (borrowing State) throws(SteeringError) -> Result
     ) throws(SteeringError) -> Result {
@@ -226,7 +238,7 @@ public final class SocketSteering: Sendable {
         }
     }
 
-    /// Lends the state to one writer at a time, of all processes.
+    /// Lends the state to one writer at a time, among all processes.
     func changing<Result: Sendable>(
         _ body: (inout State) throws(SteeringError) -> Result
     ) throws(SteeringError) -> Result {
@@ -240,7 +252,7 @@ public final class SocketSteering: Sendable {
             defer { lock.release() }
             try pins.finish()
             do throws(SteeringError) { try refresh(&state) } catch {
-                // Who finds nothing leaves nothing.
+                // Do not leave a lock behind where nothing is loaded.
                 if error.code == .notLoaded { lock.remove() }
                 throw error
             }

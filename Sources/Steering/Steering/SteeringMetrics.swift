@@ -1,19 +1,19 @@
-/// What happened to the packets of one destination.
+/// The counters of one destination.
 public struct DestinationMetrics: Sendable, Hashable {
-    /// Packets whose winning binding leads here: the first ones of TCP connections, and all of UDP.
+    /// Packets that a binding led here: the first packets of TCP connections, and datagrams to unconnected UDP sockets.
     public internal(set) var lookups: UInt64 = 0
-    /// Lookups that found no socket; the label says what became of them.
+    /// Lookups without a registered socket; the label's options decide what happened to the packet.
     public internal(set) var misses: UInt64 = 0
-    /// Lookups whose socket the kernel did not take: a listener that stopped listening.
+    /// Lookups whose sockets the kernel did not accept, such as a listener that stopped listening.
     public internal(set) var incompatible: UInt64 = 0
 }
 
-/// The counters of a steering since it was attached.
+/// The counters of a steering since it was attached or loaded.
 public struct SteeringMetrics: Sendable, Hashable {
-    /// Of each destination of every label that bindings or sockets name.
+    /// The counters of each destination of every label in bindings, options or sockets.
     public internal(set) var destinations: [Destination: DestinationMetrics] = [:]
     /// Packets that a binding refused.
     public internal(set) var refused: UInt64 = 0
-    /// Packets that a binding let pass.
+    /// Packets that a binding passed.
     public internal(set) var passed: UInt64 = 0
 }

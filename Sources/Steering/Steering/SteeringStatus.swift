@@ -1,33 +1,37 @@
 import CSteering
 
-/// A steering at one moment: what `steer status` shows.
+/// The state of a steering, as `steer status` shows it.
 public struct SteeringStatus: Sendable {
-    /// One label.
+    /// The state of one label.
     public struct LabelStatus: Sendable {
         /// The label.
         public let label: Label
-        /// How many bindings lead to it.
+        /// The number of bindings that lead to it.
         public let bindings: Int
-        /// How it behaves.
+        /// Its options.
         public let options: LabelOptions
-        /// Its sockets, stand-ins behind the one they stand in for.
+        /// Its sockets, by destination, each followed by its stand-ins.
         public let sockets: [RegisteredSocket]
-        /// Its counters, over both families and protocols.
+        /// Its counters, summed over both families and protocols.
         public let metrics: DestinationMetrics
     }
 
-    /// Every label that a binding or a socket names, in order.
+    /// Every label with a binding, a socket or options, in ascending order.
     public let labels: [LabelStatus]
-    /// How many bindings there are.
+    /// The number of bindings.
     public let bindings: Int
-    /// How often the policy has changed since the steering was attached or loaded.
+    /// How often a policy was put in force since the steering was attached or loaded.
+    ///
+    /// For a loaded steering, registering a socket for a label without a number counts too.
     public let changes: UInt64
     /// The counters, by destination.
     public let metrics: SteeringMetrics
 }
 
 extension SocketSteering {
-    /// Policy, sockets and counters in one value.
+    /// Returns policy, sockets and counters in one value.
+    ///
+    /// They are read one after the other, so a concurrent change may show in some of them only.
     ///
     /// - Throws: As ``metrics()``.
     public func status() throws(SteeringError) -> SteeringStatus {
@@ -59,7 +63,7 @@ extension DestinationMetrics {
 }
 
 extension Policy {
-    /// How many bindings lead to each label.
+    /// The number of bindings that lead to each label.
     var bindingCounts: [Label: Int] {
         bindings.reduce(into: [:]) { counts, binding in
             if case .label(let label) = binding.outcome { counts[label, default: 0] += 1 }

@@ -1,19 +1,20 @@
 import CSteering
 
-/// How large the compiled tables of a policy are.
+/// The size of a policy's compiled tables.
 public struct TablesStatus: Sendable, Hashable {
-    /// Bytes that the policy in force needs.
+    /// The number of bytes that the policy in force uses.
     public let bytes: Int
-    /// Bytes of kernel memory: two halves, the policy in force and room for the next.
+    /// The number of bytes of kernel memory: two halves, for the policy in force and the next one.
     public let memory: Int
-    /// Bindings that they were compiled from.
+    /// The number of bindings that were compiled.
     public let bindings: Int
-    /// Different rows: what happens on every port, for the addresses of a prefix.
+    /// The number of distinct rows; a row is the outcome on every port for the addresses of a prefix.
     public let rows: Int
-    /// Classes of ports that no row tells apart; 0 when rows are tries over the port instead, because rows and
-    /// classes would have multiplied.
+    /// The number of classes of ports that no row tells apart.
+    ///
+    /// 0 if the cross product of rows and classes would be too large, and rows are tries over the port instead.
     public let portClasses: Int
-    /// Nodes of tries.
+    /// The number of trie nodes.
     public let nodes: Int
 
     init(_ header: steering_header, memory: Int) {
@@ -27,7 +28,7 @@ public struct TablesStatus: Sendable, Hashable {
 }
 
 extension SocketSteering {
-    /// The size of the tables in force.
+    /// Returns the size of the tables in force.
     ///
     /// - Throws: `detached`, `networkNamespaceGone`; for a loaded steering as ``open(_:bpffs:for:)``.
     public func tables() throws(SteeringError) -> TablesStatus {

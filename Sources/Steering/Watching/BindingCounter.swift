@@ -1,14 +1,15 @@
 import Synchronization
 
-/// How many packets each binding decides about, while this lives: see ``SocketSteering/countBindings(in:atMost:)``.
+/// Counts packets by the binding that decides their outcome: see ``SocketSteering/countBindings(in:atMost:)``.
 ///
-/// Counting ends with the last reference, or the process, however that ends. It may be used from any thread.
+/// Counting ends with the last reference or with the process, even if it is killed. All methods may be called from any
+/// thread.
 public final class BindingCounter: Sendable {
     /// A binding and its packets.
     public struct Count: Sendable, Hashable {
         /// The binding.
         public let binding: Binding
-        /// Packets that it decided about since counting began, or since it came.
+        /// The number of packets whose outcome it decided, since counting began or since the binding was added.
         public let packets: UInt64
     }
 
@@ -16,13 +17,13 @@ public final class BindingCounter: Sendable {
         var program: CountingProgram
         var policy: Policy
         var generation: UInt64
-        /// What former programs counted.
+        /// The counts of former programs.
         var sums: [Binding: UInt64] = [:]
     }
 
     private let steering: SocketSteering
     private let limit: Int
-    /// What is counted of a policy.
+    /// Returns the policy whose bindings are counted, for the policy in force.
     private let counted: @Sendable (Policy) -> Policy
     private let link: SharedDescriptor
     private let state: Mutex<State>
@@ -43,9 +44,9 @@ public final class BindingCounter: Sendable {
 
     deinit { DataPlane.detach(link) }
 
-    /// Every binding in force and how many packets it decided about, in their natural order.
+    /// Returns every binding in force with its count, in ascending order of bindings.
     ///
-    /// Of two that overlap, have equal precedence and mean the same, either counts.
+    /// Where bindings of equal precedence and outcome overlap, a packet counts for one of them.
     ///
     /// - Throws: As ``keepUp()``.
     public func counts() throws(SteeringError) -> [Count] {
@@ -55,13 +56,13 @@ public final class BindingCounter: Sendable {
         }
     }
 
-    /// Looks whether the policy has changed, and counts by the one in force from then on. Bindings that stay keep
-    /// their counts; those that are gone are forgotten.
+    /// Switches to the policy in force if it has changed.
     ///
-    /// Reading the counts does the same. Until one of the two is called, packets count for the bindings of the
-    /// former policy: where it changes, call this every second or so.
+    /// Bindings that remain keep their counts, and those of removed bindings are dropped. ``counts()`` does the same.
+    /// Until either is called, packets count for bindings of the former policy: if the policy changes, call this about
+    /// once per second.
     ///
-    /// - Throws: `tooManyBindings`, `tablesTooLarge`; `missingCapability` when CAP_BPF was dropped; `detached`,
+    /// - Throws: `tooManyBindings`, `tablesTooLarge`; `missingCapability` if CAP_BPF was dropped; `detached`,
     ///   `networkNamespaceGone`; for a loaded steering as ``SocketSteering/open(_:bpffs:for:)``.
     public func keepUp() throws(SteeringError) {
         try state.withLock { state throws(SteeringError) in try keepUp(&state) }
@@ -95,34 +96,37 @@ public final class BindingCounter: Sendable {
 }
 
 extension SocketSteering {
-    /// Counts packets for each binding: those that it decides about, from now on.
+    /// Starts counting packets by the binding that decides their outcome.
     ///
-    /// Beside the steering program a second one is attached that only looks, with tables of its own in which each
-    /// binding has a number. It lives as long as the object that is returned; so while nobody counts, nothing is
-    /// different. While somebody does, it costs each first packet about as much as steering it.
-    ///
-    /// In the kernel: the tables, which are larger than the policy's, and 8 bytes a binding and CPU.
+    /// Attaches a second program beside the steering program. It selects no sockets, and has tables of its own in which
+    /// each binding has a number. It is attached for as long as the returned object lives, so there is no cost while
+    /// nobody counts. While counting, each first packet costs about twice as much. Kernel memory: the tables, which are
+    /// larger than the policy's, and 8 bytes per binding and CPU.
     ///
     /// - Parameters:
     ///   - namespace: The steering's network namespace; it may be closed afterwards.
-    ///   - limit: Bindings that are counted at most.
-    /// - Throws: `missingCapability`: this needs CAP_BPF, and no other. `tooManyBindings`, also when the policy grows
-    ///   above the limit later; `tablesTooLarge`, `tooManyPrograms`; `detached`, `networkNamespaceGone`; for a loaded
-    ///   steering as ``open(_:bpffs:for:)``.
+    ///   - limit: The maximum number of bindings to count.
+    /// - Returns: The counter.
+    /// - Throws: `missingCapability` without CAP_BPF, the only one needed; `tooManyBindings`; `tablesTooLarge`;
+    ///   `tooManyPrograms`; `networkNamespaceUnavailable` if the namespace is not the steering's; `detached`,
+    ///   `networkNamespaceGone`; for a loaded steering as ``open(_:bpffs:for:)``.
     ///
     /// ## Kernel
-    /// Linux 5.9. `BPF_LINK_CREATE`. For bindings with an interface, in another namespace than the calling thread's,
-    /// CAP_SYS_ADMIN.
+    /// Linux 5.9; `BPF_LINK_CREATE`.
     public func countBindings(
         in namespace: borrowing NetworkNamespace, atMost limit: Int = 100_000
     ) throws(SteeringError) -> BindingCounter {
         try BindingCounter(self, in: namespace, limit)
     }
 
-    /// Counts packets for parts of prefixes that are bound: those that come to what bindings of labels match there.
-    /// The bindings that are counted are the parts' own, whose ports are those of the bindings around them.
+    /// Starts counting packets to parts of bound prefixes, by the bindings of labels there.
     ///
-    /// - Parameter parts: Prefixes that do not overlap.
+    /// The counter's bindings are those of the policy, restricted to the parts.
+    ///
+    /// - Parameters:
+    ///   - parts: Prefixes that do not overlap.
+    ///   - namespace: As in ``countBindings(in:atMost:)``.
+    /// - Returns: The counter.
     /// - Throws: As ``countBindings(in:atMost:)``.
     package func countArrivals(
         at parts: [IPPrefix], in namespace: borrowing NetworkNamespace
@@ -132,7 +136,7 @@ extension SocketSteering {
 }
 
 extension Policy {
-    /// Bindings of parts of what labels are bound to. They have one label, so that none is in another's way.
+    /// Returns the bindings of labels, restricted to parts and with one label for all, so that they do not conflict.
     fileprivate func arrivals(at parts: [IPPrefix]) -> Policy {
         let pool = PrefixPool(parts)
         var counted: [Binding] = []
@@ -140,7 +144,7 @@ extension Policy {
             guard case .label = binding.outcome, pool.overlaps(PrefixPool([binding.prefix])) else { continue }
             for part in parts where part.overlaps(binding.prefix) {
                 let prefix = part.length > binding.prefix.length ? part : binding.prefix
-                // What is left of a binding that is valid is valid.
+                // Restricting a valid binding keeps it valid.
                 if let part = try? Binding(
                     binding.protocols, to: prefix, ports: binding.ports, from: binding.source, on: binding.interface,
                     .label("arrivals"))

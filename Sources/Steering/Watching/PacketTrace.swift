@@ -1,36 +1,38 @@
-/// A packet that a binding decided about.
+/// A packet that matched a binding.
 public struct TracedPacket: Sendable, Hashable {
-    /// The packet. Its interface is nil before Linux 5.17, and where the interface has gone or may not be looked up.
+    /// The packet.
+    ///
+    /// Its interface is nil before Linux 5.17, and if the interface no longer exists or its name may not be looked up.
     public let packet: Packet
-    /// What happened to it.
+    /// The outcome.
     public let outcome: Outcome
-    /// The binding that decided; nil when the policy had changed again before the packet was looked at.
+    /// The binding that decided; nil if the policy had changed before the packet was read.
     public let binding: Binding?
-    /// When, by CLOCK_MONOTONIC, in nanoseconds.
+    /// The time of the lookup by CLOCK_MONOTONIC, in nanoseconds.
     public let nanoseconds: UInt64
 
-    /// Where a label led it.
+    /// The destination that the packet went to; nil if it was refused or passed.
     public var destination: Destination? {
         guard case .label(let label) = outcome else { return nil }
         return Destination(label, packet.destination.address.family, packet.transport)
     }
 }
 
-/// The packets that a steering decides about, as they come: see ``SocketSteering/observe(in:label:oneIn:)``.
+/// A live trace of the packets that match a binding: see ``SocketSteering/observe(in:label:oneIn:)``.
 ///
-/// Observing ends when this value does, or its process, however that ends.
+/// Tracing ends with this value or with the process, even if it is killed.
 public struct PacketTrace: ~Copyable {
     private let steering: SocketSteering
     private let label: Label?
     private let oneIn: UInt32
     private let stream: EventStream
-    /// The latest policies, the newest last: events name the one that they were judged by.
+    /// The latest policies, the newest last; events carry the generation of the one that decided.
     private var policies: [TracedPolicy]
     private var attachment: Attachment
     private var interfaces: [UInt32: InterfaceName]
     private var checked: ContinuousClock.Instant
 
-    /// How often it is looked whether policy and tables are still the same.
+    /// The interval at which policy and tables are checked for changes.
     private static let interval = Duration.milliseconds(100)
     private static let keptPolicies = 8
 
@@ -40,7 +42,7 @@ public struct PacketTrace: ~Copyable {
         let snapshot = try steering.snapshot(in: namespace)
         if let label, !snapshot.policy.records.labels.values.contains(label) { throw .unknownLabel(label) }
         let attachment = try Attachment(snapshot, label, oneIn)
-        // All that may fail comes first: a value that is not copied is made in one go.
+        // Everything that may fail comes first, since a noncopyable value must be initialized as a whole.
         let stream = try EventStream(snapshot.tables, attachment.filter, in: namespace)
         self.stream = stream
         (interfaces, checked) = ([:], .now)
@@ -51,14 +53,15 @@ public struct PacketTrace: ~Copyable {
         self.oneIn = oneIn
     }
 
-    /// The next packet; nil when none came in time. Packets wait in the kernel, some 3,600 of them; what finds no
-    /// room is lost, and counted.
+    /// Waits for the next packet.
     ///
-    /// A change of the policy, also by another process, is noticed within a tenth of a second, so long as this is
-    /// being called. After a change that made the tables grow it may be so long that packets are told as the
-    /// former policy has them.
+    /// About 3,600 packets are buffered in the kernel. Packets that find the buffer full are lost, and counted. A
+    /// change of the policy, also by another process, is noticed within 100 ms while this is being called. If the
+    /// change made the tables grow, packets may until then be reported with outcomes of the former policy.
     ///
-    /// - Throws: `missingCapability` when tables have grown and CAP_BPF was dropped; `detached`,
+    /// - Parameter timeout: The longest time to wait.
+    /// - Returns: The packet; nil if none arrived in time.
+    /// - Throws: `missingCapability` if the tables have grown and CAP_BPF was dropped; `detached`,
     ///   `networkNamespaceGone`; for a loaded steering as ``SocketSteering/open(_:bpffs:for:)``.
     public mutating func next(within timeout: Duration) throws(SteeringError) -> TracedPacket? {
         let deadline = ContinuousClock.now + timeout
@@ -67,17 +70,17 @@ public struct PacketTrace: ~Copyable {
             if let event = try stream.next() { return try traced(event) }
             let left = min(deadline - .now, Self.interval)
             if left <= .zero { return nil }
-            // Rounded up, for less than a millisecond would not wait at all.
+            // Rounded up: a fraction of a millisecond would otherwise be no wait at all.
             try stream.wait(milliseconds: CInt(left / .milliseconds(1)) + 1)
         }
     }
 
-    /// Packets so far that were to be traced, sampled or not; and those of the sampled ones that found no room.
+    /// Returns the number of packets to be traced, before sampling, and of sampled packets that found the buffer full.
     ///
     /// - Throws: `systemCall`.
     public func counts() throws(SteeringError) -> (seen: UInt64, lost: UInt64) { try stream.counts() }
 
-    /// What decides which packets are told of.
+    /// The tables and the filter of the attached program.
     private struct Attachment: Equatable {
         let tables: UInt32
         let filter: PacketFilter
@@ -110,7 +113,7 @@ public struct PacketTrace: ~Copyable {
         if policies.last!.generation < event.generation { try keepUp() }
         let policy = policies.last { $0.generation == event.generation } ?? policies.last!
         if event.interface != 0, interfaces[event.interface] == nil {
-            // Where names may not be asked for, packets have none.
+            // Without permission to look up names, packets have no interface.
             interfaces = (try? steering.interfaces.names()) ?? [:]
         }
         let packet = Packet(
@@ -128,14 +131,14 @@ public struct PacketTrace: ~Copyable {
     }
 }
 
-/// What packets are judged by.
+/// A policy, prepared to find the winning bindings of packets.
 private struct TracedPolicy {
     let generation: UInt64
     let finder: BindingFinder
     let labels: [UInt32: Label]
     private let interfaces: BoundInterfaces
 
-    /// The binding that decides about a packet from the interface of a number; 0 where that is not known.
+    /// Returns the winning binding for a packet that arrived on the interface with an index, 0 if unknown.
     func winner(for packet: Packet, on interface: UInt32) -> Binding? {
         guard interface != 0 else { return finder.winner(for: packet) }
         return interfaces.views(of: packet, on: interface).lazy.compactMap { finder.winner(for: $0) }
@@ -150,42 +153,44 @@ private struct TracedPolicy {
     }
 }
 
-/// What those who observe need of a steering at a moment.
+/// The parts of a steering's state that observers use.
 struct SteeringSnapshot: Sendable {
     let policy: Policy
     let numbers: LabelNumbers
     let generation: UInt64
-    /// Of the interfaces that the tables in force know.
+    /// The indices of the policy's interfaces in the tables.
     let interfaceIndices: [InterfaceName: UInt32]
     /// The map of the tables in force.
     let tables: SharedDescriptor
 }
 
 extension SocketSteering {
-    /// Watches packets: each that a binding decides about, or one in so many, live.
+    /// Starts a live trace of the packets that match a binding, or of a sample of them.
     ///
-    /// Beside the steering program a second one is attached that only looks, by the same tables, and tells this
-    /// process. It lives as long as the value that is returned; so while nobody observes, nothing is different.
-    /// While somebody does, it costs each first packet about as much as steering it, and more for each that is told.
+    /// Attaches a second program beside the steering program. It selects no sockets, reads the same tables, and reports
+    /// packets to this process. It is attached for as long as the returned value lives, so there is no cost while
+    /// nobody observes. While observing, each first packet costs about twice as much, and each reported packet more.
     ///
     ///     var trace = try steering.observe(in: namespace, label: "web", oneIn: 100)
     ///     while let seen = try trace.next(within: .seconds(10)) { print(seen.packet, seen.outcome) }
     ///
-    /// What is seen are the lookups that steering decides about: the first packet of a TCP connection, every
-    /// datagram of a socket that is not connected; and what looks like them: what ``explain(_:in:)`` asks the kernel,
-    /// and the sender of a datagram whose ICMP error the kernel delivers.
+    /// The trace shows socket lookups: for the first packet of each TCP connection, and for every datagram to an
+    /// unconnected socket. It also shows lookups without such a packet: those made by ``explain(_:in:)``, and those for
+    /// the sender of a datagram when an ICMP error arrives.
     ///
     /// - Parameters:
     ///   - namespace: The steering's network namespace; it may be closed afterwards.
-    ///   - label: Only packets that this label receives; nil for all, also those that bindings refuse or pass.
-    ///   - oneIn: Of so many packets one, chosen at random; 1 for each.
-    /// - Throws: `missingCapability`: this needs CAP_BPF, and no other. `unknownLabel` when no binding leads to
-    ///   the label; `tooManyPrograms`; `detached`, `networkNamespaceGone`; for a loaded steering as
-    ///   ``open(_:bpffs:for:)``.
+    ///   - label: The label whose packets are traced; nil for all packets, including those that bindings refuse or
+    ///     pass.
+    ///   - oneIn: The sampling rate: one packet in this many, chosen at random; 1 for every packet. Must not be 0.
+    /// - Returns: The trace.
+    /// - Throws: `missingCapability` without CAP_BPF, the only one needed; `unknownLabel` if no binding leads to the
+    ///   label; `tooManyPrograms`; `networkNamespaceUnavailable` if the namespace is not the steering's; `detached`,
+    ///   `networkNamespaceGone`; for a loaded steering as ``open(_:bpffs:for:)``.
     ///
     /// ## Kernel
-    /// Linux 5.9; names of interfaces 5.17, and in another namespace than the calling thread's CAP_SYS_ADMIN.
-    /// `BPF_MAP_TYPE_RINGBUF`, `BPF_LINK_CREATE`.
+    /// Linux 5.9; `BPF_MAP_TYPE_RINGBUF`, `BPF_LINK_CREATE`. Interface names need Linux 5.17, and CAP_SYS_ADMIN if the
+    /// namespace is not the calling thread's.
     public func observe(
         in namespace: borrowing NetworkNamespace, label: Label? = nil, oneIn: UInt32 = 1
     ) throws(SteeringError) -> PacketTrace {
@@ -193,7 +198,7 @@ extension SocketSteering {
         return try PacketTrace(self, in: namespace, label, oneIn)
     }
 
-    /// Checks that a namespace is the steering's, too.
+    /// Returns a snapshot, after checking that a namespace is the steering's.
     func snapshot(in namespace: borrowing NetworkNamespace) throws(SteeringError) -> SteeringSnapshot {
         let inode = namespace.inode
         return try reading { state throws(SteeringError) in

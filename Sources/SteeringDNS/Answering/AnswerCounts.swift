@@ -1,48 +1,52 @@
-/// What has been answered.
+/// Counts of queries and answers, by kind and by policy.
 public struct AnswerCounts: Sendable {
-    /// Kinds of answers; each answer is of one.
+    /// The kinds of answers, one for each answer.
     public enum Kind: Int, Sendable, CaseIterable {
         /// An address by a policy.
         case address
         /// Records of a zone.
         case records
-        /// The name exists, and has nothing of the type.
+        /// NODATA: the name exists but has no records of the type (NOERROR).
         case noData
-        /// There is no such name.
+        /// NXDOMAIN: the name does not exist.
         case noSuchName
-        /// The servers of a delegated zone.
+        /// A referral to the name servers of a delegated zone.
         case referral
-        /// Refused: not ours, or not for this client.
+        /// REFUSED, or a query signed with TSIG: not served here, or not for this client.
         case refused
-        /// Not to be read.
+        /// FORMERR: the query is malformed.
         case malformed
-        /// Of a kind that is not served: other opcodes, versions of EDNS.
+        /// NOTIMP or BADVERS: an opcode, a query type or an EDNS version that is not implemented.
         case notImplemented
-        /// About the server, in the class CHAOS; a cookie alone.
+        /// Information about the server, in class CHAOS, or a cookie alone.
         case server
     }
 
-    /// By policy, in their order.
+    /// Answers with an address, by index in ``AddressPolicies/policies``.
     public internal(set) var byPolicy: [UInt64]
-    /// By ``Kind``.
+    /// Answers by the raw value of ``Kind``.
     public internal(set) var byKind = [UInt64](repeating: 0, count: Kind.allCases.count)
-    /// Queries that came by UDP and by TCP, answered or not.
+    /// Queries received over UDP and over TCP, answered or not.
     public internal(set) var datagrams: UInt64 = 0, streamed: UInt64 = 0
-    /// Answers that were cut because they did not fit, and those that the limit on answers cut or dropped.
+    /// Answers sent truncated (TC set); those of them that the response limit truncated; and answers that the limit
+    /// dropped.
     public internal(set) var truncated: UInt64 = 0, limited: UInt64 = 0, dropped: UInt64 = 0
-    /// Messages that are left without an answer: answers, and what is too short.
+    /// Messages without an answer: responses, and messages shorter than a DNS header.
     public internal(set) var ignored: UInt64 = 0
-    /// Answers by UDP that could not be sent: no route leads to the client, or the system does not let the socket send
-    /// from the address that was asked. They are counted nowhere else as answers.
+    /// UDP answers that could not be sent: there is no route to the client, or the kernel rejects the source address.
+    ///
+    /// They are subtracted from ``byKind``, ``byPolicy`` and ``byAddress`` again.
     public internal(set) var unsent: UInt64 = 0
-    /// For each pool, the addresses that were answered, where that is asked for.
+    /// Answers by pool and by index of the address in the pool.
+    ///
+    /// Nil unless ``ResponderOptions/countsAddresses`` is set. Empty for pools of more than 65,536 addresses.
     public internal(set) var byAddress: [[UInt64]]?
 
     init(policies: Int) { byPolicy = Array(repeating: 0, count: policies) }
 
     mutating func count(_ kind: Kind) { byKind[kind.rawValue] &+= 1 }
 
-    /// Counts an answer as one that could not be sent.
+    /// Counts an answer as unsent.
     mutating func takeBack(_ answer: Responder.Answer?, _ serving: Serving) {
         unsent &+= 1
         guard let answer else { return }
@@ -52,7 +56,7 @@ public struct AnswerCounts: Sendable {
         if byAddress != nil { serving.countAddress(address, policy, &self, by: .max) }
     }
 
-    /// Adds another's.
+    /// Adds the counts of another worker or policy.
     mutating func add(_ other: AnswerCounts) {
         for index in byPolicy.indices where index < other.byPolicy.count { byPolicy[index] &+= other.byPolicy[index] }
         for index in byKind.indices { byKind[index] &+= other.byKind[index] }

@@ -1,21 +1,21 @@
 import AddressPools
 
-/// Which policy answers a query, and why.
+/// The answer to a query, with the policy that decides it and the reasons.
 public struct NameExplanation: Sendable, CustomStringConvertible {
-    /// The name and the type that are asked for.
+    /// The name and the type that were queried.
     public let name: DNSName, type: RecordType
-    /// The policy that decides, by its name; nil if it is the zone.
+    /// The name of the policy that decides; nil if the zone answers.
     public private(set) var policy: String?
-    /// The pool that it draws from, how, and how long the answer may be remembered.
+    /// The pool of the address, the way it is selected, and the TTL in seconds; nil if no pool answers.
     public private(set) var pool: (name: String, addresses: PrefixPool)?, selection: AddressSelection?, ttl: UInt32?
-    /// What is answered, in a few words.
+    /// A short description of the answer.
     public private(set) var answer = ""
-    /// What was found on the way, each a sentence.
+    /// The findings along the way, one phrase each.
     public private(set) var reasons: [String] = []
-    /// Addresses, as ten queries would get them.
+    /// The addresses that ten queries in a row would get; empty if the answer is not an address.
     public fileprivate(set) var draws: [IPAddress] = []
 
-    /// Lines for people.
+    /// A report of several lines.
     public var description: String {
         var lines = ["\(name) \(type): \(answer)"]
         if let policy { lines.append("  policy     \(policy)") }
@@ -30,15 +30,16 @@ public struct NameExplanation: Sendable, CustomStringConvertible {
 }
 
 extension Serving {
-    /// The names of the zones that are served.
+    /// The origins of the zones.
     public var origins: [DNSName] { zones.zones.map(\.origin) }
 
-    /// Explains a query, by asking it.
+    /// Explains the answer to a query by resolving it, without a socket.
     ///
     /// - Parameters:
-    ///   - name: the name.
-    ///   - type: the type of record.
-    ///   - client: the client's address; without it, one that no policy knows.
+    ///   - name: The name to query.
+    ///   - type: The record type to query.
+    ///   - client: The client's address. If nil, 0.0.0.0 is used, which only client prefixes such as 0.0.0.0/0 contain.
+    /// - Returns: The answer, the policy that decides, and why earlier policies do not match.
     public func explain(_ name: DNSName, _ type: RecordType, from client: IPAddress? = nil) -> NameExplanation {
         let client = client ?? IPAddress(ipv4: 0)
         var explanation = NameExplanation(name: name, type: type)
@@ -100,7 +101,7 @@ extension NameExplanation {
         explainPolicies(serving, keys, client, until: answer.policy)
     }
 
-    /// Why the policies before the one that decides do not.
+    /// Adds the reasons why the policies before the one that decides do not match.
     private mutating func explainPolicies(
         _ serving: Serving, _ keys: borrowing NameKeys, _ client: IPAddress, until decided: Int?
     ) {

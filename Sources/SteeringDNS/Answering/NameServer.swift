@@ -1,12 +1,12 @@
 import AddressPools
 import Synchronization
 
-/// What all workers of a server share: what is served, and what was answered.
+/// The state that all workers of a server share: the zones and policies in force, and the counts.
 ///
-/// What is served is replaced as a whole while queries come in: each query is answered by the old or by the new one,
+/// ``replace(with:)`` takes effect while queries arrive: each query is answered by the old or the new value as a whole,
 /// and none is lost.
 public final class NameServer: Sendable {
-    /// What the server tells of itself, and what it limits.
+    /// The options of every worker's responder.
     public let options: ResponderOptions
     private let current: Mutex<Serving>
     private let generationNumber = Atomic<Int>(0)
@@ -14,31 +14,40 @@ public final class NameServer: Sendable {
     private let tallies = Mutex<[Tally]>([])
     private let past = Mutex(ServerCounts())
 
-    /// Makes a server, which answers nothing before it has workers.
+    /// Makes a server without workers.
+    ///
+    /// - Parameters:
+    ///   - serving: The zones and policies to serve.
+    ///   - options: The options of every worker's responder.
     public init(_ serving: Serving, _ options: ResponderOptions) {
         current = Mutex(serving)
         self.options = options
     }
 
-    /// What is served.
+    /// The zones and policies in force.
     public var serving: Serving { current.withLock { $0 } }
 
-    /// Serves something else from now on.
+    /// Puts other zones and policies in force.
+    ///
+    /// Workers switch before the next query or batch of queries. Idle ones switch within half a second in
+    /// ``DatagramServer``; others when ``ServerWorker/refresh()`` is called.
+    ///
+    /// - Parameter serving: The zones and policies to serve.
     public func replace(with serving: Serving) {
         current.withLock { $0 = serving }
         generationNumber.add(1, ordering: .releasing)
     }
 
-    /// Ends the workers, after what has come in is answered.
+    /// Asks the workers to end after they have answered the queries already received.
     public func stop() { isStopped.store(true, ordering: .releasing) }
 
-    /// Whether the workers are to end.
+    /// Whether ``stop()`` was called.
     public var isStopping: Bool { isStopped.load(ordering: .acquiring) }
 
-    /// How often what is served was replaced.
+    /// The number of calls of ``replace(with:)``.
     public var generation: Int { generationNumber.load(ordering: .acquiring) }
 
-    /// What all workers have answered since the server began.
+    /// Returns the counts of all workers since the server was made, across replaced policies.
     public func counts() -> ServerCounts {
         var sum = past.withLock { $0 }
         for tally in tallies.withLock({ $0 }) {
@@ -47,7 +56,7 @@ public final class NameServer: Sendable {
         return sum
     }
 
-    /// A worker's responder and its counts.
+    /// Returns a worker with a responder and counts of its own, which ``counts()`` includes from now on.
     public func makeWorker() -> ServerWorker {
         let serving = serving
         let tally = Tally(
@@ -60,7 +69,7 @@ public final class NameServer: Sendable {
         past.withLock { $0.add(counts, of: serving) }
     }
 
-    /// A worker's responder and its counts, which it holds while it answers; others read the counts in between.
+    /// The state of a worker, behind a lock that it holds while it answers; ``counts()`` reads it in between.
     final class Tally: Sendable {
         struct State: ~Copyable {
             var responder: Responder
@@ -87,7 +96,7 @@ public struct ServerWorker: ~Copyable {
         generation = server.generation
     }
 
-    /// Goes over to what is served now, if that is something else.
+    /// Switches to the zones and policies in force, if they were replaced.
     public mutating func refresh() {
         let now = server.generation
         guard now != generation else { return }
@@ -101,20 +110,25 @@ public struct ServerWorker: ~Copyable {
         server.keep(oldCounts, of: oldServing)
     }
 
-    /// Answers queries; `body` gets a responder, what is served and the counts.
+    /// Runs `body` with the responder, the zones and policies in force, and the counts.
     mutating func answer(_ body: (inout Responder, Serving, inout AnswerCounts) -> Void) {
         refresh()
         tally.state.withLock { state in body(&state.responder, state.serving, &state.counts) }
     }
 
-    /// Corrects the counts of what was answered last, by what was served then.
+    /// Corrects the counts of the last answers, with the zones and policies that they came from.
     mutating func correct(_ body: (Serving, inout AnswerCounts) -> Void) {
         tally.state.withLock { state in body(state.serving, &state.counts) }
     }
 
-    /// Answers a message that came over a stream.
+    /// Answers a message received over a stream.
     ///
-    /// - Returns: The answer, without a length before it; empty for none.
+    /// - Parameters:
+    ///   - message: The message, without its length prefix.
+    ///   - client: The client's address.
+    ///   - time: The current time.
+    /// - Returns: The answer without a length prefix, at most ``Responder/maximumMessage`` bytes; empty if there is
+    ///   none.
     public mutating func answer(_ message: [UInt8], from client: IPAddress, at time: Responder.Time) -> [UInt8] {
         var buffer = [UInt8](repeating: 0, count: Responder.maximumMessage)
         var count = 0
@@ -127,13 +141,14 @@ public struct ServerWorker: ~Copyable {
     }
 }
 
-/// What a server has answered, by names that outlive reloads.
+/// The counts of a server, by names that outlive reloads.
 public struct ServerCounts: Sendable {
     /// Answers with an address, by policy and by pool.
     public private(set) var byPolicy: [String: UInt64] = [:], byPool: [String: UInt64] = [:]
-    /// All else, and the kinds.
+    /// All other counts; ``AnswerCounts/byPolicy`` is empty.
     public private(set) var totals = AnswerCounts(policies: 0)
-    /// Answers by pool and address, where that is asked for.
+    /// Answers by pool and by index of the address in the pool; empty unless ``ResponderOptions/countsAddresses`` is
+    /// set.
     public private(set) var byAddress: [String: [UInt64]] = [:]
 
     mutating func add(_ counts: AnswerCounts, of serving: Serving) {
@@ -145,7 +160,7 @@ public struct ServerCounts: Sendable {
         }
         for (number, addresses) in (counts.byAddress ?? []).enumerated() {
             let name = serving.policies.pools[number].name
-            // A pool of another size begins anew.
+            // The size of the pool has changed: start over.
             guard let known = byAddress[name], known.count == addresses.count else {
                 byAddress[name] = addresses
                 continue

@@ -2,28 +2,29 @@ import AddressPools
 
 /// Finds the records that answer a question, in the zones and by the policies, and writes them.
 ///
-/// A name that the zones have is theirs, and so is what lies below it (RFC 4592: the closest encloser decides), unless
-/// a policy says the name itself. All other names in a zone are the policies', and then the zone's wildcards'.
+/// The zone answers for names that exist in it and, by the closest encloser (RFC 4592), for names below those, except
+/// names that are explicit in policies. Policies answer for all other names in a zone; names without a match fall back
+/// to the zone's wildcards.
 struct Resolver: ~Copyable {
     private var keys = NameKeys()
-    /// Those of the name that is asked for next.
+    /// The keys of the next question's name, read ahead.
     var nextKeys = NameKeys()
     private var generator: FastGenerator
 
-    /// A CNAME leads to another name, and that may to another.
+    /// The longest chain of CNAME records that is followed.
     private static let longestChain = 8
 
     init(_ generator: FastGenerator) { self.generator = generator }
 
-    /// A name that is being looked up. No references here: they would be counted for each query.
+    /// The name being looked up. Without references, since each query would pay for reference counting.
     private struct Subject {
-        /// Where the message has it.
+        /// The offset of the name in the message.
         var offset = Query.nameOffset
-        /// The node whose CNAME led to it, if it is not the name of the question.
+        /// The node whose CNAME led to the name; nil for the name in the question.
         var alias: Int?
     }
 
-    /// Answers a question, the name of which is the one that was gone over to.
+    /// Answers the question that `advance` made the current one.
     mutating func resolve(
         _ type: RecordType, _ message: Span<UInt8>, client: IPAddress, _ serving: Serving,
         _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>
@@ -35,19 +36,19 @@ struct Resolver: ~Copyable {
         }
     }
 
-    /// Follows an alias to its end.
+    /// Follows a CNAME chain to its end.
     private mutating func follow(
         _ node: Int, _ offset: Int, _ type: RecordType, _ message: Span<UInt8>, _ client: IPAddress,
         _ serving: Serving, _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>
     ) -> Responder.Answer {
-        // What the chain began with is authoritative; its end says whether the last name exists.
+        // The AA flag describes the first name of the chain, the response code the last.
         var result = Responder.Answer(code: .noError, kind: .records, isAuthoritative: true)
         var subject = Subject(offset: offset, alias: node)
         var passed: [NameKey] = []
         for _ in 0..<Self.longestChain {
             passed.append(keys.last)
             keys.read(serving.zones.target(ofAlias: subject.alias!).wire.span, at: 0)
-            // Around in a circle, there is nothing at its end.
+            // A loop: the chain has no end.
             if passed.contains(keys.last) { break }
             switch step(subject, type, message, client, serving, &writer, &buffer) {
             case .done(let answer):
@@ -60,13 +61,13 @@ struct Resolver: ~Copyable {
         return result
     }
 
-    /// Goes over to the next name.
+    /// Makes the name that was read ahead the current one.
     @inline(__always)
     mutating func advance() { swap(&keys, &nextKeys) }
 
     enum Step {
         case done(Responder.Answer)
-        /// Another name to be looked up: the target of a node's CNAME, which the message has at an offset.
+        /// Continue with the target of a node's CNAME, which is at an offset in the message.
         case alias(Int, Int)
     }
 
@@ -74,7 +75,7 @@ struct Resolver: ~Copyable {
         _ subject: Subject, _ type: RecordType, _ message: Span<UInt8>, _ client: IPAddress, _ serving: Serving,
         _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>
     ) -> Step {
-        // Begun before it is needed: with millions of names, it has to be fetched from far.
+        // Looked up before it is needed: with millions of names, this is a cache miss.
         let nameClass = serving.policies.names.nameClass(of: keys.last)
         guard let encloser = serving.zones.encloser(of: keys) else {
             return .done(Responder.Answer(code: .refused, kind: .refused))
@@ -112,15 +113,16 @@ struct Resolver: ~Copyable {
         return .done(isKnown ? place.noData(&writer, &buffer) : place.noSuchName(&writer, &buffer))
     }
 
-    /// What the policies say.
+    /// The decision of the policies.
     private enum Saying {
         case answer(Responder.Answer)
-        /// Nothing for this type, but there is the name; by a policy whose pool has no such address, if there is one.
+        /// The name exists, but has no address of this type. The policy, if any, is one whose pool has none of the
+        /// family.
         case exists(policy: Int?)
-        /// It is left to the zone, as a policy says. Another family, or another client, may get an address all the same,
-        /// and then there is the name.
+        /// A policy leaves the query to the zone. The name is known if another family or another client may get an
+        /// address: then it exists.
         case passed(isKnown: Bool)
-        /// Nothing.
+        /// No policy gives the name an address.
         case unknown
     }
 
@@ -141,7 +143,7 @@ struct Resolver: ~Copyable {
         var question = question
         question.families = type == .A ? .ipv4 : .ipv6
         guard let policy = policies.firstMatch(keys, question) else {
-            // Another family's, or another client's: the name exists all the same.
+            // The name exists if another family or another client gets an address.
             return policies.givesAddresses(keys, question) ? .exists(policy: nil) : .unknown
         }
         switch policies.outcome(of: policy) {
@@ -164,8 +166,8 @@ struct Resolver: ~Copyable {
         .answer(Responder.Answer(code: .refused, kind: .refused, policy: policy))
     }
 
-    /// The number of labels of the longest name that policies say, between the closest encloser in the zone and the
-    /// name itself: the closest encloser then is that.
+    /// Returns the number of labels of the longest explicit name between the closest encloser in the zone and the name
+    /// itself; that name is then the closest encloser. Nil if there is none.
     @inline(__always)
     private func depthOfSaidName(_ serving: Serving, from encloserDepth: Int) -> Int? {
         var depth = keys.depth - 1
@@ -176,8 +178,8 @@ struct Resolver: ~Copyable {
         return nil
     }
 
-    /// Whether a name between the closest encloser in the zone and the name itself exists by what policies say below it:
-    /// the zone's wildcard does not reach further (RFC 4592, section 2.2.2).
+    /// Whether an empty non-terminal of the policies lies between the closest encloser in the zone and the name: the
+    /// zone's wildcard does not apply below it (RFC 4592, section 2.2.2).
     private func hasSaidBelow(_ serving: Serving, from encloserDepth: Int) -> Bool {
         var depth = keys.depth - 1
         while depth > encloserDepth {
@@ -203,8 +205,10 @@ struct Resolver: ~Copyable {
         return AddressPolicies.hash(of: message.extracting(subject.offset...end))
     }
 
-    /// Where the message has the ancestor of a depth. Offsets in a name that follows an alias count from its beginning,
-    /// and it may have a pointer within; only those before it can be pointed to.
+    /// Returns the offset in the message of the ancestor with a number of labels.
+    ///
+    /// For the target of an alias, this counts from the start of its name, which may be compressed: only labels before
+    /// its compression pointer can be pointed to.
     private func offset(ofDepth depth: Int, _ subject: Subject) -> Int {
         subject.alias == nil ? keys.offset(ofDepth: depth) : subject.offset + keys.offset(ofDepth: depth)
     }

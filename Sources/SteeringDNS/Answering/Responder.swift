@@ -1,27 +1,31 @@
 import AddressPools
 
-/// Answers DNS queries, one at a time, without allocating: the state of a worker.
+/// Answers DNS queries one at a time, without allocating.
 ///
-/// What is served is given with each query, so that it can be replaced between two of them.
+/// Each worker has one. The zones and policies are passed with each query, so they can be replaced between two queries.
 public struct Responder: ~Copyable {
-    /// The most that is sent in a datagram, whatever the client takes: no path cuts it (DNS flag day 2020).
+    /// The largest UDP response in bytes, whatever the client accepts: it avoids fragmentation (DNS flag day 2020).
     public static let maximumDatagram = 1_232
-    /// The most that is sent over TCP.
+    /// The largest TCP response in bytes.
     public static let maximumMessage = 65_535
 
-    /// How a query came.
+    /// The transport that a query arrived over.
     public enum Transport: Sendable {
         case udp, tcp
     }
 
-    /// How late it is.
+    /// The current time, by two clocks.
     public struct Time: Sendable {
         /// Seconds since 1970.
         public var seconds: UInt32
-        /// Milliseconds of a clock that does not go back; they may wrap.
+        /// Milliseconds of a monotonic clock, which may wrap around.
         public var milliseconds: UInt32
 
         /// Makes a time.
+        ///
+        /// - Parameters:
+        ///   - seconds: Seconds since 1970.
+        ///   - milliseconds: Milliseconds of a monotonic clock.
         public init(seconds: UInt32, milliseconds: UInt32) {
             self.seconds = seconds
             self.milliseconds = milliseconds
@@ -38,9 +42,9 @@ public struct Responder: ~Copyable {
     /// Makes a responder.
     ///
     /// - Parameters:
-    ///   - options: what it tells of itself, and what it limits.
-    ///   - generator: what random addresses are drawn with. One with a seed gives the same answers to the same queries
-    ///     each time, as simulations need it.
+    ///   - options: The server information and the limits.
+    ///   - generator: The source of random addresses. A seeded one gives the same answers to the same queries, as
+    ///     simulations need.
     public init(_ options: ResponderOptions, drawingWith generator: FastGenerator = FastGenerator()) {
         self.options = options
         resolver = Resolver(generator)
@@ -53,14 +57,15 @@ public struct Responder: ~Copyable {
     /// Answers a message.
     ///
     /// - Parameters:
-    ///   - message: the message, without the length that precedes it in TCP.
-    ///   - client: who sent it.
-    ///   - transport: how.
-    ///   - time: when.
-    ///   - serving: what is served.
-    ///   - counts: where the answer is counted.
-    ///   - buffer: where the answer is written: at least ``maximumDatagram`` bytes for UDP, ``maximumMessage`` for TCP.
-    /// - Returns: The length of the answer; 0 for none.
+    ///   - message: The message, without the length prefix of TCP.
+    ///   - client: The client's address.
+    ///   - transport: The transport that the message arrived over. Only UDP answers are limited.
+    ///   - time: The current time, for cookies and the response limit.
+    ///   - serving: The zones and policies to answer from.
+    ///   - counts: The counts to update.
+    ///   - buffer: The memory for the answer: at least ``maximumDatagram`` bytes for UDP, ``maximumMessage`` for TCP.
+    /// - Returns: The length of the answer in bytes; 0 for no answer, to a response, a message shorter than a DNS
+    ///   header, or when the response limit drops the answer.
     public mutating func respond(
         to message: Span<UInt8>, from client: IPAddress, over transport: Transport, at time: Time,
         with serving: Serving, counting counts: inout AnswerCounts, into buffer: inout MutableSpan<UInt8>
@@ -69,7 +74,7 @@ public struct Responder: ~Copyable {
             .size
     }
 
-    /// Answers a message, and tells what decided.
+    /// Answers a message, and returns the decision as well.
     mutating func reply(
         to message: Span<UInt8>, from client: IPAddress, over transport: Transport, at time: Time,
         with serving: Serving, counting counts: inout AnswerCounts, into buffer: inout MutableSpan<UInt8>
@@ -79,22 +84,22 @@ public struct Responder: ~Copyable {
         return answer(message, from: client, over: transport, at: time, with: serving, counting: &counts, into: &buffer)
     }
 
-    /// Reads the message that will be answered next, and has what the table knows of its name fetched: with millions of
-    /// names that is far away, and arrives while another message is answered.
+    /// Reads the next message, and prefetches its name's slot in the table, so that a likely cache miss overlaps with
+    /// answering the current message.
     @inline(__always)
     mutating func readAhead(_ message: Span<UInt8>, _ serving: Serving) {
         nextQuery.read(message, &resolver.nextKeys)
         if nextQuery.hasQuestion { serving.policies.names.prefetch(resolver.nextKeys.last) }
     }
 
-    /// Goes over to the message that was read ahead.
+    /// Makes the message that was read ahead the current one.
     @inline(__always)
     mutating func advance() {
         query = nextQuery
         resolver.advance()
     }
 
-    /// Answers the message that was gone over to.
+    /// Answers the current message.
     @inline(__always)
     mutating func answer(
         _ message: Span<UInt8>, from client: IPAddress, over transport: Transport, at time: Time,
@@ -114,11 +119,13 @@ public struct Responder: ~Copyable {
         var ending = MessageWriter.Options()
         let isVerified = readCookie(query, message, client, time, &ending)
         if let subnet = query.edns?.clientSubnet, serving.usesClientSubnet {
-            // The answer may depend on all that was told: the length is the third byte.
+            // The answer may depend on the whole source prefix, so it is the scope; its length is the option's third
+            // byte.
             ending.clientSubnet = (subnet, serving.policies.dependsOnClients ? message[subnet.lowerBound + 2] : 0)
         }
         var ednsSize = query.edns == nil ? 0 : MessageWriter.optionlessSize + ending.size
-        // Without the identifier, which is as long as one likes, no cut answer is much longer than its query.
+        // Without the server identifier, which may be long, so that a truncated answer is not much longer than its
+        // query.
         let cutSize = query.questionEnd + ednsSize
 
         let limit = transport == .tcp ? Self.maximumMessage : Self.datagramLimit(query)
@@ -158,7 +165,7 @@ public struct Responder: ~Copyable {
         return (writer.count, answer)
     }
 
-    /// What is answered, besides the records.
+    /// The properties of an answer besides its records.
     struct Answer {
         var code: ResponseCode
         var kind: AnswerCounts.Kind
@@ -168,13 +175,14 @@ public struct Responder: ~Copyable {
         var address: IPAddress?
     }
 
-    /// The datagrams that a client takes: of 512 bytes, or as EDNS says.
+    /// The largest datagram that the client accepts: 512 bytes, or the EDNS buffer size.
     private static func datagramLimit(_ query: Query) -> Int {
         guard let edns = query.edns else { return 512 }
         return min(maximumDatagram, max(512, Int(edns.payloadSize)))
     }
 
-    /// Whether the client has shown that it receives what is sent to its address. Who sent a cookie gets a new one.
+    /// Returns whether a cookie proves that the client receives packets at its address. Any client that sent a cookie
+    /// gets a new one.
     private func readCookie(
         _ query: Query, _ message: Span<UInt8>, _ client: IPAddress, _ time: Time,
         _ ending: inout MessageWriter.Options
@@ -225,7 +233,7 @@ public struct Responder: ~Copyable {
 }
 
 extension ResponseCode {
-    /// How an answer with no more than the code is counted.
+    /// The kind under which an answer without records is counted.
     fileprivate var kind: AnswerCounts.Kind {
         switch self {
         case .notImplemented, .badVersion: .notImplemented

@@ -1,20 +1,22 @@
 import AddressPools
 import Documents
 
-/// Everything that answers are made of: zones and policies. Immutable; a reload makes another and puts it in its place.
+/// The zones and policies that answers are made of.
+///
+/// Immutable: a reload makes another value, which replaces this one.
 public final class Serving: Sendable {
     /// The policies.
     public let policies: AddressPolicies
     let zones: Zones
-    /// Whether the network that EDNS tells of a client counts as the client (RFC 7871).
+    /// Whether the network in EDNS client subnet (RFC 7871) counts as the client.
     public let usesClientSubnet: Bool
     let files: Files
 
-    /// Where all of it was read: who writes it off-line reads names and records there again.
+    /// The files that the data was read from. Writing an offline zone reads them again.
     struct Files: Sendable {
         var zones: [(origin: DNSName, path: String)] = []
         var lists: [(name: String, path: String)] = []
-        /// What the lists were when they were read; nil where that cannot be known.
+        /// The identities of the list files when they were read; nil if a change could go unnoticed.
         var readLists: [FileIdentity]?
     }
 
@@ -25,7 +27,11 @@ public final class Serving: Sendable {
         self.files = files
     }
 
-    /// Counts at zero.
+    /// Returns counts of zero, with one element per policy.
+    ///
+    /// - Parameter byAddress: Whether to count per address, for pools of at most 65,536 addresses.
+    /// - Returns: The counts, to be passed to ``Responder/respond(to:from:over:at:with:counting:into:)`` with this
+    ///   value.
     public func counts(byAddress: Bool = false) -> AnswerCounts {
         var counts = AnswerCounts(policies: policies.policies.count)
         if byAddress {
@@ -36,7 +42,7 @@ public final class Serving: Sendable {
         return counts
     }
 
-    /// Adds to the count of an address; wrapping around, so that all bits set take one away.
+    /// Adds to the count of an address. Wraps around, so `.max` subtracts one.
     func countAddress(_ address: IPAddress, _ policy: Int, _ counts: inout AnswerCounts, by number: UInt64 = 1) {
         guard case .pool(let pool, _, _) = policies.outcome(of: policy),
             let index = policies.pools[pool].addresses.index(of: address), index <= 65_535,

@@ -1,21 +1,21 @@
-/// A zone as one answer sees it: where the message has the names that records refer to. Writes what the zone has.
+/// Writes records of a zone into one answer. Knows where the message has the names that compression pointers refer to.
 struct ZoneAnswer {
     let zones: Zones
-    /// The zone's number.
+    /// The index of the zone.
     let zone: Int
-    /// Where the message has the zone's name.
+    /// The offset of the zone's name in the message.
     let origin: Int
-    /// Where it has the name that is asked for.
+    /// The offset of the queried name in the message.
     let owner: Int
 
-    /// Writes the records of a node for a type. Nil if it has none.
+    /// Writes the records of a node for a type. Returns nil if it has none.
     func answer(
         _ type: RecordType, of number: Int, _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>
     ) -> Resolver.Step? {
         let node = zones.nodes[number]
         let answer = Responder.Answer(code: .noError, kind: .records, isAuthoritative: true)
         if type == .ANY, !node.sets.isEmpty {
-            // Nothing stands beside a CNAME (RFC 8482, section 4.2).
+            // A CNAME answers ANY alone (RFC 8482, section 4.2).
             if let alias = node[.CNAME] { add(alias, &writer, &buffer) } else { writer.addAnyRecord(&buffer) }
             return .done(answer)
         }
@@ -25,13 +25,13 @@ struct ZoneAnswer {
             return .done(answer)
         }
         guard let alias = node[.CNAME] else { return nil }
-        // The target stands in the record's data, at its end.
+        // The target is at the end of the record's data.
         add(alias, &writer, &buffer)
         let start = writer.count - alias.records[0].data.count
         return writer.isCut ? .done(answer) : .alias(number, start)
     }
 
-    /// Writes the servers of a delegated zone and their addresses.
+    /// Writes a referral: the name servers of a delegated zone, and their addresses.
     func refer(
         _ cut: Int, at offset: Int, _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>
     ) {
@@ -52,7 +52,7 @@ struct ZoneAnswer {
         return Responder.Answer(code: .noSuchName, kind: .noSuchName, isAuthoritative: true)
     }
 
-    /// The zone's SOA, which tells resolvers how long there is nothing (RFC 2308).
+    /// Writes the zone's SOA, from which resolvers take the negative caching TTL (RFC 2308).
     private func addAuthority(_ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>) {
         let zone = zones.zones[zone]
         writer.add(zone.authority, of: origin, ttl: zone.negativeTTL, origin: origin, in: .authority, &buffer)
@@ -64,15 +64,15 @@ struct ZoneAnswer {
         }
     }
 
-    /// The addresses of name servers that this zone has: whole sets, as far as there is room. Without those that a
-    /// referral needs, glue, the answer counts as cut (RFC 9471).
+    /// Writes the addresses of name servers that are in this zone, as whole sets. Sets that do not fit are left out; if
+    /// a referral needs them (glue), the answer counts as truncated (RFC 9471).
     private func addAddresses(
         of names: [DNSName], areNeeded: Bool, _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>
     ) {
         for name in names {
             guard let index = zones.node(of: name) else { continue }
             let node = zones.nodes[index]
-            // Its records may be compressed by another zone's name.
+            // Records of another zone are compressed against its origin.
             guard node.zone == zone else { continue }
             for type in [RecordType.A, .AAAA] {
                 guard let set = node[type] else { continue }

@@ -1,57 +1,58 @@
 /// The keys of a name and of all its ancestors.
 ///
-/// It lives as long as its worker, in memory of its own: a Swift array would be asked on each write whether it is shared.
+/// Lives as long as its worker and owns its memory: a Swift array would check for uniqueness on every write.
 struct NameKeys: ~Copyable {
     private let hasher: NameHasher
-    /// The number of labels: the greatest depth that counts.
+    /// The number of labels.
     private(set) var depth = 0
     private let slots: UnsafeMutableBufferPointer<Slot>
 
     private struct Slot {
-        /// The key of the ancestor of this depth.
+        /// The key of the ancestor with this number of labels.
         var key: NameKey
-        /// Where the label begins that is the one of this number from the front.
+        /// The offset of the label with this index, counted from the front.
         var begin: Int
     }
 
     init(_ hasher: NameHasher = .shared) {
         self.hasher = hasher
-        // A name of 255 bytes has at most 127 labels.
+        // A name of 255 bytes has at most 127 labels, and the root.
         slots = .allocate(capacity: 128)
         slots.initialize(repeating: Slot(key: hasher.root, begin: 0))
     }
 
     deinit { slots.deallocate() }
 
-    /// The name's own.
+    /// The key of the name itself.
     var last: NameKey { self[depth] }
 
-    /// That of the ancestor with so many labels; the root has none.
+    /// The key of the ancestor with a number of labels; 0 for the root.
     @inline(__always)
     subscript(depth: Int) -> NameKey {
         precondition(depth >= 0 && depth < slots.count)
         return slots[depth].key
     }
 
-    /// Where the name with so many labels begins.
+    /// Returns the offset of the ancestor with a number of labels.
     func offset(ofDepth depth: Int) -> Int {
         precondition(depth >= 0 && depth <= self.depth)
         return slots[self.depth - depth].begin
     }
 
-    /// Takes a name in wire form, whole and without compression, that begins at an offset.
+    /// Reads the uncompressed name at an offset, which must be valid.
     mutating func read(_ bytes: Span<UInt8>, at start: Int) {
         guard readIfSound(bytes, at: start) != nil else { preconditionFailure("a name that is none was let in") }
     }
 
-    /// Takes a name, as somebody sent it.
+    /// Reads the name at an offset in a message from outside.
     ///
-    /// - Returns: The offset behind it; nil if it has no end within 255 bytes, or is compressed. Then no name is taken.
+    /// - Returns: The offset after the name; nil if it is compressed, or does not end within 255 bytes. Then the keys
+    ///   are unusable.
     @inline(__always)
     mutating func readIfSound(_ bytes: Span<UInt8>, at start: Int) -> Int? {
         precondition(start >= 0)
         return bytes.bytes.withUnsafeBytes { bytes in
-            // Where labels begin is known from the front, keys are made from the back.
+            // One pass from the front finds the labels, one from the back makes the keys.
             let limit = min(bytes.count, start + 255)
             var labels = 0
             var offset = start
@@ -76,11 +77,11 @@ struct NameKeys: ~Copyable {
 }
 
 extension NameKey {
-    /// The key of the name that a label, which begins with its length, makes with its parent.
+    /// Returns the key of a name from its parent's key and its first label, which starts with its length byte.
     ///
-    /// Eight bytes at a time go through two multiplications of full width that share no factor, as in wyhash (Wang Yi,
-    /// 2019). The first byte is the label's length, so labels cannot run into each other; letters begin above all
-    /// lengths, so it has no case.
+    /// Each 8 bytes go through two full-width multiplications by coprime constants, as in wyhash (Wang Yi, 2019). The
+    /// length byte keeps labels from running into each other. It is below all letters, so folding the case leaves it
+    /// alone.
     @inline(__always)
     fileprivate func child(_ bytes: UnsafeRawBufferPointer, _ begin: Int) -> NameKey {
         var key = self

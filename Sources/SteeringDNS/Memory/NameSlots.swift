@@ -1,8 +1,8 @@
 import CSteeringDNS
 import Glibc
 
-/// The slots of a table of names, zero at first. Each is looked up at random, so they are in huge pages where the system
-/// has some: else most lookups would have to find their page, too.
+/// The slots of a table of names, initially zero. Lookups are random, so the memory is in huge pages if the system has
+/// any: otherwise most lookups would need a page walk, too.
 struct NameSlots: ~Copyable, @unchecked Sendable {
     let count: Int
     private let slots: UnsafeMutablePointer<UInt64>
@@ -13,7 +13,7 @@ struct NameSlots: ~Copyable, @unchecked Sendable {
         self.count = count
         let size = count * MemoryLayout<UInt64>.stride
         let memory = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-        // As an array ends the process that cannot have its memory.
+        // Arrays also end the process when there is no memory.
         guard let memory, memory != MAP_FAILED else { fatalError("there is no memory for \(count) names") }
         madvise(memory, size, MADV_HUGEPAGE)
         slots = memory.bindMemory(to: UInt64.self, capacity: count)
@@ -32,7 +32,7 @@ struct NameSlots: ~Copyable, @unchecked Sendable {
         }
     }
 
-    /// Has a slot fetched that will be read soon.
+    /// Prefetches a slot.
     @inline(__always)
     func prefetch(_ index: Int) { csdns_prefetch(slots + index) }
 }

@@ -1,30 +1,30 @@
 import AddressPools
 
-/// The server's part of a DNS cookie (RFC 7873, RFC 9018): who sends it back has received it at its address.
+/// The server part of a DNS cookie (RFC 7873, RFC 9018). A client that returns it receives packets at its address.
 struct ServerCookie: Equatable {
-    /// Version, three zeros, and the time in seconds.
+    /// The version, three zero bytes, and the time in seconds.
     var head: UInt64
-    /// SipHash-2-4 over the client's part, the head and the address.
+    /// SipHash-2-4 over the client part, the head and the address.
     var hash: UInt64
 }
 
-/// Makes and checks cookies with a secret. Servers of one address share it.
+/// Makes and verifies cookies with a secret, which all servers of an address share.
 struct CookieMaker: Sendable {
     private let key: (UInt64, UInt64)
 
-    /// - Parameter secret: 128 bits.
+    /// - Parameter secret: The 128-bit key.
     init(secret: UInt128) {
         key = (UInt64(truncatingIfNeeded: secret >> 64).byteSwapped, UInt64(truncatingIfNeeded: secret).byteSwapped)
     }
 
-    /// A cookie of now.
+    /// Returns a cookie for the current time.
     func cookie(for client: UInt64, at address: IPAddress, time: UInt32) -> ServerCookie {
         let head = 1 << 56 | UInt64(time)
         return ServerCookie(head: head, hash: hash(client, head, address))
     }
 
-    /// Whether a cookie is one of ours that is at most an hour old, or from a clock up to five minutes ahead (RFC 9018,
-    /// section 4.3).
+    /// Returns whether a cookie was made with this secret and is at most one hour old, or five minutes ahead of this
+    /// clock (RFC 9018, section 4.3).
     func accepts(_ cookie: ServerCookie, for client: UInt64, at address: IPAddress, time: UInt32) -> Bool {
         guard cookie.head >> 56 == 1 else { return false }
         let age = Int32(bitPattern: time &- UInt32(truncatingIfNeeded: cookie.head))
@@ -48,7 +48,7 @@ struct CookieMaker: Sendable {
     }
 }
 
-/// SipHash-2-4 (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012), over words in little-endian order.
+/// SipHash-2-4 (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012) over little-endian words.
 struct SipHash24 {
     private var v0, v1, v2, v3: UInt64
 
@@ -66,9 +66,11 @@ struct SipHash24 {
         v0 ^= word
     }
 
+    /// Returns the hash.
+    ///
     /// - Parameters:
-    ///   - rest: the bytes that do not fill a word.
-    ///   - length: the number of all bytes.
+    ///   - rest: The bytes that do not fill a word.
+    ///   - length: The total number of bytes.
     mutating func finish(rest: UInt64, length: UInt64) -> UInt64 {
         add(rest | length << 56)
         v2 ^= 0xff

@@ -1,4 +1,4 @@
-/// The parts of a DNS message that have numbers (RFC 1035, section 4.1; RFC 6895).
+/// The header of a DNS message (RFC 1035, section 4.1; RFC 6895).
 enum Header {
     static let size = 12
 
@@ -10,34 +10,36 @@ enum Header {
     static let recursionDesired: UInt8 = 0x01
 }
 
-/// What an answer says of the query (RFC 1035, 6891, 7873). Values above 15 need an OPT record.
+/// The response code of an answer (RFC 1035, 6891, 8945).
+///
+/// Values above 15 need an OPT record.
 public enum ResponseCode: UInt16, Sendable, Hashable {
-    /// All is well, also when there is no record of the type that was asked.
+    /// NOERROR: success, including NODATA.
     case noError = 0
-    /// The query is not one that can be read.
+    /// FORMERR: the query is malformed.
     case formatError = 1
-    /// Something failed here.
+    /// SERVFAIL: the server failed.
     case serverFailure = 2
-    /// There is no such name.
+    /// NXDOMAIN: the name does not exist.
     case noSuchName = 3
-    /// A kind of query that this server does not know.
+    /// NOTIMP: this kind of query is not implemented.
     case notImplemented = 4
-    /// Not answered here, or not to this client.
+    /// REFUSED: not served here, or not to this client.
     case refused = 5
-    /// A signed query for a server that has no key (RFC 8945).
+    /// NOTAUTH: the query is signed, and this server has no key (RFC 8945).
     case notAuthorized = 9
-    /// A version of EDNS other than 0.
+    /// BADVERS: an EDNS version other than 0.
     case badVersion = 16
 }
 
-/// Classes of records.
+/// Record classes.
 enum RecordClass {
     static let internet: UInt16 = 1
     static let chaos: UInt16 = 3
     static let any: UInt16 = 255
 }
 
-/// The options of EDNS that matter here.
+/// The EDNS options that this server implements.
 enum EDNSOption {
     static let nameServerIdentifier: UInt16 = 3
     static let clientSubnet: UInt16 = 8

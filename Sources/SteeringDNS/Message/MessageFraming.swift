@@ -1,19 +1,20 @@
-/// Takes messages out of a stream, in which each stands behind its length in two bytes (RFC 1035, section 4.2.2), however
-/// the stream is cut into pieces.
+/// Splits a byte stream into messages, each of which follows its length in two bytes (RFC 1035, section 4.2.2).
 ///
-/// It keeps what came and is not taken yet: who feeds it only after taking all whole messages keeps it below 64 KiB and
-/// a piece.
+/// Bytes are kept until the message that they belong to is taken. If ``next()`` is called until it returns nil after
+/// each ``append(_:)``, at most 64 KiB and one piece are kept.
 public struct MessageFraming: Sendable {
     private var bytes: [UInt8] = []
     private var start = 0
 
-    /// Makes an empty one.
+    /// Makes an empty buffer.
     public init() {}
 
-    /// How many bytes are kept.
+    /// The number of bytes kept.
     public var count: Int { bytes.count - start }
 
-    /// Takes up what came.
+    /// Appends bytes received from the stream.
+    ///
+    /// - Parameter piece: Any number of bytes, split anywhere.
     public mutating func append(_ piece: some Collection<UInt8>) {
         if start > 0 {
             bytes.removeFirst(start)
@@ -22,7 +23,9 @@ public struct MessageFraming: Sendable {
         bytes += piece
     }
 
-    /// The next message; nil until it is whole.
+    /// Removes and returns the next message.
+    ///
+    /// - Returns: The message without its length prefix; nil until it is complete.
     public mutating func next() -> [UInt8]? {
         guard count >= 2 else { return nil }
         let end = start + 2 + (Int(bytes[start]) << 8 | Int(bytes[start + 1]))
@@ -30,7 +33,7 @@ public struct MessageFraming: Sendable {
         let message = Array(bytes[(start + 2)..<end])
         start = end
         if start == bytes.count {
-            // A connection that is still takes up no room.
+            // Idle connections hold no memory.
             bytes = []
             start = 0
         }

@@ -1,13 +1,13 @@
 import AddressPools
 
-/// Writes an answer into a buffer, front to back. What does not fit is not written, and the answer is then cut.
+/// Writes an answer into a buffer, front to back. Records that do not fit are left out, and the answer is truncated.
 struct MessageWriter {
-    /// How many bytes are written.
+    /// The number of bytes written.
     private(set) var count = 0
-    /// How many the answer may have, those of OPT aside.
+    /// The maximum size of the answer without the OPT record.
     private let limit: Int
     private var questions: UInt16 = 0
-    /// Whether something did not fit.
+    /// Whether a record did not fit.
     private(set) var isCut = false
     private var answers: UInt16 = 0
     private var authorities: UInt16 = 0
@@ -17,7 +17,7 @@ struct MessageWriter {
 
     enum Section { case answer, authority, additional }
 
-    /// Begins with the header of the query, turned into that of an answer, and the question as it was asked.
+    /// Copies the header and the question of the query.
     mutating func begin(_ query: Query, _ message: Span<UInt8>, _ buffer: inout MutableSpan<UInt8>) {
         let end = query.questionEnd
         buffer.copy(message, 0..<end, to: 0)
@@ -25,10 +25,10 @@ struct MessageWriter {
         questions = query.hasQuestion ? 1 : 0
     }
 
-    /// Ends the message: the flags, the counts.
+    /// Completes the header: flags, response code and record counts.
     @inline(__always)
     mutating func finish(_ code: ResponseCode, isAuthoritative: Bool, _ buffer: inout MutableSpan<UInt8>) {
-        // The opcode and RD are echoed; RA, Z, AD and CD are not ours to set.
+        // Opcode and RD are copied from the query; RA, Z, AD and CD stay clear.
         var flags = buffer[2] & (Header.opcode | Header.recursionDesired) | Header.response
         if isAuthoritative { flags |= Header.authoritative }
         if isCut { flags |= Header.truncated }
@@ -36,15 +36,14 @@ struct MessageWriter {
         buffer.store(Self.joined(questions, answers, authorities, additionals), at: 4)
     }
 
-    /// Takes back all that follows the question: a client that gets a cut answer asks again by TCP, and has no use for
-    /// a part.
+    /// Truncates the answer to the question: the client retries over TCP and has no use for a part of the records.
     mutating func cut(_ query: Query) {
         count = query.questionEnd
         (answers, authorities, additionals) = (0, 0, 0)
         isCut = true
     }
 
-    /// Whether so many bytes fit.
+    /// Whether so many bytes still fit.
     func hasRoom(for size: Int) -> Bool { count + size <= limit }
 
     private mutating func reserve(_ size: Int, _ section: Section) -> Bool {
@@ -60,7 +59,7 @@ struct MessageWriter {
         return true
     }
 
-    /// Four numbers that stand side by side, written at once.
+    /// Four adjacent numbers, to be written at once.
     @inline(__always)
     private static func joined(_ first: UInt16, _ second: UInt16, _ third: UInt16, _ fourth: UInt16) -> UInt64 {
         UInt64(first) << 48 | UInt64(second) << 32 | UInt64(third) << 16 | UInt64(fourth)
@@ -86,7 +85,7 @@ struct MessageWriter {
 // MARK: - Records
 
 extension MessageWriter {
-    /// An address record of the name at an offset.
+    /// Adds an address record of the name at an offset.
     mutating func add(
         _ address: IPAddress, of name: Int, ttl: UInt32, in section: Section = .answer,
         _ buffer: inout MutableSpan<UInt8>
@@ -107,7 +106,7 @@ extension MessageWriter {
         }
     }
 
-    /// A record of the name at an offset, whose names in the data may end with the zone's, which is at another.
+    /// Adds a record of the name at an offset. Compressed names in its data point to the zone's name at `origin`.
     mutating func add(
         _ record: CompactRecord, of name: Int, ttl: UInt32, origin: Int, in section: Section,
         _ buffer: inout MutableSpan<UInt8>
@@ -117,7 +116,7 @@ extension MessageWriter {
         add(record, ttl, origin, &buffer)
     }
 
-    /// A record of a name that is not in the message yet.
+    /// Adds a record of a name that the message does not contain yet.
     mutating func add(
         _ record: CompactRecord, ofNew name: [UInt8], ttl: UInt32, origin: Int, in section: Section,
         _ buffer: inout MutableSpan<UInt8>
@@ -139,7 +138,7 @@ extension MessageWriter {
         for pointer in record.origins { buffer.store(Self.pointer(to: origin), at: start + pointer) }
     }
 
-    /// A text, in the class CHAOS (RFC 4892).
+    /// Adds a TXT record of class CHAOS (RFC 4892).
     mutating func addChaosText(_ text: [UInt8], _ buffer: inout MutableSpan<UInt8>) {
         guard reserve(13 + text.count, .answer) else { return }
         add(Self.pointer(to: Query.nameOffset), &buffer)
@@ -151,7 +150,7 @@ extension MessageWriter {
         add(text, &buffer)
     }
 
-    /// What stands for all types of a name (RFC 8482, section 4.2): HINFO "RFC8482" "".
+    /// Adds the answer to ANY (RFC 8482, section 4.2): HINFO "RFC8482" "".
     mutating func addAnyRecord(_ buffer: inout MutableSpan<UInt8>) {
         let data = [7] + Array("RFC8482".utf8) + [0]
         guard reserve(12 + data.count, .answer) else { return }
@@ -163,20 +162,20 @@ extension MessageWriter {
         add(data, &buffer)
     }
 
-    /// A pointer to a name, which stands in the first 16,383 bytes of the message.
+    /// Returns a compression pointer to a name, whose offset must be at most 16,383.
     private static func pointer(to offset: Int) -> UInt16 { 0xC000 | UInt16(truncatingIfNeeded: offset) }
 }
 
 // MARK: - EDNS
 
 extension MessageWriter {
-    /// The options that an answer has.
+    /// The EDNS options of an answer.
     struct Options {
-        /// How long the server's identifier is, if it is asked for.
+        /// The length of the server identifier, if it was requested.
         var identifierLength: Int?
-        /// The client's cookie, in the query, and the server's.
+        /// The client's part of the cookie, as a range of the query, and the server's part.
         var cookie: (client: Range<Int>, server: ServerCookie)?
-        /// The client's network as it was asked, and how much of it the answer depends on.
+        /// The client subnet option, as a range of the query, and the scope prefix length of the answer.
         var clientSubnet: (data: Range<Int>, scope: UInt8)?
 
         var size: Int {
@@ -187,13 +186,13 @@ extension MessageWriter {
 
     static let optionlessSize = 11
 
-    /// The OPT record (RFC 6891). The limit leaves room for it.
+    /// Adds the OPT record (RFC 6891). The limit leaves room for it.
     mutating func addEDNS(
         _ edns: Query.EDNS, _ code: ResponseCode, _ options: Options, identifier: [UInt8]?, _ message: Span<UInt8>,
         _ buffer: inout MutableSpan<UInt8>
     ) {
         additionals += 1
-        // The root's name; type, size of datagrams, high bits of the code and version 0, flags.
+        // The root as owner; type, UDP payload size, extended response code and version 0, flags.
         add(UInt8(0), &buffer)
         add(
             Self.joined(

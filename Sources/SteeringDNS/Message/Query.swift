@@ -1,24 +1,24 @@
 import AddressPools
 
-/// A DNS query, as far as an authoritative server reads one: header, one question, EDNS.
+/// A DNS query as an authoritative server reads it: header, one question, EDNS.
 ///
-/// It refers to the bytes it was read from by offsets, so that reading allocates nothing.
+/// It refers to the message by offsets, so parsing does not allocate.
 struct Query {
-    /// What becomes of the message.
+    /// The result of parsing.
     private(set) var reading = Reading.ignored
-    /// The question's name, from its first length to the root's.
+    /// The length in bytes of the question's name, up to and including the root label.
     var nameLength = 0
     var type: UInt16 = 0
     var recordClass: UInt16 = 0
     var opcode: UInt8 = 0
-    /// Whether there is a whole question to echo.
+    /// Whether there is a complete question to echo.
     var hasQuestion = false
     var edns: EDNS?
 
-    /// Where the name begins.
+    /// The offset of the question's name.
     static let nameOffset = Header.size
 
-    /// Where the question ends.
+    /// The offset after the question.
     var questionEnd: Int { hasQuestion ? Self.nameOffset + nameLength + 4 : Header.size }
 
     struct EDNS {
@@ -26,31 +26,31 @@ struct Query {
         var version: UInt8 = 0
         var wantsDNSSEC = false
         var wantsIdentifier = false
-        /// Where the data of the cookie option is, and its length: 8, or 16 to 40.
+        /// The range of the cookie option's data: 8, or 16 to 40 bytes.
         var cookie: Range<Int>?
-        /// Where the data of the client subnet option is. It is sound.
+        /// The range of the client subnet option's data, which is well formed.
         var clientSubnet: Range<Int>?
     }
 
-    /// What EDNS tells of the client's network (RFC 7871).
+    /// The client's network in EDNS client subnet (RFC 7871).
     struct ClientSubnet {
         let network: IPAddress
         let sourceLength: UInt8
     }
 
-    /// What becomes of a message.
+    /// The result of parsing a message.
     enum Reading {
         case query
-        /// To be answered with no more than a code.
+        /// To be answered with a response code alone.
         case failure(ResponseCode)
-        /// To be left without an answer: too short for a header, or an answer itself, which two servers could throw at
-        /// each other for ever.
+        /// To be left unanswered: shorter than a header, or itself a response. Answering responses could make two
+        /// servers loop.
         case ignored
     }
 }
 
 extension Query {
-    /// Reads a message, and the keys of the question's name.
+    /// Parses a message, and makes the keys of the question's name.
     @inline(__always)
     mutating func read(_ message: Span<UInt8>, _ keys: inout NameKeys) {
         self = Query()
@@ -59,7 +59,7 @@ extension Query {
         if let code = readSections(message, &keys) { reading = .failure(code) } else { reading = .query }
     }
 
-    /// Reads what follows the flags. Returns what is wrong with it.
+    /// Parses everything after the flags. Returns the response code for an error.
     @inline(__always)
     private mutating func readSections(_ message: Span<UInt8>, _ keys: inout NameKeys) -> ResponseCode? {
         guard opcode == 0 else { return .notImplemented }
@@ -72,7 +72,8 @@ extension Query {
         var offset = questionEnd
         let answers = message.number16(at: 6), authorities = message.number16(at: 8)
         if answers > 0 || authorities > 0 {
-            // Who asks for the changes of a zone says which version it has (RFC 1995, section 3); others have no say.
+            // An IXFR query has the client's SOA in the authority section (RFC 1995, section 3). No other query has
+            // records there.
             guard answers == 0, type == RecordType.IXFR.rawValue, authorities == 1,
                 let fields = message.endOfName(at: offset), let end = message.endOfRecord(fields)
             else { return .formatError }
@@ -81,13 +82,13 @@ extension Query {
         for index in 0..<additionals {
             if let code = readAdditional(message, &offset, isLast: index == additionals - 1) { return code }
         }
-        // What follows the last record is not a record: a second message, or a mistake.
+        // Trailing bytes are an error; so is a query without a question or a cookie.
         guard offset == message.count, hasQuestion || edns?.cookie != nil else { return .formatError }
         if let edns, edns.version > 0 { return .badVersion }
         return nil
     }
 
-    /// Reads the name, its type and class.
+    /// Parses the question: name, type and class.
     @inline(__always)
     private mutating func readQuestion(_ message: Span<UInt8>, _ keys: inout NameKeys) -> Bool {
         guard let offset = keys.readIfSound(message, at: Self.nameOffset), offset + 4 <= message.count else {
@@ -100,7 +101,7 @@ extension Query {
         return true
     }
 
-    /// Reads a record behind the question: OPT is understood, a signature is refused, others are passed over.
+    /// Parses a record of the additional section. OPT is read, TSIG is refused, others are skipped.
     @inline(__always)
     private mutating func readAdditional(
         _ message: Span<UInt8>, _ offset: inout Int, isLast: Bool
@@ -114,7 +115,7 @@ extension Query {
         offset = end
         switch type {
         case RecordType.OPT.rawValue:
-            // Its owner is the root, and there is one.
+            // Its owner must be the root, and there must be only one.
             guard edns == nil, message[owner] == 0 else { return .formatError }
             var edns = EDNS()
             edns.payloadSize = message.number16(at: fields + 2)
@@ -123,7 +124,7 @@ extension Query {
             let isSound = edns.version > 0 || edns.readOptions(message, data)
             self.edns = edns
             return isSound ? nil : .formatError
-        case 250:  // TSIG, which stands last (RFC 8945, section 5.1); there is no key here.
+        case 250:  // TSIG must be last (RFC 8945, section 5.1); this server has no keys.
             return isLast ? .notAuthorized : .formatError
         default: return nil
         }
@@ -131,7 +132,7 @@ extension Query {
 }
 
 extension Query.EDNS {
-    /// Reads the options; false if one is not what its definition says.
+    /// Parses the options. Returns false if one is malformed.
     fileprivate mutating func readOptions(_ message: Span<UInt8>, _ data: Range<Int>) -> Bool {
         var offset = data.lowerBound
         while offset < data.upperBound {
@@ -143,7 +144,7 @@ extension Query.EDNS {
             switch option {
             case EDNSOption.nameServerIdentifier: wantsIdentifier = true
             case EDNSOption.cookie:
-                // A client's part of 8 bytes, and a server's of 8 to 32 or none (RFC 7873, section 5.2.2).
+                // A client part of 8 bytes, then no server part or one of 8 to 32 bytes (RFC 7873, section 5.2.2).
                 guard value.count == 8 || (16...40).contains(value.count) else { return false }
                 if cookie == nil { cookie = value }
             case EDNSOption.clientSubnet:
@@ -157,12 +158,12 @@ extension Query.EDNS {
 }
 
 extension Query.ClientSubnet {
-    /// Nil when the option is not one (RFC 7871, section 7.1.1): the address has as many bytes as its length needs,
-    /// without bits beyond it.
+    /// Nil if the option is malformed (RFC 7871, section 7.1.1): the address must have as many bytes as the prefix
+    /// length needs, and no bits set beyond it.
     init?(_ message: Span<UInt8>, _ data: Range<Int>) {
         guard data.count >= 4 else { return nil }
         let family = message.number16(at: data.lowerBound), source = message[data.lowerBound + 2]
-        // Who tells nothing of the client may leave out the family, too.
+        // A source prefix length of 0 discloses nothing; the family may then be 0, too.
         let width = family == 1 || family == 0 && source == 0 ? 32 : family == 2 ? 128 : 0
         guard width > 0, Int(source) <= width, message[data.lowerBound + 3] == 0 else { return nil }
         guard data.count == 4 + (Int(source) + 7) / 8 else { return nil }
@@ -177,7 +178,7 @@ extension Query.ClientSubnet {
 }
 
 extension Span<UInt8> {
-    /// The offset behind a record whose type is at an offset; nil if it is cut off.
+    /// Returns the offset after the record whose type is at an offset; nil if the message ends before.
     @inline(__always)
     fileprivate func endOfRecord(_ fields: Int) -> Int? {
         guard fields + 10 <= count else { return nil }
@@ -185,8 +186,8 @@ extension Span<UInt8> {
         return end <= count ? end : nil
     }
 
-    /// The offset behind a name in a record; nil if it is cut off. Pointers are not followed: where they lead does not
-    /// matter to records that are passed over.
+    /// Returns the offset after a name in a record; nil if the message ends before. Pointers are not followed: skipped
+    /// records do not need their names.
     fileprivate func endOfName(at start: Int) -> Int? {
         var offset = start
         while offset < count {

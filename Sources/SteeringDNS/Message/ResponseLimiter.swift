@@ -1,13 +1,15 @@
 import AddressPools
 
-/// Keeps answers from being of use against those in whose name queries are forged: over time no network is sent more
-/// than 1.5 times the bytes that came from it, packet headers included, beyond a first 4 KiB; and, where it is asked
-/// for, no more answers a second than a limit.
+/// Limits UDP responses so that the server cannot amplify spoofed queries.
 ///
-/// What would go beyond is cut to the question and EDNS, which is at most 1.3 times the query: who asked in earnest asks
-/// again by TCP, or with a cookie (RFC 7873), and then is not limited. A network is a /24 or a /56; it has a place in a
-/// table of fixed size. Networks that meet at a place share the first 4 KiB, so that nobody gains by making room, and what
-/// one of them has earned is not another's; of answers a second each begins anew there. Each worker has a table.
+/// After a first 4 KiB, a network (/24 or /56) is sent at most 1.5 times the bytes received from it, packet headers
+/// included; optionally, there is a limit on answers per second as well. Answers beyond the limits are truncated to the
+/// question and EDNS, at most 1.3 times the size of the query, or dropped if the network has no credit for that. A real
+/// client retries over TCP or with a cookie (RFC 7873), neither of which is limited.
+///
+/// Each worker has a table of fixed size, in which a network has one slot. Networks that collide share the first 4 KiB,
+/// so evicting each other gains nothing, and credit earned by one does not pass to another. The rate limit starts anew
+/// on each eviction.
 struct ResponseLimiter {
     private var slots: [Slot]
     private let rate: UInt32
@@ -16,13 +18,13 @@ struct ResponseLimiter {
 
     private struct Slot {
         var network: UInt32 = 0
-        /// Bytes that may be sent.
+        /// The bytes that may be sent.
         var credit = burst
-        /// What it was when the network came here.
+        /// The credit with which the network took over the slot.
         var first = burst
-        /// Thousandths of an answer that may be sent.
+        /// The answers that may be sent, in thousandths.
         var answers: UInt32 = 0
-        /// Milliseconds.
+        /// The time of the last query, in milliseconds.
         var time: UInt32 = 0
     }
 
@@ -30,9 +32,12 @@ struct ResponseLimiter {
 
     static let burst: Int32 = 4_096
 
+    /// Makes a limiter.
+    ///
     /// - Parameters:
-    ///   - rate: answers a second to a network; 0 for any number.
-    ///   - places: how many networks have a place of their own, at most; a power of two up to 65,536.
+    ///   - rate: Answers per second and network; 0 for no such limit. The burst is one second's worth, at most
+    ///     1,000,000.
+    ///   - places: The number of slots: a power of two up to 65,536.
     init(rate: UInt32, places: Int = 1 << 16) {
         self.rate = rate
         slots = Array(repeating: Slot(), count: places)
@@ -40,21 +45,24 @@ struct ResponseLimiter {
         factor = system.next() | 1
     }
 
+    /// Decides about an answer, and charges the client's network for it.
+    ///
     /// - Parameters:
-    ///   - query: the query's bytes.
-    ///   - answer: the answer's, if it is not cut.
-    ///   - cut: the answer's, if it is.
-    ///   - time: milliseconds of a clock that does not go back; it may wrap.
+    ///   - client: The client's address.
+    ///   - query: The size of the query in bytes.
+    ///   - answer: The size of the full answer in bytes.
+    ///   - cut: The size of the truncated answer in bytes.
+    ///   - time: Milliseconds of a monotonic clock, which may wrap around.
     mutating func verdict(_ client: IPAddress, query: Int, answer: Int, cut: Int, time: UInt32) -> Verdict {
         let network = IPPrefix(masking: client, length: client.family == .ipv4 ? 24 : 56).address.bits
         let folded = UInt64(truncatingIfNeeded: network >> 64) ^ UInt64(truncatingIfNeeded: network)
         let hash = (folded &+ 1) &* factor
         let index = Int(truncatingIfNeeded: hash >> 48) & (slots.count - 1)
-        // 0 is nobody's.
+        // 0 marks an empty slot.
         let mark = UInt32(truncatingIfNeeded: hash >> 16) | 1
         var slot = slots[index]
         if slot.network != mark {
-            // What comes here never finds more than any who left, who may be the one that comes back.
+            // A newcomer starts with no more than any earlier occupant left: it may be one of them coming back.
             slot.first = min(slot.first, slot.credit)
             (slot.network, slot.credit) = (mark, slot.first)
             (slot.answers, slot.time) = (min(rate, 1_000_000) &* 1_000, time)
@@ -69,8 +77,8 @@ struct ResponseLimiter {
             let full = min(rate, 1_000_000) &* 1_000
             let earned = UInt64(time &- slot.time) * UInt64(self.rate)
             slot.answers = UInt32(min(UInt64(full), UInt64(slot.answers) + earned))
-            // Of those beyond the limit every second is cut and the others are dropped, so that a client whose network
-            // is being attacked still gets through.
+            // Every second answer beyond the rate is truncated and the others are dropped, so that a client in a
+            // network under attack still gets through.
             if slot.answers >= 1_000 {
                 slot.answers -= 1_000
             } else if verdict != .drop {
@@ -82,7 +90,7 @@ struct ResponseLimiter {
         return verdict
     }
 
-    /// Heads as often as tails, however few milliseconds pass (a Weyl sequence).
+    /// Returns true half of the time, at any rate of queries (a Weyl sequence).
     private mutating func coin() -> Bool {
         tosses &+= factor
         return tosses >> 63 == 0

@@ -1,5 +1,5 @@
-/// A hash table from names to small values, for names that are few: zones and policies. Its keys are spread as it is,
-/// so they are compared whole and not hashed again.
+/// A hash table from names to small values, for small sets: the names of zones and policies. Keys are hashes already,
+/// so they index the slots directly and are compared in full.
 struct KeyTable<Value: Sendable>: Sendable {
     private var slots: [(key: NameKey, value: Value)?]
     private(set) var count = 0

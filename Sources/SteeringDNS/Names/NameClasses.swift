@@ -1,11 +1,11 @@
-/// Why lists of names cannot be used; one sentence.
+/// The reason why a list of names was refused: one sentence.
 struct ListError: Error {
     let message: String
 }
 
-/// What the classes of names mean: for each, the lists that have its names and the attributes that they have there.
+/// The classes of names: for each, the lists that its names are in, with their attributes.
 struct NameClasses: Sendable {
-    /// A list, by number, and the attributes of a name in it, as they are written, each once and sorted.
+    /// A list, by index, and the attributes of a name in it, deduplicated and sorted.
     struct Membership: Hashable, Sendable {
         let list: Int
         let attributes: [String]
@@ -16,7 +16,7 @@ struct NameClasses: Sendable {
     private var classes: [[Membership]: NameClass] = [:]
     private var unions: [UInt32: NameClass] = [:]
 
-    /// The class of these memberships, which are sorted by list.
+    /// Returns the class for a set of memberships, which must be sorted by list.
     mutating func nameClass(of memberships: [Membership]) throws(ListError) -> NameClass {
         if let known = classes[memberships] { return known }
         guard let number = NameClass(exactly: self.memberships.count) else {
@@ -28,7 +28,7 @@ struct NameClasses: Sendable {
         return number
     }
 
-    /// The class of a name that is listed twice, in two lists or in one.
+    /// Returns the class of a name that is listed twice, in two lists or in one.
     mutating func union(_ one: NameClass, _ other: NameClass) throws(ListError) -> NameClass {
         if one == other { return one }
         let pair = UInt32(one) << 16 | UInt32(other)
@@ -45,7 +45,7 @@ struct NameClasses: Sendable {
         return union
     }
 
-    /// The classes whose names have a list, or any, and an attribute, or any: bits by class.
+    /// Returns the classes of the names in a list, or in any if nil, that have an attribute there, or any if nil.
     func matching(list: Int?, attribute: String?) -> NameClassSet {
         var set = NameClassSet(count: memberships.count)
         for (nameClass, memberships) in memberships.enumerated() {
@@ -59,7 +59,7 @@ struct NameClasses: Sendable {
     }
 }
 
-/// A set of classes.
+/// A set of classes, as bits.
 struct NameClassSet: Sendable, Hashable {
     private var words: [UInt64]
 

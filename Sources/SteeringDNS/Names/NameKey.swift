@@ -1,14 +1,14 @@
-/// What stands for a name in tables: 128 bits made of its labels, the same for all ways to write its letters.
+/// A 128-bit hash of a name, case-insensitive and keyed with a per-process secret, so that collisions cannot be
+/// constructed.
 ///
-/// It is made with the process' own secret, so nobody can choose names that meet. That two of 20 million names meet by
-/// chance has a probability of 10^-24, so tables compare keys and hold no names.
+/// The probability that any two of 20 million names collide is 10^-24, so tables compare keys and do not store names.
 struct NameKey: Hashable, Sendable {
     var high: UInt64
     var low: UInt64
 }
 
-/// What the keys of names begin with: that of a name is made from its parent's and its first label, so that the keys of
-/// all a name's ancestors come with its own.
+/// The hash of the root, which all keys start from. The key of a name is made from its parent's key and its first
+/// label, so hashing a name also yields the keys of all its ancestors.
 struct NameHasher: Sendable {
     let root: NameKey
 
@@ -26,18 +26,18 @@ extension NameKey {
     func mixed(with word: UInt64) -> NameKey {
         let one = (high ^ word).multipliedFullWidth(by: 0x9E37_79B9_7F4A_7C15)
         let other = (low ^ word).multipliedFullWidth(by: 0xD6E8_FEB8_6659_FD93)
-        // Each half takes up something of the other's product, so that a product of 0 does not make it forget.
+        // Mixing in part of the other product keeps the state from being lost when a product is 0.
         return NameKey(high: one.high ^ one.low &+ other.low, low: other.high ^ other.low &+ high)
     }
 }
 
 extension UInt64 {
-    /// Eight bytes with the capital letters of ASCII made small, all at once.
+    /// Eight bytes with ASCII uppercase letters converted to lowercase, all at once.
     @inline(__always)
     var lowercased: UInt64 {
         let ones: UInt64 = 0x0101_0101_0101_0101
         let low = self & (ones &* 0x7F)
-        // The top bit of each byte: at least "A", and above "Z", both for bytes below 0x80.
+        // The top bit of each byte tells whether it is at least "A", and above "Z"; valid for bytes below 0x80.
         let isAtLeastA = low &+ ones &* (0x80 - 0x41)
         let isAboveZ = low &+ ones &* (0x80 - 0x5B)
         let isCapital = isAtLeastA & ~isAboveZ & ~self & (ones &* 0x80)

@@ -1,19 +1,19 @@
 import AddressPools
 import Documents
 
-/// Makes the table of the names of lists.
+/// Builds the table of names from the lists.
 struct NameListReader: ~Copyable {
     private(set) var classes = NameClasses()
     private var builder = NameTable.Builder()
     private var keys = NameKeys()
-    /// The attributes of the last line that had any, and their class: neighbours are often alike.
+    /// The attributes of the previous line that had to be parsed, and their class: adjacent lines often have the same.
     private var lastAttributes: (text: [UInt8], list: Int, nameClass: NameClass)?
-    /// Told, now and then, how many bytes were read, and of how many, where that is known.
+    /// Called with the bytes read so far and the size of the list, nil if not known.
     private let progress: ((Int, Int?) -> Void)?
 
     init(progress: ((Int, Int?) -> Void)? = nil) { self.progress = progress }
 
-    /// The table of all that was read.
+    /// Returns the table of all names read so far, and starts a new one.
     mutating func table() throws(ListError) -> NameTable {
         let all = builder
         builder = NameTable.Builder()
@@ -23,9 +23,9 @@ struct NameListReader: ~Copyable {
         return table
     }
 
-    /// Reads a list from a file, or from standard input for "-".
+    /// Reads a list from a file, or from standard input for `-`.
     mutating func read(list: Int, contentsOf path: String) throws {
-        // A guess from below: no line with a name is much shorter.
+        // An estimate: 24 bytes per line.
         if let size = NameListStream.size(of: path) { builder.reserve(size / 24) }
         let stream = NameListStream(path, progress: progress)
         try stream.read { name, line, attributes in

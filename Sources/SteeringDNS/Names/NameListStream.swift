@@ -2,22 +2,26 @@ import AddressPools
 import Documents
 import Glibc
 
-/// A list of names, as it streams by: a name a line, sorted or not, and behind it attributes such as `account=free`,
-/// which spaces part. Blank lines and what follows a # are left out.
+/// A stream over a list of names: one name per line, in any order, followed by attributes such as `account=free`,
+/// separated by spaces. Blank lines and comments, from `#` on, are skipped.
 ///
-/// It goes through a buffer, so that a list takes up nothing by itself.
+/// The file is read in chunks of 1 MiB, so memory does not grow with the list.
 struct NameListStream {
     private let path: String
-    /// Told, now and then, how many bytes were read, and of how many, where that is known.
+    /// Called with the bytes read so far and the size of the list, nil if not known.
     private let progress: ((Int, Int?) -> Void)?
 
-    /// - Parameter path: A file, or "-" for standard input.
+    /// Makes a stream over a file.
+    ///
+    /// - Parameters:
+    ///   - path: The path of the file, or `-` for standard input.
+    ///   - progress: Called after each chunk.
     init(_ path: String, progress: ((Int, Int?) -> Void)? = nil) {
         self.path = path
         self.progress = progress
     }
 
-    /// The bytes of a list; nil where that is not known before it is read.
+    /// Returns the size of a list in bytes; nil if it is not a regular file.
     static func size(of path: String) -> Int? {
         var status = stat()
         guard path != "-", stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
@@ -26,8 +30,8 @@ struct NameListStream {
 
     /// Reads the list.
     ///
-    /// - Parameter each: Gets each name in wire form, and its line with the range of what stands behind the name. A
-    ///   ``ListError`` of it is told with the line's place.
+    /// - Parameter each: Receives each name in wire form, its line, and the range of the line after the name. A
+    ///   ``ListError`` that it throws becomes a `DocumentError` with the line's place.
     func read(
         _ each: (_ name: Span<UInt8>, _ line: Span<UInt8>, _ attributes: Range<Int>) throws -> Void
     ) throws {
@@ -50,7 +54,7 @@ struct NameListStream {
                 throw DocumentError("\(name) cannot be read, \(String(cString: strerror(errno))): check the file")
             }
             total += count
-            // The last line may lack its end.
+            // The last line may lack its newline.
             let isLast = count == 0
             try lines.take(isLast ? [UInt8(ascii: "\n")] : chunk, isLast ? 1 : count) { bytes, line in
                 guard let name = Self.name(in: bytes, line) else { return }
@@ -62,7 +66,7 @@ struct NameListStream {
         }
     }
 
-    /// Where a line has its name; nil if it has none.
+    /// Returns the range of the name in a line; nil for a blank line or a comment.
     private static func name(in bytes: Span<UInt8>, _ line: Range<Int>) -> Range<Int>? {
         var position = line.lowerBound
         while position < line.upperBound, bytes[position].isSpace { position += 1 }
@@ -72,7 +76,7 @@ struct NameListStream {
         return start..<position
     }
 
-    /// Puts a name into wire form.
+    /// Converts a name to wire form.
     private static func readName(
         _ bytes: Span<UInt8>, _ range: Range<Int>, into wire: inout [UInt8]
     ) throws(ListError) {
@@ -91,7 +95,7 @@ struct NameListStream {
             case 0x21...0x7E:
                 wire.append(byte)
                 wire[lengthAt] += 1
-                // Checked here, where the length still fits its byte.
+                // Checked here, while the length still fits in its byte.
                 guard wire[lengthAt] < 64 else { throw invalidName(bytes, range) }
             default: throw invalidName(bytes, range)
             }
@@ -122,14 +126,14 @@ extension UInt8 {
     }
 }
 
-/// Parts what streams by into lines.
+/// Splits chunks into lines.
 private struct Lines {
     let name: String
     private var number = 0
-    /// The beginning of a line whose end is yet to come.
+    /// The beginning of a line that continues in the next chunk.
     private var begun: [UInt8] = []
 
-    /// No name with its attributes is longer.
+    /// The longest incomplete line that is kept, in bytes: no name with its attributes is longer.
     private static let limit = 1 << 16
 
     init(name: String) { self.name = name }

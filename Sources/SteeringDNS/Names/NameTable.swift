@@ -1,24 +1,24 @@
-/// The class of a name: which lists have it, with which attributes. Classes are few, names are many.
+/// The class of a name: the lists that it is in, with its attributes. There are few classes and many names.
 typealias NameClass = UInt16
 
 extension NameClass {
-    /// Of names that no list has.
+    /// Names that are in no list.
     static let unlisted: NameClass = 0
-    /// Of names that no list has, but names below them are listed: they exist without having anything (empty
-    /// non-terminals, RFC 8020).
+    /// Names that are in no list but have listed names below them: empty non-terminals, which exist without records
+    /// (RFC 8020).
     static let emptyNonTerminal: NameClass = 1
 }
 
-/// Millions of names, each with a class, in 10 to 12 bytes a name.
+/// A table of millions of names, each with a class, in 10 to 12 bytes per name.
 ///
-/// A slot holds 48 bits of a name's key and its class, and its place among the slots follows from the other half of the
-/// key: some 70 bits in all. So of a million different names that are not listed, 10^-8 are taken for one that is.
+/// A slot holds 48 bits of a name's key and its class; the position of the slot encodes bits of the other half of the
+/// key, about 70 bits together. Among a million unlisted names, the expected number of false matches is 10^-8.
 final class NameTable: Sendable {
     private let slots: NameSlots
-    /// How many names there are, empty non-terminals not counted.
+    /// The number of names, without empty non-terminals.
     let count: Int
 
-    /// At most this part of the slots is taken.
+    /// The maximum load factor.
     private static let load = 0.7
 
     fileprivate init(slots: consuming NameSlots, count: Int) {
@@ -29,14 +29,14 @@ final class NameTable: Sendable {
     /// A table without names.
     static let empty = NameTable(slots: NameSlots(count: 1), count: 0)
 
-    /// The bytes that it takes.
+    /// The size in bytes.
     var size: Int { slots.count * 8 }
 
-    /// Has the place of a key fetched: among millions of names it is far away.
+    /// Prefetches the slot of a key: in a table of millions of names it is rarely cached.
     @inline(__always)
     func prefetch(_ key: NameKey) { slots.prefetch(Self.home(of: key, slots.count)) }
 
-    /// The class of the name of a key.
+    /// Returns the class of the name with a key.
     @inline(__always)
     func nameClass(of key: NameKey) -> NameClass {
         var index = Self.home(of: key, slots.count)
@@ -50,7 +50,7 @@ final class NameTable: Sendable {
         }
     }
 
-    /// The number of a name's slot, the same as long as the table is there; nil if the table does not have it.
+    /// Returns the index of a name's slot, which never changes; nil if the table does not have the name.
     func slot(of key: NameKey) -> Int? {
         var index = Self.home(of: key, slots.count)
         let mark = Self.mark(of: key)
@@ -62,10 +62,10 @@ final class NameTable: Sendable {
         return nil
     }
 
-    /// How many slots there are.
+    /// The number of slots.
     var capacity: Int { slots.count }
 
-    /// A key's place: the fraction of the slots that its lower half is of 2^64.
+    /// Returns the first slot to probe for a key: the low half of the key, scaled from 2^64 to the number of slots.
     @inline(__always)
     static func home(of key: NameKey, _ count: Int) -> Int {
         Int(truncatingIfNeeded: key.low.multipliedFullWidth(by: UInt64(count)).high)
@@ -76,21 +76,21 @@ final class NameTable: Sendable {
 }
 
 extension NameTable {
-    /// Collects names; builds the table when all are there.
+    /// Collects names, then builds the table.
     struct Builder {
-        /// Keys, the 16 bits of which that a mark does not have are those of the class.
+        /// Keys with the class in the 16 bits that the mark does not use.
         private var entries: [NameKey] = []
         private var ancestors: [NameKey] = []
-        /// The parents that were seen last, each at a place of its own: most names have one of a few.
+        /// A direct-mapped cache of the parents added last: most names have one of a few parents.
         private var recentParents = [NameKey](repeating: NameKey(high: 0, low: 0), count: 4_096)
 
         /// Adds a name.
         mutating func add(_ key: NameKey, _ nameClass: NameClass) { entries.append(key.marked(nameClass)) }
 
-        /// Makes room for so many names.
+        /// Reserves room for more names.
         mutating func reserve(_ count: Int) { entries.reserveCapacity(entries.count + count) }
 
-        /// Adds an ancestor of a name that was added. False if it was added lately, and so were its own ancestors.
+        /// Adds an ancestor of a name. Returns false if it was added recently, and its own ancestors with it.
         mutating func addAncestor(_ key: NameKey) -> Bool {
             let place = Int(truncatingIfNeeded: key.low >> 32) & (recentParents.count - 1)
             if recentParents[place] == key { return false }
@@ -99,7 +99,7 @@ extension NameTable {
             return true
         }
 
-        /// The table. A name that was added twice has the class that `join` makes of its two.
+        /// Builds the table. A name that was added more than once gets the class that `join` returns for both classes.
         consuming func table(
             joining join: (NameClass, NameClass) throws(ListError) -> NameClass
         ) throws(ListError) -> NameTable {
@@ -124,7 +124,7 @@ extension NameTable {
             return NameTable(slots: slots, count: count)
         }
 
-        /// Where a key is, or would be.
+        /// Returns the slot that holds a key, or the free slot where it belongs.
         private static func place(of key: NameKey, in slots: borrowing NameSlots) -> Int {
             var index = NameTable.home(of: key, slots.count)
             let mark = NameTable.mark(of: key)

@@ -1,6 +1,6 @@
 import AddressPools
 
-/// What a server would answer, asked without a socket, with addresses that a seed and the name decide.
+/// Answers queries without a socket. Random addresses depend only on the seed and the name.
 struct OfflineAnswers: ~Copyable {
     /// The answer for an address of a family.
     enum Answer {
@@ -28,9 +28,9 @@ struct OfflineAnswers: ~Copyable {
         counts = serving.counts()
     }
 
-    /// The answer for a name in wire form.
+    /// Returns the answer for a name in wire form.
     mutating func answer(_ name: Span<UInt8>, _ family: IPFamily) -> Answer {
-        // Lent to this call, and kept for the next.
+        // Moved out for this call, so that they are not copied.
         var (message, buffer) = (message, buffer)
         (self.message, self.buffer) = ([], [])
         defer { (self.message, self.buffer) = (message, buffer) }
@@ -52,7 +52,7 @@ struct OfflineAnswers: ~Copyable {
         }
     }
 
-    /// Draws anew. Each name has a generator of its own, so that one more name changes no other's address.
+    /// Draws an address again, with a generator for this name alone: another name in the list changes no other address.
     private func draw(_ policy: Int, _ name: Span<UInt8>, _ family: IPFamily) -> Answer? {
         guard case .pool(let pool, let selection, let ttl) = serving.policies.outcome(of: policy) else { return nil }
         let hash = AddressPolicies.hash(of: name)

@@ -2,11 +2,11 @@ import AddressPools
 import Documents
 import Glibc
 
-/// A zone with the policies' answers in it, as a file for other name servers.
+/// A zone file for other name servers, with the policies' answers as records.
 ///
-/// It has the zone's own records, and for each name that policies give addresses one of each family, drawn from their
-/// pools. Names that are not said one by one, a policy's suffix or all that there may be, become wildcards (RFC 4592),
-/// and so do those below the empty non-terminals that listed names make: a wildcard ends where a name exists.
+/// It holds the zone's own records and, for each explicit name that policies give an address, one address per family
+/// from its pool. Policies for all names, or for all below a suffix, become wildcards (RFC 4592). A wildcard does not
+/// apply below an existing name, so each empty non-terminal above an explicit name gets a wildcard of its own.
 ///
 /// ```swift
 /// let serving = try NamePolicyFile.read(contentsOf: "policy.yaml")
@@ -14,19 +14,21 @@ import Glibc
 /// let summary = try zone.write(to: "example.com.zone")
 /// ```
 ///
-/// Names stream from their lists into the file, so that memory has no more than the table of names.
+/// Names are streamed from their lists into the file, so memory holds no more than the table of names.
 public struct OfflineZone: Sendable {
-    /// What was written.
+    /// The contents of a written zone file.
     public struct Summary: Sendable {
-        /// Names with an address, wildcards not counted.
+        /// The number of names with an address, without wildcards.
         public internal(set) var names = 0
-        /// Wildcards with an address.
+        /// The number of wildcards with an address.
         public internal(set) var wildcards = 0
-        /// Address records, and the zone's own.
+        /// The number of address records from policies, and of the zone's own records.
         public internal(set) var addresses = 0, records = 0
-        /// The bytes of the file.
+        /// The size of the file in bytes.
         public internal(set) var size = 0
-        /// In what the file cannot answer as the policies do, a sentence each. It ends with them.
+        /// The differences between the file and the served policies, one sentence each.
+        ///
+        /// They are also comments at the end of the file.
         public internal(set) var notes: [String] = []
     }
 
@@ -34,16 +36,19 @@ public struct OfflineZone: Sendable {
     let origin: DNSName
     let seed: UInt64
     let client: IPAddress?
-    /// The zone's number.
+    /// The index of the zone.
     let number: Int
 
+    /// Prepares a zone file.
+    ///
     /// - Parameters:
-    ///   - serving: the policies, the names and the zone.
-    ///   - origin: the zone's name.
-    ///   - seed: decides about random addresses: the same for the same policies, names and seed.
-    ///   - client: the client that the zone is for, where policies ask for it.
-    /// - Throws: When there is no such zone; when policies ask for the client and there is none; when a list cannot be
-    ///   read twice.
+    ///   - serving: The zones, policies and names.
+    ///   - origin: The origin of one of the zones.
+    ///   - seed: The seed of random addresses: any number. The same policies, names and seed give the same file.
+    ///   - client: The client that the file is for. Required if a policy that concerns the zone has client prefixes or
+    ///     selects addresses by client.
+    /// - Throws: ``OfflineZoneError`` if there is no such zone, if `client` is required and missing, or if a list comes
+    ///   from standard input, since lists are read again.
     public init(_ serving: Serving, origin: DNSName, seed: UInt64, client: IPAddress? = nil) throws(OfflineZoneError) {
         guard let number = serving.zones.zones.firstIndex(where: { $0.origin == origin }) else {
             throw OfflineZoneError(
@@ -70,7 +75,7 @@ public struct OfflineZone: Sendable {
         }
     }
 
-    /// The policies that are in force for names of the zone.
+    /// The policies in force that may match names of the zone.
     var policies: [AddressPolicy] {
         zip(serving.policies.policies, serving.policies.rules).compactMap { policy, rule in
             if case .absent = rule.outcome { return nil }
@@ -82,17 +87,17 @@ public struct OfflineZone: Sendable {
         }
     }
 
-    /// Where policies speak of all names below: the zone's own name, and suffixes in it.
+    /// The names below which policies answer for all names: the origin, and the suffixes in the zone.
     var tops: [DNSName] {
         policies.flatMap(\.suffixes).reduce(into: [origin]) { tops, name in
             if isHere(name), !tops.contains(name) { tops.append(name) }
         }
     }
 
-    /// What policies say exactly.
+    /// The exact names of policies in the zone.
     var said: [DNSName] { policies.flatMap(\.names).filter(isHere) }
 
-    /// Whether the zone answers for a name: not another within it, and no other server.
+    /// Whether the zone itself answers for a name: it is neither in another zone nor delegated.
     private func isHere(_ name: DNSName) -> Bool {
         var keys = NameKeys()
         keys.read(name.wire.span, at: 0)
@@ -101,15 +106,20 @@ public struct OfflineZone: Sendable {
         return facts.zone == number && facts.cut == nil
     }
 
-    /// How the writing goes on: the bytes of lists that were read, of how many.
+    /// Reports how far the lists have been read: the bytes read so far, and their total size in bytes.
     public typealias Progress = (_ read: Int, _ size: Int) -> Void
 
-    /// Writes the zone, all of it or nothing.
+    /// Writes the zone file.
+    ///
+    /// The file is written under a temporary name and renamed, so it is never incomplete. If this throws, standard
+    /// output may have received a part of the zone.
     ///
     /// - Parameters:
-    ///   - path: the file, which is replaced in one step when all is written; "-" for standard output.
-    ///   - progress: told now and then how far the lists are read.
-    /// - Throws: When the file cannot be written, or the zone file or a list no longer be read.
+    ///   - path: The path of the file, which is replaced atomically; `-` for standard output.
+    ///   - progress: Called after each chunk of a list, at most 1 MiB.
+    /// - Returns: A summary of the file.
+    /// - Throws: ``OfflineZoneError`` if the file cannot be written, if `path` is a zone or list file of the policy, if
+    ///   one of those can no longer be read, or if a list has new names.
     public func write(to path: String, progress: Progress? = nil) throws(OfflineZoneError) -> Summary {
         do {
             try refuseToReplaceInput(path)
@@ -120,7 +130,7 @@ public struct OfflineZone: Sendable {
         } catch { throw OfflineZoneError("\(error)") }
     }
 
-    /// The file that is written must not be one that is read.
+    /// Throws if the output file is one of the inputs.
     private func refuseToReplaceInput(_ path: String) throws(OfflineZoneError) {
         guard path != "-", let file = FileIdentity(path) else { return }
         for input in serving.files.zones.map(\.path) + serving.files.lists.map(\.path) where FileIdentity(input) == file
@@ -129,7 +139,7 @@ public struct OfflineZone: Sendable {
         }
     }
 
-    /// The zone's own records, from its file: the SOA first.
+    /// Reads the zone's own records from its file, SOA first.
     func records() throws -> [ResourceRecord] {
         let path = serving.files.zones.first { $0.origin == origin }!.path
         let file = try ZoneFile(try InputFile.contents(of: path), named: path, origin: origin)
@@ -139,12 +149,12 @@ public struct OfflineZone: Sendable {
     }
 }
 
-/// What tells files apart, whatever their paths.
+/// The identity of a file, whatever its path.
 private struct FileIdentity: Equatable {
     let device: dev_t
     let inode: ino_t
 
-    /// Nil if there is no such file.
+    /// Nil if the file does not exist.
     init?(_ path: String) {
         var status = stat()
         guard stat(path, &status) == 0 else { return nil }

@@ -1,10 +1,9 @@
 import AddressPools
 
-/// The work of ``OfflineZone``.
+/// Writes the file of an ``OfflineZone``.
 ///
-/// What each name has is asked of the responder, so that the file says what the server would. What is left is which names
-/// to ask about: those that lists and policies say, those above them, and for each place where a wildcard may end some
-/// name below it that nobody says.
+/// The records of each name come from the responder, so the file agrees with the server. This type only chooses the
+/// names to query: those in lists and policies, their ancestors, and a probe below each name where a wildcard may end.
 struct OfflineZoneWriter: ~Copyable {
     private let zone: OfflineZone
     private let originDepth: Int
@@ -13,11 +12,11 @@ struct OfflineZoneWriter: ~Copyable {
     private var answers: OfflineAnswers
     private var output: ZoneOutput
     private var keys = NameKeys()
-    /// The names of the table that are written, by slot; the others that are.
+    /// The names already written: by slot if they are in the table, otherwise in `seenBeside`.
     private var seen: [UInt64]
     private var seenBeside: Set<DNSName> = []
     private var summary = OfflineZone.Summary()
-    /// Where policies answer for names that nobody says, and the zone's wildcards do not.
+    /// The wildcards that policies answer for. They replace the zone's own.
     private var wildcards: Set<DNSName> = []
     private var blocked = 0, asterisks = 0, ownWildcard = 0
 
@@ -48,9 +47,9 @@ struct OfflineZoneWriter: ~Copyable {
         return summary
     }
 
-    // MARK: What policies say
+    // MARK: Names in policies
 
-    /// Whether names below one that nobody says have an address.
+    /// Whether a name that is not explicit gets an address below this one.
     private mutating func isWild(_ name: DNSName) -> Bool {
         let wire = unsaidName(below: name.wire.span)
         for family in families {
@@ -59,7 +58,7 @@ struct OfflineZoneWriter: ~Copyable {
         return false
     }
 
-    /// Writes a name that policies say, those above it, and the wildcard below it.
+    /// Writes an explicit name of a policy, its ancestors, and the wildcard below it.
     private mutating func writeSaid(_ name: DNSName) throws {
         keys.read(name.wire.span, at: 0)
         guard mark(keys.last, name.wire.span) else { return }
@@ -129,8 +128,8 @@ struct OfflineZoneWriter: ~Copyable {
         try writeAncestors(of: name)
     }
 
-    /// Writes the names above one, up to those that exist otherwise: policies answer for them, too, and below them ends
-    /// every wildcard from further above.
+    /// Writes the ancestors of a name up to one that exists already. Policies answer for them, too, and a wildcard from
+    /// further up does not apply below them.
     private mutating func writeAncestors(of name: Span<UInt8>) throws {
         keys.read(name, at: 0)
         guard let encloser = zone.serving.zones.encloser(of: keys) else { return }
@@ -146,7 +145,7 @@ struct OfflineZoneWriter: ~Copyable {
         }
     }
 
-    /// Marks a name as seen; false if it was.
+    /// Marks a name as seen. Returns false if it was already.
     private mutating func mark(_ key: NameKey, _ name: Span<UInt8>) -> Bool {
         if let slot = zone.serving.policies.names.slot(of: key) { return mark(slot) }
         var wire: [UInt8] = []
@@ -154,7 +153,7 @@ struct OfflineZoneWriter: ~Copyable {
         return seenBeside.insert(DNSName(unchecked: wire)).inserted
     }
 
-    /// Marks a slot of the table; false if it was.
+    /// Marks a slot of the table as seen. Returns false if it was already.
     private mutating func mark(_ slot: Int) -> Bool {
         let bit = UInt64(1) << UInt64(slot & 63)
         guard seen[slot >> 6] & bit == 0 else { return false }
@@ -166,7 +165,8 @@ struct OfflineZoneWriter: ~Copyable {
 
     /// Writes the addresses of a name.
     ///
-    /// - Parameter mustExist: whether it exists without any, so that no wildcard speaks for it or for names below it.
+    /// - Parameter mustExist: Whether the name must exist in the file even without an address, so that no wildcard
+    ///   applies to it or below it.
     private mutating func writeName(_ name: Span<UInt8>, mustExist: Bool) throws {
         var isWritten = false, isZones = false
         for family in families {
@@ -187,7 +187,7 @@ struct OfflineZoneWriter: ~Copyable {
             zone.serving.zones.facts[node].depth < keys.depth
         else { return }
         if isZones {
-            // The zone's own wildcard answers for it, if that is in the file.
+            // The zone's own wildcard answers for it, unless it was replaced.
             guard wildcards.contains(where: { $0.parent == zone.serving.zones.nodes[node].name }) else { return }
             ownWildcard += 1
         }
@@ -197,7 +197,7 @@ struct OfflineZoneWriter: ~Copyable {
         blocked += 1
     }
 
-    /// Writes what names below one have that nobody says.
+    /// Writes the wildcard below a name, with the addresses of a name that is not explicit.
     private mutating func writeWildcard(below name: Span<UInt8>) throws {
         guard name.count + 2 <= DNSName.longestName else { return }
         let unsaid = unsaidName(below: name)
@@ -210,14 +210,14 @@ struct OfflineZoneWriter: ~Copyable {
         if isWritten { summary.wildcards += 1 }
     }
 
-    /// A name right below another that neither zones nor lists nor policies say.
+    /// Returns a probe: a name directly below another that is in no zone, list or policy.
     private func unsaidName(below name: Span<UInt8>) -> [UInt8] {
         var keys = NameKeys()
         var label = Array("unsaid".utf8)
         while true {
             var wire = [UInt8(label.count)] + label
             for index in 0..<name.count { wire.append(name[index]) }
-            // As long as names get: what is there to be found below is not.
+            // A name of this length does not fit: probe the wildcard itself.
             guard wire.count <= DNSName.longestName else {
                 return [1, UInt8(ascii: "*")] + wire.dropFirst(label.count + 1)
             }
@@ -234,7 +234,7 @@ struct OfflineZoneWriter: ~Copyable {
     private mutating func write(
         _ address: IPAddress, _ ttl: UInt32, of name: Span<UInt8>?, isWildcard: Bool
     ) throws {
-        // A line without a name is about that of the line before.
+        // A line without an owner repeats that of the line before.
         if let name { write(name, isWildcard: isWildcard) }
         output.append(UInt8(ascii: " "))
         output.append(ttl)

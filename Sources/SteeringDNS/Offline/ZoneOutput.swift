@@ -1,8 +1,8 @@
 import Glibc
 
-/// Why a zone could not be written: one sentence with the remedy.
+/// The reason why a zone file could not be written.
 public struct OfflineZoneError: Error, Sendable, CustomStringConvertible {
-    /// The sentence.
+    /// One sentence: the problem and the remedy.
     public let message: String
     /// The message.
     public var description: String { message }
@@ -10,21 +10,24 @@ public struct OfflineZoneError: Error, Sendable, CustomStringConvertible {
     init(_ message: String) { self.message = message }
 }
 
-/// A file that is written through a buffer, beside the one that it replaces in one step when all of it is there.
+/// A buffered file that replaces its target atomically.
 ///
-/// Dropped before that, it leaves nothing behind.
+/// It is written beside the target and renamed by ``finish()``. Dropped before that, it is removed.
 struct ZoneOutput: ~Copyable {
     private let descriptor: CInt
-    /// The file that it becomes, and what it is called until then; nil for standard output.
+    /// The target, and the temporary name beside it; nil for standard output.
     private let paths: (final: String, beside: String)?
     private var buffer: [UInt8] = []
     private var isFinished = false
-    /// How many bytes were written.
+    /// The number of bytes written.
     private(set) var size = 0
 
     private static let bufferSize = 1 << 20
 
-    /// - Parameter path: The file; "-" for standard output.
+    /// Creates the temporary file.
+    ///
+    /// - Parameter path: The target; `-` for standard output.
+    /// - Throws: ``OfflineZoneError`` if the file cannot be created.
     init(_ path: String) throws(OfflineZoneError) {
         buffer.reserveCapacity(Self.bufferSize + 4_096)
         if path == "-" {
@@ -38,7 +41,7 @@ struct ZoneOutput: ~Copyable {
         descriptor = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
         paths = (path, beside)
         if descriptor < 0 {
-            // Nothing is there to be removed.
+            // There is no file for `deinit` to remove.
             isFinished = true
             throw OfflineZoneError("cannot write \(beside), \(Self.reason): check its directory")
         }
@@ -54,13 +57,13 @@ struct ZoneOutput: ~Copyable {
 
     mutating func append(_ text: String) { buffer.append(contentsOf: text.utf8) }
 
-    /// Appends a number in decimal digits.
+    /// Appends a number in decimal.
     mutating func append(_ number: UInt32) {
         if number >= 10 { append(number / 10) }
         buffer.append(UInt8(ascii: "0") + UInt8(number % 10))
     }
 
-    /// Appends a byte of a label, so that a reader of zone files takes it for itself.
+    /// Appends a byte of a label, escaped if it has a meaning in zone files.
     @inline(__always)
     mutating func appendEscaped(_ byte: UInt8) {
         switch byte {
@@ -70,7 +73,7 @@ struct ZoneOutput: ~Copyable {
         }
     }
 
-    /// To be called between records, so that the buffer stays small.
+    /// Ends a line, and flushes the buffer if it is full.
     @inline(__always)
     mutating func endRecord() throws(OfflineZoneError) {
         buffer.append(UInt8(ascii: "\n"))
@@ -91,7 +94,7 @@ struct ZoneOutput: ~Copyable {
         }
     }
 
-    /// Writes what is left, and puts the file in its place.
+    /// Writes the rest, syncs the file, and renames it to the target.
     mutating func finish() throws(OfflineZoneError) {
         try flush()
         guard let paths else { return }

@@ -1,24 +1,24 @@
 import AddressPools
 
-/// What a query asks of the policies.
+/// The properties of a query that decide which policy matches, besides its name.
 struct AddressQuestion {
     let nameClass: NameClass
     var families: FamilySet = [.ipv4, .ipv6]
-    /// Nil where the client does not matter: whether a name exists is the same for all.
+    /// Nil to match policies for any client: whether a name exists must not depend on the client.
     var client: IPAddress?
-    /// The number of labels of the closest encloser: the longest existing name that the name ends with.
+    /// The number of labels of the closest encloser: the longest existing name that is the name or an ancestor of it.
     let encloserDepth: Int
-    /// The number of labels of the zone's name.
+    /// The number of labels of the zone's origin.
     let zoneDepth: Int
 }
 
 extension AddressPolicies {
-    /// The first policy that matches, by its number.
+    /// Returns the index of the first policy that matches; nil if none does.
     ///
-    /// As with wildcards (RFC 4592), what is said of all names below one does not hold below a name that exists. What
-    /// is said of a name itself always holds.
+    /// Like a wildcard (RFC 4592), a policy for all names, or for all names below a suffix, does not apply at or below
+    /// an existing name further down. Exact names and lists always apply.
     ///
-    /// - Parameter start: the number of the first policy that is asked.
+    /// - Parameter start: The index of the first policy to consider.
     func firstMatch(_ name: borrowing NameKeys, _ question: AddressQuestion, from start: Int = 0) -> Int? {
         var best = Int.max
         if !index.isEmpty {
@@ -43,22 +43,24 @@ extension AddressPolicies {
         return best == .max ? nil : best
     }
 
-    /// Whether some policy gives a name addresses, of any family and for any client. Then it exists, for every type.
+    /// Returns whether any policy gives a name an address, of either family and for any client. The name then exists
+    /// for every type.
     func givesAddresses(_ name: borrowing NameKeys, _ question: AddressQuestion) -> Bool {
         var question = AddressQuestion(
             nameClass: question.nameClass, encloserDepth: question.encloserDepth, zoneDepth: question.zoneDepth)
-        // Nearly always the first that matches does.
+        // Almost always, the first matching policy decides.
         var start = 0
         while let rule = firstMatch(name, question, from: start) {
             if case .pool = rules[rule].outcome { return true }
-            // What it decides for all clients, no later one does.
+            // A policy for all clients decides for its families; later policies no longer count for them.
             if rules[rule].clients == nil { question.families.subtract(rules[rule].families) }
             start = rule + 1
         }
         return false
     }
 
-    /// The first policy that refuses a name, if its addresses of both families are refused. Then all types are.
+    /// Returns the first policy that refuses a name, if it is refused for both address families: then it is for every
+    /// type. Otherwise nil.
     func refusal(_ name: borrowing NameKeys, _ question: AddressQuestion) -> Int? {
         var question = question
         var first: Int?
@@ -77,21 +79,21 @@ extension AddressPolicies {
         return mention.isSuffix && (depth >= question.encloserDepth || rules[mention.rule].classes != nil)
     }
 
-    /// Whether a list has the name of a key, or a policy says it exactly: there is nothing below it that is not said
-    /// itself.
+    /// Whether the name is explicit: in a list or in the `exact` names of a policy. Names below an explicit name exist
+    /// only if they are explicit themselves.
     func isSaid(_ key: NameKey) -> Bool {
         if names.nameClass(of: key) > .emptyNonTerminal { return true }
         return index[key]?.contains { !mentions[Int($0)].isSuffix } ?? false
     }
 
-    /// Whether a name exists, though it need not have anything, since policies give names below it addresses (RFC 8020):
-    /// said in policies or in lists.
+    /// Whether the name is an empty non-terminal (RFC 8020): it exists, without records, because a policy or a list has
+    /// names below it.
     func isAboveSaid(_ key: NameKey) -> Bool {
         names.nameClass(of: key) == .emptyNonTerminal
             || (index[key]?.contains { mentions[Int($0)].isBelow } ?? false)
     }
 
-    /// What a policy does.
+    /// The outcome of a policy.
     @inline(__always)
     func outcome(of policy: Int) -> Outcome { rules[policy].outcome }
 
@@ -107,7 +109,7 @@ extension AddressPolicies {
 }
 
 extension AddressPolicies {
-    /// An address of a pool; nil if it has none of the family.
+    /// Draws an address from a pool; nil if the pool has none of the family.
     @inline(__always)
     func draw(
         _ family: IPFamily, from pool: Int, _ selection: AddressSelection, name: () -> UInt128,
@@ -116,7 +118,7 @@ extension AddressPolicies {
         let index = 2 * pool + (family == .ipv4 ? 0 : 1)
         if familyPools[index].isEmpty { return nil }
         if selection == .random, let single = familyPools[index].single {
-            // A prefix has a power of two of addresses, so bits of the generator are an unbiased draw.
+            // A prefix has a power of two of addresses, so masked random bits are unbiased.
             var bits = UInt128(generator.next())
             if single.mask >> 64 != 0 { bits |= UInt128(generator.next()) << 64 }
             bits = single.first | bits & single.mask
@@ -139,7 +141,7 @@ extension AddressPolicies {
         }
     }
 
-    /// The hash by which a name has its address: the same in all processes, whatever the case of letters.
+    /// The hash behind ``AddressSelection/name``: the same in every process, and case-insensitive.
     static func hash(of name: Span<UInt8>) -> UInt128 {
         var one = SipHash24((1, 0)), other = SipHash24((2, 0))
         var word: UInt64 = 0
@@ -154,7 +156,7 @@ extension AddressPolicies {
         return UInt128(one.finish(rest: word, length: length)) << 64 | UInt128(other.finish(rest: word, length: length))
     }
 
-    /// The hash by which a client has its address: of its /24 or /56, which one client seldom leaves.
+    /// The hash behind ``AddressSelection/client``: of the client's /24 or /56, which a client seldom leaves.
     static func hash(of client: IPAddress) -> UInt128 {
         let network = IPPrefix(masking: client, length: client.family == .ipv4 ? 24 : 56).address.bits
         let high = UInt64(truncatingIfNeeded: network >> 64), low = UInt64(truncatingIfNeeded: network)

@@ -1,37 +1,40 @@
 import AddressPools
 import Documents
 
-/// Policies with all that they refer to, compiled for answering: one value that is replaced as a whole.
+/// The policies of a file with their pools and lists, compiled for answering.
 ///
-/// Nothing here belongs to a name, so that changing one policy moves all names that it matches at once.
+/// Immutable: a reload replaces the whole value. No state is kept per name, so changing one policy moves all names that
+/// it matches at once.
 public final class AddressPolicies: Sendable {
-    /// The policies, in order.
+    /// The policies, in the order in which they are evaluated.
     public let policies: [AddressPolicy]
-    /// The pools by name, as they may be handed out.
+    /// The pools by name, each with the addresses that may be handed out: without drained prefixes, and without the
+    /// ends of prefixes where the file excludes them.
     public let pools: [(name: String, addresses: PrefixPool)]
-    /// How many names the lists have.
+    /// The number of distinct names in all lists.
     public var nameCount: Int { names.count }
-    /// How many bytes they take in memory.
+    /// The memory that the table of names takes, in bytes.
     public var nameBytes: Int { names.size }
 
     let names: NameTable
     let classes: NameClasses
     let listNames: [String]
-    /// Whether any policy asks where a client is, or answers by it.
+    /// Whether any policy has client prefixes or selects addresses by client.
     let dependsOnClients: Bool
 
-    // What queries meet has no references in it: counting them would take longer than all else.
+    // The query path reads only values without references: reference counting would cost more than everything else.
 
-    /// The policies, ready to be asked.
+    /// The policies in compiled form, by index.
     let rules: [Rule]
-    /// For each name that a policy says by itself, where its mentions are. Those above it have one that says so.
+    /// For each explicit name or suffix of a policy, the range of its entries in `mentions`. Their ancestors have a
+    /// `below` entry.
     let index: KeyTable<Range<Int32>>
     let mentions: [Mention]
-    /// The rules without such names.
+    /// The indices of the rules without names and suffixes.
     let general: [Int]
-    /// The pools of each family, two for each pool.
+    /// The pools by family: two entries per pool, IPv4 first.
     let familyPools: [FamilyPool]
-    /// What rules match, where they match not all: classes of names, clients.
+    /// The classes and clients that rules are restricted to; a rule refers to them by index.
     let classSets: [NameClassSet]
     let clientSets: [PrefixPool]
 
@@ -75,11 +78,11 @@ public final class AddressPolicies: Sendable {
 }
 
 extension AddressPolicies {
-    /// A policy, ready to be asked.
+    /// A policy in compiled form.
     struct Rule: Sendable {
         let families: FamilySet
         let outcome: Outcome
-        /// The number of its set of classes, or of clients; nil for all.
+        /// Indices into `classSets` and `clientSets`; nil for no restriction.
         let classes: Int?
         let clients: Int?
     }
@@ -88,22 +91,22 @@ extension AddressPolicies {
         case pool(Int, AddressSelection, ttl: UInt32)
         case pass
         case refuse
-        /// A policy of another site.
+        /// A policy of another site: never matches.
         case absent
     }
 
-    /// That a policy says a name.
+    /// The entry of a name in a policy.
     struct Mention: Sendable {
         let rule: Int
-        /// Whether it is all names that end with it.
+        /// Whether it also covers all names below.
         let isSuffix: Bool
 
-        /// That a policy says a name below it: no policy is of this number.
+        /// Marks an ancestor of a policy's name; belongs to no policy.
         static let below = Mention(rule: .max, isSuffix: true)
         var isBelow: Bool { rule == .max }
     }
 
-    /// Rules in the making.
+    /// Collects the compiled rules.
     private struct Compilation {
         var rules: [Rule] = []
         var general: [Int] = []
@@ -152,7 +155,7 @@ extension AddressPolicies {
     }
 }
 
-/// The families of a rule, as bits.
+/// The address families of a rule, as bits.
 struct FamilySet: OptionSet, Sendable {
     let rawValue: UInt8
 
@@ -166,12 +169,12 @@ struct FamilySet: OptionSet, Sendable {
     }
 }
 
-/// A pool's addresses of one family, as far as a draw needs them.
+/// The addresses of a pool in one family, prepared for draws.
 struct FamilyPool: Sendable {
-    /// What nearly all pools are: one prefix.
+    /// The common case: a pool of one prefix.
     struct Single: Sendable {
         let first: UInt128
-        /// The bits that a draw chooses.
+        /// The host bits, which a draw chooses.
         let mask: UInt128
     }
 

@@ -1,31 +1,50 @@
 import AddressPools
 
-/// A rule that gives queries their addresses: what it matches, and what is answered.
+/// A rule that decides the addresses of queries: conditions and an outcome.
 ///
-/// Policies are ordered, and the first that matches a query decides. All conditions of one must hold.
+/// Policies are ordered; the first one that matches a query decides. All conditions of a policy must hold.
 public struct AddressPolicy: Sendable, Hashable {
-    /// What the policy is called, in metrics and explanations: unique.
+    /// The policy's unique name, shown in metrics and explanations.
     public var name: String
-    /// Names that match exactly; beside ``suffixes``, either will do. Without any of both, every name matches.
+    /// Names that match exactly.
+    ///
+    /// A query matches by these or by ``suffixes``; if both are empty, every name matches.
     public var names: [DNSName]
-    /// Names that match, and with them all names below.
+    /// Names that match together with all names below them.
     public var suffixes: [DNSName]
-    /// The list that must have the name, by its name.
+    /// The name of the list that the query's name must be in; nil for no condition.
     public var list: String?
-    /// What the name must have in that list, or in any: such as `account=free`.
+    /// The attribute that the name must have in ``list``, or in any list if that is nil, such as `account=free`.
     public var attribute: String?
-    /// The families that may be asked for: A is IPv4, AAAA is IPv6.
+    /// The address families that match: IPv4 for A queries, IPv6 for AAAA queries.
     public var families: Set<IPFamily>
-    /// Where the client, or the network that EDNS tells of it, must be; nil for anywhere.
+    /// The prefixes that the client must be in, or the client's network if EDNS client subnet is used; nil for all
+    /// clients.
     public var clients: PrefixPool?
-    /// The site of the server; nil for all.
+    /// The site at which the policy applies; nil for all sites.
     public var site: String?
-    /// What is answered.
+    /// The answer to a query that matches.
     public var outcome: AddressOutcome
-    /// Whether no other policy, the last aside, may match a query that this one matches.
+    /// Whether ``NamePolicyFile`` refuses other policies that may match the same query, except an unconditional last
+    /// one.
     public var isExclusive: Bool
 
-    /// Makes a policy; without conditions it matches all queries.
+    /// Makes a policy.
+    ///
+    /// Without conditions, it matches every query. Values are not checked here; the ranges below are those that
+    /// ``NamePolicyFile`` accepts.
+    ///
+    /// - Parameters:
+    ///   - name: The unique name: 1 to 64 visible ASCII characters except `"` and `\`.
+    ///   - names: Names to match exactly.
+    ///   - suffixes: Names to match together with all names below.
+    ///   - list: The name of a list that must contain the query's name.
+    ///   - attribute: An attribute, `key=value`, that the name must have in `list`, or in any list if that is nil.
+    ///   - families: The address families to match.
+    ///   - clients: The prefixes that the client must be in; nil for all clients.
+    ///   - site: The site at which the policy applies; nil for all sites.
+    ///   - outcome: The answer.
+    ///   - isExclusive: Whether an overlap with another policy, except an unconditional last one, is an error.
     public init(
         name: String, names: [DNSName] = [], suffixes: [DNSName] = [], list: String? = nil, attribute: String? = nil,
         families: Set<IPFamily> = [.ipv4, .ipv6], clients: PrefixPool? = nil, site: String? = nil,
@@ -43,33 +62,35 @@ public struct AddressPolicy: Sendable, Hashable {
         self.isExclusive = isExclusive
     }
 
-    /// Whether it matches every query of every client, at its site.
+    /// Whether it matches every query of every client at its site.
     var isUnconditional: Bool {
         names.isEmpty && suffixes.isEmpty && list == nil && attribute == nil && clients == nil && families.count == 2
     }
 }
 
-/// What a policy answers.
+/// The answer of a policy.
 public enum AddressOutcome: Sendable, Hashable {
-    /// An address of a pool, which the policies have by its name.
+    /// An address drawn from a pool, given by its name, with a TTL in seconds: 0 to 604,800 (one week) in a policy
+    /// file.
     case pool(String, AddressSelection, ttl: UInt32)
-    /// What the zone says, as if there were no policies.
+    /// The answer of the zone alone, as if there were no policies.
     case pass
-    /// REFUSED.
+    /// REFUSED. Types other than A and AAAA are refused only if both are.
     case refuse
 }
 
-/// How an address is taken from a pool.
+/// How an address is selected from a pool.
 public enum AddressSelection: String, Sendable, Hashable, CaseIterable, CustomStringConvertible {
-    /// At random for each query, all addresses alike.
+    /// A uniformly random address for each query.
     case random
-    /// By the name: the same name always has the same address, on all servers, as long as the pool stays.
+    /// By hash of the name: the same address on every server, as long as the pool does not change.
     case name
-    /// By the client's network, a /24 or a /56: the same client always has the same address.
+    /// By hash of the client's network, a /24 or a /56: the same address for the same client, as long as the pool does
+    /// not change.
     case client
-    /// The pool's first address.
+    /// The first address of the pool in the family.
     case fixed
 
-    /// "random", "name", "client" or "fixed".
+    /// The spelling in policy files: `random`, `name`, `client` or `fixed`.
     public var description: String { rawValue }
 }

@@ -1,26 +1,28 @@
 import AddressPools
 
-/// A fast generator of random numbers: xoshiro256++ (Blackman and Vigna, "Scrambled Linear Pseudorandom Number
-/// Generators", ACM Transactions on Mathematical Software 47 (4), 2021), seeded by the system again and again.
+/// A fast pseudorandom generator: xoshiro256++ (Blackman and Vigna, "Scrambled Linear Pseudorandom Number Generators",
+/// ACM Transactions on Mathematical Software 47 (4), 2021), reseeded by the system every 2^20 numbers.
 ///
-/// It is not made for secrets: who sees many answers in a row of one worker could work out the next, until it is
-/// seeded anew. Addresses of a pool are no secret.
+/// It is not cryptographically secure: whoever sees many consecutive answers of a worker can predict the next ones
+/// until the generator is reseeded. The addresses of a pool are no secret.
 public struct FastGenerator: RandomNumberGenerator, Sendable {
     private var state: (UInt64, UInt64, UInt64, UInt64)
     private var remaining: Int
 
-    /// After how many numbers it takes a new seed.
+    /// The number of values between reseeds.
     private static let lifetime = 1 << 20
 
-    /// Makes a generator with a seed of the system.
+    /// Makes a generator that the system seeds.
     public init() {
         state = (0, 0, 0, 0)
         remaining = 0
     }
 
-    /// Makes a generator that gives the same numbers for the same seed, and never takes another.
+    /// Makes a generator that returns the same sequence for the same seed and is never reseeded.
+    ///
+    /// - Parameter seed: Any number.
     public init(seed: UInt64) {
-        // SplitMix64, as its authors advise.
+        // SplitMix64, which the authors recommend for seeding.
         var word = seed
         func next() -> UInt64 {
             word &+= 0x9E37_79B9_7F4A_7C15
@@ -33,7 +35,7 @@ public struct FastGenerator: RandomNumberGenerator, Sendable {
         remaining = .max
     }
 
-    /// The next number.
+    /// Returns the next random number.
     @inline(__always)
     public mutating func next() -> UInt64 {
         if remaining == 0 { seed() }

@@ -1,7 +1,7 @@
 import AddressPools
 import Documents
 
-/// What a document says, not yet checked together, with the places that errors name.
+/// The contents of a policy document, with positions for errors. Cross-references are not checked yet.
 struct NamePolicyDraft {
     var source: Source
     var directory: String
@@ -24,12 +24,12 @@ struct NamePolicyDraft {
     }
 }
 
-/// Turns nodes into a draft.
+/// Decodes the nodes of a document into a draft.
 struct NamePolicyDecoder {
     let source: Source
     let directory: String
 
-    /// A document may hold both halves: labels and bindings are for the sockets.
+    /// One document may hold both halves; labels and bindings belong to the socket half.
     static let documentKeys = ["labels", "pools", "bindings", "names"]
 
     func draft(of root: Node) throws(DocumentError) -> NamePolicyDraft {
@@ -185,7 +185,7 @@ struct NamePolicyDecoder {
 }
 
 extension Source {
-    /// One of a few words.
+    /// Returns the text of a node that must be one of a few words.
     fileprivate func word(_ node: Node, of subject: String, among words: [String]) throws(DocumentError) -> String {
         let remedy = "write \(words.dropLast().joined(separator: ", ")) or \(words.last!)"
         let text = try text(node, of: subject, remedy)

@@ -2,7 +2,7 @@ import AddressPools
 import Documents
 
 extension NamePolicyDraft {
-    /// What is served, if all of it makes sense together.
+    /// Reads the zones and lists, checks everything together, and returns the result.
     func serving(
         site: String?, reusing previous: Serving?, progress: NamePolicyFile.Progress?
     ) throws(NamePolicyError) -> Serving {
@@ -39,7 +39,8 @@ extension NamePolicyDraft {
                     problems.append("\(place): the zone \(origin) is there already: keep one of its files")
                     continue
                 }
-                // Which names policies answer for depends on the zones; what one says exactly is known.
+                // Which names policies answer for depends on the zones, except for exact names, which are known
+                // already.
                 let said = Set(policies.flatMap(\.policy.names))
                 let zone = try CheckedZone(file, origin: origin) { said.contains($0) }
                 zones.append((origin, zone.records))
@@ -53,13 +54,13 @@ extension NamePolicyDraft {
         return zones
     }
 
-    /// What the lists are now; nil if one could change without being seen to.
+    /// Returns the identities of the list files; nil if one could change without its identity changing.
     private func identitiesOfLists() -> [FileIdentity]? {
         let identities = lists.compactMap { $0.path == "-" ? nil : FileIdentity($0.path) }
         return identities.count == lists.count && identities.allSatisfy(\.isSettled) ? identities : nil
     }
 
-    /// What lists say depends on nothing else: where they are the same, so are the names.
+    /// Returns the names of the previous policy if its lists were the same files, unchanged.
     private func names(of previous: Serving?, for files: Serving.Files) -> (NameTable, NameClasses)? {
         guard let previous, let lists = files.readLists, lists == previous.files.readLists,
             files.lists.map(\.name) == previous.files.lists.map(\.name)
@@ -87,10 +88,10 @@ extension NamePolicyDraft {
     }
 }
 
-// MARK: - Policies alone
+// MARK: - Checks of the policies alone
 
 extension NamePolicyDraft {
-    /// What is wrong with the policies whatever the names are.
+    /// Returns the problems that do not depend on zones and names.
     private func problemsOfPolicies() -> [String] {
         var problems: [String] = []
         if let (last, place) = policies.last, !last.isUnconditional || last.site != nil {
@@ -136,7 +137,7 @@ extension NamePolicyDraft {
         return "the pool \(name) has no address of \(families): add a prefix, or other types"
     }
 
-    /// Whether one policy matches whatever the other does.
+    /// Returns whether a policy matches every query that another one matches.
     static func covers(_ one: AddressPolicy, _ other: AddressPolicy) -> Bool {
         guard one.site == nil || one.site == other.site else { return false }
         guard one.families.isSuperset(of: other.families) else { return false }
@@ -153,7 +154,7 @@ extension NamePolicyDraft {
             }
     }
 
-    /// Whether a query may match both. Two different lists, or attributes, may have a name in common.
+    /// Returns whether a query may match both policies. Different lists, or attributes, may have names in common.
     static func overlaps(_ one: AddressPolicy, _ other: AddressPolicy) -> Bool {
         if let site = one.site, let otherSite = other.site, site != otherSite { return false }
         if one.families.isDisjoint(with: other.families) { return false }
@@ -164,7 +165,7 @@ extension NamePolicyDraft {
         {
             return false
         }
-        // A name of a list has one value of an attribute, as a rule; the same key with two values excludes.
+        // Normally a name has one value for each attribute key in a list, so two values of a key do not overlap.
         if let attribute = one.attribute, let otherAttribute = other.attribute, one.list == other.list,
             attribute != otherAttribute, key(of: attribute) == key(of: otherAttribute)
         {
@@ -184,10 +185,10 @@ extension NamePolicyDraft {
     private static func key(of attribute: String) -> Substring { attribute.prefix { $0 != "=" } }
 }
 
-// MARK: - Policies and names
+// MARK: - Checks against zones and names
 
 extension NamePolicyDraft {
-    /// What is wrong once it is known which zones and names there are.
+    /// Returns the problems that only show once the zones and names are known.
     private func problemsOfNames(_ serving: Serving) -> [String] {
         var problems: [String] = []
         let origins = serving.zones.zones.map(\.origin)

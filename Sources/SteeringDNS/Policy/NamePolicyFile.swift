@@ -1,32 +1,32 @@
 import AddressPools
 import Documents
 
-/// Why a policy of names, or something that it refers to, cannot be used: sentences with their places, one a line.
+/// The reasons why a policy file, or a file that it refers to, was refused.
 public struct NamePolicyError: Error, Sendable, CustomStringConvertible {
-    /// What is wrong, all of it that was found.
+    /// At least one sentence; each gives the place, the problem and the remedy.
     public let messages: [String]
 
-    /// The messages, one a line.
+    /// The messages, one per line.
     public var description: String { messages.joined(separator: "\n") }
 
     init(_ messages: [String]) { self.messages = messages }
 }
 
-/// The name half of a policy file.
+/// Reads the name half of a policy file.
 ///
 /// ```yaml
 /// pools:
 ///   web: [192.0.2.0/24, 2001:db8::/44]
 ///   sale:
-///     prefixes: 198.51.100.0/24     # and, or instead, prefixes-from: FILE
+///     prefixes: 198.51.100.0/24     # prefixes-from: FILE instead, or in addition
 ///     without-ends: true            # never hand out 198.51.100.0 and .255
 ///     drained-from: drained.txt     # prefixes that are no longer handed out; `steer-dns drain` writes it
 /// names:
 ///   zones:
 ///     - example.com.zone            # RFC 1035; or { file: ..., origin: example.com }
 ///   lists:
-///     customers: customers.txt      # a name a line, and attributes: www.example.com account=free
-///   client-subnet: use              # or ignore, the default: whether EDNS client subnet counts as the client
+///     customers: customers.txt      # one name per line, with attributes: www.example.com account=free
+///   client-subnet: use              # use the EDNS client subnet as the client; default: ignore
 ///   policies:                       # the first that matches decides
 ///     - name: free-accounts
 ///       list: customers             # conditions: list, attribute, exact, suffix, types, clients, site
@@ -44,20 +44,24 @@ public struct NamePolicyError: Error, Sendable, CustomStringConvertible {
 /// bindings: [...]                   # the socket half, for `steer`
 /// ```
 ///
-/// Reading is strict, as for the socket half. Policies that can never decide, pools that are not there, and policies
-/// that say they are `exclusive: true` and overlap with others are errors that name their lines.
+/// Parsing is strict, as for the socket half: unknown keys are errors. So are policies that can never decide, undefined
+/// pools, and policies marked `exclusive: true` that overlap with others. Errors name the line.
 public enum NamePolicyFile {
-    /// How the reading of lists goes on: the list's name, the bytes that were read, and of how many.
+    /// Reports how far a list has been read: its name, the bytes read so far, and its size in bytes, nil if not known.
     public typealias Progress = (_ list: String, _ read: Int, _ size: Int?) -> Void
 
-    /// Reads a policy and all that it refers to.
+    /// Reads a policy file and all files that it refers to.
     ///
     /// - Parameters:
-    ///   - path: YAML, or JSON if its name ends in `.json`; "-" for standard input, as YAML.
-    ///   - site: the site for which to answer; policies of others are left out.
-    ///   - previous: what was read before. Lists that are the same files, unchanged, are not read again.
-    ///   - progress: told now and then how far the lists of names are read.
-    /// - Throws: When something cannot be read, or makes no sense together.
+    ///   - path: A YAML file, or JSON if its name ends in `.json`; `-` for YAML on standard input. At most 64 MiB.
+    ///   - site: The site to answer for. Policies of other sites never match; without a site, neither do those of any
+    ///     site.
+    ///   - previous: The value to replace, if any. Its names are reused, and no list is read, if all lists are the same
+    ///     files, unchanged.
+    ///   - progress: Called after each chunk of a list, at most 1 MiB.
+    /// - Returns: The zones and policies, ready to be served.
+    /// - Throws: ``NamePolicyError`` if a file cannot be read or is malformed, if the policies contradict each other or
+    ///   the zones, or if the last policy does not match every query.
     public static func read(
         contentsOf path: String, site: String? = nil, reusing previous: Serving? = nil, progress: Progress? = nil
     ) throws(NamePolicyError) -> Serving {
@@ -71,17 +75,21 @@ public enum NamePolicyFile {
             progress: progress)
     }
 
-    /// Reads a policy from bytes, and what it refers to from files.
+    /// Parses a policy from bytes, and reads the files that it refers to.
     ///
     /// - Parameters:
-    ///   - bytes: the text.
-    ///   - name: what errors call it.
-    ///   - isJSON: whether it is JSON, not YAML.
-    ///   - directory: where the paths in it begin.
-    ///   - site: the site for which to answer.
-    ///   - previous: what was read before. Lists that are the same files, unchanged, are not read again.
-    ///   - progress: told now and then how far the lists of names are read.
-    /// - Throws: When something cannot be read, or makes no sense together.
+    ///   - bytes: The text in UTF-8.
+    ///   - name: The name of the text in errors.
+    ///   - isJSON: Whether the text is JSON instead of YAML.
+    ///   - directory: The directory that relative paths start from.
+    ///   - site: The site to answer for. Policies of other sites never match; without a site, neither do those of any
+    ///     site.
+    ///   - previous: The value to replace, if any. Its names are reused, and no list is read, if all lists are the same
+    ///     files, unchanged.
+    ///   - progress: Called after each chunk of a list, at most 1 MiB.
+    /// - Returns: The zones and policies, ready to be served.
+    /// - Throws: ``NamePolicyError`` if the text is malformed, if a file cannot be read or is malformed, if the
+    ///   policies contradict each other or the zones, or if the last policy does not match every query.
     public static func parse(
         _ bytes: [UInt8], name: String, isJSON: Bool = false, directory: String, site: String? = nil,
         reusing previous: Serving? = nil, progress: Progress? = nil

@@ -1,26 +1,27 @@
 import AddressPools
 import Documents
 
-/// What a policy file says of names at first sight: the pools that they are answered from, and the files that it
-/// names. Zones and lists are not read, so this takes no time even where a list has millions of names.
+/// The pools and files that a policy file refers to.
+///
+/// Zones and lists are not read, so this is fast even if a list has millions of names.
 package struct NamePolicyOutline: Sendable {
     /// A pool that policies answer from.
     package struct AnsweredPool: Sendable {
         package let pool: NamedPools.Pool
-        /// The addresses that policies may answer with, at whatever site.
+        /// The addresses that policies may answer with, at any site.
         package let answers: PrefixPool
-        /// How many seconds an answer is kept by whoever has asked, at most.
+        /// The highest TTL of the policies that answer from the pool, in seconds.
         package let ttl: UInt32
     }
 
-    /// The pools of the document, whether anything is answered from them or not.
+    /// All pools of the document, including those that no policy answers from.
     package let pools: NamedPools
-    /// Those that policies answer from, in the order of the document; empty where it has no names.
+    /// The pools that policies answer from, in document order; empty without `names`.
     package let answered: [AnsweredPool]
-    /// The files of prefixes and of zones that it names. Lists of names are not among them.
+    /// The prefix and zone files that the document refers to, without lists.
     package let files: [String]
 
-    /// Reads a policy file, of which `names` may be missing.
+    /// Reads a policy file, in which `names` is optional.
     package init(contentsOf path: String) throws(DocumentError) {
         let source = Source(name: path), directory = InputFile.directory(of: path)
         let root = try Document.root(
@@ -59,7 +60,7 @@ package struct NamePolicyOutline: Sendable {
 }
 
 extension IPPrefix {
-    /// The first address of another.
+    /// Makes the prefix of a prefix's first address alone.
     fileprivate init(first prefix: IPPrefix) {
         self.init(masking: prefix.first, length: prefix.family.bitWidth)
     }

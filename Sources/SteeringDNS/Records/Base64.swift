@@ -1,9 +1,9 @@
-/// Base64 with padding (RFC 4648, section 4), which only the ech parameter needs.
+/// Base64 with padding (RFC 4648, section 4), needed only for the `ech` parameter.
 enum Base64 {
     private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
     private static let padding = UInt8(ascii: "=")
 
-    /// The bytes that `text` stands for; nil when it is not well formed, its padding included.
+    /// Decodes a text; nil if it is malformed or not padded.
     static func decode(_ text: [UInt8]) -> [UInt8]? {
         guard text.count % 4 == 0 else { return nil }
         let missing = text.suffix(2).count { $0 == padding }
@@ -20,7 +20,7 @@ enum Base64 {
                 for shift in [16, 8, 0] as [UInt32] { bytes.append(UInt8(truncatingIfNeeded: bits >> shift)) }
             }
         }
-        // Bits that stand for nothing must be zero, else two texts would mean the same.
+        // Unused bits must be zero; otherwise two texts would decode to the same bytes.
         guard bytes.suffix(missing).allSatisfy({ $0 == 0 }) else { return nil }
         bytes.removeLast(missing)
         return bytes
@@ -37,7 +37,7 @@ enum Base64 {
         }
     }
 
-    /// The text of `bytes`, padded.
+    /// Encodes bytes, with padding.
     static func encode(_ bytes: ArraySlice<UInt8>) -> [UInt8] {
         var text: [UInt8] = []
         var rest = bytes

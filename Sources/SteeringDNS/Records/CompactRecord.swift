@@ -1,12 +1,12 @@
-/// A record's data as it goes into messages: names in it that end with the zone's own are cut there, and a pointer
-/// takes the place of the rest (RFC 1035, section 4.1.4), since the zone's name is part of every question about it.
+/// Record data prepared for messages: names in it that end with the zone's origin are cut off there and continue with a
+/// compression pointer (RFC 1035, section 4.1.4), since every question about the zone contains the origin.
 struct CompactRecord: Sendable {
     let type: RecordType
-    /// With room for pointers at ``origins``.
+    /// The data, with two bytes left for a pointer at each offset in ``origins``.
     let data: [UInt8]
     let origins: [Int]
 
-    /// With type, class, TTL and length, without the owner.
+    /// The size in bytes of type, class, TTL, length and data, without the owner.
     var size: Int { 10 + data.count }
 
     init(_ record: ResourceRecord, origin: DNSName) {
@@ -20,7 +20,7 @@ struct CompactRecord: Sendable {
             guard let length = DNSName.length(in: rest) else { break }
             let name = DNSName(unchecked: Array(rest.prefix(length)))
             rest = rest.dropFirst(length)
-            // A name of one letter and the root is no longer than a pointer.
+            // The root is shorter than a pointer.
             guard name.isAtOrBelow(origin), origin.wire.count > 2 else {
                 data += name.wire
                 continue
@@ -33,7 +33,8 @@ struct CompactRecord: Sendable {
         self.origins = origins
     }
 
-    /// The types whose names every reader knows how to expand (RFC 3597, section 4).
+    /// The number of names that may be compressed: only in types that every receiver can decompress (RFC 3597, section
+    /// 4).
     private static func nameCount(_ type: RecordType) -> Int {
         switch type {
         case .NS, .CNAME, .PTR, .MX: 1
@@ -45,11 +46,11 @@ struct CompactRecord: Sendable {
     private static func bytesBeforeNames(_ type: RecordType) -> Int { type == .MX ? 2 : 0 }
 }
 
-/// The records of a name and a type.
+/// The records of one name and type.
 struct RecordSet: Sendable {
     let type: RecordType
     let ttl: UInt32
     var records: [CompactRecord]
-    /// What CNAME leads to; the servers of NS.
+    /// The targets of CNAME and NS records.
     var targets: [DNSName] = []
 }

@@ -1,37 +1,41 @@
 import AddressPools
 
-/// A domain name in wire form: labels with their lengths, the root's 0 at the end, letters as they were written.
+/// A domain name in wire form, with its letters as they were written.
 ///
-/// Names are equal when they differ only in the case of ASCII letters (RFC 4343), so a name can be found whatever case
-/// a question uses, and is still printed as its owner wrote it.
+/// Names that differ only in the case of ASCII letters are equal (RFC 4343), so lookups ignore case, and a name is
+/// still printed as its owner wrote it.
 public struct DNSName: Sendable, Hashable {
-    /// The name as it stands in a message, uncompressed: 1 to 255 bytes.
+    /// The labels with their lengths, uncompressed, up to the root's zero byte: 1 to 255 bytes.
     public let wire: [UInt8]
 
-    /// The root of all names, written `.`.
+    /// The root name, written `.`.
     public static let root = DNSName(unchecked: [0])
 
-    /// Reads a name as zone files write it (RFC 1035, section 5.1).
+    /// Parses a name in zone file syntax (RFC 1035, section 5.1).
     ///
-    /// - Parameter text: labels of 1 to 63 bytes joined by dots, `.` for the root. A dot at the end changes nothing:
-    ///   the name is absolute with or without. `\DDD` stands for the byte of that decimal number, `\X` for X itself.
-    /// - Throws: one sentence that says what is wrong with the text, and the remedy.
+    /// - Parameter text: Labels of 1 to 63 bytes joined by dots, or `.` for the root; at most 255 bytes in wire form.
+    ///   The name is absolute with or without a trailing dot. `\DDD` is the byte with that decimal value, `\X` the
+    ///   character X.
+    /// - Throws: ``DNSNameError`` if the text is empty, if a label is empty or too long, if the name is too long, if an
+    ///   escape is malformed, or if a character other than visible ASCII, or one of `"();`, is not escaped.
     public init(_ text: String) throws(DNSNameError) {
         try self.init(parsing: Array(text.utf8)[...], origin: .root)
     }
 
-    /// Takes a name in wire form; nil when the bytes are not exactly one uncompressed name.
+    /// Makes a name from its wire form.
+    ///
+    /// - Parameter wire: The bytes. The result is nil unless they are exactly one uncompressed name.
     public init?(wire: [UInt8]) {
         guard DNSName.length(in: wire[...]) == wire.count else { return nil }
         self.wire = wire
     }
 
-    /// Callers guarantee that `wire` is one name.
+    /// Makes a name from bytes that are known to be one name.
     init(unchecked wire: [UInt8]) {
         self.wire = wire
     }
 
-    /// How many bytes the uncompressed name takes up that begins `bytes`; nil when none does.
+    /// Returns the length in bytes of the uncompressed name at the start of `bytes`; nil if there is none.
     static func length(in bytes: ArraySlice<UInt8>) -> Int? {
         var position = bytes.startIndex
         while position < bytes.endIndex {
@@ -48,17 +52,17 @@ public struct DNSName: Sendable, Hashable {
     static let longestName = 255
 }
 
-// MARK: - Comparing
+// MARK: - Comparison
 
 extension DNSName {
-    /// Whether two names are the same but for the case of letters.
+    /// Returns whether two names are equal, ignoring the case of ASCII letters.
     public static func == (left: DNSName, right: DNSName) -> Bool {
         left.wire.count == right.wire.count && left.endsAlike(right, from: 0)
     }
 
-    /// Feeds the name in lower case to `hasher`.
+    /// Hashes the name, ignoring the case of ASCII letters.
     public func hash(into hasher: inout Hasher) {
-        // Eight bytes a step: a byte a step is several times slower.
+        // Eight bytes per step: one byte per step is several times slower.
         var word: UInt64 = 0
         for (index, byte) in wire.enumerated() {
             word = word << 8 | UInt64(lowercased(byte))
@@ -70,12 +74,12 @@ extension DNSName {
         hasher.combine(word)
     }
 
-    /// The name with its letters in lower case: the canonical form of RFC 4034, section 6.2.
+    /// The name in lowercase: the canonical form of RFC 4034, section 6.2.
     var folded: DNSName { DNSName(unchecked: wire.map(lowercased)) }
 
-    /// Whether the wire form from `start` on is that of `other`; as many bytes must remain.
+    /// Returns whether the wire form from `start` on equals that of `other`, which must have the same length.
     private func endsAlike(_ other: DNSName, from start: Int) -> Bool {
-        // Folding length bytes too is harmless: a length is at most 63, and letters begin at 65.
+        // Folding the length bytes is harmless: lengths are at most 63, and letters begin at 65.
         for index in other.wire.indices where lowercased(wire[start + index]) != lowercased(other.wire[index]) {
             return false
         }
@@ -90,7 +94,7 @@ func lowercased(_ byte: UInt8) -> UInt8 {
 // MARK: - Ancestors
 
 extension DNSName {
-    /// The number of labels, the root's not counted: 3 for `www.example.com.`, 0 for the root.
+    /// The number of labels without the root's: 3 for `www.example.com.`, 0 for the root.
     public var labelCount: Int {
         var count = 0
         var position = 0
@@ -109,31 +113,31 @@ extension DNSName {
     /// Whether the first label is the asterisk of a wildcard (RFC 4592).
     var isWildcard: Bool { wire.count > 2 && wire[0] == 1 && wire[1] == UInt8(ascii: "*") }
 
-    /// The wildcard directly below this name; nil where it would be too long to exist.
+    /// The wildcard directly below this name; nil if it would exceed 255 bytes.
     var wildcard: DNSName? {
         wire.count + 2 <= DNSName.longestName ? DNSName(unchecked: [1, UInt8(ascii: "*")] + wire) : nil
     }
 
-    /// Whether the name is `ancestor` with labels in front of it.
+    /// Returns whether this name is a proper descendant of `ancestor`.
     public func isBelow(_ ancestor: DNSName) -> Bool {
         wire.count > ancestor.wire.count && isAtOrBelow(ancestor)
     }
 
-    /// Whether the name is `ancestor`, or that with labels in front of it.
+    /// Returns whether this name is `ancestor` or a descendant of it.
     public func isAtOrBelow(_ ancestor: DNSName) -> Bool {
         let start = wire.count - ancestor.wire.count
         guard start >= 0 else { return false }
-        // The end of the bytes can look like the ancestor inside a label, so walk from label to label.
+        // The bytes of the ancestor could also match inside a label, so walk the labels.
         var position = 0
         while position < start { position += 1 + Int(wire[position]) }
         return position == start && endsAlike(ancestor, from: start)
     }
 }
 
-// MARK: - Reading
+// MARK: - Parsing
 
 extension DNSName {
-    /// Reads a name that takes up all of `text`; `origin` is appended to one that does not end with a dot.
+    /// Parses a name from all of `text`. A name without a trailing dot is relative to `origin`.
     init(parsing text: ArraySlice<UInt8>, origin: DNSName?) throws(DNSNameError) {
         let dot = UInt8(ascii: ".")
         guard let first = text.first else {
@@ -145,7 +149,7 @@ extension DNSName {
         }
         var wire: [UInt8] = [0]
         wire.reserveCapacity(text.count + 2 + (origin?.wire.count ?? 0))
-        // Where the length of the current label stands; it is filled in when the label ends.
+        // The position of the current label's length byte, which is set when the label ends.
         var start = 0
         var position = text.startIndex
         while position < text.endIndex {
@@ -207,7 +211,7 @@ extension DNSName {
 // MARK: - Printing
 
 extension DNSName: CustomStringConvertible {
-    /// The name as zone files write it, with a dot at the end and escapes where they are needed.
+    /// The name in zone file syntax: with a trailing dot, and escapes where needed.
     public var description: String {
         var text: [UInt8] = []
         text.reserveCapacity(wire.count + 1)
@@ -215,7 +219,7 @@ extension DNSName: CustomStringConvertible {
         return String(decoding: text, as: UTF8.self)
     }
 
-    /// Appends the text of the name in wire form that begins `wire`.
+    /// Appends the text of the name at the start of `wire`.
     static func appendText(of wire: ArraySlice<UInt8>, to text: inout [UInt8]) {
         var position = wire.startIndex
         if wire[position] == 0 { text.append(UInt8(ascii: ".")) }
@@ -227,13 +231,15 @@ extension DNSName: CustomStringConvertible {
         }
     }
 
-    /// Characters that mean something to a reader of zone files when they stand in a name.
+    /// Characters with a meaning in zone files, which are escaped in names.
     static let specialInNames = Array("\"().;\\@$".utf8)
 }
 
-/// Why a text is not a domain name: one sentence with the remedy.
+/// The reason why a text is not a domain name.
 public struct DNSNameError: Error, Sendable, Hashable, CustomStringConvertible {
-    /// One sentence for people. Text from outside is quoted in it with everything but printable ASCII escaped.
+    /// One sentence: the problem and the remedy.
+    ///
+    /// It quotes the text with everything but printable ASCII escaped.
     public let message: String
 
     init(_ text: ArraySlice<UInt8>, _ reason: String) {

@@ -1,10 +1,10 @@
-// Escapes are the same in names and in texts: \DDD for a byte, \X for a character that would mean something.
+// Escapes are the same in names and in character strings: \DDD for a byte, \X for a special character.
 
-/// What is wrong where ``unescaped(_:at:)`` finds nothing.
+/// The error for an escape that ``unescaped(_:at:)`` rejects.
 let badEscape =
     "a backslash needs three digits from 000 to 255 or one printable character after it; write \\\\ for itself"
 
-/// The byte that an escape stands for. `position` is that after the backslash, and moves behind the escape.
+/// Returns the byte of an escape; nil if it is malformed. `position` is after the backslash, and moves past the escape.
 func unescaped(_ text: ArraySlice<UInt8>, at position: inout Int) -> UInt8? {
     guard position < text.endIndex else { return nil }
     let first = text[position]
@@ -26,7 +26,8 @@ func isDigit(_ byte: UInt8) -> Bool {
     byte >= UInt8(ascii: "0") && byte <= UInt8(ascii: "9")
 }
 
-/// Appends a byte so that a reader of zone files takes it for itself; `special` ones and the backslash by `\X`.
+/// Appends a byte so that zone file readers take it literally: `special` characters as `\X`, others that are not
+/// visible as `\DDD`.
 func appendEscaped(_ byte: UInt8, special: [UInt8], plainSpace: Bool = false, to text: inout [UInt8]) {
     if special.contains(byte) {
         text.append(UInt8(ascii: "\\"))

@@ -1,15 +1,15 @@
 import AddressPools
 
 extension RecordData {
-    /// The data as zone files write it; in the generic form of RFC 3597 where the type has no other, or the bytes are
-    /// not what the type asks for.
+    /// Returns the data in zone file syntax; in the generic form of RFC 3597 if the type has no syntax of its own, or
+    /// if the data is malformed.
     static func text(of data: [UInt8], type: RecordType) -> [UInt8] {
         guard let fields = type.fields, let parts = parts(of: data, fields: fields), fault(in: data, type: type) == nil
         else { return genericText(of: data) }
         var text: [UInt8] = []
         text.reserveCapacity(data.count * 2)
         for (field, part) in zip(fields, parts) {
-            // Parameters come with the space in front of each, and may be none.
+            // Parameters come with a leading space each, and there may be none.
             if case .parameters = field.form {} else if !text.isEmpty { text.append(UInt8(ascii: " ")) }
             append(field.form, data[part], to: &text)
         }

@@ -1,29 +1,29 @@
-/// What the data of a type consists of. One table says it for reading, printing, checking and comparing.
+/// A field in the data of a record type. Parsing, printing, checking and comparing all follow one table of fields.
 struct RecordField {
-    /// What an error calls it.
+    /// The name of the field in errors.
     let name: String
     let form: Form
 
     enum Form {
-        /// A number of so many bytes.
+        /// An integer of this many bytes.
         case number(Int)
-        /// A number of 4 bytes that may be written with units, such as 1h30m.
+        /// A 4-byte number of seconds; zone files may use units, as in `1h30m`.
         case seconds
         case ipv4
         case ipv6
-        /// A domain name, uncompressed.
+        /// An uncompressed domain name.
         case domain
-        /// A text of at most 255 bytes with its length in front.
+        /// A character string: a length byte and at most 255 bytes.
         case string
-        /// One text or more, to the end.
+        /// One or more character strings, to the end.
         case strings
-        /// Letters and digits with their length in front.
+        /// A length byte, then letters and digits.
         case tag
-        /// One text without a length, to the end.
+        /// Text without a length, to the end.
         case text
-        /// Bytes written as hexadecimal digits, to the end.
+        /// Bytes written in hexadecimal, to the end.
         case digest
-        /// The parameters of RFC 9460, to the end.
+        /// Service parameters (RFC 9460), to the end.
         case parameters
     }
 
@@ -34,7 +34,8 @@ struct RecordField {
 }
 
 extension RecordType {
-    /// The fields of the type's data; nil for a type that is only written in the generic form of RFC 3597.
+    /// The fields of the type's data; nil for a type without a syntax of its own, which takes the generic form of RFC
+    /// 3597.
     var fields: [RecordField]? { RecordType.layouts[self] }
 
     private static let layouts: [RecordType: [RecordField]] = [
@@ -85,9 +86,9 @@ extension RecordType {
 
 // MARK: - Data in wire form
 
-/// Data in wire form, cut into the fields of its type.
+/// Record data in wire form, split into the fields of its type.
 enum RecordData {
-    /// Where each field of `data` stands; nil when the bytes are not what the type asks for.
+    /// Returns the range of each field in `data`; nil if the data is malformed.
     static func parts(of data: [UInt8], fields: [RecordField]) -> [Range<Int>]? {
         var parts: [Range<Int>] = []
         parts.reserveCapacity(fields.count)
@@ -134,7 +135,7 @@ enum RecordData {
         isDigit(byte) || (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(lowercased(byte))
     }
 
-    /// The data with the names in it in lower case. Two records of a name and a type are the same when this is.
+    /// Returns the data with its names in lowercase. Records of one name and type are duplicates if this is equal.
     static func folded(_ data: [UInt8], type: RecordType) -> [UInt8] {
         guard let fields = type.fields, let parts = parts(of: data, fields: fields) else { return data }
         var result = data
@@ -145,7 +146,7 @@ enum RecordData {
         return result
     }
 
-    /// What is wrong with data whose fields are well formed each; nil when nothing is.
+    /// Returns an error for data whose fields are well formed but wrong together; nil if there is none.
     static func fault(in data: [UInt8], type: RecordType) -> String? {
         switch type {
         case .DS: return digestFault(in: data, kindAt: 3, lengths: [1: 20, 2: 32, 4: 48])
@@ -158,7 +159,7 @@ enum RecordData {
         }
     }
 
-    /// A digest cut short when it was copied would make clients refuse the service, so its length is checked.
+    /// A digest truncated by copying would make clients refuse the service, so its length is checked.
     private static func digestFault(in data: [UInt8], kindAt index: Int, lengths: [UInt8: Int]) -> String? {
         guard let expected = lengths[data[index]] else { return nil }
         let count = data.count - index - 1

@@ -1,15 +1,21 @@
-/// A record of class IN.
+/// A resource record of class IN.
 public struct ResourceRecord: Sendable, Hashable {
-    /// The name that the record is about.
+    /// The name that the record belongs to.
     public let owner: DNSName
-    /// What the record says about the name.
+    /// The type of the data.
     public let type: RecordType
-    /// For how many seconds a resolver may keep it.
+    /// The time to live in seconds.
     public let ttl: UInt32
-    /// The record's data in wire form; names in it are not compressed.
+    /// The data in wire form; names in it are not compressed.
     public let data: [UInt8]
 
-    /// Makes a record of its parts; nothing checks that `data` is what the type asks for.
+    /// Makes a record without checking that the data fits the type.
+    ///
+    /// - Parameters:
+    ///   - owner: The name that the record belongs to.
+    ///   - type: The type of the data.
+    ///   - ttl: The time to live in seconds.
+    ///   - data: The data in wire form, with uncompressed names: at most 65,535 bytes.
     public init(owner: DNSName, type: RecordType, ttl: UInt32, data: [UInt8]) {
         self.owner = owner
         self.type = type

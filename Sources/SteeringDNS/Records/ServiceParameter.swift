@@ -1,8 +1,9 @@
 import AddressPools
 
-/// The parameters of SVCB and HTTPS records (RFC 9460, 9461): each a key of 2 bytes, a length, a value; keys ascend.
+/// The parameters of SVCB and HTTPS records (RFC 9460, RFC 9461): each a 2-byte key, a 2-byte length and a value, in
+/// ascending order of keys.
 enum ServiceParameter {
-    /// Why the text of a parameter was refused.
+    /// The reason why the text of a parameter was refused.
     struct Refusal: Error {
         let reason: String
 
@@ -11,7 +12,7 @@ enum ServiceParameter {
         }
     }
 
-    /// The names of the keys from 0 on.
+    /// The names of the keys, from 0 on.
     private static let names = ["mandatory", "alpn", "no-default-alpn", "port", "ipv4hint", "ech", "ipv6hint"]
     private static let mandatory = 0
     private static let alpn = 1
@@ -27,10 +28,10 @@ enum ServiceParameter {
         key < names.count ? names[key] : "key\(key)"
     }
 
-    /// The key of that name, or of `key` and its number.
+    /// Returns the key with a name, or with `key` and its number.
     static func key(named name: String) throws(Refusal) -> Int {
         if let known = names.firstIndex(of: name) { return known }
-        // Read by its name, printed by its number: name servers older than RFC 9461 do not know it.
+        // Parsed by name but printed by number: name servers older than RFC 9461 do not know the name.
         if name == "dohpath" { return dohPath }
         guard name.hasPrefix("key"), name.utf8.dropFirst(3).allSatisfy(isDigit), let key = UInt16(name.dropFirst(3))
         else {
@@ -44,10 +45,10 @@ enum ServiceParameter {
     }
 }
 
-// MARK: - Reading
+// MARK: - Parsing
 
 extension ServiceParameter {
-    /// The value in wire form. `text` is what stands behind the =, its escapes resolved; nil without a =.
+    /// Returns the value in wire form. `text` is the part after the `=`, unescaped; nil without `=`.
     static func value(of key: Int, text: [UInt8]?) throws(Refusal) -> [UInt8] {
         guard let text, !text.isEmpty else {
             guard key == noDefaultALPN || key >= names.count else {
@@ -98,7 +99,7 @@ extension ServiceParameter {
         return bytes
     }
 
-    /// Protocol names with commas between them; \, and \\ stand for a comma and a backslash in a name.
+    /// Returns protocol names from a comma-separated list, in which `\,` and `\\` escape a comma and a backslash.
     private static func protocols(_ text: [UInt8]) throws(Refusal) -> [UInt8] {
         var names: [[UInt8]] = [[]]
         var isEscaped = false
@@ -125,7 +126,7 @@ extension ServiceParameter {
 // MARK: - Wire form
 
 extension ServiceParameter {
-    /// The keys and values of `wire` up to where it is malformed, and whether all of it was well formed.
+    /// Returns the keys and values of `wire` up to the first malformed one, and whether all are well formed.
     private static func split(_ wire: ArraySlice<UInt8>) -> (
         parameters: [(key: Int, value: ArraySlice<UInt8>)], whole: Bool
     ) {
@@ -142,7 +143,7 @@ extension ServiceParameter {
         return (parameters, rest.isEmpty)
     }
 
-    /// What is wrong with parameters in wire form; nil when nothing is.
+    /// Returns the problem with parameters in wire form; nil if there is none.
     static func fault(in wire: ArraySlice<UInt8>) -> String? {
         let (parameters, isWhole) = split(wire)
         guard isWhole else { return "its parameters are cut short; copy all of the data" }
@@ -183,7 +184,7 @@ extension ServiceParameter {
         case ipv4Hint: return !value.isEmpty && value.count % 4 == 0
         case ech: return !value.isEmpty
         case ipv6Hint: return !value.isEmpty && value.count % 16 == 0
-        // RFC 9461: the template of a path that takes the query.
+        // RFC 9461: a URI template of a path with the `dns` variable.
         case dohPath:
             return value.first == UInt8(ascii: "/") && String(decoding: value, as: UTF8.self).contains("{?dns}")
         default: return key != invalid
@@ -194,7 +195,7 @@ extension ServiceParameter {
 // MARK: - Printing
 
 extension ServiceParameter {
-    /// Appends well-formed parameters, a space in front of each.
+    /// Appends well-formed parameters, each with a leading space.
     static func appendText(of wire: ArraySlice<UInt8>, to text: inout [UInt8]) {
         for (key, value) in split(wire).parameters {
             text.append(UInt8(ascii: " "))
@@ -223,7 +224,7 @@ extension ServiceParameter {
         }
     }
 
-    /// The names with commas between them, before the escapes of the string around them.
+    /// Returns the protocol names joined by commas, not yet escaped for the string around them.
     private static func protocolText(_ value: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
         var result: [UInt8] = []
         var rest = value

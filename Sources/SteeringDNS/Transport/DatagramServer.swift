@@ -2,26 +2,32 @@ import AddressPools
 import CSteeringDNS
 import Glibc
 
-/// Serves DNS over UDP from one socket, many queries a system call (recvmmsg, sendmmsg).
+/// Serves DNS over UDP from one socket, many queries per system call (recvmmsg, sendmmsg).
 ///
-/// Answers leave from the address that was asked where the socket knows it: `ServerSocket.datagrams`.
+/// Answers leave from the address that the query was sent to, if the socket was made that way: see
+/// ``ServerSocket/datagrams(on:fromAnyAddress:awaitingAddress:)``. Queries longer than 1,216 bytes are not answered.
 public struct DatagramServer: ~Copyable {
     private let batch: OpaquePointer
     private let socket: ServerSocket
     private var worker: ServerWorker
-    /// What each query of the batch is answered with, to be taken back if the answer cannot be sent.
+    /// The answer to each query of the batch, to be uncounted if it cannot be sent.
     private var given = [Responder.Answer?](repeating: nil, count: Int(Self.capacity))
 
-    /// As many queries as are there are taken at once, up to this number.
+    /// The largest number of queries per batch.
     private static let capacity: UInt32 = 64
-    /// No query that is answered is longer; EDNS options in queries are few. Neither is a power of two: the beginnings
-    /// of all queries, and of all answers, would share a few lines of the nearest cache.
+    /// Queries that are answered are shorter: they have few EDNS options. Sizes are not powers of two, to avoid L1 set
+    /// conflicts between buffers.
     private static let querySize: UInt32 = 1_216
     private static let answerSize: UInt32 = 1_344
-    /// 4 MiB of small packets with what the kernel keeps beside each, and as many again.
+    /// 16,384 queries: more than the receive buffer holds (4 MiB, which the kernel doubles).
     private static let lastBatches = 256
 
-    /// - Throws: When there is no memory.
+    /// Makes a worker of a server that answers on a socket.
+    ///
+    /// - Parameters:
+    ///   - socket: The UDP socket. It is closed with this value, or if this throws.
+    ///   - server: The server to answer for.
+    /// - Throws: ``ServerSocketError`` if there is no memory for the buffers.
     public init(_ socket: consuming ServerSocket, of server: NameServer) throws(ServerSocketError) {
         guard
             let batch = csdns_batch_create(
@@ -36,14 +42,16 @@ public struct DatagramServer: ~Copyable {
 
     deinit { csdns_batch_destroy(batch) }
 
-    /// Serves until the server is stopped; what has come in by then is still answered.
+    /// Answers queries on the calling thread until the server is stopped and the queries received by then are answered.
+    ///
+    /// - Parameter server: The server that this worker was made for.
     public mutating func run(_ server: NameServer) {
         while !server.isStopping {
             let count = csdns_receive(batch, socket.descriptor, 1)
-            // Nothing for half a second; or an ICMP error for an earlier answer, which concerns nobody here.
+            // No query for half a second, or an ICMP error for an earlier answer, which is ignored.
             if count > 0 { send(UInt32(count)) } else { worker.refresh() }
         }
-        // No more than a socket can hold: more may come as long as there are clients.
+        // Bounded, since more queries may arrive as long as there are clients.
         for _ in 0..<Self.lastBatches {
             let count = csdns_receive(batch, socket.descriptor, 0)
             guard count > 0 else { return }
@@ -57,8 +65,8 @@ public struct DatagramServer: ~Copyable {
         if failed > 0 { takeBack(failed) }
     }
 
-    /// Answers that could not be sent are none: no route leads to the client, or the system does not let this socket
-    /// send from the address that was asked.
+    /// Uncounts answers that could not be sent: there is no route to the client, or the kernel rejects the source
+    /// address.
     private mutating func takeBack(_ failed: UInt32) {
         let (batch, given) = (batch, given)
         worker.correct { serving, counts in
@@ -72,11 +80,11 @@ public struct DatagramServer: ~Copyable {
         let time = Responder.Time.now
         let queries = csdns_queries(batch), answers = csdns_answers(batch)
         let batch = batch
-        // Borrowed: a copy would be made where two have it.
+        // Swapped out, since a second owner would force a copy.
         var given: [Responder.Answer?] = []
         swap(&given, &self.given)
         defer { swap(&given, &self.given) }
-        // One that was cut has no bytes, so that it is counted as one that gets no answer.
+        // A truncated query is passed as empty, and so counted as ignored.
         func query(_ index: UInt32) -> UnsafeBufferPointer<UInt8> {
             let length = csdns_query_length(batch, index)
             return UnsafeBufferPointer(
@@ -108,7 +116,7 @@ public struct DatagramServer: ~Copyable {
 }
 
 extension Responder.Time {
-    /// Now.
+    /// The current time, by the coarse system clocks.
     public static var now: Responder.Time {
         var real = timespec(), monotonic = timespec()
         clock_gettime(CLOCK_REALTIME_COARSE, &real)

@@ -1,14 +1,14 @@
 import AddressPools
 import Glibc
 
-/// Why a socket cannot serve: one sentence with the remedy.
+/// The reason why a socket cannot be used.
 public struct ServerSocketError: Error, Sendable, CustomStringConvertible {
-    /// The sentence.
+    /// One sentence: the problem and the remedy.
     public let message: String
     /// The message.
     public var description: String { message }
 
-    /// Of the call that failed; 0 for none.
+    /// The errno of the failed call; 0 if none failed.
     let errno: CInt
 
     init(_ message: String, errno: CInt = 0) {
@@ -17,30 +17,38 @@ public struct ServerSocketError: Error, Sendable, CustomStringConvertible {
     }
 }
 
-/// A socket that is bound for DNS; closed with its value.
+/// A bound DNS socket, which is closed with its value.
 public struct ServerSocket: ~Copyable, Sendable {
-    /// Its number.
+    /// The file descriptor, owned by this value.
     public let descriptor: CInt
 
     private init(owning descriptor: CInt) { self.descriptor = descriptor }
 
     deinit { close(descriptor) }
 
-    /// Gives the number away; whoever has it closes it.
+    /// Gives up ownership of the descriptor.
+    ///
+    /// - Returns: The descriptor, which the caller must close.
     public consuming func release() -> CInt {
         let number = descriptor
         discard self
         return number
     }
 
-    /// A UDP socket bound to an address, one of a group over which the kernel spreads (SO_REUSEPORT).
+    /// Returns a UDP socket bound to an address, with SO_REUSEPORT: the kernel spreads queries over all sockets of the
+    /// address.
+    ///
+    /// The receive buffer is set to 4 MiB; without CAP_NET_ADMIN, to at most `net.core.rmem_max`.
     ///
     /// - Parameters:
-    ///   - address: the address.
-    ///   - fromAnyAddress: whether answers leave from the address that was asked, and not from the one that is bound.
-    ///     Sockets that are steered to need it; bound to no address in particular, all do. It costs a twentieth of a query.
-    ///   - awaitingAddress: whether the address may be one that this machine does not have yet (IP_FREEBIND).
-    /// - Throws: When the address cannot be bound: it is in use, not one of this machine, or the port needs a privilege.
+    ///   - address: The address and port to bind; port 0 lets the kernel choose.
+    ///   - fromAnyAddress: Whether answers leave from the address that the query was sent to instead of the bound one.
+    ///     Required for sockets that are steered to, and for sockets bound to the unspecified address. Costs one
+    ///     twentieth of the time of a query.
+    ///   - awaitingAddress: Whether the machine may not have the address yet (IP_FREEBIND).
+    /// - Returns: The socket, blocking, with a receive timeout of 500 ms.
+    /// - Throws: ``ServerSocketError`` if the address is in use or is not one of this machine, if the port is below
+    ///   1024 and CAP_NET_BIND_SERVICE is missing, or if a socket cannot be created or configured.
     public static func datagrams(
         on address: SocketAddress, fromAnyAddress: Bool = true, awaitingAddress: Bool = false
     ) throws(ServerSocketError) -> ServerSocket {
@@ -49,9 +57,14 @@ public struct ServerSocket: ~Copyable, Sendable {
         return socket
     }
 
-    /// A TCP socket that listens on an address.
+    /// Returns a TCP socket that listens on an address, with SO_REUSEPORT and a backlog of 4,096.
     ///
-    /// - Throws: As ``datagrams(on:fromAnyAddress:awaitingAddress:)``.
+    /// - Parameters:
+    ///   - address: The address and port to bind; port 0 lets the kernel choose.
+    ///   - awaitingAddress: Whether the machine may not have the address yet (IP_FREEBIND).
+    /// - Returns: The listening socket, blocking.
+    /// - Throws: ``ServerSocketError`` if the address is in use or is not one of this machine, if the port is below
+    ///   1024 and CAP_NET_BIND_SERVICE is missing, or if a socket cannot be created.
     public static func listener(
         on address: SocketAddress, awaitingAddress: Bool = false
     ) throws(ServerSocketError) -> ServerSocket {
@@ -60,7 +73,12 @@ public struct ServerSocket: ~Copyable, Sendable {
         return socket
     }
 
-    /// Whether this machine has an address now: a socket can be bound to it.
+    /// Returns whether the machine has an address now.
+    ///
+    /// Tries to bind a UDP socket to it; errors other than EADDRNOTAVAIL count as yes.
+    ///
+    /// - Parameter address: The address.
+    /// - Returns: False if the address cannot be bound because the machine does not have it.
     public static func canBind(to address: IPAddress) -> Bool {
         do throws(ServerSocketError) {
             _ = try bound(SOCK_DGRAM, to: SocketAddress(address, port: 0), false)
@@ -68,7 +86,7 @@ public struct ServerSocket: ~Copyable, Sendable {
         } catch { return error.errno != EADDRNOTAVAIL }
     }
 
-    /// Where it is bound.
+    /// The address and port that the socket is bound to; nil if the kernel does not report them.
     public var localAddress: SocketAddress? {
         var storage = sockaddr_storage()
         var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
@@ -132,23 +150,23 @@ public struct ServerSocket: ~Copyable, Sendable {
         return socket
     }
 
-    /// Room for bursts, and to be told where each query was sent to.
+    /// Enlarges the receive buffer, sets the receive timeout, and asks for the destination address of each query.
     private func prepareForDatagrams(fromAnyAddress: Bool) throws(ServerSocketError) {
         var on: CInt = 1, room: CInt = 4 << 20
         var patience = timeval(tv_sec: 0, tv_usec: 500_000)
         let size = socklen_t(MemoryLayout<CInt>.size)
-        // As much as this user may have; the system's default holds 277 small packets.
+        // As much as this user may have: the default holds 277 small packets.
         if setsockopt(descriptor, SOL_SOCKET, SO_RCVBUFFORCE, &room, size) != 0 {
             setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &room, size)
         }
         var isTold = !fromAnyAddress
         if fromAnyAddress {
-            // Each family's is for sockets of that family; a dual-stack one takes both.
+            // Each option is for sockets of its family; dual-stack sockets take both.
             let isIPv4 = setsockopt(descriptor, CInt(IPPROTO_IP), IP_PKTINFO, &on, size) == 0
             let isIPv6 = setsockopt(descriptor, CInt(IPPROTO_IPV6), IPV6_RECVPKTINFO, &on, size) == 0
             isTold = isIPv4 || isIPv6
-            // An IPv6 socket may otherwise send only from addresses that an interface has, and those of a prefix that is
-            // routed to this machine no interface has. One option for both families.
+            // Without it, an IPv6 socket sends only from addresses assigned to an interface, which those of a routed
+            // prefix are not. The option covers both families.
             isTold = isTold && setsockopt(descriptor, CInt(IPPROTO_IP), CInt(IP_FREEBIND), &on, size) == 0
         }
         let waits =
@@ -171,10 +189,13 @@ public struct ServerSocket: ~Copyable, Sendable {
 }
 
 extension ServerSocket {
-    /// The sockets that a service manager, or `steerd-run`, passed to this process ($LISTEN_FDS), sorted by kind.
+    /// Returns the sockets that a service manager or `steerd-run` passed to this process ($LISTEN_FDS).
     ///
-    /// - Returns: Sockets for UDP and for TCP; none if none were passed.
-    /// - Throws: When something passed is neither.
+    /// Sets close-on-exec on them, and unsets the variables, so that a second call returns none.
+    ///
+    /// - Returns: The descriptors by socket type, owned by the caller; none if none were passed. All types other than
+    ///   UDP count as listeners.
+    /// - Throws: ``ServerSocketError`` if a passed descriptor is not a socket.
     public static func passed() throws(ServerSocketError) -> (datagrams: [CInt], listeners: [CInt]) {
         guard let count = environment("LISTEN_FDS").flatMap({ Int($0) }), count > 0,
             environment("LISTEN_PID") == String(getpid())
@@ -195,11 +216,13 @@ extension ServerSocket {
         return (datagrams, listeners)
     }
 
-    /// Takes over a UDP socket.
+    /// Takes over a bound UDP socket, and makes it blocking.
     ///
     /// - Parameters:
-    ///   - number: its descriptor.
-    ///   - fromAnyAddress: as in `datagrams`.
+    ///   - number: The descriptor. It is closed with the result, or if this throws.
+    ///   - fromAnyAddress: As for ``datagrams(on:fromAnyAddress:awaitingAddress:)``.
+    /// - Returns: The socket, with a receive timeout of 500 ms.
+    /// - Throws: ``ServerSocketError`` if the socket cannot be configured.
     public static func adoptDatagrams(
         _ number: CInt, fromAnyAddress: Bool = true
     ) throws(ServerSocketError) -> ServerSocket {

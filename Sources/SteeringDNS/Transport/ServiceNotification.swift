@@ -1,8 +1,10 @@
 import Glibc
 
-/// What a service tells the service manager that started it, as sd_notify(3) does.
+/// Notifications to the service manager that started this process, as with sd_notify(3).
 public enum ServiceNotification {
-    /// Sends lines such as `READY=1`; nothing where there is no service manager ($NOTIFY_SOCKET).
+    /// Sends state lines to $NOTIFY_SOCKET, if that is set; errors are ignored.
+    ///
+    /// - Parameter lines: Assignments such as `READY=1`, separated by newlines.
     public static func send(_ lines: String) {
         guard let path = getenv("NOTIFY_SOCKET").map({ Array(String(cString: $0).utf8) }), !path.isEmpty else { return }
         var address = sockaddr_un()
@@ -10,7 +12,7 @@ public enum ServiceNotification {
         guard path.count < MemoryLayout.size(ofValue: address.sun_path) else { return }
         withUnsafeMutableBytes(of: &address.sun_path) { name in
             name.copyBytes(from: path)
-            // An abstract name is written with @ in the place of the NUL that it begins with.
+            // `@` denotes an abstract socket name, which starts with a NUL byte.
             if path[0] == UInt8(ascii: "@") { name[0] = 0 }
         }
         let number = socket(AF_UNIX, CInt(SOCK_DGRAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
@@ -25,7 +27,7 @@ public enum ServiceNotification {
         }
     }
 
-    /// `RELOADING=1`, with the time as it must go along (CLOCK_MONOTONIC).
+    /// Sends `RELOADING=1` with the current time (CLOCK_MONOTONIC), as the protocol requires.
     public static func sendReloading() {
         var now = timespec()
         clock_gettime(CLOCK_MONOTONIC, &now)

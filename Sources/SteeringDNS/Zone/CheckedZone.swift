@@ -1,24 +1,31 @@
-/// Records that make a zone: checked against each other, as a name server has to before it serves them.
+/// The records of a zone, checked against each other as name servers do before they serve them.
 ///
-/// What is refused: an SOA or NS record that the origin lacks, a second SOA, records outside of the zone, a CNAME beside
-/// other records, records below a delegation that are no addresses for its name servers, name servers, mail servers and
-/// services in the zone that have no address, name servers and mail servers that are a CNAME, and DNAME.
+/// These are refused:
+///
+/// - a missing SOA or NS record at the origin, any other SOA record, and records outside of the zone;
+/// - CNAME records beside other records, and DNAME records;
+/// - at a delegation, types other than NS, DS, A and AAAA; below it, types other than A and AAAA;
+/// - NS records at a wildcard, and DS records without NS records;
+/// - name servers, mail servers and SRV targets in the zone that have no address, name servers inside the zone
+///   delegated to them without glue, and NS and MX records that name a CNAME.
 public struct CheckedZone: Sendable {
-    /// The name at the top of the zone.
+    /// The name of the zone.
     public let origin: DNSName
-    /// The records in their order, duplicates left out, every set of one name and type with one TTL.
+    /// The records in their original order, without duplicates.
+    ///
+    /// All records of one name and type have the lowest of their TTLs.
     public let records: [ResourceRecord]
-    /// What is odd but was put right, or does no harm.
+    /// Problems that were corrected or do no harm: duplicates and differing TTLs.
     public let warnings: [ZoneProblem]
 
-    /// Checks the records of a file; problems name its lines.
+    /// Checks the records of a file, so that problems refer to its lines.
     ///
     /// - Parameters:
-    ///   - file: the records.
-    ///   - origin: the name at the top of the zone.
-    ///   - answeredElsewhere: whether addresses of a name come from somewhere else, such as a policy; then the zone
-    ///     need not have any.
-    /// - Throws: every problem there is.
+    ///   - file: The records.
+    ///   - origin: The name of the zone.
+    ///   - answeredElsewhere: Whether a name gets its addresses from elsewhere, such as a policy, and needs none in the
+    ///     zone.
+    /// - Throws: ``ZoneProblems`` with every problem.
     public init(
         _ file: ZoneFile, origin: DNSName, answeredElsewhere: (DNSName) -> Bool = { _ in false }
     ) throws(ZoneProblems) {
@@ -29,13 +36,13 @@ public struct CheckedZone: Sendable {
     /// Checks records.
     ///
     /// - Parameters:
-    ///   - records: the records, in any order.
-    ///   - origin: the name at the top of the zone.
-    ///   - file: what problems call the file.
-    ///   - lines: for each record the line on which it begins, as far as that is known.
-    ///   - answeredElsewhere: whether addresses of a name come from somewhere else, such as a policy; then the zone
-    ///     need not have any.
-    /// - Throws: every problem there is.
+    ///   - records: The records, in any order.
+    ///   - origin: The name of the zone.
+    ///   - file: The name of the file in problems.
+    ///   - lines: The line on which each record begins, by index; may be empty.
+    ///   - answeredElsewhere: Whether a name gets its addresses from elsewhere, such as a policy, and needs none in the
+    ///     zone.
+    /// - Throws: ``ZoneProblems`` with every problem.
     public init(
         _ records: [ResourceRecord], origin: DNSName, file: String? = nil, lines: [Int] = [],
         answeredElsewhere: (DNSName) -> Bool = { _ in false }
@@ -53,15 +60,15 @@ public struct CheckedZone: Sendable {
     }
 }
 
-/// The work of ``CheckedZone``.
+/// The checks of ``CheckedZone``.
 struct ZoneCheck {
     let records: [ResourceRecord]
     let origin: DNSName
     let file: String?
     let lines: [Int]
-    /// The records of the zone that are no duplicates, by name and type, as indices.
+    /// The records of the zone without duplicates, by name and type, as indices.
     private(set) var sets: [DNSName: [RecordType: [Int]]] = [:]
-    /// The names that exist: those of records, and those above them (RFC 4592, section 2.2.2).
+    /// The names that exist: owners of records, and their ancestors (RFC 4592, section 2.2.2).
     private(set) var names: Set<DNSName> = []
     /// The names below the origin that have NS records.
     private(set) var delegations: Set<DNSName> = []
@@ -78,9 +85,9 @@ struct ZoneCheck {
         self.lines = lines
     }
 
-    // MARK: Saying so
+    // MARK: Problems
 
-    /// Problems about what is missing come first: their index is -1.
+    /// Problems with missing records come first: their index is -1.
     var problemsInOrder: [ZoneProblem] { problems.sorted { $0.index < $1.index }.map(\.problem) }
     var warningsInOrder: [ZoneProblem] { warnings.sorted { $0.index < $1.index }.map(\.problem) }
 
@@ -92,17 +99,17 @@ struct ZoneCheck {
         ZoneProblem(file: file, line: lines.indices.contains(index) ? lines[index] : nil, message: message)
     }
 
-    /// How a message points to another record: by its line when that is known.
+    /// A reference to another record in a message: its line, if known.
     func reference(_ index: Int) -> String {
         lines.indices.contains(index) ? "line \(lines[index])" : "the first"
     }
 
-    /// "The MX record of example.com."
+    /// For example, "the MX record of example.com."
     func named(_ index: Int) -> String { "the \(records[index].type) record of \(records[index].owner)" }
 
     // MARK: Sets
 
-    /// Sorts the records by name and type, leaves duplicates out, and finds those of other zones.
+    /// Groups the records by name and type, drops duplicates, and refuses records outside of the zone.
     mutating func findSets() {
         var seen: Set<ResourceRecord> = []
         for (index, record) in records.enumerated() {
@@ -130,7 +137,7 @@ struct ZoneCheck {
         }
     }
 
-    /// The records that are kept, each set of them with the least of its TTLs (RFC 2181, section 5.2).
+    /// Returns the remaining records, each with the lowest TTL of its set (RFC 2181, section 5.2).
     mutating func levelled() -> [ResourceRecord] {
         kept.map { index in
             let record = records[index]

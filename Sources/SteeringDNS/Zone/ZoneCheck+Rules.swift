@@ -1,7 +1,7 @@
-// The rules of a zone, one function each. They go through the records in order, so problems come out in order.
+// The rules of a zone, one function each. They visit the records in order, so problems are in order as well.
 
 extension ZoneCheck {
-    /// One SOA, at the origin, and name servers beside it.
+    /// There is one SOA record, at the origin, and NS records beside it.
     mutating func checkOrigin() {
         let authority = first(.SOA, of: origin)
         if authority == nil {
@@ -20,7 +20,7 @@ extension ZoneCheck {
         }
     }
 
-    /// A CNAME stands alone (RFC 2181, section 10.1), and DNAME is not served.
+    /// A CNAME record is alone (RFC 2181, section 10.1); DNAME is not supported.
     mutating func checkAliases() {
         for index in kept {
             let record = records[index]
@@ -39,7 +39,7 @@ extension ZoneCheck {
         }
     }
 
-    /// At a delegation there are its name servers and their DS; below it only addresses of name servers.
+    /// At a delegation there are only NS, DS and address records, and below it only address records (glue).
     mutating func checkDelegations() {
         for index in kept {
             let record = records[index]
@@ -65,7 +65,7 @@ extension ZoneCheck {
 
     private func isDelegation(_ name: DNSName) -> Bool { !delegations.isEmpty && delegations.contains(name) }
 
-    /// The highest delegation that `name` is below.
+    /// Returns the topmost delegation above `name`; nil if there is none.
     private func delegation(above name: DNSName) -> DNSName? {
         guard !delegations.isEmpty else { return nil }
         var highest: DNSName?
@@ -79,12 +79,12 @@ extension ZoneCheck {
 
     // MARK: Targets
 
-    /// What name servers, mail servers and services are called must lead to an address.
+    /// The targets of NS, MX and SRV records in the zone have addresses.
     mutating func checkTargets(_ answeredElsewhere: (DNSName) -> Bool) {
         for index in kept {
             guard let target = target(of: records[index]), target.isAtOrBelow(origin) else { continue }
             let owner = records[index].owner
-            // Another zone answers for the data; only its servers' addresses must be here.
+            // Another zone answers for these records; only the addresses of its name servers must be here.
             guard delegation(above: owner) == nil else { continue }
             if let cut = isDelegation(target) ? target : delegation(above: target) {
                 guard records[index].type == .NS, target.isAtOrBelow(owner), !hasAddress(target) else { continue }
@@ -126,7 +126,7 @@ extension ZoneCheck {
         return answeredElsewhere(target) ? .address : .nothing
     }
 
-    /// The wildcard that answers for a name that does not exist: the one at the closest encloser, or none.
+    /// Returns the wildcard at the closest encloser of a name that does not exist; nil if there can be none.
     private func wildcard(for name: DNSName) -> DNSName? {
         var next = name.parent
         while let ancestor = next, ancestor.isAtOrBelow(origin) {

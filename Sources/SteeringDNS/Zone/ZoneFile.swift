@@ -1,4 +1,4 @@
-/// The records of a zone file, as RFC 1035, section 5, and its successors write it.
+/// The records of a zone file (RFC 1035, section 5, and later RFCs).
 ///
 /// ```
 /// $ORIGIN example.com.
@@ -8,26 +8,26 @@
 /// ns1  A    192.0.2.53
 /// ```
 ///
-/// Every record is of class IN and of a type that an unsigned zone can serve; types without a form of their own are
-/// written in the generic one, `TYPE666 \# 3 abcdef`. Names keep the case they are written in. Whether the records
-/// make a zone is another question: ``CheckedZone`` answers it.
+/// All records are of class IN and of types that an unsigned zone can have. Types without a syntax of their own are
+/// written in the generic form, `TYPE666 \# 3 abcdef`. `$INCLUDE` and `$GENERATE` are not supported. Names keep their
+/// case. ``CheckedZone`` checks whether the records make a zone.
 public struct ZoneFile: Sendable {
-    /// The name of the file, for messages.
+    /// The name of the file in errors.
     public let name: String
-    /// The records in the order of the file.
+    /// The records, in file order.
     public let records: [ResourceRecord]
-    /// For each record, the line on which it begins.
+    /// The line on which each record begins, by index.
     public let lines: [Int]
 
-    /// Reads a zone file.
+    /// Parses a zone file.
     ///
     /// - Parameters:
-    ///   - bytes: the contents of the file, at most 256 MiB.
-    ///   - name: what errors call the file.
-    ///   - origin: what relative names are relative to until the file says `$ORIGIN`.
-    ///   - defaultTTL: the TTL of records without one until the file says `$TTL`. Where both are missing it is the
-    ///     minimum of the SOA record above (RFC 2308), else the last TTL that the file states.
-    /// - Throws: one sentence with line and column about the first thing that is wrong.
+    ///   - bytes: The contents of the file: at most 256 MiB, with lines of at most 1 MiB.
+    ///   - name: The name of the file in errors.
+    ///   - origin: The origin of relative names before the first `$ORIGIN`; nil if relative names are an error there.
+    ///   - defaultTTL: The TTL in seconds of records without one before the first `$TTL`. If nil, it is the minimum of
+    ///     the SOA record above (RFC 2308), otherwise the last TTL in the file.
+    /// - Throws: ``ZoneFileError`` with line and column of the first error.
     public init(
         _ bytes: [UInt8], named name: String, origin: DNSName? = nil, defaultTTL: UInt32? = nil
     ) throws(ZoneFileError) {
@@ -39,14 +39,25 @@ public struct ZoneFile: Sendable {
         lines = reader.lines
     }
 
-    /// The records of a zone file: ``init(_:named:origin:defaultTTL:)`` without the lines.
+    /// Parses a zone file and returns its records, without lines.
+    ///
+    /// - Parameters:
+    ///   - bytes: The contents of the file: at most 256 MiB, with lines of at most 1 MiB.
+    ///   - file: The name of the file in errors.
+    ///   - origin: The origin of relative names before the first `$ORIGIN`; nil if relative names are an error there.
+    ///   - defaultTTL: The TTL in seconds of records without one, as in ``init(_:named:origin:defaultTTL:)``.
+    /// - Returns: The records, in file order.
+    /// - Throws: ``ZoneFileError`` with line and column of the first error.
     public static func records(
         in bytes: [UInt8], named file: String, origin: DNSName?, defaultTTL: UInt32?
     ) throws(ZoneFileError) -> [ResourceRecord] {
         try ZoneFile(bytes, named: file, origin: origin, defaultTTL: defaultTTL).records
     }
 
-    /// A record as a line of a zone file, without the line end: owner, TTL, class, type, data, nothing left out.
+    /// Returns a record as a line of a zone file: owner, TTL, class, type and data, without a line end.
+    ///
+    /// - Parameter record: The record.
+    /// - Returns: The line. Data that is malformed for its type is in the generic form of RFC 3597.
     public static func text(of record: ResourceRecord) -> String {
         let data = String(decoding: RecordData.text(of: record.data, type: record.type), as: UTF8.self)
         return "\(record.owner) \(record.ttl) IN \(record.type) \(data)"

@@ -1,12 +1,12 @@
-/// Why a zone file was refused, and where.
+/// The reason why a zone file was refused, and the place.
 public struct ZoneFileError: Error, Sendable, Hashable, CustomStringConvertible {
-    /// The name of the file, as the caller gave it.
+    /// The name of the file, as passed by the caller.
     public let file: String
-    /// The line, the first being 1.
+    /// The line, from 1.
     public let line: Int
-    /// The place in the line in bytes, the first being 1.
+    /// The byte in the line, from 1.
     public let column: Int
-    /// One sentence for people: what is wrong, and the remedy.
+    /// One sentence: the problem and the remedy.
     public let message: String
 
     /// `FILE:LINE:COLUMN: sentence`.

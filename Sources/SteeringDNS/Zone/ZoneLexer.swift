@@ -1,24 +1,24 @@
 import AddressPools
 
-/// A word or a quoted string of a zone file, escapes still in it.
+/// A word or a quoted string, with its escapes.
 struct ZoneToken {
-    /// Where its bytes stand, the quotes around it not counted.
+    /// The range of its bytes, without the quotes around it.
     let range: Range<Int>
     let isQuoted: Bool
     let place: ZonePlace
 }
 
-/// A line and a byte in it, both counted from 1.
+/// A line and a byte in it, both from 1.
 struct ZonePlace {
     let line: Int
     let column: Int
 }
 
-/// Cuts a zone file into entries, and those into tokens: it knows about line ends, parentheses, comments, quotes and
-/// backslashes, and about nothing else.
+/// Splits a zone file into entries, and entries into tokens. It handles line ends, parentheses, comments, quotes and
+/// backslashes, and nothing else.
 struct ZoneLexer {
     static let largestFile = 256 << 20
-    /// The longest data of a record, each of its 65,535 bytes as \DDD, is a quarter of it.
+    /// Four times the longest record data: 65,535 bytes, each written as \DDD.
     static let longestLine = 1 << 20
     static let deepestNesting = 32
 
@@ -29,7 +29,7 @@ struct ZoneLexer {
     private var lineStart = 0
     private var openParentheses: [ZonePlace] = []
     private var entryHasEnded = true
-    /// Where the entry ended that was read last, for errors about what it lacks.
+    /// The place where the last entry ended, for errors about missing fields.
     private(set) var end = ZonePlace(line: 1, column: 1)
 
     init(bytes: [UInt8], file: String) throws(ZoneFileError) {
@@ -52,13 +52,13 @@ struct ZoneLexer {
     // MARK: Entries
 
     enum EntryStart {
-        /// The entry begins its line: its first token is an owner or a directive.
+        /// The entry starts at the beginning of its line; its first token is an owner or a directive.
         case word
-        /// Space begins the line, which stands for the owner of the entry before.
+        /// The line begins with a space: the owner is that of the previous record.
         case space
     }
 
-    /// Goes to the next entry, past empty lines and comments; nil at the end of the file.
+    /// Moves to the next entry, past empty lines and comments. Returns nil at the end of the file.
     mutating func nextEntry() throws(ZoneFileError) -> EntryStart? {
         while position < bytes.count {
             let start: EntryStart = isBlank(bytes[position]) ? .space : .word
@@ -74,7 +74,7 @@ struct ZoneLexer {
         return nil
     }
 
-    /// The next token of the entry; nil at its end.
+    /// Returns the next token of the entry; nil at its end.
     mutating func next() throws(ZoneFileError) -> ZoneToken? {
         while !entryHasEnded {
             end = here
@@ -114,7 +114,7 @@ struct ZoneLexer {
         return nil
     }
 
-    // MARK: Pieces
+    // MARK: Scanning
 
     private func isBlank(_ byte: UInt8) -> Bool {
         byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t")
@@ -124,7 +124,7 @@ struct ZoneLexer {
         while position < bytes.count, bytes[position] != UInt8(ascii: "\n") { position += 1 }
     }
 
-    /// Goes behind the line end that stands here, if one does.
+    /// Moves past the line end at the current position. Returns false if there is none.
     private mutating func skipLineEnd() throws(ZoneFileError) -> Bool {
         var next = position
         if bytes[next] == UInt8(ascii: "\r") { next += 1 }
@@ -139,7 +139,7 @@ struct ZoneLexer {
         return true
     }
 
-    /// Checked at the end of a line, so its own error comes before this one.
+    /// Called at the end of a line, so that errors in the line come first.
     private func checkLength() throws(ZoneFileError) {
         guard position - lineStart > ZoneLexer.longestLine else { return }
         let start = ZonePlace(line: line, column: 1)
@@ -155,7 +155,7 @@ struct ZoneLexer {
         return ZoneToken(range: start..<position - 1, isQuoted: true, place: place)
     }
 
-    /// Goes behind the quote that closes the string whose inside begins here.
+    /// Moves past the closing quote of the string whose contents start here.
     private mutating func skipQuoted(from place: ZonePlace) throws(ZoneFileError) {
         while position < bytes.count, bytes[position] != UInt8(ascii: "\n") {
             let byte = bytes[position]
@@ -168,8 +168,8 @@ struct ZoneLexer {
         throw failure("the string is not closed on its line; end it with a quote, write line ends as \\010", at: place)
     }
 
-    /// A word ends at a space, a line end, a comment or a parenthesis. Quotes stand in it only behind the = of a
-    /// service parameter, as in `alpn="h2,h3"`.
+    /// Returns the word that starts here. It ends at a space, a line end, a comment or a parenthesis. Quotes are
+    /// allowed only after the `=` of a service parameter, as in `alpn="h2,h3"`.
     private mutating func word() throws(ZoneFileError) -> ZoneToken {
         let place = here
         let start = position
@@ -216,7 +216,7 @@ struct ZoneLexer {
         }
     }
 
-    /// The error for a byte that stands nowhere but in comments and between quotes.
+    /// The error for a byte that is allowed only in comments and quoted strings.
     private func stray(_ byte: UInt8) -> ZoneFileError {
         let hexadecimal = (byte < 16 ? "0x0" : "0x") + String(byte, radix: 16, uppercase: true)
         return byte < 0x80

@@ -1,13 +1,13 @@
-/// Something that is wrong with the records of a zone taken together.
+/// A problem with the records of a zone taken together.
 public struct ZoneProblem: Sendable, Hashable, CustomStringConvertible {
-    /// The file that the record came from, when that is known.
+    /// The file of the record, if known.
     public let file: String?
-    /// The line on which the record begins, when that is known.
+    /// The line on which the record begins, from 1, if known.
     public let line: Int?
-    /// One sentence for people: what is wrong, and the remedy.
+    /// One sentence: the problem and the remedy.
     public let message: String
 
-    /// `FILE:LINE: sentence`, or the sentence alone.
+    /// `FILE:LINE: sentence`, or the part that is known.
     public var description: String {
         switch (file, line) {
         case (let file?, let line?): "\(file):\(line): \(message)"
@@ -17,11 +17,11 @@ public struct ZoneProblem: Sendable, Hashable, CustomStringConvertible {
     }
 }
 
-/// Everything for which a zone was refused.
+/// All the problems for which a zone was refused.
 public struct ZoneProblems: Error, Sendable, Hashable, CustomStringConvertible {
-    /// At least one problem, in the order of the records.
+    /// One or more problems, in the order of the records; those about missing records come first.
     public let problems: [ZoneProblem]
 
-    /// The problems, one a line.
+    /// The problems, one per line.
     public var description: String { problems.map(\.description).joined(separator: "\n") }
 }

@@ -1,11 +1,11 @@
 import AddressPools
 
-// The data of records, field by field as the type's layout says.
+// Parses record data field by field, as the layout of its type describes.
 
 extension ZoneReader {
     static let longestData = 65_535
 
-    /// Reads the data of a record of `type`, to the end of the entry.
+    /// Parses the data of a record of `type`, to the end of the entry.
     mutating func data(of type: RecordType) throws(ZoneFileError) -> [UInt8] {
         let first = try lexer.next()
         guard let first else { throw missing(type.fields?.first?.name ?? "data") }
@@ -33,7 +33,7 @@ extension ZoneReader {
         lexer.failure("the data is longer than 65,535 bytes; split it over several records", at: place)
     }
 
-    /// Reads what follows `\#`: a length, and that many bytes (RFC 3597).
+    /// Parses the generic form after `\#`: a length, and that many bytes (RFC 3597).
     private mutating func genericData(_ type: RecordType, _ mark: ZoneToken) throws(ZoneFileError) -> [UInt8] {
         let length = try number(try required("length"), maximum: UInt32(ZoneReader.longestData), "length")
         var data: [UInt8] = []
@@ -95,7 +95,7 @@ extension ZoneReader {
 
     // MARK: Fields of one token
 
-    /// A domain name, relative ones below the origin, `@` for the origin itself.
+    /// Parses a domain name. Relative names are below the origin, and `@` is the origin itself.
     func name(_ token: ZoneToken) throws(ZoneFileError) -> DNSName {
         guard !token.isQuoted else {
             throw lexer.failure("\(shown(token)) is in quotes; names are written without", at: token.place)
@@ -145,7 +145,7 @@ extension ZoneReader {
         return UInt32(value)
     }
 
-    /// A number of seconds, or numbers with units: 1h30m.
+    /// Parses seconds, or numbers with units: 1h30m.
     func seconds(_ token: ZoneToken, maximum: UInt32, _ what: String) throws(ZoneFileError) -> UInt32 {
         var total: UInt64 = 0
         var value: UInt64?
@@ -163,7 +163,7 @@ extension ZoneReader {
             }
             isValid = isValid && total <= UInt64(maximum) && value ?? 0 <= UInt64(maximum)
         }
-        // 1h30 could mean minutes or seconds, so it is refused rather than guessed.
+        // 1h30 could mean minutes or seconds, so it is refused.
         isValid = isValid && (value != nil) != hasUnits
         total += value ?? 0
         guard isValid else {

@@ -1,4 +1,4 @@
-// What records say in more than numbers and names: texts, digests, service parameters.
+// Parses the more complex fields: strings, digests, service parameters.
 
 extension ZoneReader {
     func appendString(_ token: ZoneToken, _ what: String, to data: inout [UInt8]) throws(ZoneFileError) {
@@ -12,7 +12,7 @@ extension ZoneReader {
         guard data.count <= ZoneReader.longestData else { throw tooLong(at: token.place) }
     }
 
-    /// The bytes of a text, its escapes resolved.
+    /// Returns the bytes of a text, unescaped.
     func characters(_ token: ZoneToken) throws(ZoneFileError) -> [UInt8] {
         try characters(token.range, isQuoted: token.isQuoted, at: token.place)
     }
@@ -40,7 +40,7 @@ extension ZoneReader {
         return result
     }
 
-    /// Hexadecimal digits in any number of words, to the end of the entry.
+    /// Parses hexadecimal digits in any number of words, to the end of the entry.
     mutating func appendHexadecimal(
         from first: ZoneToken?, _ what: String, to data: inout [UInt8]
     ) throws(ZoneFileError) {
@@ -74,7 +74,7 @@ extension ZoneReader {
 
     // MARK: Service parameters
 
-    /// Reads parameters in any order, and puts them in that of their keys.
+    /// Parses parameters in any order, and appends them in the order of their keys.
     mutating func appendParameters(from first: ZoneToken?, to data: inout [UInt8]) throws(ZoneFileError) {
         var parameters: [(key: Int, value: [UInt8])] = []
         var next = first
@@ -82,7 +82,7 @@ extension ZoneReader {
             parameters.append(try parameter(token))
             next = try lexer.next()
         }
-        // Two of one key stay next to each other, where the check of the whole finds them.
+        // Duplicates end up next to each other, where the check of the whole record finds them.
         for (key, value) in parameters.sorted(by: { $0.key < $1.key }) {
             guard data.count + 4 + value.count <= ZoneReader.longestData else { throw tooLong(at: lexer.end) }
             ZoneReader.append(UInt32(key), bytes: 2, to: &data)

@@ -1,13 +1,13 @@
 import AddressPools
 
-/// Reads the entries of a zone file: directives, and records with what they leave out filled in.
+/// Parses the entries of a zone file: directives, and records with omitted owners, TTLs and classes.
 struct ZoneReader {
-    /// The longest TTL (RFC 2181, section 8).
+    /// The maximum TTL (RFC 2181, section 8).
     static let longestTTL = UInt32(Int32.max)
 
     var lexer: ZoneLexer
     var origin: DNSName?
-    /// What $TTL says, or the caller, or the SOA's minimum.
+    /// Set by `$TTL`, by the caller, or from the SOA's minimum.
     var defaultTTL: UInt32?
     private var lastTTL: UInt32?
     private var owner: DNSName?
@@ -22,7 +22,7 @@ struct ZoneReader {
 
     mutating func readAll() throws(ZoneFileError) {
         while let start = try lexer.nextEntry() {
-            // An entry of nothing but parentheses says nothing.
+            // An entry may consist of parentheses only.
             guard let first = try lexer.next() else { continue }
             switch start {
             case .space:
@@ -66,7 +66,7 @@ struct ZoneReader {
 
     // MARK: Records
 
-    /// Reads a record whose owner is known. TTL and class may come in either order, or be missing.
+    /// Parses the rest of a record after its owner. TTL and class may come in either order, or be omitted.
     private mutating func readRecord(from first: ZoneToken) throws(ZoneFileError) {
         var token = first
         var ttl: UInt32?
@@ -138,10 +138,10 @@ struct ZoneReader {
 
     // MARK: Tokens
 
-    /// The text of a token as it is written; tokens are ASCII unless they are quoted.
+    /// The text of a token as written. Tokens are ASCII unless they are quoted.
     func text(_ token: ZoneToken) -> String { String(decoding: lexer.bytes[token.range], as: UTF8.self) }
 
-    /// The text of a token for a message.
+    /// The text of a token, quoted for a message.
     func shown(_ token: ZoneToken) -> String { quoted(text(token)) }
 
     func missing(_ what: String) -> ZoneFileError {

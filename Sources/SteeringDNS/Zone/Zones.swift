@@ -1,10 +1,10 @@
 import AddressPools
 
-/// The zones that are served, as one tree of names that a hash table stands for.
+/// All zones, as one tree of names that is stored in a hash table.
 final class Zones: Sendable {
     let zones: [Zone]
     let nodes: [ZoneNode]
-    /// What an answer needs to know of most nodes.
+    /// The properties of each node that most answers need.
     let facts: [Facts]
     private let table: KeyTable<Int>
 
@@ -21,7 +21,7 @@ final class Zones: Sendable {
         let origin: DNSName
         let depth: Int
         let authority: CompactRecord
-        /// How long what does not exist may be remembered: the least of SOA's TTL and its last field (RFC 2308).
+        /// The negative caching TTL in seconds: the lower of the SOA's TTL and its minimum field (RFC 2308).
         let negativeTTL: UInt32
         let node: Int
     }
@@ -31,15 +31,15 @@ final class Zones: Sendable {
         let zone: Int
         let depth: Int
         var sets: [RecordSet] = []
-        /// The delegation at or above.
+        /// The delegation at or above this name.
         var cut: Int?
-        /// The wildcard right below (RFC 4592).
+        /// The wildcard directly below this name (RFC 4592).
         var wildcard: Int?
 
         subscript(type: RecordType) -> RecordSet? { sets.first { $0.type == type } }
     }
 
-    /// Makes zones of records that have been checked, each with its origin.
+    /// Makes the tree from checked records, zone by zone.
     init(_ zones: [(origin: DNSName, records: [ResourceRecord])]) {
         var builder = Builder()
         builder.add(zones)
@@ -53,7 +53,7 @@ final class Zones: Sendable {
         }
     }
 
-    /// The longest existing name that a name ends with; nil outside all zones.
+    /// Returns the closest encloser of a name, which may be the name itself; nil outside all zones.
     @inline(__always)
     func encloser(of name: borrowing NameKeys) -> Int? {
         var depth = name.depth
@@ -64,26 +64,26 @@ final class Zones: Sendable {
         }
     }
 
-    /// Whether a zone leaves a name, and what is below it, to other servers.
+    /// Returns whether a zone delegates a name, or an ancestor of it.
     func isDelegated(_ name: DNSName) -> Bool {
         var keys = NameKeys()
         keys.read(name.wire.span, at: 0)
         return encloser(of: keys).map { facts[$0].cut != nil } ?? false
     }
 
-    /// The node of a name.
+    /// Returns the node of a name; nil if it does not exist.
     func node(of name: DNSName) -> Int? {
         var keys = NameKeys()
         keys.read(name.wire.span, at: 0)
         return table[keys.last]
     }
 
-    /// Where the CNAME of a node leads to.
+    /// Returns the target of a node's CNAME.
     func target(ofAlias node: Int) -> DNSName { nodes[node][.CNAME]?.targets.first ?? .root }
 }
 
 extension Zones {
-    /// Zones in the making.
+    /// Collects the nodes.
     private struct Builder {
         var zones: [Zone] = []
         var nodes: [ZoneNode] = []
@@ -91,14 +91,15 @@ extension Zones {
 
         mutating func add(_ zones: [(origin: DNSName, records: [ResourceRecord])]) {
             var keys = NameKeys()
-            // The shorter first, so that a zone within another takes over its names.
+            // Shorter origins first, so that a zone inside another takes over its names.
             var tops = KeyTable<Bool>()
             for zone in zones {
                 keys.read(zone.origin.wire.span, at: 0)
                 tops[keys.last] = true
             }
             for (origin, records) in zones.sorted(by: { $0.origin.labelCount < $1.origin.labelCount }) {
-                // Of what lies below another zone's top this one has no more to say than who serves it.
+                // Records below the apex of another zone are dropped: that zone answers there. Those at its apex, the
+                // delegation, stay.
                 let depth = origin.labelCount
                 let own = records.filter { record in
                     keys.read(record.owner.wire.span, at: 0)
@@ -133,7 +134,7 @@ extension Zones {
                     negativeTTL: min(authority.ttl, minimum), node: top))
         }
 
-        /// The node of a name, made if it is not there, and with it those between the name and the zone's.
+        /// Returns the node of a name. Creates it, and those between it and the origin, if needed.
         private mutating func node(
             of name: DNSName, _ origin: DNSName, _ zone: Int, _ keys: inout NameKeys
         ) -> Int {
@@ -146,7 +147,7 @@ extension Zones {
             return index
         }
 
-        /// Finds a node's delegation and its wildcard.
+        /// Sets a node's delegation and its wildcard.
         private mutating func connect(_ index: Int, _ keys: inout NameKeys) {
             let zone = nodes[index].zone
             let origin = zones[zone].origin

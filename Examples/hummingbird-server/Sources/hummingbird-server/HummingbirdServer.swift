@@ -1,10 +1,10 @@
-// A Hummingbird server on every address of some prefixes, which answers with the address that was asked:
+// A Hummingbird server on every address of some prefixes, which responds with the original destination of the request:
 //
 //   sudo ip route add local 192.0.2.0/24 dev lo
 //   cd Examples/hummingbird-server && swift build && sudo .build/debug/hummingbird-server --prefixes 192.0.2.0/24
 //   curl http://192.0.2.77/
 //
-// Without any privilege, where steerd is running and its policy allows this user the label "web":
+// Without privileges, if steerd is running and its policy allows this user to use the label "web":
 //
 //   .build/debug/hummingbird-server --steerd /run/steerd.sock
 import Configuration
@@ -14,7 +14,7 @@ import ServiceLifecycle
 import Steering
 import SteeringNIO
 
-/// What a request knows: the address and port that its client asked for.
+/// A request context with the original destination: the address and port to which the client connected.
 struct SteeredContext: RequestContext {
     var coreContext: CoreRequestContextStorage
     let asked: Steering.SocketAddress?
@@ -28,12 +28,12 @@ struct SteeredContext: RequestContext {
 @main
 struct HummingbirdServer {
     static func main() async throws {
-        // --prefixes, --ports and --steerd, or PREFIXES, PORTS and STEERD.
+        // The options --prefixes, --ports and --steerd, or the environment variables PREFIXES, PORTS and STEERD.
         let settings = ConfigReader(providers: [CommandLineArgumentsProvider(), EnvironmentVariablesProvider()])
         let steerd = settings.string(forKey: "steerd")
         let logger = Logger(label: "hummingbird-server")
 
-        // The one place that knows who steers.
+        // Only this part depends on whether this process or steerd does the steering.
         var steering: SocketSteering?
         if steerd == nil {
             let pool = try PrefixPool(parsing: settings.requiredStringArray(forKey: "prefixes"))
@@ -48,13 +48,13 @@ struct HummingbirdServer {
 
         let router = Router(context: SteeredContext.self)
         router.get("/") { _, context in context.asked.map { "you asked \($0)\n" } ?? "" }
-        // One for each family: where they are bound does not matter.
+        // One for each family; the address to bind to does not matter.
         let servers = ["127.0.0.1", "::1"].map { host in
             Application(
                 router: router, configuration: .init(address: .hostname(host, port: 0)),
                 onServerRunning: { service.add($0) }, logger: logger)
         }
-        // The last is shut down first: nothing new comes any more when the servers finish what they have.
+        // Services shut down in reverse order: no new connections arrive while the servers finish their requests.
         try await ServiceGroup(
             services: servers + [service], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger
         ).run()

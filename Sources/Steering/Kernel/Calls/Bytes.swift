@@ -1,11 +1,11 @@
-/// Words as the bytes that are stored, and back: one copy.
+/// Converts words to little-endian bytes and back, with a single copy.
 enum Bytes {
-    /// The words' bytes, little-endian.
+    /// Returns the words as little-endian bytes.
     static func bytes(of words: [UInt64]) -> [UInt8] {
         (UInt64(1).littleEndian == 1 ? words : words.map(\.littleEndian)).withUnsafeBytes { Array($0) }
     }
 
-    /// The words of little-endian bytes; bytes beyond the last whole word are left out.
+    /// Returns the words in little-endian bytes. Ignores bytes beyond the last whole word.
     static func words(of bytes: [UInt8]) -> [UInt64] {
         let count = bytes.count / 8
         let words = [UInt64](unsafeUninitializedCapacity: count) { words, initialized in

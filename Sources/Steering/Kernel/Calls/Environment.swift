@@ -1,6 +1,6 @@
 import Glibc
 
-/// The values of some environment variables, those that are set.
+/// Returns the environment variables of the given names that are set.
 package func environmentVariables(_ names: [String]) -> [String: String] {
     var values: [String: String] = [:]
     for name in names {

@@ -1,24 +1,31 @@
 import CSteering
 import Glibc
 
-/// A kernel's version, such as 6.18.44.
+/// A kernel version, such as 6.18.44.
 public struct KernelVersion: Sendable, Hashable, Comparable, CustomStringConvertible {
-    /// The three numbers.
+    /// The components of the version.
     public let major, minor, patch: Int
 
-    /// Makes a version of three numbers.
+    /// Creates a version from its components.
+    ///
+    /// - Parameters:
+    ///   - major: The major version.
+    ///   - minor: The minor version.
+    ///   - patch: The patch level.
     public init(_ major: Int, _ minor: Int, _ patch: Int = 0) {
         (self.major, self.minor, self.patch) = (major, minor, patch)
     }
 
-    /// Reads what a release, such as `5.10.0-28-amd64`, begins with; nil where that is no version.
+    /// Parses the leading version of a release such as `5.10.0-28-amd64`; returns nil if there is none.
+    ///
+    /// - Parameter release: The release, as `uname -r` prints it.
     public init?(release: some StringProtocol) {
         let numbers = release.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }.split(separator: ".").map { Int($0) }
         guard numbers.count >= 2, let major = numbers[0], let minor = numbers[1] else { return nil }
         self.init(major, minor, numbers.count > 2 ? numbers[2] ?? 0 : 0)
     }
 
-    /// Orders versions number by number.
+    /// Compares major, then minor version, then patch level.
     public static func < (left: KernelVersion, right: KernelVersion) -> Bool {
         (left.major, left.minor, left.patch) < (right.major, right.minor, right.patch)
     }
@@ -27,22 +34,22 @@ public struct KernelVersion: Sendable, Hashable, Comparable, CustomStringConvert
     public var description: String { "\(major).\(minor).\(patch)" }
 }
 
-/// What can be read of the machine without changing it, for who wants to know why steering fails.
+/// Read-only facts about the machine, for diagnosing why steering fails.
 public enum HostFacts {
-    /// The running kernel's release, such as `5.10.0-28-amd64`.
+    /// The release of the running kernel, such as `5.10.0-28-amd64`; empty if /proc is not mounted.
     public static var kernelRelease: String {
         ProcFS.text("/proc/sys/kernel/osrelease")?.split(separator: "\n").first.map(String.init) ?? ""
     }
 
-    /// The running kernel's version; nil where /proc is not mounted.
+    /// The version of the running kernel; nil if /proc is not mounted.
     public static var kernelVersion: KernelVersion? { KernelVersion(release: kernelRelease) }
 
-    /// The options that a kernel must have been built with to steer.
+    /// The build options that steering needs from the kernel.
     public static let neededKernelOptions = [
         "CONFIG_BPF_SYSCALL", "CONFIG_INET", "CONFIG_NET_NS", "CONFIG_NET_SOCK_MSG", "CONFIG_BPF_STREAM_PARSER",
     ]
 
-    /// What the kernel was built with: `y`, `m` or a value by option, those that are set; nil where
+    /// Returns the build options of the kernel that are set: `y`, `m` or a value, by option. Nil if
     /// `/boot/config-RELEASE` cannot be read, as in most containers.
     public static func kernelOptions() -> [String: String]? {
         ProcFS.text("/boot/config-\(kernelRelease)", limit: 1 << 20).map { options(in: $0) }
@@ -57,14 +64,16 @@ public enum HostFacts {
         return options
     }
 
-    /// A sysctl's value, such as `net.ipv4.ip_nonlocal_bind`, in the calling thread's network namespace;
-    /// nil where there is none. The dots of an interface's name are written as slashes.
+    /// Returns the value of a sysctl in the calling thread's network namespace; nil if it does not exist.
+    ///
+    /// - Parameter name: The name, such as `net.ipv4.ip_nonlocal_bind`, with slashes for the dots in an interface's
+    ///   name.
     public static func sysctl(_ name: String) -> String? {
         let path = name.map { $0 == "." ? "/" : $0 == "/" ? "." : $0 }
         return ProcFS.text("/proc/sys/" + String(path))?.split(separator: "\n").first.map(String.init)
     }
 
-    /// The names of the interfaces of the calling thread's network namespace.
+    /// The names of the interfaces in the calling thread's network namespace.
     public static var interfaces: [String] {
         guard let list = if_nameindex() else { return [] }
         defer { if_freenameindex(list) }
@@ -77,15 +86,17 @@ public enum HostFacts {
         return names
     }
 
-    /// The reverse-path filter that holds for packets from an interface: the stricter of its own and that
-    /// of all (0 none, 1 strict, 2 loose; the greater number holds); nil where there is no such interface.
+    /// Returns the reverse-path filter in effect for packets from an interface: 0 off, 1 strict, 2 loose; nil if there
+    /// is no such interface. The kernel uses the greater of the interface's own value and that of `all`.
+    ///
+    /// - Parameter interface: The name of the interface.
     public static func reversePathFilter(_ interface: String) -> Int? {
         let escaped = String(interface.map { $0 == "." ? "/" : $0 })
         guard let own = sysctl("net.ipv4.conf.\(escaped).rp_filter").flatMap({ Int($0) }) else { return nil }
         return max(own, sysctl("net.ipv4.conf.all.rp_filter").flatMap { Int($0) } ?? 0)
     }
 
-    /// The ports that the kernel chooses from for sockets that are not bound to one; nil where /proc is not mounted.
+    /// The ports from which the kernel chooses for sockets bound to port 0; nil if /proc is not mounted.
     static var localPorts: ClosedRange<UInt16>? {
         let numbers = sysctl("net.ipv4.ip_local_port_range")?.split(whereSeparator: \.isWhitespace)
             .compactMap { UInt16($0) }
@@ -93,12 +104,12 @@ public enum HostFacts {
         return numbers[0]...numbers[1]
     }
 
-    /// Whether every bpf() call takes CAP_BPF, those on descriptors at hand too: before Linux 5.19 where
-    /// `kernel.unprivileged_bpf_disabled` is set, as Debian does.
+    /// Returns whether every bpf() call needs CAP_BPF, even on open descriptors: before Linux 5.19 if
+    /// `kernel.unprivileged_bpf_disabled` is set, as on Debian.
     ///
     /// - Parameters:
-    ///   - version: The kernel's; where it is not known, no.
-    ///   - disabled: The sysctl's value; nil where /proc does not have it.
+    ///   - version: The version of the kernel; nil, unknown, counts as new.
+    ///   - disabled: The value of the sysctl; nil, unknown, counts as set.
     package static func everyCallTakesBPF(
         on version: KernelVersion? = kernelVersion, disabled: String? = sysctl("kernel.unprivileged_bpf_disabled")
     ) -> Bool {
@@ -106,8 +117,10 @@ public enum HostFacts {
         return disabled != "0"
     }
 
-    /// How many bytes of maps the process may create: kernels before 5.11 count them as locked memory
-    /// (`RLIMIT_MEMLOCK`), and their default is too little. Nil for no limit.
+    /// Returns how many bytes of maps the process may create; nil for no limit. Kernels before 5.11 count maps as
+    /// locked memory (`RLIMIT_MEMLOCK`), whose default limit is too low.
+    ///
+    /// - Parameter version: The version of the kernel.
     public static func mapMemoryLimit(on version: KernelVersion? = kernelVersion) -> UInt64? {
         guard let version, version < KernelVersion(5, 11) else { return nil }
         var limit = rlimit()
@@ -119,22 +132,24 @@ public enum HostFacts {
 }
 
 extension FileSystem {
-    /// Why there is no BPF file system at a path, and what mends it.
+    /// The reason why there is no BPF file system at a path, and the remedy.
     struct Absence {
-        /// Follows "there is no BPF file system at PATH".
+        /// The continuation of "there is no BPF file system at PATH".
         let reason: String
-        /// Commands, in their order; none where they could hide other files.
+        /// The commands to run, in order; empty if they could hide other files.
         let commands: [[String]]
-        /// Whether the commands mount it; otherwise they enter the mount namespace that has it.
+        /// Whether the commands mount one; otherwise they enter the mount namespace that has it.
         let mounts: Bool
     }
 
-    /// The command that enters the machine's own mount namespace, and stays in the network namespace.
+    /// The command that enters the host's mount namespace, but stays in the network namespace.
     private static let enteringHost = ["nsenter", "--mount=/proc/1/ns/mnt"]
 
+    /// Diagnoses a missing BPF file system.
+    ///
     /// - Parameters:
-    ///   - path: Where no BPF file system is.
-    ///   - ours: A command of ours that was to use it.
+    ///   - path: The path where it is missing.
+    ///   - ours: The command of this project to run once it is there.
     static func absence(at path: String, ours: [String]) -> Absence {
         if let session = namedSession {
             let enter = enteringHost + ours
@@ -155,17 +170,17 @@ extension FileSystem {
 
     private static func mounting(_ path: String) -> [String] { ["mount", "-t", "bpf", "-o", "mode=0700", "bpf", path] }
 
-    /// Whether mounting something at a path hides nothing.
+    /// Whether a mount at a path would hide nothing.
     private static func isFree(_ path: String) -> Bool {
         guard path.hasPrefix("/"), path != "/" else { return false }
         guard let stream = opendir(path) else { return errno == ENOENT }
         defer { closedir(stream) }
-        // More than `.` and `..`.
+        // No entries beyond `.` and `..`.
         return readdir(stream) != nil && readdir(stream) != nil && readdir(stream) == nil
     }
 
-    /// The name of the network namespace, where this is what `ip netns exec` starts: in a mount namespace with a /sys of
-    /// its own, which bears that name.
+    /// The name of the network namespace in a session of `ip netns exec`, which runs in a mount namespace with a sysfs
+    /// of that name at /sys; nil elsewhere.
     private static var namedSession: String? {
         let mounts = ProcFS.text("/proc/thread-self/mountinfo", limit: 1 << 20)?.split(separator: "\n") ?? []
         let last = mounts.last { $0.split(separator: " ").dropFirst(4).first == "/sys" }
@@ -174,7 +189,7 @@ extension FileSystem {
         return access("\(NetworkNamespace.namedFolder)/\(name)", F_OK) == 0 ? name : nil
     }
 
-    /// Whether process 1 is in another mount namespace, and shows it.
+    /// Whether process 1 is visibly in another mount namespace.
     private static var canEnterHost: Bool {
         let opened = open("/proc/1/ns/mnt", O_RDONLY | O_CLOEXEC)
         guard opened >= 0 else { return false }
@@ -185,14 +200,16 @@ extension FileSystem {
     }
 }
 
-/// The file system that a path lies in.
+/// The file system that contains a path.
 public struct FileSystem: Sendable, Hashable {
-    /// Whether it is bpffs, which can hold BPF objects.
+    /// Whether it is bpffs.
     public let isBPF: Bool
     /// Whether it is mounted read-only.
     public let isReadOnly: Bool
 
-    /// Looks at a path; nil where it does not exist or may not be reached.
+    /// Inspects the file system of a path; returns nil if the path does not exist or cannot be reached.
+    ///
+    /// - Parameter path: A path in the file system.
     public init?(containing path: String) {
         var status = statfs()
         guard statfs(path, &status) == 0 else { return nil }

@@ -1,7 +1,6 @@
 import Glibc
 
-/// The interfaces of a steering's network namespace, by name. It remembers where the namespace is found, and
-/// does not hold it.
+/// Looks up interfaces in a steering's network namespace. Keeps the path of the namespace, and does not hold it open.
 struct InterfaceIndices: Sendable {
     private let path: String
     private let inode: UInt64
@@ -11,18 +10,18 @@ struct InterfaceIndices: Sendable {
         inode = namespace.inode
     }
 
-    /// The numbers of interfaces; those that do not exist are left out.
+    /// Returns the indices of interfaces. Leaves out those that do not exist.
     ///
-    /// - Throws: `networkNamespaceGone`, `networkNamespaceUnavailable`, and `missingCapability` (CAP_SYS_ADMIN) when the
-    ///   namespace is not the calling thread's.
+    /// - Throws: `networkNamespaceGone`, `networkNamespaceUnavailable`, `systemCall`; `missingCapability`
+    ///   (CAP_SYS_ADMIN) if the namespace is not the calling thread's.
     func callAsFunction(of names: [InterfaceName]) throws(SteeringError) -> [InterfaceName: UInt32] {
         if names.isEmpty { return [:] }
         return try inside { () throws(SteeringError) in try Self.indices(of: names) }
     }
 
-    /// All interfaces by their numbers, but for those whose names no binding could have.
+    /// Returns all interfaces by index, except those with a name that no binding can have.
     ///
-    /// - Throws: As for the numbers.
+    /// - Throws: As for the indices.
     func names() throws(SteeringError) -> [UInt32: InterfaceName] {
         try inside { () throws(SteeringError) in
             guard let list = if_nameindex() else { throw .failed("if_nameindex", errno) }

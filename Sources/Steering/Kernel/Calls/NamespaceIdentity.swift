@@ -1,7 +1,7 @@
 import Glibc
 
-/// Tells whether a socket belongs to a network namespace, which the kernel itself does not check. Holds
-/// nothing open: a namespace may end under its steering.
+/// The identity of a network namespace, to check which sockets belong to it; the kernel does not. Holds nothing open:
+/// the namespace may end while it has a steering.
 struct NamespaceIdentity: Sendable {
     let inode: UInt64
     /// Nil before Linux 5.14.
@@ -12,7 +12,9 @@ struct NamespaceIdentity: Sendable {
         self.cookie = cookie
     }
 
-    /// - Throws: `missingCapability` when the calling thread may not enter the namespace.
+    /// Reads the identity of an open namespace.
+    ///
+    /// - Throws: `missingCapability` (CAP_SYS_ADMIN) if the calling thread may not enter the namespace; `systemCall`.
     init(_ namespace: borrowing NetworkNamespace) throws(SteeringError) {
         inode = namespace.inode
         cookie = try namespace.run { () throws(SteeringError) in
@@ -21,13 +23,15 @@ struct NamespaceIdentity: Sendable {
         }
     }
 
-    /// Throws `foreignNetworkNamespace` for a socket that belongs elsewhere.
+    /// Checks that a socket belongs to the namespace.
+    ///
+    /// - Throws: `foreignNetworkNamespace` if it belongs to another one; `systemCall`.
     func check(_ descriptor: CInt) throws(SteeringError) {
         if let cookie, let other = SteerableSocket.namespaceCookie(descriptor) {
             guard cookie == other else { throw .foreignNamespace }
             return
         }
-        // Before Linux 5.14. Needs CAP_NET_ADMIN.
+        // Before Linux 5.14; needs CAP_NET_ADMIN.
         let namespace = OwnedDescriptor(
             owning: try systemCall("ioctl(SIOCGSKNS)") { ioctl(descriptor, UInt(0x894C), 0) })
         var status = stat()

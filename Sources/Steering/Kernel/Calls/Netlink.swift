@@ -1,8 +1,7 @@
 import CSteering
 import Glibc
 
-/// A netlink socket: requests go out, the kernel's answers come back. It belongs to the network
-/// namespace of the thread that opened it.
+/// A netlink socket in the network namespace of the thread that opens it.
 struct NetlinkSocket: ~Copyable, Sendable {
     private let descriptor: OwnedDescriptor
 
@@ -13,12 +12,11 @@ struct NetlinkSocket: ~Copyable, Sendable {
             })
     }
 
-    /// Sends one request and hands each answering message's payload to a closure, until the kernel says
-    /// that it is done.
+    /// Sends a request, and passes the type and payload of each message of the answer to a closure.
     ///
-    /// - Returns: Whether the answer is of one moment: false where something changed during a dump
-    ///   (NLM_F_DUMP_INTR), which may then lack some and repeat others.
-    /// - Throws: `systemCall` with the errno that the kernel answered.
+    /// - Returns: Whether the answer is a consistent snapshot. If a table changed during a dump (NLM_F_DUMP_INTR),
+    ///   entries may be missing or repeated.
+    /// - Throws: `systemCall` with the errno in the kernel's answer.
     @discardableResult
     func request(
         _ type: UInt16, flags: CInt, payload: [UInt8], _ receive: (UInt16, ArraySlice<UInt8>) -> Void
@@ -60,13 +58,13 @@ struct NetlinkSocket: ~Copyable, Sendable {
 }
 
 extension NetlinkSocket {
-    /// Makes the kernel heed all of a request for a dump: what it asks for beside the family.
+    /// Makes the kernel apply all filters of a dump request, not only the family (NETLINK_GET_STRICT_CHK).
     func checkStrictly() {
         var one: CInt = 1
         setsockopt(descriptor.rawValue, 270 /* SOL_NETLINK */, 12 /* NETLINK_GET_STRICT_CHK */, &one, 4)
     }
 
-    /// Asks for a whole table, and again when it changed meanwhile; under constant change what was found will do.
+    /// Dumps a table, up to three times if it changes in the meantime; the last result may be inconsistent.
     func dump<Element>(
         _ type: UInt16, _ payload: [UInt8], _ read: (UInt16, ArraySlice<UInt8>) -> Element?
     ) throws(SteeringError) -> [Element] {
@@ -82,7 +80,7 @@ extension NetlinkSocket {
     }
 }
 
-/// Calls a closure with each attribute of a netlink message: its type and what it carries.
+/// Passes the type and content of each attribute of a netlink message to a closure.
 func forEachAttribute(in bytes: ArraySlice<UInt8>, _ body: (UInt16, ArraySlice<UInt8>) -> Void) {
     var rest = bytes
     while let header = value(rtattr.self, in: rest), Int(header.rta_len) >= MemoryLayout<rtattr>.size,
@@ -94,7 +92,7 @@ func forEachAttribute(in bytes: ArraySlice<UInt8>, _ body: (UInt16, ArraySlice<U
     }
 }
 
-/// A netlink attribute.
+/// Returns an encoded netlink attribute.
 func attribute(_ type: Int, _ content: [UInt8]) -> [UInt8] {
     var header = rtattr()
     header.rta_type = UInt16(type)
@@ -102,10 +100,10 @@ func attribute(_ type: Int, _ content: [UInt8]) -> [UInt8] {
     return bytes(of: header) + content + [UInt8](repeating: 0, count: -content.count & 3)
 }
 
-/// A C value's bytes.
+/// Returns the bytes of a C value.
 func bytes<T: BitwiseCopyable>(of value: T) -> [UInt8] { withUnsafeBytes(of: value) { Array($0) } }
 
-/// The C value that some bytes begin with; nil where they are too few.
+/// Returns the C value at the beginning of the bytes; nil if there are too few.
 func value<T: BitwiseCopyable>(_ type: T.Type, in bytes: ArraySlice<UInt8>) -> T? {
     guard bytes.count >= MemoryLayout<T>.size else { return nil }
     return bytes.withUnsafeBytes { $0.loadUnaligned(as: T.self) }

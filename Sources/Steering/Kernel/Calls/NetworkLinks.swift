@@ -1,14 +1,14 @@
 import CSteering
 import Glibc
 
-/// A network interface, as far as steering has to know it.
+/// A network interface, as far as steering needs it.
 struct NetworkLink: Sendable, Hashable {
     let index: UInt32
-    /// Its name, then its alternative ones.
+    /// The name, followed by alternative names.
     let names: [String]
-    /// The interface that it belongs to; 0 for none. Packets arrive on that one.
+    /// The index of its master interface, on which its packets arrive; 0 for none.
     let master: UInt32
-    /// What it is, such as `bridge` and `vrf`; empty for hardware.
+    /// The kind, such as `bridge` or `vrf`; empty for hardware.
     let kind: String
 
     var name: String { names[0] }
@@ -18,6 +18,8 @@ struct NetworkLink: Sendable, Hashable {
 struct NetworkLinks: Sendable {
     let all: [UInt32: NetworkLink]
 
+    /// Lists the interfaces.
+    ///
     /// - Throws: `systemCall`.
     init() throws(SteeringError) {
         let netlink = try NetlinkSocket(CInt(NETLINK_ROUTE))
@@ -25,16 +27,16 @@ struct NetworkLinks: Sendable {
         all = Dictionary(links.map { ($0.index, $0) }) { first, _ in first }
     }
 
-    /// The interface of a name.
+    /// Returns the interface with a name or alternative name.
     func named(_ name: InterfaceName) -> NetworkLink? { all.values.first { $0.names.contains(name.name) } }
 
-    /// The interface on which packets arrive that come in by another one; nil when that is the same.
+    /// Returns the topmost master of an interface, on which its packets arrive; nil if it has none.
     func receiver(of link: NetworkLink) -> NetworkLink? {
         guard let master = all[link.master] else { return nil }
         return receiver(of: master) ?? master
     }
 
-    /// The addresses that interfaces have.
+    /// Returns the addresses of all interfaces.
     ///
     /// - Throws: `systemCall`.
     static func addresses() throws(SteeringError) -> [IPAddress] {
@@ -42,7 +44,7 @@ struct NetworkLinks: Sendable {
         return try netlink.dump(UInt16(RTM_GETADDR), bytes(of: ifaddrmsg())) { _, payload in
             var own: IPAddress?, other: IPAddress?
             forEachAttribute(in: payload.dropFirst(MemoryLayout<ifaddrmsg>.size)) { type, content in
-                // Of a point-to-point interface the second is the other end's.
+                // On a point-to-point interface, IFA_ADDRESS is the remote address.
                 if type == 2 /* IFA_LOCAL */ { own = IPAddress(bytes: content) }
                 if type == 1 /* IFA_ADDRESS */ { other = IPAddress(bytes: content) }
             }

@@ -1,32 +1,30 @@
 import CSteering
 import Glibc
 
-/// A network namespace, held open: the scope of one steering.
+/// An open network namespace: the scope of one steering.
 public struct NetworkNamespace: ~Copyable, Sendable {
     let descriptor: OwnedDescriptor
-    /// Where it was found.
+    /// The path with which it was opened.
     let path: String
 
-    /// The namespace's inode number, as `ip netns` and `/proc/PID/ns/net` show it.
-    ///
-    /// Numbers are used again after a namespace ends.
+    /// The inode number of the namespace, as `/proc/PID/ns/net` shows it. The kernel reuses the number after the
+    /// namespace has ended.
     public let inode: UInt64
 
-    /// The calling thread's network namespace.
+    /// Opens the calling thread's network namespace.
     ///
-    /// - Throws: `networkNamespaceUnavailable` where `/proc` is not mounted.
+    /// - Throws: `networkNamespaceUnavailable` if `/proc` is not mounted.
     public static func current() throws(SteeringError) -> NetworkNamespace {
-        // Not /proc/self: that is the main thread's.
+        // Not /proc/self, which is the main thread's.
         try NetworkNamespace(path: "/proc/thread-self/ns/net")
     }
 
-    /// Where `ip netns` keeps names.
+    /// The directory of the names that `ip netns` manages.
     static let namedFolder = "/run/netns"
 
-    /// Opens a namespace by what people call it: a name of `ip netns`, the number of a process, or a path.
+    /// Opens a namespace by name, PID or path. A name takes precedence over an equal PID.
     ///
-    /// A name goes before a process of the same number.
-    ///
+    /// - Parameter text: A name that `ip netns` lists, a PID, or a path.
     /// - Throws: As ``init(path:)``.
     public init(named text: String) throws(SteeringError) {
         let named = "\(Self.namedFolder)/\(text)"
@@ -39,7 +37,7 @@ public struct NetworkNamespace: ~Copyable, Sendable {
         }
     }
 
-    /// Where it was found, from the root.
+    /// The absolute form of the path with which it was opened.
     var absolutePath: String {
         if path.hasPrefix("/") { return path }
         guard let folder = getcwd(nil, 0) else { return path }
@@ -47,9 +45,11 @@ public struct NetworkNamespace: ~Copyable, Sendable {
         return String(cString: folder) + "/" + path
     }
 
-    /// Opens a namespace by a path: `/run/netns/NAME`, `/proc/PID/ns/net`.
+    /// Opens a namespace by path.
     ///
-    /// - Throws: `networkNamespaceUnavailable` when the path cannot be opened or is something else.
+    /// - Parameter path: A path such as `/run/netns/NAME` or `/proc/PID/ns/net`.
+    /// - Throws: `networkNamespaceUnavailable` if the path cannot be opened or is not a network namespace;
+    ///   `systemCall`.
     public init(path: String) throws(SteeringError) {
         let opened = open(path, O_RDONLY | O_CLOEXEC)
         guard opened >= 0 else { throw .namespaceUnavailable(path, errno) }
@@ -68,14 +68,13 @@ public struct NetworkNamespace: ~Copyable, Sendable {
         inode = UInt64(status.st_ino)
     }
 
-    /// Runs a closure on a thread of its own inside the namespace.
+    /// Runs a closure inside the namespace, on a thread of its own.
     ///
-    /// Sockets belong to the namespace of the thread that makes them, for good; so what the closure
-    /// returns may be used anywhere. It must not touch Swift concurrency: a thread that resumes a task
-    /// hands its namespace on to the pool's threads.
+    /// A socket stays in the namespace of the thread that creates it, so the closure may return sockets for use
+    /// anywhere. It must not use Swift concurrency: pool threads that its thread starts would inherit the namespace.
     ///
-    /// - Throws: `missingCapability`: entering needs CAP_SYS_ADMIN, unless the calling thread is there
-    ///   already. Whatever the closure throws.
+    /// - Throws: `missingCapability` if the process lacks CAP_SYS_ADMIN and the calling thread is in another namespace;
+    ///   `networkNamespaceUnavailable` if `/proc` is not mounted; `systemCall`, and the errors of the closure.
     package borrowing func run<Result: Sendable>(
         _ body: @escaping @Sendable () throws(SteeringError) -> Result
     ) throws(SteeringError) -> Result {
@@ -91,10 +90,10 @@ public struct NetworkNamespace: ~Copyable, Sendable {
     }
 }
 
-/// A closure that runs on a thread of its own, and its result.
+/// A closure on a thread of its own, with its result.
 private final class RunningThread<Value: Sendable>: @unchecked Sendable {
     private let body: @Sendable () throws(SteeringError) -> Value
-    private var result: Result<Value, SteeringError>?  // Written by the thread, read after it was joined.
+    private var result: Result<Value, SteeringError>?  // Written by the thread, read after join.
 
     init(_ body: @escaping @Sendable () throws(SteeringError) -> Value) { self.body = body }
 

@@ -1,12 +1,14 @@
 import Glibc
 import Synchronization
 
-/// A file descriptor with one owner, closed when its owner is gone.
+/// A file descriptor with a single owner, which closes it on deinitialization.
 public struct OwnedDescriptor: ~Copyable, Sendable {
-    /// The descriptor, lent: it must not be closed, nor used after its owner is gone.
+    /// The descriptor, borrowed: do not close it, and do not use it beyond the life of its owner.
     public let rawValue: CInt
 
     /// Takes ownership of an open descriptor.
+    ///
+    /// - Parameter descriptor: The descriptor, not negative.
     public init(owning descriptor: CInt) {
         precondition(descriptor >= 0, "not a descriptor")
         rawValue = descriptor
@@ -14,19 +16,23 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
 
     deinit { close(rawValue) }
 
-    /// Gives the descriptor away, open.
+    /// Gives up ownership without closing the descriptor.
+    ///
+    /// - Returns: The descriptor, which the caller must close.
     public consuming func release() -> CInt {
         let descriptor = rawValue
         discard self
         return descriptor
     }
 
-    /// Another descriptor of the same file, close-on-exec.
+    /// Duplicates the descriptor, close-on-exec.
+    ///
+    /// - Throws: `systemCall`.
     public func duplicate() throws(SteeringError) -> OwnedDescriptor {
         try OwnedDescriptor.duplicate(rawValue)
     }
 
-    /// Sets O_NONBLOCK, for all who have the same file open.
+    /// Sets O_NONBLOCK, which applies to all duplicates of the descriptor.
     package static func setNonblocking(_ descriptor: CInt) throws(SteeringError) {
         let flags = try systemCall("fcntl") { fcntl(descriptor, F_GETFL) }
         try systemCall("fcntl") { fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) }
@@ -37,17 +43,17 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
     }
 }
 
-/// Takes descriptors whose closing may wait for somebody else: a TCP socket lingers as long as its peer does not read,
-/// and a file of a file system in user space is flushed there.
+/// Closes descriptors for code that must not block: a TCP socket may linger while its peer does not read, and a file on
+/// a FUSE file system is flushed.
 package protocol DescriptorDisposal: AnyObject, Sendable {
     /// Takes ownership of a descriptor, and returns at once.
     func dispose(of descriptor: CInt)
 }
 
-/// A descriptor that collections can hold; closed, or disposed of, with the last reference.
+/// A descriptor for use in collections; closed, or disposed of, with the last reference.
 package final class SharedDescriptor: Sendable {
-    /// Lent. Optimised code may let go of an object after its last use, and not only at the end of its scope: who
-    /// uses this for a call, and may have the last reference, lends by ``lend(_:)``.
+    /// The descriptor, borrowed. The optimizer may release an object after its last use, before the end of its scope:
+    /// use ``lend(_:)`` where this could be the last reference.
     package let rawValue: CInt
     private let disposal: (any DescriptorDisposal)?
     private let isHeldElsewhere = Atomic(false)
@@ -65,10 +71,11 @@ package final class SharedDescriptor: Sendable {
         }
     }
 
-    /// Another process has the same file open, until it is told that it is closed here: closing it here does not wait.
+    /// Declares that another process holds the same file open until this one reports that it has closed it. Closing it
+    /// here then cannot block, so it needs no disposal.
     package func holdElsewhere() { isHeldElsewhere.store(true, ordering: .relaxed) }
 
-    /// The descriptor, open until the closure returns.
+    /// Keeps the descriptor open until the closure returns.
     package func lend<Result, Failure>(_ body: (CInt) throws(Failure) -> Result) throws(Failure) -> Result {
         try withExtendedLifetime(self) { () throws(Failure) in try body(rawValue) }
     }

@@ -1,9 +1,8 @@
 import Glibc
 
-/// What /proc says. A process may end while it is read: then there is nothing to read, which is no error
-/// here.
+/// Reads /proc. A process may end while it is read; then there is nothing to read, which is no error here.
 enum ProcFS {
-    /// The beginning of a file; nil where it cannot be read.
+    /// Returns the beginning of a file, up to a limit in bytes; nil if it cannot be opened.
     static func text(_ path: String, limit: Int = 8192) -> String? {
         let opened = open(path, O_RDONLY | O_CLOEXEC)
         guard opened >= 0 else { return nil }
@@ -18,35 +17,35 @@ enum ProcFS {
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    /// The words of a field in `/proc/PROCESS/status`, such as `Uid`.
+    /// Returns the words of a field in `/proc/PROCESS/status`, such as `Uid`.
     static func status(_ field: String, of process: String) -> [Substring] {
         let lines = text("/proc/\(process)/status")?.split(separator: "\n") ?? []
         let line = lines.first { $0.hasPrefix(field) && $0.dropFirst(field.count).first == ":" }
         return line?.dropFirst(field.count + 1).split(whereSeparator: \.isWhitespace) ?? []
     }
 
-    /// The process that a thread belongs to; nil where there is no such thread.
+    /// Returns the process of a thread; nil if there is no such thread.
     static func process(ofThread thread: pid_t) -> pid_t? {
         status("Tgid", of: "\(thread)").first.flatMap { pid_t($0) }
     }
 
-    /// Whether a process is about to end, or has ended and its parent has not asked how (PF_EXITING, see proc_pid_stat(5)).
-    /// Who could look at its descriptors before may not any more.
+    /// Whether a process is exiting, or a zombie (PF_EXITING, see proc_pid_stat(5)). Its descriptors cannot be
+    /// inspected any more.
     static func isExiting(_ process: pid_t) -> Bool {
-        // The name before these fields is in parentheses, and may contain some.
+        // Skip the command, which is in parentheses and may itself contain parentheses.
         let fields = text("/proc/\(process)/stat")?.split(separator: ")").last?.split(separator: " ") ?? []
         guard fields.count > 6, let flags = UInt32(fields[6]) else { return false }
         return flags & 0x4 != 0
     }
 
-    /// When a process was started, in ticks since the machine was: with its number it means no other process. Nil where
-    /// it is gone.
+    /// Returns the start time of a process, in clock ticks since boot, which together with the PID identifies it; nil
+    /// if it has ended.
     static func startTime(of process: pid_t) -> UInt64? {
         let fields = text("/proc/\(process)/stat")?.split(separator: ")").last?.split(separator: " ") ?? []
         return fields.count > 19 ? UInt64(fields[19]) : nil
     }
 
-    /// The processes that a process has started and that live.
+    /// Returns the children of a process.
     static func children(of process: pid_t) -> [pid_t] {
         var children: [pid_t] = []
         _ = forEachNumber(in: "/proc/\(process)/task") { _, _, thread in
@@ -57,18 +56,16 @@ enum ProcFS {
         return children
     }
 
-    /// Calls a closure for every process that is to be seen, in the order of their numbers, until it
-    /// returns false.
+    /// Passes each visible process to a closure, in the order of PIDs, until the closure returns false.
     static func forEachProcess(_ body: (pid_t) -> Bool) throws(SteeringError) {
         let error = forEachNumber(in: "/proc") { _, _, number in body(number) }
         if error != 0 { throw .failed("opendir(/proc)", error) }
     }
 
-    /// Calls a closure with every descriptor of a process that is a socket, and the socket's inode, until
-    /// it returns false.
+    /// Passes each socket of a process to a closure, as its descriptor and inode number, until the closure returns
+    /// false.
     ///
-    /// - Returns: 0, or the errno that says why they could not all be read: EACCES, or ENOENT for a
-    ///   process that is gone.
+    /// - Returns: 0, or an errno if some could not be read: EACCES, or ENOENT if the process has ended or is hidden.
     static func forEachSocket(of process: pid_t, _ body: (_ descriptor: CInt, _ inode: UInt32) -> Bool) -> CInt {
         var unreadable: CInt = 0
         let error = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 32) { link in
@@ -84,7 +81,9 @@ enum ProcFS {
         return error != 0 ? error : unreadable
     }
 
-    /// Calls a closure for every entry of a directory whose name is a number.
+    /// Passes each entry of a directory with a numeric name to a closure, until the closure returns false.
+    ///
+    /// - Returns: 0, or an errno.
     private static func forEachNumber(
         in path: String, _ body: (_ directory: CInt, _ name: UnsafePointer<CChar>, _ number: CInt) -> Bool
     ) -> CInt {

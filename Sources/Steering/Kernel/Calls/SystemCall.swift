@@ -1,7 +1,6 @@
 import Glibc
 
-/// Runs a call that returns -1 and sets errno, again when a signal interrupted it. The only reader of
-/// errno.
+/// Runs a system call that returns -1 and sets errno, repeating it after EINTR.
 @discardableResult
 package func systemCall(_ name: String, _ body: () -> CInt) throws(SteeringError) -> CInt {
     while true {
@@ -11,20 +10,20 @@ package func systemCall(_ name: String, _ body: () -> CInt) throws(SteeringError
     }
 }
 
-/// Runs a call of libbpf or of the shim, which return a negative errno, again when a signal interrupted it.
+/// Runs a call of libbpf or the shim, which return a negative errno, repeating it after EINTR.
 @discardableResult
 func call(_ name: String, _ body: () -> CInt) throws(SteeringError) -> CInt {
     try call(name, uninterrupted(body))
 }
 
-/// Checks what such a call returned.
+/// Throws if the result of such a call is a negative errno.
 @discardableResult
 func call(_ name: String, _ result: CInt) throws(SteeringError) -> CInt {
     if result < 0 { throw .failed(name, -result) }
     return result
 }
 
-/// Runs such a call where some errors are answers: what it returned, which is never -EINTR.
+/// Runs such a call, repeating it after EINTR, and returns its result, for callers that handle some errors themselves.
 func uninterrupted(_ body: () -> CInt) -> CInt {
     while true {
         let result = body()
@@ -32,8 +31,8 @@ func uninterrupted(_ body: () -> CInt) -> CInt {
     }
 }
 
-/// Runs what only tidies up behind a change that is in force already; a second time when it fails, so that a want
-/// that passes does not make the change look like none.
+/// Runs a clean-up step after a change has taken effect, and retries it once: a transient failure must not make the
+/// change look failed.
 func settled(_ body: () throws(SteeringError) -> Void) throws(SteeringError) {
     do throws(SteeringError) { try body() } catch { try body() }
 }
@@ -44,20 +43,21 @@ extension SteeringError {
             .systemCall, "\(name) failed: \(describe(errno: error))", cause: .systemCall(name, errno: error))
     }
 
-    /// What failed after a change was in force: it stays so, and whoever is told that something failed is told this, too.
+    /// The error for a failed clean-up after a change has taken effect: the change stands, and the message includes
+    /// that.
     static func unfinished(_ done: String, _ error: SteeringError) -> SteeringError {
         SteeringError(
             error.code, "\(done), but cleaning up failed, which the next command does: \(error.message)",
             cause: error.cause)
     }
 
-    /// The errno of a failed system call, 0 for other errors.
+    /// The errno of a failed system call; 0 for other errors.
     package var errno: CInt {
         if case .systemCall(_, let errno) = cause { errno } else { 0 }
     }
 }
 
-/// The C library's words for an errno.
+/// Returns the C library's message for an errno.
 package func describe(errno: CInt) -> String {
     withUnsafeTemporaryAllocation(of: CChar.self, capacity: 128) { text in
         strerror_r(errno, text.baseAddress!, text.count) == 0 ? String(cString: text.baseAddress!) : "errno \(errno)"

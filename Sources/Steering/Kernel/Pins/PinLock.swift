@@ -1,15 +1,17 @@
 import Glibc
 
-/// The right to change what is pinned for a network namespace: held by one process at a time, until it is
-/// gone or ends.
+/// The exclusive right to change the pins of a network namespace. It ends with this value, or with the process.
 ///
-/// An flock on a directory that only root can open, so that no one else can hold it up.
+/// An flock on a directory that only root can open, so that no other user can hold up the writers.
 struct PinLock: ~Copyable {
     private let path: String
     private let descriptor: OwnedDescriptor
 
-    /// Takes the lock, waiting for its holder.
+    /// Takes the lock, waiting until its holder releases it.
     ///
+    /// - Parameters:
+    ///   - pins: The pins to lock.
+    ///   - patience: How long to wait, in seconds.
     /// - Throws: `busy` after `patience` seconds, naming the holder; `storageUnavailable`.
     init(_ pins: Pins, patience: Int = 10) throws(SteeringError) {
         let path = pins.lock
@@ -24,7 +26,7 @@ struct PinLock: ~Copyable {
                         open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
                     })
             } catch {
-                // Its holder removed it between the two.
+                // The holder removed the directory between mkdir and open.
                 if error.errno == ENOENT { continue }
                 throw .storage("opening", path, error.errno)
             }
@@ -36,7 +38,7 @@ struct PinLock: ~Copyable {
                 usleep(1_000)
                 waited += 1
             }
-            // Its former holder may have removed it: then the lock of another directory counts.
+            // A former holder may have removed and replaced the directory; only a lock on the current one counts.
             if try Pins.identity(of: path) == Self.inode(candidate.rawValue) {
                 descriptor = candidate
                 return
@@ -44,12 +46,12 @@ struct PinLock: ~Copyable {
         }
     }
 
-    /// Gives it to the next one.
+    /// Releases the lock.
     func release() { flock(descriptor.rawValue, LOCK_UN) }
 
-    /// Removes the lock itself, with the state that it protects.
+    /// Removes the lock directory, together with the state that it protects.
     func remove() {
-        // One that stays is in nobody's way.
+        // A lock directory that remains is harmless.
         try? settled { () throws(SteeringError) in try Pins.unlink(path) }
     }
 
@@ -58,7 +60,7 @@ struct PinLock: ~Copyable {
         return fstat(descriptor, &status) == 0 ? UInt64(status.st_ino) : 0
     }
 
-    /// The process that holds it, from /proc/locks: `1: FLOCK  ADVISORY  WRITE 4711 00:20:1234 0 EOF`.
+    /// Returns the process that holds the lock, from /proc/locks: `1: FLOCK  ADVISORY  WRITE 4711 00:20:1234 0 EOF`.
     private static func holder(of descriptor: CInt) -> String {
         guard let locks = ProcFS.text("/proc/locks", limit: 1 << 20) else { return "another process" }
         let suffix = ":\(inode(descriptor))"

@@ -2,15 +2,15 @@ import CLibBPF
 import CSteering
 import Glibc
 
-/// What is pinned in one directory, opened.
+/// The opened pins of one directory.
 struct PinnedState: Sendable {
     let directory: String
     let identity: UInt64
     let plane: DataPlane
-    /// Nil for those who may not open it.
+    /// Nil for readers who lack permission to open it.
     let link: SharedDescriptor?
 
-    /// Opens a directory's objects and checks that they are what a steering pins.
+    /// Opens the pins in a directory and checks that they are the objects of a steering.
     ///
     /// - Throws: `olderLayout`, `newerLayout`, `damagedState`, `storageUnavailable`.
     init(_ directory: String, toWrite: Bool) throws(SteeringError) {
@@ -32,7 +32,7 @@ struct PinnedState: Sendable {
         for name in MapName.allCases where !plane.has(name) { throw .mendable("\(directory)/\(name)") }
     }
 
-    /// What was pinned in the draft just now, which is to be found elsewhere once it is published.
+    /// Takes the objects that were just pinned in the draft directory, which will be published as `pins.directory`.
     init(_ pins: Pins, _ plane: DataPlane, _ link: SharedDescriptor) throws(SteeringError) {
         guard let identity = try Pins.identity(of: pins.draft) else { throw .damaged("\(pins.draft) is missing") }
         directory = pins.directory
@@ -41,7 +41,7 @@ struct PinnedState: Sendable {
         self.link = link
     }
 
-    /// Opens some maps of a directory and checks their shape. Those that an upgrade can make anew may be missing.
+    /// Opens some maps of a directory and checks their shapes. Maps that an upgrade can recreate may be missing.
     static func maps(
         _ names: [MapName], in directory: String, toWrite: Bool
     ) throws(SteeringError) -> [MapName: SharedDescriptor] {
@@ -60,7 +60,7 @@ struct PinnedState: Sendable {
         return maps
     }
 
-    /// Pins a data plane and its link as a directory's content.
+    /// Pins a data plane and its link in a directory.
     static func pin(
         _ plane: DataPlane, _ link: SharedDescriptor, in directory: String, for readers: Pins.Readers
     ) throws(SteeringError) {
@@ -71,7 +71,7 @@ struct PinnedState: Sendable {
         try Pins.pin(link.rawValue, at: "\(directory)/link", for: nil)
     }
 
-    /// Whether this is still what counts: no one unloaded or upgraded it, and the namespace lives.
+    /// Whether this is still the state in force: not unloaded, not upgraded, and its namespace still exists.
     var isCurrent: Bool {
         get throws(SteeringError) {
             guard try Pins.identity(of: directory) == identity else { return false }
@@ -80,8 +80,8 @@ struct PinnedState: Sendable {
         }
     }
 
-    /// Whether the link runs the program that is pinned beside it; true where it may not be asked. An
-    /// upgrade that was cut short leaves the new one in the draft.
+    /// Whether the link runs the program that is pinned beside it; true without permission to check. An interrupted
+    /// upgrade leaves the running program in the draft directory.
     var isInForce: Bool {
         get throws(SteeringError) {
             guard let link, let program = plane.program else { return true }
@@ -91,8 +91,10 @@ struct PinnedState: Sendable {
 
     // MARK: - Bindings
 
-    /// The generation in force. Those who may only read cannot map the tables, and need not: where the bindings
-    /// of one generation are pinned it is in force; while a change is under way there are two.
+    /// Returns the generation in force.
+    ///
+    /// Readers cannot map the tables. If the bindings of only one generation are pinned, that one is in force; during a
+    /// change there are two, and the generation is read from a copy of the tables.
     func generation(_ memory: PolicyMemory?) throws(SteeringError) -> UInt64 {
         if let memory { return memory.generation }
         let generations = try Pins.entries(of: directory).filter { $0.hasPrefix("bindings-") }
@@ -102,7 +104,7 @@ struct PinnedState: Sendable {
         return try PolicyMemory.generation(plane)
     }
 
-    /// The bindings of a generation; nil when it is not there, because it has been replaced.
+    /// Returns the bindings of a generation; nil if it has been replaced.
     func bindings(_ generation: UInt64) throws(SteeringError) -> StoredPolicy? {
         try Self.bindings(generation, in: directory)
     }
@@ -158,12 +160,12 @@ struct PinnedState: Sendable {
         try Pins.pin(owned.rawValue, at: path(of: generation, in: directory), for: readers)
     }
 
-    /// Whether there are bindings of other generations: what a change that was cut short leaves.
+    /// Whether bindings of other generations are pinned, which an interrupted change leaves behind.
     func hasLeftovers(beside generation: UInt64) throws(SteeringError) -> Bool {
         try !leftovers(beside: generation).isEmpty
     }
 
-    /// Removes bindings of other generations.
+    /// Removes the bindings of other generations.
     func dropBindings(except generation: UInt64) throws(SteeringError) {
         for path in try leftovers(beside: generation) { try Pins.unlink(path) }
     }
@@ -178,7 +180,7 @@ struct PinnedState: Sendable {
         "\(directory)/bindings-\(String(generation, radix: 16))"
     }
 
-    /// Bindings are kept in pieces of this many bytes: older kernels bound the size of one value.
+    /// The size in bytes of the map values that hold the bindings: older kernels limit the size of one value.
     private static let chunk = 1 << 16
     private static let maximumChunks = 1 << 13
 
@@ -192,20 +194,22 @@ struct PinnedState: Sendable {
     }
 }
 
-/// What an upgrade takes from the state before it, of this layout or an older one.
+/// The parts of the former state that an upgrade reuses, of this layout or an older one.
 struct FormerState {
     let link: SharedDescriptor
-    /// Those that stay.
+    /// The maps that survive an upgrade.
     let maps: [MapName: SharedDescriptor]
     let stored: StoredPolicy
 
+    /// Opens the former state in a directory.
+    ///
     /// - Throws: `newerLayout`, `damagedState`, `storageUnavailable`.
     init(_ directory: String) throws(SteeringError) {
         let found = try Pins.layout(of: directory)
         guard found <= Pins.layout else { throw .newerLayout(found, directory) }
         link = try Pins.open("\(directory)/link", toWrite: true)
         maps = try PinnedState.maps(MapName.lasting, in: directory, toWrite: true)
-        // Whatever their layout, tables begin with it.
+        // Tables of every layout begin with the generation.
         let policy = try Pins.open("\(directory)/\(MapName.policy)", toWrite: true)
         let generation = try PolicyMemory.generation(DataPlane(program: nil, maps: [.policy: policy]))
         guard let bindings = try PinnedState.bindings(generation, in: directory) else {
@@ -216,7 +220,7 @@ struct FormerState {
 }
 
 extension MapName {
-    /// Whether nothing is lost, but for counts, when an upgrade makes it anew.
+    /// Whether an upgrade can recreate the map, losing at most counts.
     fileprivate var isMendable: Bool {
         switch self {
         case .grace, .token, .metrics, .verdicts: true

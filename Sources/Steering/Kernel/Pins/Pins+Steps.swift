@@ -3,11 +3,11 @@ import CSteering
 import Glibc
 
 extension Pins {
-    /// Whether steering is loaded.
+    /// The state of the pins.
     enum Condition {
         case absent
         case loaded
-        /// Its network namespace has ended, or its link was detached.
+        /// The network namespace has ended, or the link was detached.
         case ended
     }
 
@@ -17,14 +17,15 @@ extension Pins {
         do throws(SteeringError) {
             link = try Pins.open("\(directory)/link", toWrite: true)
         } catch {
-            // Those who may only read take it as it looks; so does whoever repairs it.
+            // Readers cannot open the link and assume that it is attached. Damaged state counts as loaded, so that it
+            // can be repaired.
             guard error.code == .damagedState || error.isForbidden else { throw error }
             return .loaded
         }
         return try LinkInfo(link).namespaceInode == 0 ? .ended : .loaded
     }
 
-    /// Whether there is anything here at all.
+    /// Whether the state, the draft directory or the lock exists.
     var isThere: Bool {
         get throws(SteeringError) {
             for path in [directory, draft, lock] where try Pins.identity(of: path) != nil { return true }
@@ -32,8 +33,7 @@ extension Pins {
         }
     }
 
-    /// Whether nothing here can be of use: its namespace has ended, or a command was killed before there
-    /// was anything.
+    /// Whether the pins can be removed: the namespace has ended, or a command was killed before it loaded anything.
     var isStale: Bool {
         get throws(SteeringError) {
             do throws(SteeringError) {
@@ -41,14 +41,15 @@ extension Pins {
                 guard try isThere else { return false }
                 return try !draftSteers
             } catch {
-                // Those who may not look do not know.
+                // Without permission to look, do not claim that the pins are stale.
                 if error.isForbidden { return false }
                 throw error
             }
         }
     }
 
-    /// Whether the draft is what a policy was applied to, and still attached: a state that was taken from its place.
+    /// Whether the draft directory holds an attached state to which a policy was applied: one that was moved away
+    /// from its place.
     private var draftSteers: Bool {
         get throws(SteeringError) {
             try unlessDamaged { () throws(SteeringError) in
@@ -61,12 +62,13 @@ extension Pins {
         }
     }
 
-    /// Whether the link runs the draft's program: an upgrade that was cut short after its one step.
+    /// Whether the link runs the program in the draft directory: an upgrade was interrupted after it had updated the
+    /// link.
     private var draftIsInForce: Bool {
         get throws(SteeringError) {
             try unlessDamaged { () throws(SteeringError) in
                 guard let program = try Pins.openIfThere("\(draft)/program", toWrite: true) else { return false }
-                // Both have the same link; one pin of it may be lost.
+                // Both directories pin the same link; one of the pins may be lost.
                 var link = try Pins.openIfThere("\(directory)/link", toWrite: true)
                 if link == nil { link = try Pins.openIfThere("\(draft)/link", toWrite: true) }
                 guard let link else { return false }
@@ -84,9 +86,10 @@ extension Pins {
 
     // MARK: - Steps, under the lock
 
-    /// Finishes what a command began that was killed or failed, or takes it away: afterwards there is no draft.
+    /// Completes or rolls back the operation of a command that was killed or failed, so that no draft directory
+    /// remains.
     ///
-    /// Where it cannot be told which of the two, nothing is changed.
+    /// Throws without changing anything if it cannot determine which of the two is right.
     func finish() throws(SteeringError) {
         guard try Pins.identity(of: draft) != nil else { return }
         if try Pins.identity(of: directory) == nil {
@@ -97,14 +100,14 @@ extension Pins {
         try Pins.remove(draft)
     }
 
-    /// Makes the draft the state, in one step.
+    /// Publishes the draft directory as the state, in one step.
     func publishDraft() throws(SteeringError) {
         do throws(SteeringError) { try systemCall("rename") { rename(draft, directory) } } catch {
             throw .storage("renaming", draft, error.errno)
         }
     }
 
-    /// Takes a state that steers no more out of its place, in one step, and away.
+    /// Removes a state that no longer steers: moves it to the draft directory in one step, then deletes it.
     func discard() throws(SteeringError) {
         try Pins.remove(draft)
         do throws(SteeringError) { try systemCall("rename") { rename(directory, draft) } } catch {
@@ -113,7 +116,7 @@ extension Pins {
         try Pins.remove(draft)
     }
 
-    /// Looks whether the draft could take the state's place, before anything depends on it.
+    /// Checks that the kernel can exchange the draft directory with the state, before anything depends on it.
     ///
     /// - Throws: `unsupportedKernel` before Linux 5.16.
     func checkExchange() throws(SteeringError) {
@@ -130,9 +133,11 @@ extension Pins {
         guard result == 0 else { throw .storage("exchanging", other, -result) }
     }
 
-    /// Detaches what is attached here: the step that counts of unloading. False where there is nothing.
+    /// Detaches all pinned links: the decisive step of unloading.
+    ///
+    /// - Returns: False if no link is pinned.
     func detach() throws(SteeringError) -> Bool {
-        // All are opened before the first is detached.
+        // Open all links before detaching the first one.
         var links: [SharedDescriptor] = []
         for path in ["\(directory)/link", "\(draft)/link"] {
             do throws(SteeringError) {
@@ -149,7 +154,7 @@ extension Pins {
         try call("BPF_LINK_DETACH") { link.lend { bpf_link_detach($0) } }
     }
 
-    /// Removes everything, unless someone is about to use it.
+    /// Removes everything if it is still stale once the lock is held.
     func removeIfStale() throws(SteeringError) {
         try checkFileSystem()
         let lock = try PinLock(self)
@@ -161,7 +166,7 @@ extension Pins {
 }
 
 extension SteeringError {
-    /// Whether only permission was lacking.
+    /// Whether the call failed only for lack of permission.
     var isForbidden: Bool { [EACCES, EPERM, EROFS].contains(errno) }
 
     static let cannotExchange = SteeringError(

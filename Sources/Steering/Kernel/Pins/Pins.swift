@@ -2,16 +2,17 @@ import CLibBPF
 import CSteering
 import Glibc
 
-/// Where the steering of a network namespace is pinned: `<bpffs>/steering/<inode of the namespace>`.
+/// The pins of the steering of one network namespace: `<bpffs>/steering/<inode of the namespace>`.
 ///
-///     program link                        what is attached; only root may open them
+///     program link                        the attached program and its link; only root may open them
 ///     policy token grace                  the tables in force
 ///     sockets registrations metrics verdicts
-///     bindings-<generation>               the policy that they were compiled from
-///     layout-<version>                    an empty directory: what all this means
+///     bindings-<generation>               the policy from which the tables were compiled
+///     layout-<version>                    an empty directory that names the layout of all these pins
 ///
-/// Beside it stand `lock-<inode>`, which is locked, and `new-<inode>`: what is being built, or taken apart.
-/// Only the holder of the lock touches that; whatever is in it, nothing depends on it.
+/// Two siblings belong to it: `lock-<inode>`, the directory that writers lock, and `new-<inode>`, the draft directory
+/// in which a state is built or taken apart. Only the holder of the lock touches the draft directory, and nothing
+/// depends on its contents.
 struct Pins: Sendable, Hashable {
     let bpffs: String
     let inode: UInt64
@@ -23,19 +24,20 @@ struct Pins: Sendable, Hashable {
     var draft: String { "\(root)/new-\(inode)" }
     var lock: String { "\(root)/lock-\(inode)" }
 
-    /// Who may read what is pinned, beside root.
+    /// The group that may read the pins, besides root.
     struct Readers: Sendable, Hashable {
         let group: gid_t?
 
         init(group: gid_t?) { self.group = group }
 
-        /// Those of an existing directory.
+        /// Reads the group from an existing directory.
         init(of directory: String) throws(SteeringError) {
             guard let status = try Pins.status(of: directory) else { throw .storage("opening", directory, ENOENT) }
             group = status.st_mode & 0o050 == 0o050 ? status.st_gid : nil
         }
 
-        /// Gives a file or directory, which only its owner may open, to the readers as well. The umask has no say.
+        /// Grants the readers access to a file or directory that only its owner can open so far, regardless of the
+        /// umask.
         fileprivate func admit(to path: String, mode: mode_t) throws(SteeringError) {
             if let group { try storageCall("chown", path) { chown(path, uid_t.max, group) } }
             try storageCall("chmod", path) { chmod(path, group == nil ? mode & 0o700 : mode) }
@@ -44,12 +46,12 @@ struct Pins: Sendable, Hashable {
 
     // MARK: - Writing
 
-    /// Makes the directory that everything is in, for all to enter.
+    /// Creates the directory of all pins, which every user may enter.
     ///
     /// - Throws: `storageUnavailable`.
     func prepare() throws(SteeringError) {
         try Pins.makeDirectory(root, 0o755)
-        // One that was there already may be another's, or a link.
+        // A directory that existed already may belong to another user, or be a symbolic link.
         try checkOwners()
         guard let status = try Pins.status(of: root), status.st_mode & 0o777 != 0o755, status.st_uid == geteuid() else {
             return
@@ -57,7 +59,7 @@ struct Pins: Sendable, Hashable {
         try storageCall("chmod", root) { chmod(root, 0o755) }
     }
 
-    /// A directory for a new state, empty.
+    /// Creates an empty draft directory for a new state.
     func makeDraft(for readers: Readers) throws(SteeringError) {
         try finish()
         try Pins.makeDirectory(draft, 0o700)
@@ -65,7 +67,7 @@ struct Pins: Sendable, Hashable {
         try readers.admit(to: draft, mode: 0o750)
     }
 
-    /// Makes a directory, which may be there already. The umask has no say.
+    /// Creates a directory unless it exists, regardless of the umask.
     static func makeDirectory(_ path: String, _ mode: mode_t) throws(SteeringError) {
         do throws(SteeringError) {
             try storageCall("making directory", path) { mkdir(path, mode) }
@@ -76,18 +78,18 @@ struct Pins: Sendable, Hashable {
         try storageCall("chmod", path) { chmod(path, mode) }
     }
 
-    /// Pins an object.
+    /// Pins a BPF object.
     ///
-    /// - Parameter readers: Who may open it for reading; nil for root only.
+    /// - Parameter readers: The readers of the pin; nil for root only.
     static func pin(_ descriptor: CInt, at path: String, for readers: Readers?) throws(SteeringError) {
         let result = uninterrupted { bpf_obj_pin(descriptor, path) }
         guard result >= 0 else { throw .storage("pinning", path, -result) }
         try (readers ?? Readers(group: nil)).admit(to: path, mode: 0o640)
     }
 
-    /// Takes a directory of ours and what is pinned there away; what is not there is no error.
+    /// Removes one of our directories and its pins. A missing directory is no error.
     ///
-    /// Nothing else: no link is followed, no other file system entered, and of directories in it only empty ones go.
+    /// Follows no symbolic link, enters no other file system, and removes only empty subdirectories.
     static func remove(_ directory: String) throws(SteeringError) {
         let opened: CInt
         do throws(SteeringError) {
@@ -113,7 +115,7 @@ struct Pins: Sendable, Hashable {
         }
     }
 
-    /// Takes one name away: what is pinned there, a link or an empty directory. One that is not there is no error.
+    /// Removes a pin, a symbolic link, or an empty directory. A missing one is no error.
     static func unlink(_ path: String) throws(SteeringError) { try unlink(path, path, in: AT_FDCWD) }
 
     private static func unlink(_ path: String, _ name: String, in directory: CInt) throws(SteeringError) {
@@ -130,17 +132,17 @@ struct Pins: Sendable, Hashable {
 
     // MARK: - Reading
 
-    /// Opens an object that is pinned.
+    /// Opens a pinned object.
     ///
-    /// - Throws: `damagedState` when there is none, `storageUnavailable` when it may not be opened.
+    /// - Throws: `damagedState` if it is missing, `storageUnavailable` if it cannot be opened.
     static func open(_ path: String, toWrite: Bool) throws(SteeringError) -> SharedDescriptor {
         guard let opened = try openIfThere(path, toWrite: toWrite) else { throw .damaged("\(path) is missing") }
         return opened
     }
 
-    /// The same; nil when there is none. That it could not be looked at is an error.
+    /// Opens a pinned object, or returns nil if there is none. Every other failure is an error.
     static func openIfThere(_ path: String, toWrite: Bool) throws(SteeringError) -> SharedDescriptor? {
-        // The kernel makes it close-on-exec.
+        // The kernel sets close-on-exec.
         let opened = uninterrupted { toWrite ? bpf_obj_get(path) : csteering_open_pin_to_read(path) }
         switch -opened {
         case ...0: return SharedDescriptor(OwnedDescriptor(owning: opened))
@@ -150,7 +152,7 @@ struct Pins: Sendable, Hashable {
         }
     }
 
-    /// The names in a directory; none when it does not exist.
+    /// Returns the names in a directory, or none if it does not exist.
     static func entries(of directory: String) throws(SteeringError) -> [String] {
         guard let stream = opendir(directory) else {
             if errno == ENOENT { return [] }
@@ -171,12 +173,12 @@ struct Pins: Sendable, Hashable {
         }
     }
 
-    /// The identity of a directory: another one after it was replaced, nil where there is none.
+    /// Returns the inode number of a directory, which changes when the directory is replaced; nil if there is none.
     static func identity(of directory: String) throws(SteeringError) -> UInt64? {
         try status(of: directory).map { UInt64($0.st_ino) }
     }
 
-    /// What a name stands for, without following a link; nil where there is nothing.
+    /// Returns the status of a path without following a symbolic link (lstat); nil if it does not exist.
     static func status(of path: String) throws(SteeringError) -> stat? {
         var status = stat()
         do throws(SteeringError) { try storageCall("looking at", path) { lstat(path, &status) } } catch {
@@ -186,7 +188,7 @@ struct Pins: Sendable, Hashable {
         return status
     }
 
-    /// Checks that a directory's state is of the layout that this version writes.
+    /// Checks that the state in a directory has the layout that this version writes.
     ///
     /// - Throws: `olderLayout`, `newerLayout`, `damagedState`.
     static func checkLayout(of directory: String) throws(SteeringError) {
@@ -204,7 +206,7 @@ struct Pins: Sendable, Hashable {
         return number
     }
 
-    /// Network namespaces for which something is pinned.
+    /// Returns the network namespaces that have pins.
     static func namespaces(bpffs: String) throws(SteeringError) -> [Pins] {
         let place = Pins(bpffs: bpffs, inode: 0)
         try place.checkFileSystem()
@@ -214,7 +216,7 @@ struct Pins: Sendable, Hashable {
 
     // MARK: - The file system
 
-    /// Looks whether there is a bpffs, in which nobody else can replace what is pinned here.
+    /// Checks that there is a bpffs in which no other user can replace our pins.
     ///
     /// - Throws: `storageUnavailable`.
     func checkFileSystem() throws(SteeringError) {
@@ -226,11 +228,12 @@ struct Pins: Sendable, Hashable {
         try checkOwners()
     }
 
-    /// Whoever owns a directory, or may write there, can put something else in the place of what it holds.
+    /// Checks the owners of the directories. The owner of a directory, and anyone who can write to it, can replace its
+    /// entries.
     private func checkOwners() throws(SteeringError) {
         var mounted = stat()
         try storageCall("looking at", bpffs) { stat(bpffs, &mounted) }
-        // In a sticky directory others may add names, and change only their own.
+        // In a sticky directory, other users can add entries but not rename or remove those of others.
         let isSticky = mounted.st_mode & mode_t(S_ISVTX) != 0
         try Self.checkOwner(bpffs, mounted, mayBeShared: isSticky)
         guard let status = try Self.status(of: root) else { return }
@@ -292,7 +295,7 @@ extension SteeringError {
         )
     }
 
-    /// What an upgrade makes anew.
+    /// The error for a missing pin that an upgrade recreates.
     static func mendable(_ path: String) -> SteeringError {
         SteeringError(
             .damagedState,

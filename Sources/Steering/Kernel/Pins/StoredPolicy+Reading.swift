@@ -1,7 +1,8 @@
 extension StoredPolicy {
-    /// Reads what `encoded()` wrote. What follows the length that it names is left out: maps are whole pages.
+    /// Decodes the output of `encoded()`. Ignores bytes beyond the encoded length, because it is pinned in whole
+    /// chunks.
     ///
-    /// - Throws: `newerLayout`; `damagedState` for all that `encoded()` does not write.
+    /// - Throws: `newerLayout`; `damagedState` for anything that `encoded()` does not write.
     init(decoding bytes: [UInt8]) throws(SteeringError) {
         var words = Bytes.words(of: bytes)
         guard words.count >= Self.headerWords(1), words[0] >> 32 == Self.magic else {
@@ -37,13 +38,13 @@ extension StoredPolicy {
         interfaceIndices = try Self.interfaceIndices(words[places.conditions], conditions)
     }
 
-    /// Where the parts are.
+    /// The word ranges of the parts.
     private struct Places {
         let boundCount: Int
         let labels, ranges, narrow, wide, conditions, conditionNumbers: Range<Int>
 
         init(_ words: [UInt64], _ version: UInt32) throws(SteeringError) {
-            // None exceeds the number of words, so that sums stay small.
+            // Limit each count to the number of words, so that the sums cannot overflow.
             var counts = words[5..<headerWords(version)].map { Int(clamping: $0) }
             guard counts.allSatisfy({ $0 <= words.count }) else {
                 throw .damaged("the policy: its parts are longer than the whole")
@@ -78,7 +79,7 @@ extension StoredPolicy {
             var numbers: [Label: UInt32] = [:]
             for start in stride(from: words.startIndex, to: words.endIndex, by: labelWords) {
                 let label = try Self.label(words[(start + 1)..<(start + labelWords)])
-                // Both parts are sorted.
+                // The labels that bindings name and the others are each sorted.
                 if labels.count != count, let last = labels.last, last >= label {
                     throw .damaged("the policy: its labels are not in order")
                 }
@@ -146,7 +147,8 @@ extension StoredPolicy {
         return conditions
     }
 
-    /// The number of each interface, which all of its conditions have; those that are not known are left out.
+    /// Returns the index of each interface, which must be the same in all of its conditions. Leaves out unknown
+    /// indices.
     private static func interfaceIndices(
         _ words: ArraySlice<UInt64>, _ conditions: [Condition]
     ) throws(SteeringError) -> [InterfaceName: UInt32] {
@@ -162,7 +164,7 @@ extension StoredPolicy {
         return indices.filter { $0.value != 0 }
     }
 
-    /// Whoever calls compares: what it does not look at must be as `words(of:)` writes it.
+    /// Decodes a condition without checking unused bits: the caller compares the result's `words(of:)` with the input.
     private static func condition(_ words: ArraySlice<UInt64>) -> Condition? {
         let at = words.startIndex
         var source: IPPrefix?
@@ -204,7 +206,7 @@ extension StoredPolicy {
         }
 
         mutating func read(narrow: ArraySlice<UInt64>, wide: ArraySlice<UInt64>) throws(SteeringError) {
-            // And some, or the first that is added copies them all.
+            // With some room to spare: otherwise the first binding that is added copies them all.
             records.reserveCapacity(narrow.count / ipv4Words + wide.count / ipv6Words + 64)
             for at in stride(from: narrow.startIndex, to: narrow.endIndex, by: ipv4Words) {
                 try append(UInt128(narrow[at]) << 96, narrow[at + 1], narrow[at] >> 32, .ipv4)

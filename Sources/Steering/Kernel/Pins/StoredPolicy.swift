@@ -1,40 +1,40 @@
 import CSteering
 
-/// What is pinned beside the compiled tables: the next process reads the policy from it, and changes it.
+/// The policy as it is pinned beside the compiled tables, for the next process to read and change.
 ///
 /// Little-endian words of 64 bits:
 ///
-///     header     magic and version, length in bytes, checksum of all that follows, generation, the
-///                namespace's cookie, numbers of labels, labels that bindings name, ranges, IPv4 and IPv6
-///                records, conditions, conditional records
-///     labels     9 words each: number and options, then the name's length and bytes. Those that bindings
-///                name come first, as `PolicyRecords` numbers them; then the others
-///     ranges     of ports: lower, upper, and whether it is a port set's last
+///     header     magic and version, length in bytes, checksum of the following words, generation, namespace
+///                cookie, number of labels, number of labels that bindings name, and numbers of port ranges, IPv4
+///                records, IPv6 records, conditions and conditional records
+///     labels     9 words each: number and options, then the length and bytes of the name. First the labels that
+///                bindings name, numbered as in `PolicyRecords`, then the others
+///     ranges     of ports: lower, upper, and a flag on the last range of a port set
 ///     records    as in `PolicyRecord`. IPv4: outcome and 32 bits of the key in one word, match; IPv6: both
 ///                halves of the key, match, outcome
-///     conditions 5 words each: the source's bits, the first one on top, in two; its length (0: any source), in
-///                bit 8 whether its family is IPv6, and in bits 32-63 the number that the interface had; in two the
-///                interface's name, the first byte lowest (0: any interface)
-///     numbers    of conditions, for each record whose match says that it has one, in their order
+///     conditions 5 words each: two for the bits of the source, most significant first; one for its length (0: any
+///                source), with bit 8 set for IPv6 and the interface's index in bits 32-63; two for the interface's
+///                name, first byte lowest (0: any interface)
+///     numbers    of conditions, one for each record that has a condition, in the order of records
 ///
-/// Older layouts are still read. Layout 2 had no conditions, nor their two numbers in the header, and a match of
-/// other shape. Layout 1 had, besides, one number of records, and all of them as IPv6 has them.
+/// Older layouts can still be read. Layout 2 has neither conditions nor their two counts in the header, and another
+/// form of match. Layout 1 also has a single count of records, all in the form of IPv6 records.
 struct StoredPolicy: Equatable, Sendable {
-    /// The layout that is written.
+    /// The layout that this version writes.
     static let version = UInt32(STEERING_ABI_VERSION)
 
     var generation: UInt64
     var namespaceCookie: UInt64
     var policy: Policy
-    /// Has every label of the policy.
+    /// Contains every label of the policy.
     var numbers: LabelNumbers
-    /// Of the interfaces that bindings name, when the tables were compiled.
+    /// The indices, at compile time, of the interfaces that bindings name.
     var interfaceIndices: [InterfaceName: UInt32]
 
     static let magic: UInt64 = 0x5354_4552  // "STER"
     static let labelWords = 9, ipv4Words = 2, ipv6Words = 4, conditionWords = 5
 
-    /// Words of the header, by layout.
+    /// Returns the number of header words of a layout.
     static func headerWords(_ version: UInt32) -> Int { version == 1 ? 9 : version == 2 ? 10 : 12 }
 
     init(
@@ -50,7 +50,7 @@ struct StoredPolicy: Equatable, Sendable {
 
     // MARK: - Writing
 
-    /// The bytes to store.
+    /// Returns the bytes to store.
     func encoded() -> [UInt8] {
         let bound = policy.records.labels.values
         let labels = bound + Set(numbers.labels).subtracting(bound).sorted()
@@ -123,7 +123,8 @@ struct StoredPolicy: Equatable, Sendable {
         return words
     }
 
-    /// Of the generation and all that follows it. Tells damage, not malice: only the owner can write here.
+    /// Returns a checksum of the generation and the following words. It detects damage, not tampering: only the owner
+    /// can write to the pins.
     static func checksum(of words: [UInt64]) -> UInt64 {
         var hash: UInt64 = 0
         for index in 3..<words.count { hash = hash.mixed(with: words[index]) }

@@ -1,26 +1,28 @@
 import CLibBPF
 import Glibc
 
-/// An sk_lookup program that is attached to a network namespace, whosever it is.
+/// An sk_lookup program attached to a network namespace, by this or any other software.
 public struct AttachedProgram: Sendable, Hashable {
-    /// The program's number, as `bpftool prog` shows it.
+    /// The program's ID, as `bpftool prog` shows it.
     public let programID: UInt32
-    /// The program's name; nil where it may not be read (CAP_SYS_ADMIN).
+    /// The program's name; nil without CAP_SYS_ADMIN.
     public let name: String?
-    /// The number of the link that attaches it, as `bpftool link` shows it; nil where it may not be read.
+    /// The ID of the link that attaches the program, as `bpftool link` shows it; nil without CAP_SYS_ADMIN.
     public let linkID: UInt32?
 }
 
 extension NetworkNamespace {
-    /// The sk_lookup programs of the namespace in the order in which they run: of several that select a
-    /// socket the last one counts that replaces selections (`BPF_SK_LOOKUP_F_REPLACE`), else the first.
+    /// Returns the sk_lookup programs of the namespace in the order in which they run.
+    ///
+    /// If several select a socket, the last selection that replaces earlier ones (`BPF_SK_LOOKUP_F_REPLACE`) counts; if
+    /// none replaces, the first.
     ///
     /// ## Kernel
-    /// `BPF_PROG_QUERY` needs CAP_NET_ADMIN; names and links need CAP_SYS_ADMIN, and are nil without it.
+    /// `BPF_PROG_QUERY` needs CAP_NET_ADMIN. Names and links need CAP_SYS_ADMIN, and are nil without it.
     ///
     /// - Throws: `missingCapability`, `systemCall`.
     public func attachedPrograms() throws(SteeringError) -> [AttachedProgram] {
-        var programs = [UInt32](repeating: 0, count: 64)  // MAX_BPF_LINKS of the kernel
+        var programs = [UInt32](repeating: 0, count: 64)  // The kernel's limit, see netns_bpf_max_progs
         var count = UInt32(programs.count)
         let error = bpf_prog_query(descriptor.rawValue, BPF_SK_LOOKUP, 0, nil, &programs, &count)
         if error == -EPERM {
@@ -33,13 +35,14 @@ extension NetworkNamespace {
 
         var links = lookupLinks()
         return programs.prefix(Int(count)).map { program in
-            // Links are numbered in the order of attaching: the first that is left is this one.
+            // Link IDs increase in the order of attachment, so the first remaining link of the program is the right
+            // one.
             let link = links.firstIndex { $0.program == program }.map { links.remove(at: $0).id }
             return AttachedProgram(programID: program, name: Self.name(ofProgram: program), linkID: link)
         }
     }
 
-    /// The links of the namespace, as far as they may be seen.
+    /// Returns the sk_lookup links of the namespace; none without CAP_SYS_ADMIN.
     private func lookupLinks() -> [(id: UInt32, program: UInt32)] {
         var links: [(id: UInt32, program: UInt32)] = []
         var id: UInt32 = 0

@@ -1,6 +1,6 @@
 import CSteering
 
-/// The steering program's counters.
+/// The counters of the steering program.
 struct Counters {
     private let metrics: PerCPUMap<steering_metrics>
     private let verdicts: PerCPUMap<steering_verdicts>
@@ -18,14 +18,14 @@ struct Counters {
         }
     }
 
-    /// Sets the counters of a label's destinations to zero.
+    /// Resets the counters of a label's destinations.
     func reset(label number: UInt32) throws(SteeringError) {
         for destination in 0..<UInt32(STEERING_DESTINATIONS_PER_LABEL) {
             try metrics.reset(number * UInt32(STEERING_DESTINATIONS_PER_LABEL) + destination)
         }
     }
 
-    /// How many packets bindings without a label refused and passed.
+    /// Returns how many packets bindings without a label refused and passed.
     func withoutLabel() throws(SteeringError) -> (refused: UInt64, passed: UInt64) {
         try verdicts.values(0).reduce(into: (0, 0)) { sum, value in
             sum.0 &+= value.refused

@@ -2,7 +2,8 @@ import CLibBPF
 import CSteering
 import Glibc
 
-/// The program `count` with tables of its own, in which each binding of a policy has a number, and its counters.
+/// The program `count` with its own tables, which give each binding of a policy a number, and with a counter per
+/// binding.
 struct CountingProgram: Sendable {
     private let program: SharedDescriptor
     private let counts: SharedDescriptor
@@ -10,7 +11,7 @@ struct CountingProgram: Sendable {
     private let grace: SharedDescriptor
     private let bindings: Int
 
-    /// Loads it; it is not attached yet.
+    /// Loads the program without attaching it.
     ///
     /// - Throws: `missingCapability` (CAP_BPF), `programRejected`.
     init(_ tables: Tables, bindings: Int) throws(SteeringError) {
@@ -31,13 +32,13 @@ struct CountingProgram: Sendable {
         try program.attach(to: namespace)
     }
 
-    /// Takes the place of the program that a link runs; when this returns, that one counts no more.
+    /// Replaces the program of a link. When this returns, the former program no longer counts.
     func replaceProgram(of link: SharedDescriptor) throws(SteeringError) {
         try program.replace(in: link)
         try SharedDescriptor.waitForRuns(grace.rawValue, token.rawValue)
     }
 
-    /// How many packets each binding has decided about, in their order.
+    /// Returns the number of packets that each binding decided, in the order of bindings.
     func packets() throws(SteeringError) -> [UInt64] {
         let counters = try PerCPUMap<UInt64>("counts", counts.rawValue, zero: 0)
         var packets: [UInt64] = []

@@ -2,23 +2,24 @@ import CLibBPF
 import CSteering
 import Glibc
 
-/// The program's maps, by what they hold.
+/// The maps of the program.
 enum MapName: String, CaseIterable {
     case policy, sockets, registrations, metrics, verdicts, token, grace
 
-    /// As the object file names it: global data is named by its section.
+    /// Returns the name in the object file, where global data has the name of its section.
     func inObject(_ size: TableSize) -> String { self == .policy ? ".bss.\(size.name)" : rawValue }
 
-    /// What stays when the program is replaced; the others hold tables in the program's own layout.
+    /// The maps that survive a replacement of the program. The tables do not, since each program has its own layout;
+    /// `token` and `grace` hold no state.
     static let lasting: [MapName] = [.sockets, .registrations, .metrics, .verdicts]
 }
 
-/// The loaded program and its maps: descriptors only, so that nothing of libbpf lives on.
+/// The loaded program and its maps, as descriptors: no libbpf object outlives loading.
 struct DataPlane: Sendable {
-    /// Nil for those who may only read.
+    /// Nil for readers, who lack permission to open it.
     let program: SharedDescriptor?
     private let maps: [MapName: SharedDescriptor]
-    /// Of a program that was loaded just now: whether the kernel tells it on which interface a packet arrives.
+    /// Whether the kernel passes the ingress interface to the program; nil unless this value loaded the program.
     let hasIngressInterface: Bool?
 
     init(program: SharedDescriptor?, maps: [MapName: SharedDescriptor]) {
@@ -30,11 +31,12 @@ struct DataPlane: Sendable {
     /// Loads the embedded program, or another build of it.
     ///
     /// - Parameters:
-    ///   - size: Of the tables.
-    ///   - reused: Maps that are not made anew.
-    ///   - known: Whether the kernel tells programs the ingress interface; nil: it is tried.
-    /// - Throws: `missingCapability` (CAP_BPF, and CAP_NET_ADMIN for a new map of sockets),
-    ///   `unsupportedKernel`, `programRejected`; `tablesTooLarge` for more than the smallest before Linux 6.0.
+    ///   - object: Another build of the object file; nil for the embedded one.
+    ///   - size: The size of the tables.
+    ///   - reused: Existing maps to use instead of new ones.
+    ///   - known: Whether the kernel passes the ingress interface to programs; nil to find out by loading.
+    /// - Throws: `missingCapability` (CAP_BPF, and CAP_NET_ADMIN for a new map of sockets), `unsupportedKernel`,
+    ///   `programRejected`; `tablesTooLarge` for more than the smallest tables before Linux 6.0.
     init(
         object: [UInt8]? = nil, size: TableSize = .smallest, reusing reused: [MapName: SharedDescriptor] = [:],
         hasIngressInterface known: Bool? = nil
@@ -48,16 +50,16 @@ struct DataPlane: Sendable {
         hasIngressInterface = loaded.hasIngressInterface
     }
 
-    /// A map's descriptor, lent: as long as someone else has the data plane, too.
+    /// The descriptor of a map, borrowed: keep the data plane alive while using it.
     subscript(name: MapName) -> CInt { maps[name]!.rawValue }
 
-    /// Whether there is such a map: of what is pinned one may be missing.
+    /// Whether a map exists; a pin may be missing.
     func has(_ name: MapName) -> Bool { maps[name] != nil }
 
-    /// Some of the maps, shared.
+    /// Returns the maps of the given names that exist.
     func sharing(_ names: [MapName]) -> [MapName: SharedDescriptor] { maps.filter { names.contains($0.key) } }
 
-    /// Links the program to a namespace's hook; the link ends with the descriptor.
+    /// Attaches the program to a namespace. Closing the returned link detaches it.
     func attach(to namespace: borrowing NetworkNamespace) throws(SteeringError) -> SharedDescriptor {
         try program!.attach(to: namespace)
     }
@@ -65,17 +67,17 @@ struct DataPlane: Sendable {
     /// Makes an attached link run this program instead of its former one, in one step.
     func replaceProgram(of link: SharedDescriptor) throws(SteeringError) { try program!.replace(in: link) }
 
-    /// Ends a link at once: closing it would leave it to copies of its descriptor, such as that of a child
-    /// between fork and exec.
+    /// Detaches a link. Closing it would not suffice while a duplicate is open, such as in a child between fork and
+    /// exec.
     static func detach(_ link: SharedDescriptor) {
-        // Fails when the namespace has ended: then it is detached already.
+        // Fails if the namespace has ended, and with it the attachment.
         _ = link.lend { bpf_link_detach($0) }
     }
 
-    /// Waits until every run of the program that began before has ended.
+    /// Waits until every run of the program that is in progress has ended.
     func waitForRuns() throws(SteeringError) { try SharedDescriptor.waitForRuns(self[.grace], self[.token]) }
 
-    /// Runs the program once, without a packet, and says what it decided.
+    /// Runs the program once, without a packet, and returns its verdict and the cookie of the selected socket.
     func testRun(_ transport: TransportProtocol, from source: SocketAddress?, to destination: SocketAddress)
         throws(SteeringError) -> (verdict: UInt32, cookie: SocketCookie?)
     {

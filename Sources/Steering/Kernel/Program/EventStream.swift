@@ -2,9 +2,9 @@ import CLibBPF
 import CSteering
 import Glibc
 
-/// The program `observe`, attached beside a steering's by a link that this holds, and the events that it tells.
+/// The program `observe`, attached beside the steering program, and its events. The attachment ends with this object.
 ///
-/// Not safe to share.
+/// Not safe to share between threads.
 final class EventStream {
     private let link: SharedDescriptor
     private let events: SharedDescriptor
@@ -12,15 +12,22 @@ final class EventStream {
     private let ring: OpaquePointer
     private let queue: Queue
 
-    /// Events that have been taken out of the ring.
+    /// Events taken from the ring buffer.
     private final class Queue {
         var events: [PacketEvent] = []
         var first = 0
-        /// Taken out at once; the ring fills while it is emptied.
+        /// The maximum to take at once, because the ring buffer may fill as fast as it is emptied.
         static let batch = 1024
     }
 
-    /// - Throws: `missingCapability` (CAP_BPF), `tooManyPrograms`, `programRejected`, `networkNamespaceGone`.
+    /// Loads the program and attaches it to a namespace.
+    ///
+    /// - Parameters:
+    ///   - policy: The map with the tables in force.
+    ///   - filter: The packets to report.
+    ///   - namespace: The network namespace of the steering.
+    /// - Throws: `missingCapability` (CAP_BPF), `tooManyPrograms`, `programRejected`, `networkNamespaceGone`,
+    ///   `systemCall`.
     init(
         _ policy: SharedDescriptor, _ filter: PacketFilter, in namespace: borrowing NetworkNamespace
     ) throws(SteeringError) {
@@ -51,7 +58,7 @@ final class EventStream {
         ring_buffer__free(ring)
     }
 
-    /// Goes on with other tables, or another filter, in one step; events and counters stay.
+    /// Switches to other tables or another filter, in one step. Keeps events and counters.
     func resume(_ policy: SharedDescriptor, _ filter: PacketFilter) throws(SteeringError) {
         try Self.load(policy, filter, events, observed).program.replace(in: link)
     }
@@ -70,7 +77,7 @@ final class EventStream {
             ], steering_observation(one_in: filter.oneIn, mask: filter.mask, value: filter.value))
     }
 
-    /// The next event that is there.
+    /// Returns the next event; nil if there is none.
     func next() throws(SteeringError) -> PacketEvent? {
         if queue.first == queue.events.count {
             (queue.events, queue.first) = ([], 0)
@@ -82,13 +89,14 @@ final class EventStream {
         return queue.events[queue.first]
     }
 
-    /// Waits until there is an event, so long at most, or until a signal comes.
+    /// Waits for an event, until the timeout or a signal.
     func wait(milliseconds: CInt) throws(SteeringError) {
         var ready = pollfd(fd: ring_buffer__epoll_fd(ring), events: Int16(POLLIN), revents: 0)
         if poll(&ready, 1, milliseconds) < 0, errno != EINTR { throw .failed("poll", errno) }
     }
 
-    /// Packets that the filter let through, before sampling; events that found no room.
+    /// Returns the number of packets that passed the filter, before sampling, and of events lost because the buffer was
+    /// full.
     func counts() throws(SteeringError) -> (seen: UInt64, lost: UInt64) {
         let counters = try PerCPUMap("observed", observed.rawValue, zero: steering_observed())
         return try counters.values(0).reduce(into: (0, 0)) { sum, value in
@@ -98,17 +106,17 @@ final class EventStream {
     }
 }
 
-/// Which packets are told of: those whose cell, masked, has the value; of them one in so many.
+/// The packets to report: one in `oneIn` of those whose cell, masked, equals the value.
 struct PacketFilter: Equatable {
     let oneIn: UInt32
     let mask: UInt32
     let value: UInt32
 
-    /// Packets of a label, by its number; all that are ours.
+    /// Selects the packets of a label, by its number, or all packets that a binding matches.
     init(label: UInt32?, oneIn: UInt32) {
         self.oneIn = oneIn
         if let label {
-            // Kinds with a label are the greatest, and two.
+            // The two kinds with a label are the greatest, and differ only in the lowest bit.
             let kinds = UInt32(STEERING_FIRST_LABEL) << UInt32(STEERING_CELL_SHIFT)
             mask = kinds | UInt32(STEERING_CELL_MASK) & ~UInt32(STEERING_DESTINATIONS_PER_LABEL - 1)
             value = kinds | label * UInt32(STEERING_DESTINATIONS_PER_LABEL)
@@ -122,9 +130,9 @@ struct PacketFilter: Equatable {
     static func nothing(oneIn: UInt32) -> PacketFilter { PacketFilter(oneIn: oneIn) }
 }
 
-/// What the program tells of a packet.
+/// The event that the program reports for a packet.
 struct PacketEvent {
-    /// What a cell says.
+    /// The outcome that the cell encodes.
     enum Verdict: Equatable {
         case label(number: UInt32)
         case refuse
@@ -136,7 +144,7 @@ struct PacketEvent {
     let transport: TransportProtocol
     let source: SocketAddress
     let destination: SocketAddress
-    /// 0 where the kernel does not tell.
+    /// The index of the ingress interface; 0 if the kernel does not report it.
     let interface: UInt32
     let verdict: Verdict
 
@@ -158,7 +166,7 @@ struct PacketEvent {
 }
 
 extension LoadedProgram {
-    /// Loads a program that only looks.
+    /// Loads a program that only observes.
     static func observing(
         _ name: String, _ size: TableSize, maps: [Map],
         _ observation: steering_observation = steering_observation(one_in: 1, mask: 0, value: 0)

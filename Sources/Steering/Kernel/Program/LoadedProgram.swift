@@ -3,36 +3,38 @@ import CSteering
 import Glibc
 import Synchronization
 
-/// A program of the object file, loaded, and the maps that it uses: descriptors only, so that nothing of libbpf
-/// lives on.
+/// A loaded program of the object file and the maps that it uses, as descriptors: no libbpf object outlives loading.
 struct LoadedProgram {
     /// A map of the object file.
     struct Map {
         let name: String
-        /// The map to use, instead of a new one.
+        /// An existing map to use; nil to create one.
         var reused: SharedDescriptor?
-        /// How many entries a new one has, where the object file leaves that open.
+        /// The number of entries of a new map; 0 for that in the object file.
         var entries = 0
     }
 
     let program: SharedDescriptor
-    /// As they were asked for.
+    /// The maps, in the order of the request.
     let maps: [SharedDescriptor]
-    /// Whether the kernel tells the program on which interface a packet arrives.
+    /// Whether the kernel passes the ingress interface to the program.
     let hasIngressInterface: Bool
 
-    /// One at a time: libbpf's printing, which loading silences, is the process's.
+    /// Serializes loading, which silences libbpf's printing for the whole process.
     private static let loading = Mutex(())
 
+    /// Loads a program.
+    ///
     /// - Parameters:
-    ///   - name: The program's.
-    ///   - maps: All that it uses, but for constants.
-    ///   - observation: For programs that observe.
-    ///   - size: Of the tables that it reads.
-    ///   - object: Another build of the object file than the embedded one.
-    ///   - known: Whether the kernel tells programs the ingress interface; nil: it is tried.
-    /// - Throws: `missingCapability` (CAP_BPF, and CAP_NET_ADMIN for a new map of sockets; CAP_PERFMON before
-    ///   Linux 5.17), `unsupportedKernel`, `programRejected`.
+    ///   - name: The name of the program.
+    ///   - maps: All maps that it uses, except constants.
+    ///   - observation: The filter of a program that observes.
+    ///   - size: The size of the tables that it reads.
+    ///   - object: Another build of the object file; nil for the embedded one.
+    ///   - known: Whether the kernel passes the ingress interface to programs; nil to find out by loading.
+    /// - Throws: `missingCapability` (CAP_BPF, and CAP_NET_ADMIN for a new map of sockets; CAP_PERFMON before Linux
+    ///   5.17), `unsupportedKernel`, `programRejected`; `tablesTooLarge` for more than the smallest tables before Linux
+    ///   6.0; `systemCall`.
     init(
         _ name: String, maps: [Map],
         _ observation: steering_observation = steering_observation(one_in: 1, mask: 0, value: 0),
@@ -55,7 +57,7 @@ struct LoadedProgram {
         self.hasIngressInterface = hasIngressInterface
         defer { bpf_object__close(loaded) }
 
-        // The object closes its own descriptors: keep duplicates.
+        // The object closes its own descriptors, so keep duplicates.
         program = SharedDescriptor(
             try .duplicate(bpf_program__fd(bpf_object__find_program_by_name(loaded, name))))
         var descriptors: [SharedDescriptor] = []
@@ -96,7 +98,7 @@ struct LoadedProgram {
 }
 
 extension SharedDescriptor {
-    /// Of a program: the kernel's number for it.
+    /// The ID of a program.
     var programID: UInt32 {
         get throws(SteeringError) {
             var info = bpf_prog_info()
@@ -106,7 +108,7 @@ extension SharedDescriptor {
         }
     }
 
-    /// Of a map: the kernel's number for it.
+    /// The ID of a map.
     var mapID: UInt32 {
         get throws(SteeringError) {
             var info = bpf_map_info()
@@ -116,19 +118,19 @@ extension SharedDescriptor {
         }
     }
 
-    /// Of a program: links it to a namespace's hook; the link ends with the descriptor.
+    /// Attaches a program to a namespace. Closing the returned link detaches it.
     func attach(to namespace: borrowing NetworkNamespace) throws(SteeringError) -> SharedDescriptor {
         let link = uninterrupted { lend { bpf_link_create($0, namespace.descriptor.rawValue, BPF_SK_LOOKUP, nil) } }
         guard link >= 0 else { throw .notAttached(-link) }
         return SharedDescriptor(OwnedDescriptor(owning: link))
     }
 
-    /// Of a program: makes an attached link run it instead of its former one, in one step.
+    /// Makes an attached link run this program instead of its former one, in one step.
     func replace(in link: SharedDescriptor) throws(SteeringError) {
         try call("BPF_LINK_UPDATE") { lend { program in link.lend { bpf_link_update($0, program, nil) } } }
     }
 
-    /// Waits until every run of any program that began before has ended: a write to a map of maps does.
+    /// Waits for all runs of BPF programs in progress to end, as a write to a map of maps does.
     static func waitForRuns(_ grace: CInt, _ token: CInt) throws(SteeringError) {
         var key: UInt32 = 0
         var value = token
@@ -136,13 +138,13 @@ extension SharedDescriptor {
     }
 }
 
-/// What a link says of itself.
+/// The kernel's information about a link.
 struct LinkInfo {
-    /// The namespace's inode number; 0 when it has ended, or the link was detached.
+    /// The inode number of the namespace; 0 if it has ended or the link was detached.
     let namespaceInode: UInt32
-    /// The program that it runs.
+    /// The ID of the program that it runs.
     let programID: UInt32
-    /// The kernel's number for the link itself.
+    /// The ID of the link.
     let linkID: UInt32
 
     init(_ link: SharedDescriptor) throws(SteeringError) {

@@ -1,10 +1,10 @@
 import Glibc
 
 extension SteeringError {
-    /// See bpf(2) and the notes on loading in `docs/ARCHITECTURE.md`.
+    /// The error for a program that cannot be loaded. See bpf(2).
     ///
-    /// Before Linux 6.0 ("bpf: remove obsolete KMALLOC_MAX_SIZE restriction on array map value size") a map's value,
-    /// such as tables, has at most 4 MiB: E2BIG.
+    /// Before Linux 6.0 ("bpf: remove obsolete KMALLOC_MAX_SIZE restriction on array map value size"), a map value,
+    /// such as the tables, is limited to 4 MiB: E2BIG.
     static func notLoaded(_ error: CInt, _ size: TableSize, log: String) -> SteeringError {
         let cause = Cause.systemCall("bpf", errno: error)
         switch error {
@@ -13,7 +13,7 @@ extension SteeringError {
                 .tablesTooLarge,
                 "the tables for these bindings need \(2 * size.bytes >> 20) MiB, and before Linux 6.0 they can have \(2 * TableSize.smallest.bytes >> 20): use Linux 6.0 or newer, fewer bindings, or fewer distinct port sets",
                 cause: cause)
-        // Its log may hold statistics of a program that it accepted.
+        // The log may be nonempty although the verifier accepted the program: it then holds statistics.
         case EMFILE, ENFILE:
             return SteeringError(
                 .systemCall,
@@ -34,7 +34,7 @@ extension SteeringError {
                 "loading the program needs CAP_BPF and CAP_NET_ADMIN, which this process lacks: run as root or grant both",
                 cause: cause)
         case _ where log.contains("referenced but wasn't created"):
-            // libbpf leaves maps out where it cannot try what the kernel knows: it needs two descriptors for that.
+            // libbpf needs two descriptors to probe for features, and leaves out maps if it cannot.
             return SteeringError(
                 .systemCall,
                 "loading the program failed, since libbpf could not try what the kernel can do: allow more open files (ulimit -n)",
@@ -60,7 +60,8 @@ extension SteeringError {
         }
     }
 
-    /// See the netns link's own errors in net/core/net_namespace.c: 64 links, no more.
+    /// The error for a program that cannot be attached. A namespace has room for 64 sk_lookup programs: see
+    /// netns_bpf_max_progs in kernel/bpf/net_namespace.c.
     static func notAttached(_ error: CInt) -> SteeringError {
         let cause = Cause.systemCall("BPF_LINK_CREATE", errno: error)
         switch error {
@@ -80,7 +81,7 @@ extension SteeringError {
         }
     }
 
-    /// The verifier's last word, before its statistics.
+    /// Returns the last line of the verifier's log before its statistics.
     private static func lastLine(of log: String) -> String {
         let lines = log.split(separator: "\n").filter {
             !$0.hasPrefix("processed ") && !$0.hasPrefix("verification time")

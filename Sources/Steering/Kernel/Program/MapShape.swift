@@ -1,7 +1,7 @@
 import CLibBPF
 import CSteering
 
-/// What a map is, so far as the kernel tells.
+/// The shape of a map, as the kernel reports it.
 struct MapShape: Equatable {
     let type: UInt32
     let keySize: Int
@@ -22,12 +22,12 @@ struct MapShape: Equatable {
         entries = Int(info.max_entries)
     }
 
-    /// Of the tables: how large a half is; nil for other maps.
+    /// The size of one half of the tables; nil for other maps.
     fileprivate var tableSize: TableSize? {
         TableSize.allCases.first { self == MapShape(BPF_MAP_TYPE_ARRAY, 4, 2 * $0.bytes, 1) }
     }
 
-    /// Whether this is what a map of steering.bpf.c is.
+    /// Whether this is the shape of a map in steering.bpf.c.
     func isExpected(_ name: MapName) -> Bool {
         name == .policy ? tableSize != nil : self == .expected(name)
     }
@@ -52,9 +52,9 @@ struct MapShape: Equatable {
 }
 
 extension TableSize {
-    /// How large a half is of the tables in a map.
+    /// Reads the size of one half of the tables in a map.
     ///
-    /// - Throws: `damagedState` for another map; `systemCall`.
+    /// - Throws: `damagedState` if the map holds no tables; `systemCall`.
     init(ofTablesIn map: CInt) throws(SteeringError) {
         guard let size = try MapShape(map).tableSize else { throw .noTables }
         self = size

@@ -2,14 +2,14 @@ import CLibBPF
 import CSteering
 import Glibc
 
-/// The tables as the program sees them, mapped: the half in force, and the half that is being written.
+/// The mapped memory of the program's tables: the half in force, and the half for the next policy.
 ///
-/// Not safe to share: whoever writes holds the steering's lock.
+/// Not safe to share between threads. To write, hold the steering's lock.
 final class PolicyMemory {
-    /// Of a half.
+    /// The size of one half.
     let size: TableSize
     private let memory: UnsafeMutableRawPointer
-    /// Whether the half that is not in force may still be read: a change was taken back.
+    /// Whether runs of the program may still read the half that is not in force, because a change was rolled back.
     private var isHalfInUse = false
 
     init(_ plane: DataPlane) throws(SteeringError) {
@@ -30,12 +30,12 @@ final class PolicyMemory {
 
     private static let flags = UInt64(STEERING_IGNORES_INTERFACES)
 
-    /// How far the half in force is from the first.
+    /// Returns the offset of the half in force, in bytes.
     private static func half(_ generation: UInt64) -> Int {
         Int(UInt32(truncatingIfNeeded: generation & ~flags))
     }
 
-    /// Whether the program is one for kernels that do not tell it on which interface a packet arrives.
+    /// Whether the kernel does not pass the ingress interface to the program.
     var ignoresInterfaces: Bool { generation & Self.flags != 0 }
 
     deinit { munmap(memory, 2 * size.bytes) }
@@ -46,22 +46,22 @@ final class PolicyMemory {
 
     private var generationInMemory: UnsafeMutablePointer<UInt64> { header.pointer(to: \.generation)! }
 
-    /// The number of the policy in force. Another process may change it, unless the lock is held.
+    /// The number of the policy in force. Another process may change it unless this one holds the lock.
     var generation: UInt64 { csteering_generation(generationInMemory) }
 
-    /// What the tables in force hold.
+    /// The status of the tables in force.
     var tables: TablesStatus {
         let half = Self.half(generation)
         let header = (memory + half).assumingMemoryBound(to: steering_header.self).pointee
         return TablesStatus(header, memory: 2 * size.bytes)
     }
 
-    /// The same for those who may only read, and so cannot map it: a copy of the memory, whatever its layout.
+    /// Returns the generation for readers, who cannot map the memory, from a copy of it; works with any layout.
     static func generation(_ plane: DataPlane) throws(SteeringError) -> UInt64 {
         value(UInt64.self, in: try copy(plane)[...])!
     }
 
-    /// How many policies were put in force.
+    /// Returns how many policies have been put in force.
     static func changes(_ plane: DataPlane) throws(SteeringError) -> UInt64 {
         try generation(plane) >> UInt64(STEERING_GENERATION_SHIFT)
     }
@@ -85,10 +85,14 @@ final class PolicyMemory {
         return bytes
     }
 
-    /// Puts tables in force: all of them, in one step. When this returns, no packet is still being judged
-    /// by the former ones, and their half is free for the next.
+    /// Puts tables in force, in one step. When this returns, no packet is still being classified by the former tables,
+    /// and their half is free.
     ///
-    /// - Parameter prepare: Called with the tables' generation before it is in force.
+    /// - Parameters:
+    ///   - tables: The compiled tables, which fit one half.
+    ///   - plane: The data plane to which this memory belongs.
+    ///   - prepare: Called with the new generation before it takes effect.
+    /// - Throws: `systemCall`, with the former tables in force again; the errors of `prepare`.
     func publish(
         _ tables: Tables, _ plane: DataPlane, prepare: (UInt64) throws(SteeringError) -> Void
     ) throws(SteeringError) {
@@ -97,7 +101,7 @@ final class PolicyMemory {
         let former = generation
         let half = Self.half(former) == 0 ? size.bytes : 0
         tables.words.withUnsafeBytes { bytes in
-            // The generation is not theirs.
+            // Skip the generation, which only the first half has.
             let skipped = MemoryLayout<UInt64>.size
             (memory + half + skipped).copyMemory(
                 from: bytes.baseAddress! + skipped, byteCount: bytes.count - skipped)
@@ -109,14 +113,14 @@ final class PolicyMemory {
         do throws(SteeringError) {
             try plane.waitForRuns()
         } catch {
-            // For want of a few bytes of kernel memory. The former half is still whole.
+            // The wait failed for lack of a few bytes of kernel memory. The former half is still intact.
             csteering_publish(generationInMemory, former)
             isHalfInUse = true
             throw error
         }
     }
 
-    /// Writes tables into fresh memory, of a program that is not attached yet.
+    /// Writes tables into the fresh memory of a program that is not attached yet.
     static func write(_ tables: Tables, to map: SharedDescriptor) throws(SteeringError) {
         let size = tables.size.bytes
         let mapped = try map.lend { descriptor throws(SteeringError) in try Self.map(descriptor, size) }
@@ -124,7 +128,7 @@ final class PolicyMemory {
         munmap(mapped, size)
     }
 
-    /// Goes on counting where the memory of a former program stopped. For fresh memory.
+    /// Continues the count of policies of a former program. Only for fresh memory.
     func resume(after former: UInt64) {
         let count = former >> UInt64(STEERING_GENERATION_SHIFT)
         csteering_publish(generationInMemory, count << UInt64(STEERING_GENERATION_SHIFT) | generation & Self.flags)

@@ -2,23 +2,22 @@ import CLibBPF
 import CSteering
 import Glibc
 
-/// What is known of a registered socket, which only those who hold its descriptor could ask again.
+/// The properties of a registered socket, recorded because only processes that hold its descriptor can query them.
 struct Registration: Sendable, Hashable {
     let cookie: SocketCookie
     let boundAddress: SocketAddress
     let isReuseport: Bool
     let isDualStack: Bool
-    /// Whether it drops what comes, for the moment in which the label has no other: see ``StandbySocket``.
+    /// Whether it drops all packets, for the time in which the label has no other socket: see ``StandbySocket``.
     var isStandby: Bool
 
-    /// Whether two sockets of one protocol share a SO_REUSEPORT group: the kernel binds no others to one
-    /// address.
+    /// Whether two sockets of one protocol are in the same SO_REUSEPORT group: no others can be bound to one address.
     func isGroup(with other: Registration) -> Bool {
         isReuseport && other.isReuseport && boundAddress == other.boundAddress && isDualStack == other.isDualStack
     }
 }
 
-/// The maps `sockets` and `registrations`: a run of slots for each destination, and who is in each.
+/// The maps `sockets` and `registrations`: the slots of each destination, and the sockets in them.
 struct SocketSlots {
     private let sockets: CInt
     private let registrations: CInt
@@ -30,17 +29,17 @@ struct SocketSlots {
 
     static let perDestination = Int(STEERING_SLOTS)
 
-    /// What a destination holds that nobody has registered for.
+    /// The slots of a destination without sockets.
     static let empty = [Registration?](repeating: nil, count: perDestination)
 
-    /// A slot with a socket in it.
+    /// An occupied slot.
     struct Taken {
         let destination: UInt32
         let slot: Int
         let registration: Registration
     }
 
-    /// What a destination's slots hold; nil where one is empty.
+    /// Returns the registrations in a destination's slots; nil for an empty slot.
     func registrations(at destination: UInt32) throws(SteeringError) -> [Registration?] {
         var found: [Registration?] = []
         for slot in (0..<Self.perDestination).map({ Self.slot(destination, $0) }) {
@@ -49,13 +48,13 @@ struct SocketSlots {
                 continue
             }
             let key = steering_registration_key(cookie: cookie.rawValue, slot: slot, reserved: 0)
-            // Without a record: someone else's doing, such as `bpftool map update`.
+            // A socket without a record was put there by other software, such as `bpftool map update`.
             found.append(try registration(key) ?? Registration(unrecorded: cookie))
         }
         return found
     }
 
-    /// Every slot with a socket in it, in the order of destinations and slots.
+    /// Returns the occupied slots, in the order of destinations and slots.
     func all() throws(SteeringError) -> [Taken] {
         let limit = UInt32(STEERING_MAX_DESTINATIONS)
         var taken: [Taken] = []
@@ -69,13 +68,13 @@ struct SocketSlots {
         return taken.sorted { ($0.destination, $0.slot) < ($1.destination, $1.slot) }
     }
 
-    /// The numbers of the labels that have a socket.
+    /// Returns the numbers of the labels that have a socket.
     func labelsInUse() throws(SteeringError) -> Set<UInt32> {
         Set(try all().map { $0.destination / UInt32(STEERING_DESTINATIONS_PER_LABEL) })
     }
 
-    /// Puts a socket into a slot, whatever is there. The map keeps no socket open: its entry goes when
-    /// the last descriptor is closed.
+    /// Puts a socket into a slot, replacing any other. The map does not keep the socket open: the entry disappears when
+    /// its last descriptor is closed.
     func set(_ descriptor: CInt, _ registration: Registration, at destination: UInt32, slot: Int) throws(SteeringError)
     {
         var slot = Self.slot(destination, slot)
@@ -85,18 +84,18 @@ struct SocketSlots {
             bpf_map_update_elem(registrations, &key, &record, UInt64(BPF_ANY))
         }
         var value = UInt64(descriptor)
-        // If this fails the record stays, for a socket that is not in its slot: the next `forgetGone` takes it away.
+        // If this fails, the record remains without its socket, until the next `forgetGone`.
         try call("bpf_map_update_elem(sockets)") { bpf_map_update_elem(sockets, &slot, &value, UInt64(BPF_ANY)) }
     }
 
-    /// Empties a slot; one that is empty already, perhaps because the socket was just closed, stays so.
+    /// Empties a slot. An empty slot is no error: its socket may just have been closed.
     func clear(at destination: UInt32, slot: Int) throws(SteeringError) {
         var slot = Self.slot(destination, slot)
         let result = uninterrupted { bpf_map_delete_elem(sockets, &slot) }
         if result < 0, result != -ENOENT, result != -EINVAL { throw .failed("bpf_map_delete_elem(sockets)", -result) }
     }
 
-    /// Forgets sockets that are in their slot no more.
+    /// Removes the records of sockets that are no longer in their slot.
     func forgetGone() throws(SteeringError) {
         for var key in try recorded() where try cookie(at: key.slot)?.rawValue != key.cookie {
             let result = uninterrupted { bpf_map_delete_elem(registrations, &key) }
@@ -117,7 +116,7 @@ struct SocketSlots {
         return SocketCookie(cookie)
     }
 
-    /// What was written down of a socket; nil when it is gone.
+    /// Returns the record of a socket; nil if it is gone.
     private func registration(_ key: steering_registration_key) throws(SteeringError) -> Registration? {
         var key = key
         var record = steering_registration()
@@ -131,7 +130,7 @@ struct SocketSlots {
         var keys: [steering_registration_key] = []
         var last: steering_registration_key?
         var next = steering_registration_key()
-        // Bounded: where someone deletes meanwhile, the kernel begins anew.
+        // Limited, because the kernel restarts the iteration if the last key is deleted in the meantime.
         while keys.count < Int(STEERING_MAX_DESTINATIONS * STEERING_SLOTS) {
             let result = uninterrupted {
                 guard var key = last else { return bpf_map_get_next_key(registrations, nil, &next) }

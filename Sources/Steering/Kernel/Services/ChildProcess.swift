@@ -1,11 +1,11 @@
 import CSteering
 import Glibc
 
-/// A process that this one has made.
+/// A process that this one has started or watches.
 package final class ChildProcess: Sendable {
-    /// Its number, which means it until ``outcome()`` was asked for.
+    /// The PID. That of a child cannot be reused before ``outcome()`` returns.
     package let pid: pid_t
-    /// Readable when it has ended (pidfd).
+    /// The pidfd, readable once the process has ended.
     package let descriptor: SharedDescriptor
 
     private init(_ pid: pid_t, _ descriptor: SharedDescriptor) {
@@ -13,7 +13,9 @@ package final class ChildProcess: Sendable {
         self.descriptor = descriptor
     }
 
-    /// Makes a copy of this process, which must have one thread; it does what the closure says.
+    /// Forks this process, which must have a single thread, and runs the closure in the child.
+    ///
+    /// - Throws: `systemCall`.
     package static func copy(_ body: () -> Never) throws(SteeringError) -> ChildProcess {
         let pid = try call("fork", csteering_fork())
         if pid == 0 { body() }
@@ -21,28 +23,28 @@ package final class ChildProcess: Sendable {
         return ChildProcess(pid, SharedDescriptor(descriptor))
     }
 
-    /// A process that runs already. Its ``outcome()`` is told only of one that this process has adopted.
+    /// Returns a running process. ``outcome()`` works only for children of this process, including adopted ones.
     ///
-    /// - Throws: `systemCall` where there is none of that number.
+    /// - Throws: `systemCall` if no process has that PID.
     package static func running(_ pid: pid_t) throws(SteeringError) -> ChildProcess {
         ChildProcess(pid, SharedDescriptor(OwnedDescriptor(owning: try call("pidfd_open", csteering_pidfd_open(pid)))))
     }
 
-    /// Whether this process has started or adopted it.
+    /// Whether a process is a child of this one, including adopted ones.
     package static func isOwn(_ pid: pid_t) -> Bool { ProcFS.children(of: getpid()).contains(pid) }
 
-    /// Whether it has ended.
+    /// Whether the process has ended.
     package var hasEnded: Bool { Self.hasEnded(descriptor) }
 
-    /// How it ended. Waits until it has.
+    /// Waits until the process ends, and returns how it ended.
     package func outcome() -> Outcome {
         var status: CInt = 0
         while waitpid(pid, &status, 0) < 0, errno == EINTR {}
-        // WIFEXITED and the like are macros.
+        // WIFEXITED and the like are macros, which Swift does not import.
         return status & 0x7f == 0 ? .exited(status >> 8 & 0xff) : .killed(status & 0x7f)
     }
 
-    /// How a process ended: by itself, or by a signal.
+    /// How a process ended: by exiting, or by a signal.
     package enum Outcome: Sendable, Hashable, CustomStringConvertible {
         case exited(CInt)
         case killed(CInt)
@@ -54,7 +56,7 @@ package final class ChildProcess: Sendable {
             }
         }
 
-        /// What a shell's $? is.
+        /// The exit status as a shell's $? reports it.
         package var exitCode: CInt {
             switch self {
             case .exited(let code): code
@@ -63,12 +65,14 @@ package final class ChildProcess: Sendable {
         }
     }
 
-    /// Has processes whose parent ends become this one's children, of all that descend from it.
+    /// Makes this process adopt its orphaned descendants (PR_SET_CHILD_SUBREAPER).
+    ///
+    /// - Throws: `systemCall`.
     package static func adoptDescendants() throws(SteeringError) {
         try call("prctl(PR_SET_CHILD_SUBREAPER)", csteering_adopt_descendants())
     }
 
-    /// Forgets adopted processes that have ended, but not this one.
+    /// Reaps adopted processes that have ended, but not this one.
     package func forgetOthers() {
         while true {
             var information = siginfo_t()
@@ -79,9 +83,9 @@ package final class ChildProcess: Sendable {
         }
     }
 
-    /// Ends all processes that this one has started or adopted: kindly at first, with force after five seconds.
+    /// Ends all children of this process, including adopted ones, with SIGTERM, and after five seconds with SIGKILL.
     ///
-    /// - Returns: Whether there was any.
+    /// - Returns: Whether there were any.
     @discardableResult
     package static func endAll() -> Bool {
         var found = false
@@ -90,17 +94,17 @@ package final class ChildProcess: Sendable {
             let children = ProcFS.children(of: getpid())
             if children.isEmpty { break }
             found = true
-            // Those that it adopts meanwhile have not been told yet.
+            // Includes children adopted since the last turn.
             for child in children { kill(child, turn < 100 ? SIGTERM : SIGKILL) }
             usleep(50_000)
         }
         return found
     }
 
-    /// Ends a process at once (SIGKILL), by the descriptor that means it. One that waits in the kernel may stay for longer.
+    /// Kills a process by its pidfd (SIGKILL). One that is blocked in the kernel may take longer to end.
     package static func forceEnd(of process: SharedDescriptor) { _ = csteering_pidfd_kill(process.rawValue) }
 
-    /// Whether the process that a descriptor means has ended.
+    /// Whether the process of a pidfd has ended.
     package static func hasEnded(_ process: SharedDescriptor) -> Bool {
         process.lend { number in
             var state = pollfd(fd: number, events: Int16(POLLIN), revents: 0)
@@ -108,8 +112,12 @@ package final class ChildProcess: Sendable {
         }
     }
 
-    /// Makes a copy of this process that ends when what is returned is closed. A descriptor that both have is then closed by
-    /// ending, for which no socket lingers. SIGCHLD must be ignored.
+    /// Forks a child that exits when the returned descriptor is closed.
+    ///
+    /// The child has duplicates of all descriptors. If this process closes a socket first, the child closes the last
+    /// duplicate on exit, and a socket closed on exit does not linger. SIGCHLD must be ignored.
+    ///
+    /// - Throws: `systemCall`.
     package static func copyThatEnds() throws(SteeringError) -> OwnedDescriptor {
         var ends: [CInt] = [-1, -1]
         try systemCall("pipe") { pipe(&ends) }
@@ -122,14 +130,19 @@ package final class ChildProcess: Sendable {
         _exit(0)
     }
 
-    /// Lets go of standard input, output and error: whoever reads what a process prints waits for its end.
+    /// Redirects standard input, output and error to /dev/null, because readers of its output wait until all copies are
+    /// closed.
+    ///
+    /// - Throws: `systemCall`.
     package static func muteStandardStreams() throws(SteeringError) {
         let null = try systemCall("open") { open("/dev/null", O_RDWR | O_CLOEXEC) }
         for number in STDIN_FILENO...STDERR_FILENO { try systemCall("dup2") { dup2(null, number) } }
         if null > STDERR_FILENO { close(null) }
     }
 
-    /// Closes everything but standard input, output and error, and this one, which becomes the descriptor 3.
+    /// Closes all descriptors except standard input, output, error and the given one, which becomes descriptor 3.
+    ///
+    /// - Throws: `systemCall`.
     package static func keepOpen(_ descriptor: CInt) throws(SteeringError) {
         let kept: CInt = 3
         if descriptor != kept { try systemCall("dup2") { dup2(descriptor, kept) } }

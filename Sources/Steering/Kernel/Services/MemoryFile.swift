@@ -1,9 +1,14 @@
 import CSteering
 import Glibc
 
-/// Bytes that a descriptor stands for, in no file system (memfd): to be passed to another process.
+/// Files in memory (memfd), for passing bytes to another process.
 package enum MemoryFile {
-    /// Makes one.
+    /// Creates a file.
+    ///
+    /// - Parameters:
+    ///   - name: The name that /proc/PID/fd shows.
+    ///   - bytes: The contents.
+    /// - Throws: `systemCall`.
     package static func make(_ name: String, _ bytes: [UInt8]) throws(SteeringError) -> SharedDescriptor {
         let file = OwnedDescriptor(owning: try call("memfd_create", csteering_memory_file(name)))
         var written = 0
@@ -16,7 +21,9 @@ package enum MemoryFile {
         return SharedDescriptor(file)
     }
 
-    /// What one says, whoever has read it before; the beginning of what is longer than the limit.
+    /// Returns the contents of a file from its beginning, whatever its offset. Stops soon after the limit, in bytes.
+    ///
+    /// - Throws: `systemCall`.
     package static func contents(of file: SharedDescriptor, limit: Int = 1 << 20) throws(SteeringError) -> [UInt8] {
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 1 << 16)

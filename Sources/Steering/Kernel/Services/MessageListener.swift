@@ -1,14 +1,14 @@
 import CSteering
 import Glibc
 
-/// A Unix socket at which clients connect to exchange messages.
+/// A listening Unix socket for ``MessageSocket`` connections.
 package final class MessageListener: Sendable {
-    /// The descriptor, non-blocking.
+    /// The listening descriptor, nonblocking.
     package let socket: OwnedDescriptor
 
-    /// Takes a socket that listens already, as a service manager passes it.
+    /// Takes ownership of a socket that already listens, as a service manager passes it.
     ///
-    /// - Throws: `invalidEnvironment` for another kind of socket.
+    /// - Throws: `invalidEnvironment` if it is another kind of socket.
     package init(_ socket: consuming OwnedDescriptor) throws(SteeringError) {
         self.socket = socket
         let descriptor = self.socket.rawValue
@@ -27,14 +27,14 @@ package final class MessageListener: Sendable {
         try OwnedDescriptor.setNonblocking(descriptor)
     }
 
-    /// Listens at a path, to which every user may connect: who may do what is found out by asking who it is.
+    /// Listens at a path. Every user may connect: the service authorizes each client by its peer credentials.
     ///
-    /// - Throws: `addressUnavailable`, also where somebody listens already.
+    /// - Throws: `addressUnavailable`, also if another process listens there; `invalidAddress`, `systemCall`.
     package init(at path: String) throws(SteeringError) {
         let made = try MessageSocket.make()
         let descriptor = made.rawValue
         let address = try UnixPath(path)
-        // What a killed process left at the path is in the way of bind; whoever still listens there is not removed.
+        // A socket file left by a killed process makes bind fail, so remove it, unless a process still listens there.
         guard try !Self.isHeard(at: path) else {
             throw SteeringError(
                 .addressUnavailable, "somebody listens at \(path) already: end it first, or choose another path")
@@ -54,7 +54,7 @@ package final class MessageListener: Sendable {
         socket = made
     }
 
-    /// Whether somebody listens at a path. That it could not be found out is an error.
+    /// Whether a process listens at a path.
     private static func isHeard(at path: String) throws(SteeringError) -> Bool {
         do throws(SteeringError) {
             _ = try MessageSocket(connectedTo: path, timeout: .seconds(1))
@@ -62,18 +62,18 @@ package final class MessageListener: Sendable {
         } catch {
             switch error.errno {
             case ENOENT, ENOTDIR, ECONNREFUSED: return false
-            // A queue that is full, or a socket of another type.
+            // A full accept queue, or a socket of another type.
             case EAGAIN, EPROTOTYPE: return true
             default: throw error
             }
         }
     }
 
-    /// The next client; nil when none waits.
+    /// Accepts the next connection; returns nil if none is waiting.
     ///
-    /// - Parameter disposal: What takes the connection when it is let go of, with all that the client has sent over it
-    ///   and nobody has received; nil to close it.
-    /// - Throws: `systemCall` when there is no room for another descriptor.
+    /// - Parameter disposal: Closes the connection when its last reference is released, along with unread messages and
+    ///   their descriptors; nil to close it directly.
+    /// - Throws: `systemCall`, such as when the process has no descriptor left.
     package func accept(disposal: (any DescriptorDisposal)? = nil) throws(SteeringError) -> MessageSocket? {
         while true {
             let accepted = csteering_accept(socket.rawValue)

@@ -1,22 +1,27 @@
 import CSteering
 import Glibc
 
-/// A Unix socket of messages (SOCK_SEQPACKET), which carry descriptors (SCM_RIGHTS): one end of a connection,
-/// closed with the last reference.
+/// One end of a Unix SOCK_SEQPACKET connection, whose messages can carry descriptors (SCM_RIGHTS). Closed with the last
+/// reference.
 package final class MessageSocket: Sendable {
-    /// How many descriptors the kernel takes in one message.
+    /// The maximum number of descriptors in one message.
     package static let maximumDescriptors = Int(CSTEERING_MAX_DESCRIPTORS)
 
-    /// The descriptor.
+    /// The socket's descriptor.
     package let socket: SharedDescriptor
 
-    /// Takes one end of a connection.
+    /// Wraps one end of a connection.
     package init(_ socket: SharedDescriptor) { self.socket = socket }
 
-    /// Takes one end of a connection.
+    /// Takes ownership of one end of a connection.
     package convenience init(_ socket: consuming OwnedDescriptor) { self.init(SharedDescriptor(socket)) }
 
-    /// Connects to whoever listens at a path. Calls fail with EAGAIN after the timeout.
+    /// Connects to the listener at a path.
+    ///
+    /// - Parameters:
+    ///   - path: The path of the socket.
+    ///   - timeout: After this time, sending and receiving fail with EAGAIN, and so does connecting to a full queue.
+    /// - Throws: `systemCall`; `invalidAddress` if the path is empty or too long.
     package convenience init(connectedTo path: String, timeout: Duration) throws(SteeringError) {
         let made = try Self.make()
         let descriptor = made.rawValue
@@ -30,9 +35,10 @@ package final class MessageSocket: Sendable {
         self.init(made)
     }
 
-    /// Two ends of a connection.
+    /// Creates a connected pair.
     ///
-    /// - Parameter disposal: What takes the first when it is let go of; nil to close it.
+    /// - Parameter disposal: Closes the first end when its last reference is released; nil to close it directly.
+    /// - Throws: `systemCall`.
     package static func pair(
         disposal: (any DescriptorDisposal)? = nil
     ) throws(SteeringError) -> (MessageSocket, MessageSocket) {
@@ -46,7 +52,9 @@ package final class MessageSocket: Sendable {
         )
     }
 
-    /// Sends a message. The descriptors stay open here.
+    /// Sends a message. The descriptors remain open in this process.
+    ///
+    /// - Throws: `systemCall`.
     package func send(_ bytes: [UInt8], _ descriptors: [CInt] = []) throws(SteeringError) {
         while true {
             let sent = csteering_send_message(socket.rawValue, bytes, bytes.count, descriptors, descriptors.count)
@@ -56,24 +64,25 @@ package final class MessageSocket: Sendable {
         }
     }
 
-    /// A message as it came.
+    /// A received message.
     package struct Message: Sendable {
         package let bytes: [UInt8]
-        /// What came with it, close-on-exec.
+        /// The received descriptors, close-on-exec.
         package let descriptors: [SharedDescriptor]
-        /// Whether the message was longer than was asked for.
+        /// Whether the message was truncated because it exceeds the limit (MSG_TRUNC).
         package let isCut: Bool
-        /// Whether descriptors came that were not taken: there was no room for them, or they were not asked for.
+        /// Whether descriptors were discarded: the process had no room for them, or did not want them (MSG_CTRUNC).
         package let lacksDescriptors: Bool
     }
 
     /// Receives a message.
     ///
     /// - Parameters:
-    ///   - limit: How many bytes it has at most.
-    ///   - takingDescriptors: Whether descriptors are wanted. If not, the kernel drops them.
-    ///   - disposal: What takes descriptors that are let go of; nil to close them.
-    /// - Returns: Nil when the other end is closed, or sends an empty message.
+    ///   - limit: The maximum size of the message, in bytes.
+    ///   - takingDescriptors: Whether to receive descriptors. If not, the kernel discards them.
+    ///   - disposal: Closes received descriptors when their last reference is released; nil to close them directly.
+    /// - Returns: Nil if the other end has closed the connection or sent an empty message.
+    /// - Throws: `systemCall`.
     package func receive(
         limit: Int, takingDescriptors: Bool = true, disposal: (any DescriptorDisposal)? = nil
     ) throws(SteeringError) -> Message? {
@@ -87,7 +96,7 @@ package final class MessageSocket: Sendable {
             }
             if count == -Int(EINTR) { continue }
             if count < 0 { throw .failed("recvmsg", CInt(-count)) }
-            // Owned before anything else happens, or they would stay open.
+            // Take ownership first, so that an early return closes them.
             let descriptors = numbers.prefix(facts.descriptor_count).map {
                 SharedDescriptor(OwnedDescriptor(owning: $0), disposal: disposal)
             }
@@ -98,7 +107,7 @@ package final class MessageSocket: Sendable {
         }
     }
 
-    /// Whether the other end has not received all that was sent.
+    /// Whether the other end has not yet received all messages.
     package var hasUnread: Bool {
         var count: CInt = 0
         return ioctl(socket.rawValue, UInt(TIOCOUTQ), &count) == 0 && count > 0
@@ -112,12 +121,14 @@ package final class MessageSocket: Sendable {
     }
 }
 
-/// A path as Unix sockets take it.
+/// The address of a Unix socket.
 struct UnixPath {
     private let address: sockaddr_un
     private let size: socklen_t
 
-    /// - Throws: `invalidAddress` when it is empty or too long.
+    /// Takes a path.
+    ///
+    /// - Throws: `invalidAddress` if the path is empty, too long, or contains a NUL.
     init(_ path: String) throws(SteeringError) {
         guard !path.isEmpty, !path.utf8.contains(0), let address = Self.address(Array(path.utf8)) else {
             throw SteeringError(
@@ -128,14 +139,14 @@ struct UnixPath {
         size = socklen_t(MemoryLayout<sockaddr_un>.size)
     }
 
-    /// A path, or an abstract name with `@` in the place of the NUL that it begins with; nil when it is neither.
+    /// Takes a path, or an abstract name written with `@` in place of the leading NUL; returns nil for anything else.
     init?(named text: String) {
         var name = Array(text.utf8)
         guard let first = name.first, [UInt8(ascii: "/"), UInt8(ascii: "@")].contains(first) else { return nil }
         if first == UInt8(ascii: "@") { name[0] = 0 }
         guard let address = Self.address(name) else { return nil }
         self.address = address
-        // All bytes of an abstract name count.
+        // Every byte of an abstract name is significant.
         size = socklen_t(MemoryLayout<sockaddr_un>.offset(of: \.sun_path)! + name.count)
     }
 
@@ -143,7 +154,7 @@ struct UnixPath {
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
         let fits = withUnsafeMutableBytes(of: &address.sun_path) { room in
-            // One byte stays 0: some read to there.
+            // Leave a terminating NUL, on which some programs rely.
             guard path.count < room.count else { return false }
             room.copyBytes(from: path)
             return true

@@ -1,7 +1,7 @@
 import CSteering
 import Glibc
 
-/// Who is at the other end of a connection, as the kernel knew it when they connected.
+/// The credentials of the process at the other end of a connection, at the time it connected.
 package struct Peer: Sendable, Hashable, CustomStringConvertible {
     package let user: uid_t
     package let groups: Set<gid_t>
@@ -17,17 +17,23 @@ package struct Peer: Sendable, Hashable, CustomStringConvertible {
 }
 
 extension MessageSocket {
-    /// The user who connected.
+    /// Returns the user that connected.
+    ///
+    /// - Throws: `systemCall`.
     package func user() throws(SteeringError) -> uid_t { try credentials().user }
 
-    /// Who connected.
+    /// Returns the credentials of the process that connected.
+    ///
+    /// - Throws: `systemCall`.
     package func peer() throws(SteeringError) -> Peer {
         let credentials = try credentials()
         return Peer(
             user: credentials.user, groups: supplementaryGroups().union([credentials.group]), pid: credentials.pid)
     }
 
-    /// The process that connected (pidfd), readable when it ends; nil when it has ended already.
+    /// Returns a pidfd of the process that connected, readable once it ends; nil if it has ended already.
+    ///
+    /// - Throws: `systemCall`.
     package func process() throws(SteeringError) -> SharedDescriptor? {
         let option: CInt = 77  // SO_PEERPIDFD, Linux 6.5.
         var descriptor: CInt = -1
@@ -36,7 +42,7 @@ extension MessageSocket {
             return SharedDescriptor(OwnedDescriptor(owning: descriptor))
         }
         guard errno == ENOPROTOOPT else { return nil }
-        // Before that its number: 0 for a process that this one's PID namespace does not have.
+        // Before Linux 6.5, by PID, which is 0 for processes outside this PID namespace.
         let pid = try credentials().pid
         let opened = pid > 0 ? csteering_pidfd_open(pid) : -ESRCH
         return opened < 0 ? nil : SharedDescriptor(OwnedDescriptor(owning: opened))
@@ -49,14 +55,14 @@ extension MessageSocket {
     }
 
     private func supplementaryGroups() -> Set<gid_t> {
-        let option: CInt = 59  // SO_PEERGROUPS, Linux 4.13, which older C libraries do not name.
+        let option: CInt = 59  // SO_PEERGROUPS, Linux 4.13, missing from older C libraries.
         var groups = [gid_t](repeating: 0, count: 64)
         while true {
             var size = socklen_t(groups.count * MemoryLayout<gid_t>.size)
             if getsockopt(socket.rawValue, SOL_SOCKET, option, &groups, &size) == 0 {
                 return Set(groups.prefix(Int(size) / MemoryLayout<gid_t>.size))
             }
-            // 65,536 groups at most.
+            // A process has at most 65,536 groups.
             guard errno == ERANGE, groups.count <= 65_536 else { return [] }
             groups = [gid_t](repeating: 0, count: Int(size) / MemoryLayout<gid_t>.size)
         }

@@ -1,13 +1,13 @@
 import Glibc
 
-/// Another program in the place of this one, with sockets as a service manager passes them: sd_listen_fds(3).
+/// A program to run in place of this one, with sockets passed as a service manager passes them: see sd_listen_fds(3).
 package struct ProgramExecution: Sendable {
-    /// The program, by its path or where $PATH has it, and its arguments.
+    /// The program, as a path or a name to find in $PATH, and its arguments.
     package let words: [String]
-    /// Variables beside those that this process has, or beside the account's; nil takes one away.
+    /// Variables to set in addition to this process's environment or, with an account, the account's; nil unsets one.
     package let environment: [String: String?]
-    /// As whom it runs, without any capability, and with the environment, directory and umask that a service manager gives;
-    /// nil for who this process is, with all that it has.
+    /// The account to run as: without capabilities, and with the environment, working directory and umask of a service.
+    /// Nil to keep the identity and privileges of this process.
     package let account: Account?
 
     package init(_ words: [String], environment: [String: String?] = [:], as account: Account? = nil) {
@@ -16,21 +16,24 @@ package struct ProgramExecution: Sendable {
         self.account = account
     }
 
-    /// Runs it, with descriptors as its own 3, 4 and so on. What else is open here, and not close-on-exec, stays open.
+    /// Runs the program, with the descriptors as 3, 4 and so on. Other descriptors without close-on-exec stay open.
     ///
-    /// - Parameter name: What all of them are called ($LISTEN_FDNAMES).
-    /// - Returns: Only where it cannot be run. This process may then lack descriptors and privileges: it should end.
+    /// - Parameters:
+    ///   - descriptors: The descriptors to pass.
+    ///   - name: The name of all of them ($LISTEN_FDNAMES).
+    /// - Returns: An error, only if the program cannot be run. This process should then end: it may lack descriptors
+    ///   and privileges.
     package func run(passing descriptors: [CInt] = [], as name: String = "") -> SteeringError {
         run(passing: descriptors.map { ($0, name) })
     }
 
-    /// The same, with a name for each.
+    /// Runs the program, with a name for each descriptor.
     package func run(passing sockets: [(descriptor: CInt, name: String)]) -> SteeringError {
         do throws(SteeringError) {
             try pass(sockets.map(\.descriptor))
             let count = sockets.count
             let names = sockets.map(\.name).joined(separator: ":")
-            // Of nothing that is passed there is nothing to tell: what this process was told is not meant for it.
+            // With nothing to pass, unset the variables: those of this process are not for the program.
             let passed = [
                 "LISTEN_PID": "\(getpid())", "LISTEN_FDS": "\(count)", "LISTEN_FDNAMES": names,
             ].mapValues { count > 0 ? $0 : nil }
@@ -38,7 +41,7 @@ package struct ProgramExecution: Sendable {
             for (name, value) in passed.merging(environment, uniquingKeysWith: { $1 }) {
                 if let value { setenv(name, value, 1) } else { unsetenv(name) }
             }
-            // What is blocked here would be so there.
+            // The program would inherit the signal mask.
             var none = sigset_t()
             sigemptyset(&none)
             sigprocmask(SIG_SETMASK, &none, nil)
@@ -54,7 +57,7 @@ package struct ProgramExecution: Sendable {
         }
     }
 
-    /// Looks whether there is such a program, before anything is done for it.
+    /// Checks that the program exists and is executable.
     ///
     /// - Throws: `programUnavailable`.
     package func check() throws(SteeringError) {
@@ -76,7 +79,7 @@ package struct ProgramExecution: Sendable {
     private func pass(_ descriptors: [CInt]) throws(SteeringError) {
         let first: CInt = 3  // SD_LISTEN_FDS_START
         let end = first + CInt(descriptors.count)
-        // Out of the way first: one of them may have the number that another is to get.
+        // First duplicate all to higher numbers, so that no dup2 overwrites one that is still needed.
         var duplicates: [CInt] = []
         for descriptor in descriptors {
             duplicates.append(try systemCall("fcntl") { fcntl(descriptor, F_DUPFD_CLOEXEC, end) })
@@ -85,14 +88,14 @@ package struct ProgramExecution: Sendable {
     }
 }
 
-/// Who a process can be: a user, with the groups that the machine knows it to have.
+/// A user to run as, with the user's groups.
 package struct Account: Sendable, Hashable {
     package let user: uid_t
     private let group: gid_t
     private let groups: [gid_t]
     private let name, home, shell: String
 
-    /// - Returns: Nil where the machine has no such user.
+    /// Looks up a user and its groups; returns nil if there is no such user.
     package init?(user: uid_t) {
         guard let entry = getpwuid(user)?.pointee else { return nil }
         self.user = user
@@ -112,7 +115,8 @@ package struct Account: Sendable, Hashable {
         }
     }
 
-    /// Gives the calling process what a service of this account begins with, and nothing that was meant for this one.
+    /// Replaces the environment, working directory and umask of the calling process with those of a service of this
+    /// account.
     func setEnvironment() {
         let kept = environmentVariables(["LANG", "LANGUAGE", "LC_ALL", "TZ", "JOURNAL_STREAM"])
         clearenv()
@@ -125,7 +129,10 @@ package struct Account: Sendable, Hashable {
         _ = chdir("/")
     }
 
-    /// Makes the calling process this one's, for good. Another user's needs CAP_SETUID and CAP_SETGID.
+    /// Switches the calling process to this account irrevocably. Switching to another user takes CAP_SETUID and
+    /// CAP_SETGID.
+    ///
+    /// - Throws: `systemCall`.
     func assume() throws(SteeringError) {
         guard user != geteuid() else { return }
         try systemCall("setgroups") { setgroups(groups.count, groups) }

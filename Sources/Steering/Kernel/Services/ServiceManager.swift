@@ -1,14 +1,14 @@
 import CSteering
 import Glibc
 
-/// The service manager that started this process, as sd_notify(3) speaks to it.
+/// The service manager that started this process, notified as sd_notify(3) does.
 package final class ServiceManager: Sendable {
     private let socket: OwnedDescriptor
 
-    /// - Returns: Nil where there is none to be told anything ($NOTIFY_SOCKET).
+    /// Connects to $NOTIFY_SOCKET; returns nil if it is not set or cannot be used.
     package init?(environment: [String: String] = environmentVariables(["NOTIFY_SOCKET"])) {
         guard let path = environment["NOTIFY_SOCKET"] else { return nil }
-        // An abstract name is written with @ in the place of the NUL that it begins with.
+        // An abstract name is written with @ in place of the leading NUL.
         guard let address = UnixPath(named: path) else { return nil }
         let made = Glibc.socket(AF_UNIX, CInt(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0)
         guard made >= 0 else { return nil }
@@ -16,13 +16,13 @@ package final class ServiceManager: Sendable {
         guard (try? address.pass(to: "connect") { connect(made, $0, $1) }) != nil else { return nil }
     }
 
-    /// Tells it something: lines such as `READY=1`. What cannot be told is lost: nothing depends on it here.
+    /// Sends lines such as `READY=1`. Ignores errors: nothing here depends on the notification.
     package func notify(_ lines: String, _ descriptors: [CInt] = []) {
         let bytes = Array(lines.utf8)
         _ = csteering_send_message(socket.rawValue, bytes, bytes.count, descriptors, descriptors.count)
     }
 
-    /// How often it wants to hear from this process ($WATCHDOG_USEC), if at all.
+    /// The interval within which the service manager expects a keep-alive ($WATCHDOG_USEC); nil for none.
     package static func watchdogInterval(
         environment: [String: String] = environmentVariables(["WATCHDOG_USEC", "WATCHDOG_PID"])
     ) -> Duration? {
@@ -32,7 +32,7 @@ package final class ServiceManager: Sendable {
         return .microseconds(microseconds)
     }
 
-    /// The time as `RELOADING=1` wants it (CLOCK_MONOTONIC).
+    /// The time in microseconds to send with `RELOADING=1` (CLOCK_MONOTONIC).
     package static var monotonicMicroseconds: Int64 {
         var now = timespec()
         clock_gettime(CLOCK_MONOTONIC, &now)

@@ -1,61 +1,65 @@
 import CSteering
 import Glibc
 
-/// A datagram with both its ends.
+/// A datagram with its source and its original destination.
 public struct AddressedDatagram: Sendable, Hashable {
-    /// What it carries.
+    /// The payload.
     public var payload: [UInt8]
-    /// Who sent it.
+    /// The address and port of the sender.
     public var source: SocketAddress
-    /// The address and port that the sender addressed, which need not be those of the socket.
+    /// The address and port to which the datagram was sent. They can differ from those of the socket.
     public var destination: SocketAddress
 }
 
-/// A UDP socket that answers for many addresses and ports: it tells which address and port each datagram
-/// was sent to, and sends replies from exactly there.
+/// A UDP socket that serves many addresses and ports: it reports the original destination of each datagram, and replies
+/// from exactly that address and port.
 ///
-/// The kernel lets one socket send from any local address, but only from its own port. For other ports a
-/// sender socket each is made on demand, which is connected to itself and so receives nothing. Their number is
-/// bounded, the least recently used go first.
+/// The kernel lets one socket send from any local address, but only from its own port. Each other port gets a sender
+/// socket on demand, which is connected to itself and therefore receives nothing. Their number is limited; the least
+/// recently used one is closed first.
 ///
-/// Not to be shared between threads: give each its own, over SO_REUSEPORT sockets.
+/// Not safe to share between threads: give each thread its own, with SO_REUSEPORT sockets.
 ///
-/// Where many datagrams go between the same ends (media, QUIC), they cost a fraction as trains: what comes is left in one
-/// piece up to here (`coalescing`), and what goes is cut by the kernel (``send(_:inDatagramsOf:from:to:)``).
+/// For many datagrams between the same two ends (media, QUIC), batches cut the cost to a fraction: the kernel delivers
+/// coalesced datagrams (`coalescing`), and splits one buffer into datagrams to send
+/// (``send(_:inDatagramsOf:from:to:)``).
 ///
 /// ## Kernel
-/// `IP_RECVORIGDSTADDR`, `IP_PKTINFO`, `recvmmsg`; `UDP_GRO` (Linux 5.0), `UDP_SEGMENT` (4.18). Sources must be addresses
-/// that are routed to this host.
+/// `IP_RECVORIGDSTADDR`, `IP_PKTINFO`, `recvmmsg`; `UDP_GRO` (Linux 5.0), `UDP_SEGMENT` (4.18). Sources must be
+/// addresses that are routed to this host.
 public struct AddressedUDPSocket: ~Copyable {
     /// The socket that receives: register this one.
     public let receiver: OwnedDescriptor
     private let bound: SocketAddress
     private let isDualStack: Bool
     private var reader = DatagramReader()
-    /// The rest of a train that was asked for one datagram, the last of it first.
+    /// The remaining datagrams of a coalesced receive, in reverse order.
     private var waiting: [AddressedDatagram] = []
     private var senders: UDPSenders
 
-    /// Takes a bound UDP socket.
+    /// Takes ownership of a bound UDP socket. Sets its options so that it receives original destinations and, for IPv6,
+    /// can send from addresses that no interface has.
     ///
     /// - Parameters:
-    ///   - receiver: The socket. It is told to give original destinations, and to send from any local address.
-    ///   - limit: How many sender sockets may be open at a time: a descriptor each, and no more than a quarter of what the
-    ///     process may have open (RLIMIT_NOFILE).
-    ///   - coalescing: Whether the kernel may hand over several datagrams of the same ends and size in one piece; each is
-    ///     still given by itself. For much of the same flow: others pay for it, since the kernel then looks up the
-    ///     socket of each datagram once more to find what belongs together.
-    /// - Throws: `systemCall` when it is not one.
+    ///   - receiver: The socket.
+    ///   - limit: The maximum number of open sender sockets, each with a descriptor. Also limited to a quarter of
+    ///     RLIMIT_NOFILE.
+    ///   - coalescing: Whether the kernel may coalesce datagrams of the same size between the same ends (UDP_GRO). They
+    ///     are still returned one by one. It pays only if most traffic belongs to few flows: the kernel looks up the
+    ///     socket once more for each datagram, to find those that belong together.
+    /// - Throws: `systemCall` if this is not an IP socket or an option cannot be set; `invalidAddress` if it is a
+    ///   socket of another family.
     public init(
         _ receiver: consuming OwnedDescriptor, senders limit: Int = 1024, coalescing: Bool = false
     ) throws(SteeringError) {
-        // As the kernel has it: a dual-stack socket is IPv6 here, whatever it is bound to.
+        // Not unmapped: a dual-stack socket counts as IPv6 here, whatever address it is bound to.
         let descriptor = receiver.rawValue
         let bound = try SocketAddress.read("getsockname") { getsockname(descriptor, $0, $1) }
         try setOption(receiver.rawValue, CInt(IP_RECVORIGDSTADDR), level: CInt(IPPROTO_IP), true)
         if bound.address.family == .ipv6 {
             try setOption(receiver.rawValue, 74 /* IPV6_RECVORIGDSTADDR */, level: CInt(IPPROTO_IPV6), true)
-            // Otherwise it may send only from addresses that an interface has, and a routed prefix has none.
+            // Without IP_FREEBIND, an IPv6 socket sends only from addresses of an interface, and those of a routed
+            // prefix are not.
             try setOption(receiver.rawValue, CInt(IP_FREEBIND), level: CInt(IPPROTO_IP), true)
         }
         if coalescing { try setOption(descriptor, 104 /* UDP_GRO */, level: CInt(IPPROTO_UDP), true) }
@@ -65,16 +69,17 @@ public struct AddressedUDPSocket: ~Copyable {
         self.receiver = receiver
     }
 
-    /// How many sender sockets are open.
+    /// The number of open sender sockets.
     public var senderCount: Int { senders.count }
 
-    /// Receives one datagram; nil when a non-blocking socket has none.
+    /// Receives one datagram; returns nil if a nonblocking socket has none.
     ///
-    /// With `coalescing`, take all that there are before waiting for the descriptor: some may be here already.
+    /// With `coalescing`, call it until it returns nil before waiting for the descriptor: some datagrams may be
+    /// buffered here.
     ///
-    /// - Throws: `systemCall`, also for an ICMP error that an earlier reply provoked: go on receiving.
+    /// - Throws: `systemCall`, also for an ICMP error that an earlier reply caused: continue to receive.
     public mutating func receive() throws(SteeringError) -> AddressedDatagram? {
-        // One whose ends the kernel does not tell is left out, and the next one waited for.
+        // Skip datagrams for which the kernel does not report source and destination.
         while waiting.isEmpty {
             var received: [AddressedDatagram] = []
             let count = try receive(upTo: 1) {
@@ -86,10 +91,11 @@ public struct AddressedUDPSocket: ~Copyable {
         return waiting.removeLast()
     }
 
-    /// Receives the datagrams that are there, in one system call. A socket that blocks waits for the first.
+    /// Receives the datagrams that are available, in one system call. A blocking socket waits for the first one.
     ///
-    /// - Parameter limit: How many at most, where each may be a train of up to 64; one call takes 32.
-    /// - Returns: Them, in their order; none when a non-blocking socket has none.
+    /// - Parameter limit: The maximum number of messages, at most 32 per call. With `coalescing`, each can hold up to
+    ///   64 datagrams.
+    /// - Returns: The datagrams in order of arrival; empty if a nonblocking socket has none.
     /// - Throws: As ``receive()``.
     public mutating func receive(upTo limit: Int) throws(SteeringError) -> [AddressedDatagram] {
         var datagrams: [AddressedDatagram] = waiting.reversed()
@@ -101,19 +107,22 @@ public struct AddressedUDPSocket: ~Copyable {
         return datagrams
     }
 
-    /// Receives as `receive(upTo:)`, and lends payload, source and original destination of each.
+    /// Receives as `receive(upTo:)` does, but lends the payload, source and original destination of each datagram.
     ///
-    /// - Returns: How many there were.
+    /// - Returns: The number of messages received.
     package mutating func receive(
         upTo limit: Int, _ each: (UnsafeRawBufferPointer, SocketAddress, SocketAddress) -> Void
     ) throws(SteeringError) -> Int {
         try reader.read(from: receiver.rawValue, upTo: limit, each)
     }
 
-    /// Answers a datagram from where it was sent to.
+    /// Replies to a datagram from the address and port to which it was sent.
     ///
-    /// - Returns: Whether the kernel took it; a full send buffer drops it, as the network might.
-    /// - Throws: `addressUnavailable` when the source is no address of this host, `systemCall`.
+    /// - Parameters:
+    ///   - payload: The payload of the reply.
+    ///   - datagram: The datagram to reply to.
+    /// - Returns: False if the send buffer was full and the kernel dropped the datagram, as the network might.
+    /// - Throws: `addressUnavailable` if the source is not an address of this host, `systemCall`.
     @discardableResult
     public mutating func reply(
         _ payload: some Sequence<UInt8>, to datagram: AddressedDatagram
@@ -121,9 +130,13 @@ public struct AddressedUDPSocket: ~Copyable {
         try send(payload, from: datagram.destination, to: datagram.source)
     }
 
-    /// Sends a datagram from an address and port.
+    /// Sends a datagram.
     ///
-    /// - Returns: Whether the kernel took it.
+    /// - Parameters:
+    ///   - payload: The payload.
+    ///   - source: The address and port to send from, local to this host.
+    ///   - destination: The address and port to send to, of the same family.
+    /// - Returns: False if the send buffer was full and the kernel dropped the datagram.
     /// - Throws: As ``reply(_:to:)``.
     @discardableResult
     public mutating func send(
@@ -136,16 +149,16 @@ public struct AddressedUDPSocket: ~Copyable {
         return try send(Array(payload), from: source, to: destination)
     }
 
-    /// Sends as many datagrams of a size as there are bytes for, the last of which may be shorter, in one system call for
-    /// up to 64 of them: the kernel, or the network card, cuts them.
+    /// Sends a buffer as datagrams of one size, up to 64 of them per system call: the kernel or the network card splits
+    /// it (UDP_SEGMENT). The last datagram may be shorter.
     ///
     /// - Parameters:
-    ///   - payload: What all of them carry.
-    ///   - size: How much one carries. Where it is too large for the way that it goes, or the way cannot cut, each is
-    ///     sent by itself.
-    ///   - source: Where they come from.
-    ///   - destination: Where they go.
-    /// - Returns: Whether the kernel took all of them.
+    ///   - payload: The payloads of all datagrams, concatenated.
+    ///   - size: The payload of one datagram, in bytes, greater than 0. If it exceeds the path MTU, or the route does
+    ///     not support splitting, each datagram is sent separately.
+    ///   - source: The address and port to send from, local to this host.
+    ///   - destination: The address and port to send to, of the same family.
+    /// - Returns: Whether the kernel accepted all of them.
     /// - Throws: As ``reply(_:to:)``.
     @discardableResult
     public mutating func send(
@@ -164,7 +177,8 @@ public struct AddressedUDPSocket: ~Copyable {
         train payload: UnsafeBufferPointer<UInt8>, of size: Int, from source: SocketAddress,
         to destination: SocketAddress
     ) throws(SteeringError) -> Bool {
-        // What the kernel takes at once: UDP_MAX_SEGMENTS of them, together not more than a datagram may have.
+        // The most that the kernel accepts in one call: 64 segments (UDP_MAX_SEGMENTS), and together no more than a
+        // datagram.
         let length = max(1, min(64, 65_507 / size)) * size
         var isWhole = true
         for start in stride(from: 0, to: payload.count, by: length) {
@@ -193,7 +207,7 @@ public struct AddressedUDPSocket: ~Copyable {
         guard source.port == bound.port, isDualStack || source.address.family == bound.address.family else {
             return try senders.send(payload, segment, from: source, to: destination)
         }
-        // An IPv6 socket sends IPv4 between mapped addresses.
+        // An IPv6 socket sends IPv4 between IPv4-mapped addresses.
         let isIPv6 = bound.address.family == .ipv6
         return try UDPSenders.send(
             payload, segment, on: receiver.rawValue, from: isIPv6 ? source.mapped : source,

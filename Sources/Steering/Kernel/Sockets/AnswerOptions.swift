@@ -1,16 +1,16 @@
 import CSteering
 import Glibc
 
-/// What a UDP socket asks of the kernel, which tells from where its server can answer.
+/// The options of a UDP socket that determine from which addresses and ports its server can reply.
 struct AnswerOptions: Sendable, Hashable {
-    /// It asks which address a datagram was sent to.
+    /// Whether it receives the destination address of each datagram.
     let knowsAddress: Bool
-    /// It asks which port, too.
+    /// Whether it receives the destination port, too.
     let knowsPort: Bool
-    /// It may send from addresses that no interface has.
+    /// Whether it can send from addresses that no interface has.
     let sendsFromAnywhere: Bool
 
-    /// Reads the options of a socket; nil where it is closed.
+    /// Reads the options of a socket; returns nil if the descriptor is closed.
     init?(_ descriptor: CInt) {
         func isSet(_ level: Int, _ names: CInt...) -> Bool {
             names.contains { name in
@@ -21,7 +21,7 @@ struct AnswerOptions: Sendable, Hashable {
         }
         guard fcntl(descriptor, F_GETFD) >= 0 else { return nil }
         let ipv4 = Int(IPPROTO_IP), ipv6 = Int(IPPROTO_IPV6)
-        // Original destinations; for transparent proxies they are what the client asked.
+        // The original destination includes the port; for a transparent proxy, it is the address that the client used.
         knowsPort = isSet(ipv4, CInt(IP_RECVORIGDSTADDR)) || isSet(ipv6, 74 /* IPV6_RECVORIGDSTADDR */)
         knowsAddress =
             knowsPort || isSet(ipv4, CInt(IP_PKTINFO))
@@ -33,7 +33,7 @@ struct AnswerOptions: Sendable, Hashable {
 }
 
 extension AnswerOptions {
-    /// Those of a socket that a process holds; nil where it may not be taken.
+    /// Reads the options of a socket of another process; returns nil if the socket cannot be duplicated.
     init?(of inode: UInt32, in pid: pid_t) {
         guard let process = try? ProcessDescriptors(of: pid), let socket = try? process.socket(inode) else {
             return nil

@@ -1,14 +1,14 @@
 import CSteering
 import Glibc
 
-/// Has the kernel count once, in a descriptor that others can wait for, when another one can be read: for event loops that
-/// wait only for descriptors of their own, and without a thread between. Not to be shared between threads.
+/// Increments an eventfd once when another descriptor becomes readable: for event loops that can wait only for their
+/// own descriptors, and without a thread in between. Not safe to share between threads.
 package final class AsynchronousPoll {
     private let poll: OpaquePointer
-    /// The counter (eventfd), which has one more each time.
+    /// The eventfd.
     private let counter: OwnedDescriptor
 
-    /// Nil where the kernel does not allow it (a seccomp filter, `fs.aio-max-nr`).
+    /// Returns nil if the kernel does not allow it (a seccomp filter, `fs.aio-max-nr`).
     package init?() {
         guard let poll = csteering_poll_make() else { return nil }
         let made = eventfd(0, CInt(EFD_CLOEXEC) | CInt(EFD_NONBLOCK))
@@ -22,12 +22,12 @@ package final class AsynchronousPoll {
 
     deinit { csteering_poll_end(poll) }
 
-    /// Another descriptor of the counter.
+    /// Returns a duplicate of the eventfd.
     package func duplicateCounter() throws(SteeringError) -> OwnedDescriptor { try counter.duplicate() }
 
-    /// Counts once there is something to read; not to be called again before that.
+    /// Increments the eventfd once when the descriptor is readable. Do not call it again before that.
     ///
-    /// - Returns: Whether the kernel took it.
+    /// - Returns: Whether the kernel accepted the request.
     package func waitOnce(for descriptor: CInt) -> Bool {
         csteering_poll_once(poll, descriptor, counter.rawValue) == 0
     }

@@ -1,28 +1,28 @@
 import CSteering
 import Glibc
 
-/// Room for datagrams of any size, and the call that fills it (recvmmsg).
+/// A buffer for datagrams of any size, and the call that fills it (recvmmsg).
 struct DatagramReader: ~Copyable {
-    /// How many datagrams one call takes at most.
+    /// The maximum number of messages per call.
     static let capacity = 32
-    /// No datagram is longer.
+    /// The maximum size of a datagram, in bytes.
     private static let slotSize = 65_536
 
     private let memory: UnsafeMutableRawBufferPointer
     private var datagrams = [csteering_datagram](repeating: csteering_datagram(), count: capacity)
 
     init() {
-        // Pages that no datagram reached cost nothing.
+        // Pages that no datagram reaches are never allocated.
         memory = .allocate(byteCount: Self.capacity * Self.slotSize, alignment: 16)
     }
 
     deinit { memory.deallocate() }
 
-    /// Receives what is there, and lends each datagram with its source and its original destination.
+    /// Receives the available datagrams, and lends each with its source and its original destination.
     ///
-    /// - Parameter limit: How many at most; a train of datagrams counts as one.
-    /// - Returns: How many were received, also those that are not lent because the kernel does not tell their ends.
-    ///   0 when a non-blocking socket has none.
+    /// - Parameter limit: The maximum number of messages; coalesced datagrams count as one.
+    /// - Returns: The number of messages received, including those whose ends the kernel does not report, which are not
+    ///   lent. 0 if a nonblocking socket has none.
     mutating func read(
         from socket: CInt, upTo limit: Int, _ each: (UnsafeRawBufferPointer, SocketAddress, SocketAddress) -> Void
     ) throws(SteeringError) -> Int {
@@ -39,7 +39,7 @@ struct DatagramReader: ~Copyable {
             else { continue }
             let start = index * Self.slotSize
             let whole = memory[start..<start + datagrams[index].size]
-            // One datagram, also an empty one; or a train of them.
+            // One datagram, possibly empty, or several that the kernel coalesced.
             let segment = datagrams[index].segment == 0 ? max(1, whole.count) : datagrams[index].segment
             for next in stride(from: start, through: max(start, whole.endIndex - 1), by: segment) {
                 each(

@@ -1,16 +1,19 @@
-/// The sockets of the calling thread's network namespace that wait for whoever comes, by the inodes that /proc shows.
+/// The listening TCP and unconnected UDP sockets of the calling thread's network namespace, by inode number.
 struct ListeningSockets {
     private let byInode: [UInt32: DiagnosedSocket]
     private let counts: [DiagnosedSocket.Place: Int]
-    /// Where the Multipath TCP listeners are bound.
+    /// The addresses of the Multipath TCP listeners.
     let multipath: [UInt32: SocketAddress]
-    /// The identities of all.
+    /// The cookies of all sockets but the Multipath TCP listeners.
     let cookies: Set<SocketCookie>
 
-    /// - Throws: `systemCall`; ENOENT for a kernel without inet_diag.
+    /// Lists the sockets.
+    ///
+    /// - Throws: `systemCall`; with ENOENT if the kernel lacks inet_diag.
     init() throws(SteeringError) {
         let diagnostics = try SocketDiagnostics()
-        // sock_diag also lists the plain socket beneath a Multipath TCP listener, on newer kernels with its inode.
+        // sock_diag also lists the plain TCP socket beneath a Multipath TCP listener, on newer kernels with the same
+        // inode.
         let multipath = (try? diagnostics.multipathListeners()) ?? [:]
         let sockets = try diagnostics.sockets().filter { $0.value.inode != 0 && multipath[$0.value.inode] == nil }
         cookies = Set(sockets.keys)
@@ -21,6 +24,6 @@ struct ListeningSockets {
 
     subscript(inode: UInt32) -> DiagnosedSocket? { byInode[inode] }
 
-    /// How many sockets are bound there.
+    /// Returns the number of sockets bound there.
     func count(at place: DiagnosedSocket.Place) -> Int { counts[place] ?? 0 }
 }

@@ -1,22 +1,23 @@
 import CSteering
 import Glibc
 
-/// Which addresses the kernel takes as this host's own: steering sees only what is delivered here. Needs no
-/// privilege.
+/// The routing of the calling thread's network namespace: which addresses the kernel delivers to this host. Steering
+/// sees only packets to those. Needs no privilege.
 public struct LocalRoutes: ~Copyable, Sendable {
     private let netlink: NetlinkSocket
 
-    /// Opens the routes of the calling thread's network namespace.
+    /// Opens a routing netlink socket in the calling thread's network namespace.
     ///
     /// - Throws: `systemCall`.
     public init() throws(SteeringError) { netlink = try NetlinkSocket(CInt(NETLINK_ROUTE)) }
 
-    /// Whether packets to an address are delivered to this host.
+    /// Returns whether packets to an address are delivered to this host.
     ///
-    /// - Throws: `systemCall`; an address without any route is no error.
+    /// - Parameter address: The destination address.
+    /// - Throws: `systemCall`; an address without a route is no error.
     public func deliver(_ address: IPAddress) throws(SteeringError) -> Bool { try kind(of: address) == .local }
 
-    /// What the kernel does with packets to an address (RTM_GETROUTE).
+    /// Returns what the kernel does with packets to an address (RTM_GETROUTE).
     func kind(of address: IPAddress) throws(SteeringError) -> Route.Kind {
         if address.isMulticast { return .multicast }
         var request = rtmsg()
@@ -36,19 +37,20 @@ public struct LocalRoutes: ~Copyable, Sendable {
         return kind
     }
 
-    /// The prefixes of a pool of which some address is not delivered here.
+    /// Returns the prefixes of a pool with at least one address that is not delivered to this host.
     ///
-    /// Exact, and asks the kernel for its tables once: what it does with each address follows from rules and routes. A
-    /// rule that only some packets match counts where it delivers. The broadcast addresses of a subnet, which belong to
-    /// no host, are no matter where others of the prefix are delivered.
+    /// The result is exact, and computed from one dump of rules and routes. A rule that matches only some packets
+    /// counts only where it delivers to this host. Subnet broadcast addresses, which belong to no host, are ignored if
+    /// other addresses of the prefix are delivered.
     ///
+    /// - Parameter pool: The prefixes to check, of both families.
     /// - Throws: `systemCall`.
     public func undelivered(in pool: PrefixPool) throws(SteeringError) -> [IPPrefix] {
         let delivery = try delivery(of: pool)
         return pool.prefixes.filter { delivery.undelivered(in: $0) != nil }
     }
 
-    /// What the kernel does with each address of a pool.
+    /// Returns what the kernel does with the addresses of a pool.
     ///
     /// - Throws: `systemCall`.
     func delivery(of pool: PrefixPool) throws(SteeringError) -> LocalDelivery {
@@ -61,19 +63,19 @@ public struct LocalRoutes: ~Copyable, Sendable {
         return delivery
     }
 
-    /// Whether a route of a prefix to this host would hide no other route, and cut no connection.
+    /// Whether a local route for a prefix would neither hide another route nor break a connection.
     ///
     /// - Throws: `systemCall`.
     func mayRouteHere(_ prefix: IPPrefix) throws(SteeringError) -> Bool {
         try delivery(of: PrefixPool([prefix])).obstacle(to: prefix, try SocketDiagnostics().peers()) == nil
     }
 
-    /// The broadcast addresses of the calling thread's network namespace, of IPv4.
+    /// Returns the IPv4 broadcast addresses of the calling thread's network namespace.
     ///
     /// - Throws: `systemCall`.
     static func broadcasts() throws(SteeringError) -> [IPPrefix] {
         let netlink = try NetlinkSocket(CInt(NETLINK_ROUTE))
-        // Then the kernel leaves the others out; before Linux 4.20 they are left out here.
+        // The kernel then filters by route type; before Linux 4.20, the filter below does.
         netlink.checkStrictly()
         var request = rtmsg()
         request.rtm_family = UInt8(AF_INET)
@@ -91,33 +93,33 @@ public struct LocalRoutes: ~Copyable, Sendable {
     }
 
     private func rules(_ family: IPFamily) throws(SteeringError) -> [RoutingRule] {
-        var request = rtmsg()  // As fib_rule_hdr, of which nothing but the family is asked for.
+        var request = rtmsg()  // As fib_rule_hdr, of which the kernel reads only the family.
         request.rtm_family = UInt8(family == .ipv4 ? AF_INET : AF_INET6)
         do throws(SteeringError) {
             return try netlink.dump(34 /* RTM_GETRULE */, bytes(of: request)) { _, payload in
                 RoutingRule(payload, family)
             }.sorted { $0.priority < $1.priority }
         } catch {
-            // A kernel without policy routing.
+            // The kernel has no policy routing.
             guard [EOPNOTSUPP, EAFNOSUPPORT].contains(error.errno) else { throw error }
             return [RT_TABLE_LOCAL, RT_TABLE_MAIN].map { RoutingRule(looksIn: UInt32($0.rawValue)) }
         }
     }
 }
 
-/// An entry of a routing table.
+/// A route in a routing table.
 struct Route: Sendable {
     enum Kind: Sendable {
-        /// This host's own, or one that it shares (anycast).
+        /// An address of this host, or an anycast address.
         case local
         case broadcast, multicast
-        /// A neighbour's on a link.
+        /// An address of a directly connected subnet.
         case link
-        /// Another router's.
+        /// Routed through a gateway.
         case gateway
-        /// No route: nothing gets anywhere.
+        /// Unroutable: no route, or one of type unreachable, blackhole or prohibit.
         case none
-        /// As if the table did not have it.
+        /// The lookup continues with the next rule.
         case `throw`
     }
 
@@ -126,7 +128,9 @@ struct Route: Sendable {
     let kind: Kind
     let metric: UInt32
 
-    /// - Parameter isAnswer: Whether it answers for one address, and is not of a table.
+    /// Returns nil for routes that not all packets to the prefix use.
+    ///
+    /// - Parameter isAnswer: Whether the message answers a lookup of one address, and is not part of a dump.
     init?(_ payload: ArraySlice<UInt8>, isAnswer: Bool = false) {
         guard let header = value(rtmsg.self, in: payload) else { return nil }
         let family: IPFamily = CInt(header.rtm_family) == AF_INET ? .ipv4 : .ipv6
@@ -137,12 +141,12 @@ struct Route: Sendable {
             case UInt16(RTA_DST.rawValue): destination = IPAddress(bytes: content) ?? destination
             case UInt16(RTA_TABLE.rawValue): table = value(UInt32.self, in: content) ?? table
             case UInt16(RTA_PRIORITY.rawValue): metric = value(UInt32.self, in: content) ?? 0
-            // A gateway of either family, several, or a nexthop object.
+            // A gateway of either family (RTA_VIA), several next hops, or a nexthop object (RTA_NH_ID).
             case UInt16(RTA_GATEWAY.rawValue), UInt16(RTA_MULTIPATH.rawValue), 18, 30: hasGateway = true
             default: break
             }
         }
-        // Cached ones (RTM_F_CLONED) have no say, nor those by source address or type of service, and by dead links.
+        // Ignore cached routes (RTM_F_CLONED), dead ones, and those for a source prefix or a type of service.
         let hasSay =
             header.rtm_src_len == 0 && header.rtm_tos == 0 && header.rtm_flags & 1 == 0 && header.rtm_flags & 0x200 == 0
         guard isAnswer || hasSay else { return nil }
@@ -161,31 +165,31 @@ struct Route: Sendable {
     }
 }
 
-/// A rule that says in which table routes are looked up.
+/// A rule of policy routing, which selects the table to look up.
 struct RoutingRule: Sendable {
     enum Action: Sendable, Hashable {
         case lookUp(UInt32)
-        /// In the table of the packet's VRF.
+        /// Looks up the table of the packet's VRF.
         case lookUpDomain
         case end
     }
 
     let priority: UInt32
     let action: Action
-    /// Of the destinations; nil for all.
+    /// The destinations that the rule matches; nil for all.
     let destination: IPPrefix?
-    /// Whether it also asks for what an address does not tell: source, mark, interface.
+    /// Whether it also matches on anything but the destination, such as source, mark or interface.
     let isConditional: Bool
-    /// Routes of at most this length do not count; -1 for none.
+    /// Routes with a prefix length of at most this are ignored (suppress_prefixlength); -1 for none.
     let suppressed: Int
 
     init(looksIn table: UInt32) {
         (priority, action, destination, isConditional, suppressed) = (0, .lookUp(table), nil, false, -1)
     }
 
-    /// Nil for rules that do nothing by themselves.
+    /// Returns nil for rules with another action, such as nop and goto.
     init?(_ payload: ArraySlice<UInt8>, _ family: IPFamily) {
-        // fib_rule_hdr has the shape of rtmsg, its action in the place of the type.
+        // fib_rule_hdr has the layout of rtmsg, with the action in place of the type.
         guard let header = value(rtmsg.self, in: payload) else { return nil }
         var table = UInt32(header.rtm_table), priority: UInt32 = 0, suppressed = -1
         var isConditional = false, isOfDomain = false
@@ -196,7 +200,7 @@ struct RoutingRule: Sendable {
             case 6 /* FRA_PRIORITY */: priority = value(UInt32.self, in: content) ?? 0
             case 14 /* FRA_SUPPRESS_PREFIXLEN */: suppressed = Int(value(Int32.self, in: content) ?? -1)
             case 15 /* FRA_TABLE */: table = value(UInt32.self, in: content) ?? table
-            // Source, interfaces, mark and its mask, tunnel, VRF, user, protocol, ports, and what is newer.
+            // Source, interfaces, mark and its mask, tunnel, user, protocol, ports, and newer attributes.
             case 2, 3, 10, 12, 16, 17, 20, 22, 23, 24, 25...: isConditional = true
             case 19 /* FRA_L3MDEV */: isOfDomain = content.first != 0
             default: break
@@ -217,7 +221,8 @@ struct RoutingRule: Sendable {
 }
 
 extension IPAddress {
-    /// Whether it is a group's, or everyone's: the kernel asks no program about packets to it.
+    /// Whether it is a multicast address or the limited broadcast address. sk_lookup programs do not run for packets to
+    /// it.
     var isMulticast: Bool { Self.groups.contains { $0.contains(self) } }
 
     /// 224.0.0.0/4, 255.255.255.255, ff00::/8.

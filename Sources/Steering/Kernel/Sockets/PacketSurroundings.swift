@@ -1,24 +1,26 @@
 import Glibc
 
-/// What decides about a packet beside the policy: asked of the kernel, in the namespace that it arrives in.
+/// The facts besides the policy that decide where a packet goes, as the kernel reports them in the namespace where it
+/// arrives.
 struct PacketSurroundings: Sendable {
-    /// What the kernel does with packets to the destination.
+    /// How the kernel routes packets to the destination.
     let route: Route.Kind
-    /// What routes the destination to this host; nil where it is, or where that would hide another route.
+    /// The prefix to route to this host, if packets to the destination go to a gateway or nowhere; nil also if such a
+    /// route would hide another one or break a connection.
     let remedy: IPPrefix?
-    /// Why no packet arrives on that interface.
+    /// The reason why packets do not arrive on the given interface; nil if they do.
     let interfaceCaveat: String?
-    /// The chains of netfilter that may give it another destination first; empty where they may not be listed.
+    /// The netfilter chains that may rewrite the destination first; empty if they may not be listed.
     let translations: [String]
-    /// The socket that the kernel would give the packet to.
+    /// The socket to which the kernel would deliver the packet.
     let receiver: DiagnosedSocket?
-    /// The listening and unconnected sockets of the namespace.
+    /// The listening TCP and unconnected UDP sockets of the namespace.
     let sockets: [SocketCookie: DiagnosedSocket]
 
-    /// Asks about a packet from inside the namespace. Every sk_lookup program there runs for it once, and
-    /// counts it.
+    /// Queries the kernel about a packet. Call it inside the namespace. Each sk_lookup program there runs once for the
+    /// packet, and counts it.
     ///
-    /// - Parameter interface: The number of the interface that it arrives on; nil for none.
+    /// - Parameter interface: The index of the interface on which the packet arrives; nil for none.
     init(of packet: Packet, on interface: UInt32?) throws(SteeringError) {
         var caveat: String?
         if let name = packet.interface, let interface {

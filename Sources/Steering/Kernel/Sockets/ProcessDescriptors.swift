@@ -1,16 +1,18 @@
 import CSteering
 import Glibc
 
-/// The sockets among a process's descriptors.
+/// The sockets that a process has open.
 struct ProcessDescriptors: ~Copyable {
     private let pid: pid_t
-    /// Opened before /proc is read: while the process it names lives, its number means no other.
+    /// A pidfd, opened before /proc is read: the PID cannot be reused while the process lives.
     private let process: OwnedDescriptor
-    /// One descriptor of each socket.
+    /// One descriptor per socket.
     private let descriptors: [(descriptor: CInt, inode: UInt32)]
-    /// The process in words.
+    /// The process, for messages.
     private let name: String
 
+    /// Opens a process and lists its sockets.
+    ///
     /// - Throws: `processUnavailable`.
     init(of pid: pid_t) throws(SteeringError) {
         guard pid > 0 else {
@@ -31,7 +33,7 @@ struct ProcessDescriptors: ~Copyable {
         // A pidfd is readable once its process has ended.
         var state = pollfd(fd: opened, events: Int16(POLLIN), revents: 0)
         if poll(&state, 1, 0) != 0 { throw .ended(name) }
-        // ENOENT of a living process: /proc hides it.
+        // ENOENT although the process lives: /proc hides it.
         if error != 0 { throw .mayNotTake(name, of: owner, error) }
         self.pid = pid
         self.process = process
@@ -39,10 +41,10 @@ struct ProcessDescriptors: ~Copyable {
         descriptors = found
     }
 
-    /// What can be steered to in the calling thread's network namespace.
+    /// Returns the sockets that can be steered to in the calling thread's network namespace.
     func steerable() throws(SteeringError) -> [ProcessSocket] {
         let namespace = try NamespaceIdentity(NetworkNamespace.current())
-        // Without sock_diag, which kernels may lack, each socket is taken to look at it.
+        // Without sock_diag, which a kernel may lack, duplicate each socket to inspect it.
         let known = try? ListeningSockets()
         var held: [DiagnosedSocket.Place: Int] = [:]
         for (_, inode) in descriptors { if let place = known?[inode]?.place { held[place, default: 0] += 1 } }
@@ -63,7 +65,7 @@ struct ProcessDescriptors: ~Copyable {
         }
     }
 
-    /// What can be steered to in a namespace; nil for all else.
+    /// Returns a socket that can be steered to in a namespace; nil for any other.
     private static func steerable(
         _ socket: CInt, in namespace: NamespaceIdentity
     ) throws(SteeringError) -> SteerableSocket? {
@@ -72,33 +74,33 @@ struct ProcessDescriptors: ~Copyable {
             try namespace.check(socket)
             return steerable
         } catch {
-            // A look that failed does not make a socket of another kind.
+            // A failed system call does not show that the socket cannot be steered to.
             guard error.errno == 0 else { throw error }
             return nil
         }
     }
 
-    /// The inodes of its sockets, each with one of its descriptors.
+    /// The inode numbers of its sockets, each with one of its descriptors.
     var inodes: [(descriptor: CInt, inode: UInt32)] { descriptors }
 
-    /// A duplicate of one socket; nil when the process has closed it meanwhile.
+    /// Returns a duplicate of a socket; nil if the process has closed it in the meantime.
     func duplicate(_ descriptor: CInt, inode: UInt32) throws(SteeringError) -> OwnedDescriptor? {
         try take(descriptor, inode)
     }
 
-    /// A duplicate of the socket that has an inode; nil where the process has none.
+    /// Returns a duplicate of the socket with an inode number; nil if the process has none.
     func socket(_ inode: UInt32) throws(SteeringError) -> OwnedDescriptor? {
         guard let found = descriptors.first(where: { $0.inode == inode }) else { return nil }
         return try take(found.descriptor, inode)
     }
 
-    /// Where its Multipath TCP listeners are bound that a selector means.
+    /// Returns the addresses of its Multipath TCP listeners that match a selector.
     func multipath(matching selector: SocketSelector) -> [SocketAddress] {
         guard let known = try? ListeningSockets() else { return [] }
         return descriptors.compactMap { known.multipath[$0.inode] }.filter { selector.matches(.tcp, $0) }
     }
 
-    /// Why no socket is the one that was asked for: looks at everything else that the process has.
+    /// Returns an error that explains why no socket matches, after inspecting the other sockets of the process.
     func nothing(
         matching selector: SocketSelector, candidates: [ProcessSocket]
     ) throws(SteeringError) -> SteeringError {
@@ -106,7 +108,7 @@ struct ProcessDescriptors: ~Copyable {
         if !candidates.isEmpty { return .noneMatches(name, selector, candidates) }
         let namespace = try NamespaceIdentity(NetworkNamespace.current())
         var others: [String] = []
-        // Enough for an explanation, of a process with a million connections too.
+        // Enough for an explanation, even if the process has a million connections.
         for (descriptor, inode) in descriptors.prefix(1024) {
             guard let socket = try take(descriptor, inode) else { continue }
             var found: String?
@@ -126,7 +128,7 @@ struct ProcessDescriptors: ~Copyable {
         return .noSocket(name, others)
     }
 
-    /// A socket that cannot be steered to, in words; nil for those that nobody would expect to be.
+    /// Describes a socket that cannot be steered to; nil for sockets that nobody would expect to be.
     private static func describe(_ code: SteeringError.Code, _ socket: borrowing OwnedDescriptor) -> String? {
         let address = (try? socket.localAddress()).map { " on \($0)" } ?? ""
         return switch code {
@@ -140,7 +142,7 @@ struct ProcessDescriptors: ~Copyable {
         }
     }
 
-    /// A duplicate of one of the process's descriptors; nil when the socket was closed meanwhile.
+    /// Duplicates a descriptor of the process; nil if its socket was closed in the meantime.
     private func take(_ descriptor: CInt, _ inode: UInt32) throws(SteeringError) -> OwnedDescriptor? {
         let taken = csteering_pidfd_getfd(process.rawValue, descriptor)
         switch -taken {
@@ -182,12 +184,13 @@ extension SteeringError {
             .processUnavailable, "\(process) ended while its sockets were looked for: give the one that took its place")
     }
 
-    /// Why /proc or the kernel keeps a process's descriptors back: see ptrace(2), "access mode checking".
+    /// Explains why /proc or the kernel denies access to a process's descriptors: see ptrace(2), "access mode
+    /// checking".
     fileprivate static func mayNotTake(_ process: String, of owner: SocketOwner?, _ error: CInt) -> SteeringError {
         if let owner, ProcFS.isExiting(owner.pid) { return .ended(process) }
         let yama = ProcFS.text("/proc/sys/kernel/yama/ptrace_scope")?.first.flatMap(\.wholeNumberValue) ?? 0
         let own = Capabilities.effective() ?? []
-        // Another user's /proc/PID/fd is a directory that one may not list.
+        // /proc/PID/fd of another user's process cannot be listed.
         let needed: Capabilities = owner?.userID == geteuid() ? .sysPtrace : [.sysPtrace, .dacReadSearch]
         let lacking = needed.subtracting(own)
         var remedy = "run as root, in a container with --cap-add SYS_PTRACE"
@@ -239,7 +242,7 @@ extension SteeringError {
                 "\(process) has no TCP or UDP socket that matches: give the process that listens, or one that it forked"
             )
         }
-        // Kernels before 5.19 do not tell which of them listen.
+        // Kernels before 5.19 do not report which of them listen.
         let remedy =
             others.contains { $0.hasPrefix("a Multipath") }
             ? "let it listen on plain TCP (Go: GODEBUG=multipathtcp=0)" : "give the process that listens"

@@ -1,7 +1,7 @@
 import Glibc
 
 extension SocketAddress {
-    /// The address in the kernel's form.
+    /// The address as a sockaddr, with its size.
     var storage: (sockaddr_storage, socklen_t) {
         var storage = sockaddr_storage()
         let size = withUnsafeMutablePointer(to: &storage) { pointer -> Int in
@@ -28,7 +28,7 @@ extension SocketAddress {
         return (storage, socklen_t(size))
     }
 
-    /// The address that the kernel's form has; nil for other families.
+    /// Reads a sockaddr; nil for other families than IPv4 and IPv6.
     init?(_ storage: sockaddr_storage) {
         let parts: (IPAddress, UInt16)? = withUnsafeBytes(of: storage) { raw in
             switch Int32(storage.ss_family) {
@@ -46,16 +46,16 @@ extension SocketAddress {
         self.init(address, port: port)
     }
 
-    /// An IPv4-mapped address as IPv4.
+    /// An IPv4-mapped IPv6 address as IPv4; other addresses unchanged.
     var unmapped: SocketAddress { SocketAddress(address.unmapped, port: port) }
 
-    /// An IPv4 address as IPv4-mapped IPv6.
+    /// An IPv4 address as IPv4-mapped IPv6; other addresses unchanged.
     var mapped: SocketAddress {
         guard address.family == .ipv4 else { return self }
         return SocketAddress(IPAddress(ipv6: 0xffff << 32 | address.bits), port: port)
     }
 
-    /// Calls something like bind.
+    /// Passes the address to a call such as bind.
     package func pass(
         to name: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> CInt
     ) throws(SteeringError) {
@@ -67,7 +67,9 @@ extension SocketAddress {
         }
     }
 
-    /// Calls something like getsockname.
+    /// Reads the address that a call such as getsockname returns.
+    ///
+    /// - Throws: `systemCall`; `invalidAddress` for other families than IPv4 and IPv6.
     static func read(
         _ name: String, _ body: (UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> CInt
     ) throws(SteeringError) -> SocketAddress {
@@ -86,7 +88,7 @@ extension SocketAddress {
 }
 
 extension IPAddress {
-    /// The address in the kernel's words, in network order: all of them, or the first for IPv4.
+    /// Reads an address from 32-bit words in network order: four for IPv6, the first one for IPv4.
     init<Words: BitwiseCopyable>(networkOrder words: Words, _ family: CInt) {
         self.init(bytes: Steering.bytes(of: words).prefix(family == AF_INET ? 4 : 16))!
     }

@@ -1,30 +1,30 @@
 import CSteering
 import Glibc
 
-/// An Internet socket as the kernel's sock_diag reports it.
+/// An IPv4 or IPv6 socket as sock_diag reports it.
 package struct DiagnosedSocket: Sendable, Hashable {
     package let cookie: SocketCookie
     package let transport: TransportProtocol
     package let localAddress: SocketAddress
-    /// The other end; nil for listeners and unconnected sockets.
+    /// The remote address; nil for listeners and unconnected sockets.
     package let remoteAddress: SocketAddress?
-    /// What /proc/PID/fd shows; 0 where no process holds it, as in TIME_WAIT.
+    /// The inode number that /proc/PID/fd shows; 0 if no process holds the socket, as in TIME_WAIT.
     package let inode: UInt32
     package let userID: uid_t
-    /// The index of the interface that it is bound to; 0 for none.
+    /// The index of the interface to which it is bound; 0 for none.
     package let interface: UInt32
-    /// Of a listener: the connections that wait to be accepted.
+    /// The number of connections in a listener's accept queue; 0 for other sockets.
     package let waiting: UInt32
-    /// Whether it may send from addresses that no interface has (IP_FREEBIND, IP_TRANSPARENT); nil before Linux 5.10.
+    /// Whether it can send from addresses that no interface has (IP_FREEBIND, IP_TRANSPARENT); nil before Linux 5.10.
     package let sendsFromAnywhere: Bool?
 
-    /// Whether it belongs to one connection. Such sockets are found before steering is asked.
+    /// Whether it is connected. The kernel finds connected sockets before it runs sk_lookup programs.
     package var isConnected: Bool { remoteAddress != nil }
 
     func isBound(as other: DiagnosedSocket) -> Bool { place == other.place }
 
-    /// Where it is bound, and whose it is. Only members of one SO_REUSEPORT group can have the same, and UDP sockets
-    /// with SO_REUSEADDR.
+    /// The address, interface and user. Only members of one SO_REUSEPORT group, or UDP sockets with SO_REUSEADDR, share
+    /// them.
     var place: Place { Place(transport: transport, address: localAddress, interface: interface, userID: userID) }
 
     struct Place: Hashable {
@@ -35,20 +35,20 @@ package struct DiagnosedSocket: Sendable, Hashable {
     }
 }
 
-/// Asks the kernel about the Internet sockets of a network namespace, which any user may: what `ss` does.
-/// See sock_diag(7).
+/// Queries the kernel about the IPv4 and IPv6 sockets of a network namespace, as `ss` does. Needs no privilege. See
+/// sock_diag(7).
 package struct SocketDiagnostics: ~Copyable, Sendable {
     private let netlink: NetlinkSocket
 
-    /// Opens the diagnosis of the calling thread's network namespace.
+    /// Opens a sock_diag socket in the calling thread's network namespace.
     ///
     /// - Throws: `systemCall`.
     package init() throws(SteeringError) { netlink = try NetlinkSocket(CInt(NETLINK_SOCK_DIAG)) }
 
-    /// All listening TCP and unconnected UDP sockets. A Multipath TCP listener is here as the plain one
-    /// beneath it, with no inode or, on newer kernels, its own.
+    /// Returns all listening TCP and unconnected UDP sockets. A Multipath TCP listener appears as the plain TCP socket
+    /// beneath it, with inode 0 or, on newer kernels, its own inode.
     ///
-    /// - Throws: `systemCall`; ENOENT for a kernel without inet_diag.
+    /// - Throws: `systemCall`; with ENOENT if the kernel lacks inet_diag.
     package func sockets() throws(SteeringError) -> [SocketCookie: DiagnosedSocket] {
         var found: [SocketCookie: DiagnosedSocket] = [:]
         for transport in TransportProtocol.allCases {
@@ -61,15 +61,15 @@ package struct SocketDiagnostics: ~Copyable, Sendable {
         return found
     }
 
-    /// The Multipath TCP listeners, by inode, which are not among ``sockets()``: nothing can be steered to them.
+    /// Returns the Multipath TCP listeners, which nothing can be steered to, by inode.
     ///
-    /// - Throws: `systemCall`; ENOENT for a kernel that cannot tell (before Linux 5.19).
+    /// - Throws: `systemCall`; with ENOENT if the kernel cannot list them (before Linux 5.19).
     package func multipathListeners() throws(SteeringError) -> [UInt32: SocketAddress] {
         var found: [UInt32: SocketAddress] = [:]
         for family in [AF_INET, AF_INET6] {
             var request = request(.tcp, family)
             request.idiag_states = 1 << UInt32(TCP_LISTEN)
-            // The protocol's number, 262, does not fit the request's own field.
+            // The protocol number, 262, does not fit the field of the request.
             let attribute = nlattr(nla_len: 8, nla_type: UInt16(INET_DIAG_REQ_PROTOCOL))
             for socket in try dump(request, .tcp, bytes(of: attribute) + bytes(of: UInt32(262))) {
                 found[socket.inode] = socket.localAddress
@@ -78,7 +78,7 @@ package struct SocketDiagnostics: ~Copyable, Sendable {
         return found
     }
 
-    /// The other ends of the established TCP connections.
+    /// Returns the remote addresses of the established TCP connections.
     ///
     /// - Throws: As ``sockets()``.
     func peers() throws(SteeringError) -> Set<IPAddress> {
@@ -101,18 +101,18 @@ package struct SocketDiagnostics: ~Copyable, Sendable {
         }
     }
 
-    /// The socket that a packet would reach, by the kernel's own lookup: a connected one first, then what
-    /// the sk_lookup programs choose, then a listening or unconnected one; nil when it would be refused.
+    /// Returns the socket that would receive a packet, by the kernel's own lookup: first a connected one, then the
+    /// selection of the sk_lookup programs, then a listening or unconnected one; nil if the packet would be refused.
     ///
-    /// The programs run as for a packet and count it. Of a SO_REUSEPORT group the member is right too,
-    /// unless a program chooses among them.
+    /// The sk_lookup programs run and count as for a real packet. Of a SO_REUSEPORT group, the result is the member
+    /// that would receive it, unless a BPF program selects the member.
     ///
     /// - Parameters:
-    ///   - transport: The packet's protocol.
-    ///   - destination: Where it goes to.
-    ///   - source: Where it comes from, of the same family.
-    ///   - interface: The index of the interface it comes in on; 0 for none.
-    /// - Throws: `systemCall`; `invalidAddress` for two families.
+    ///   - transport: The protocol of the packet.
+    ///   - destination: The destination of the packet.
+    ///   - source: The source of the packet, of the same family.
+    ///   - interface: The index of the interface on which it arrives; 0 for none.
+    /// - Throws: `systemCall`; `invalidAddress` if the families differ.
     package func socket(
         receiving transport: TransportProtocol, to destination: SocketAddress, from source: SocketAddress,
         on interface: UInt32 = 0
@@ -123,7 +123,7 @@ package struct SocketDiagnostics: ~Copyable, Sendable {
         }
         var request = request(transport, destination.address.family == .ipv4 ? AF_INET : AF_INET6)
         request.idiag_states = .max
-        // The kernel's local end is `src` for TCP and, "for historical reasons", `dst` for UDP.
+        // The kernel takes the local end from `src` for TCP and, "for historical reasons", from `dst` for UDP.
         let (src, dst) = transport == .tcp ? (destination, source) : (source, destination)
         request.id.idiag_sport = src.port.bigEndian
         request.id.idiag_dport = dst.port.bigEndian
@@ -176,7 +176,7 @@ extension DiagnosedSocket {
         forEachAttribute(in: payload.dropFirst(MemoryLayout<inet_diag_msg>.size)) { type, content in
             if type == 22 /* INET_DIAG_SOCKOPT */ { options = content.first }
         }
-        // Bits of inet_diag_sockopt: freebind and transparent.
+        // The bits of inet_diag_sockopt for freebind and transparent.
         sendsFromAnywhere = options.map { $0 & 0x24 != 0 }
     }
 }

@@ -1,36 +1,40 @@
 import CSteering
 import Glibc
 
-/// The kernel's identity of a socket (SO_COOKIE): never used again while the machine runs.
+/// The kernel's identifier of a socket (SO_COOKIE), unique until the machine restarts.
 public struct SocketCookie: Sendable, Hashable, Comparable, CustomStringConvertible {
-    /// The number, as `ss -e` shows it (there in hexadecimal).
+    /// The number, which `ss -e` shows in hexadecimal.
     public let rawValue: UInt64
 
     init(_ rawValue: UInt64) { self.rawValue = rawValue }
 
-    /// Reads what `description` is.
+    /// Parses the output of `description`.
     package init?(_ text: some StringProtocol) {
         guard let number = UInt64(text, radix: 16) else { return nil }
         rawValue = number
     }
 
-    /// Orders by number: sockets made later are greater, on one CPU.
+    /// Compares the numbers. Among sockets made on the same CPU, later ones have greater numbers.
     public static func < (left: SocketCookie, right: SocketCookie) -> Bool { left.rawValue < right.rawValue }
 
     /// The number in hexadecimal, as `ss -e` shows it.
     public var description: String { String(rawValue, radix: 16) }
 }
 
-/// What a descriptor says about its socket, if the kernel can steer to it.
+/// A socket that the kernel can steer to, as its descriptor describes it.
 package struct SteerableSocket: Sendable {
     package let cookie: SocketCookie
     package let transport: TransportProtocol
-    /// The families of the packets that it can receive: both, for a dual-stack socket.
+    /// The families of the packets that it can receive: both for a dual-stack socket.
     package let families: [IPFamily]
     package let localAddress: SocketAddress
     package let isReuseport: Bool
 
-    /// - Throws: the reason why it cannot be steered to, one code each.
+    /// Inspects a socket.
+    ///
+    /// - Throws: A code for the reason why it cannot be steered to: `unixSocket`, `unsupportedProtocol`,
+    ///   `multipathTCP`, `udpLite`, `socketBoundToDevice`, `socketConnected`, `socketNotListening`, `socketNotBound`,
+    ///   `notASocket`, `invalidDescriptor`; `systemCall`.
     package init(_ descriptor: CInt) throws(SteeringError) {
         let domain = try Self.option(descriptor, SO_DOMAIN)
         guard domain != AF_UNIX else { throw .notSteerable(.unixSocket, "a Unix domain socket", "TCP or UDP socket") }
@@ -39,7 +43,7 @@ package struct SteerableSocket: Sendable {
         guard domain == AF_INET || domain == AF_INET6 else {
             throw .notSteerable(.unsupportedProtocol, "of address family \(domain)", "TCP or UDP socket")
         }
-        // The type too: raw sockets of these protocols exist.
+        // Check the type as well: raw sockets of these protocols exist.
         switch (number, kind) {
         case (CInt(IPPROTO_TCP), CInt(SOCK_STREAM.rawValue)): transport = .tcp
         case (CInt(IPPROTO_UDP), CInt(SOCK_DGRAM.rawValue)): transport = .udp
@@ -79,14 +83,14 @@ package struct SteerableSocket: Sendable {
         cookie = try Self.cookie(descriptor)
     }
 
-    /// What is remembered of it once it is registered.
+    /// The record to store when it is registered.
     var registration: Registration {
         Registration(
             cookie: cookie, boundAddress: localAddress, isReuseport: isReuseport, isDualStack: families.count > 1,
             isStandby: false)
     }
 
-    /// Whether an IPv6 socket receives IPv4 too.
+    /// Whether an IPv6 socket receives IPv4, too.
     static func isDualStack(_ descriptor: CInt, _ family: IPFamily) throws(SteeringError) -> Bool {
         guard family == .ipv6 else { return false }
         return try option(descriptor, CInt(IPV6_V6ONLY), level: CInt(IPPROTO_IPV6)) == 0
@@ -99,14 +103,16 @@ package struct SteerableSocket: Sendable {
         return SocketCookie(cookie)
     }
 
-    /// The cookie of the network namespace that the socket belongs to; nil before Linux 5.14.
+    /// Returns the cookie of the socket's network namespace; nil before Linux 5.14.
     static func namespaceCookie(_ descriptor: CInt) -> UInt64? {
         var cookie: UInt64 = 0
         return csteering_netns_cookie(descriptor, &cookie) == 0 ? cookie : nil
     }
 
-    /// The kernel matches the device of SO_BINDTODEVICE in its own lookup, which steering replaces: a steered packet comes
-    /// to the socket from any device. A TCP socket's handshake then fails, a UDP socket answers where it should not.
+    /// Refuses a socket that is bound to a device (SO_BINDTODEVICE).
+    ///
+    /// The kernel matches the device in its own lookup, which steering replaces: a steered packet reaches the socket
+    /// from any device. TCP handshakes then fail, and a UDP socket answers where it should not.
     private static func refuseDevice(of descriptor: CInt) throws(SteeringError) {
         let index = UInt32(bitPattern: (try? option(descriptor, 62)) ?? 0)  // SO_BINDTOIFINDEX, Linux 5.0
         guard index != 0 else { return }

@@ -2,17 +2,19 @@ import Glibc
 
 /// A process that holds a socket.
 public struct SocketOwner: Sendable, Hashable, CustomStringConvertible {
-    /// The process's number, as the calling process's /proc shows it.
+    /// The PID, as the calling process's /proc shows it.
     public let pid: pid_t
-    /// Its name, as `ps -o comm` shows it: at most 15 bytes, control characters replaced.
+    /// The name of the process, as `ps -o comm` shows it: at most 15 bytes, with `?` for control characters.
     public let command: String
-    /// Its effective user.
+    /// The effective user ID.
     public let userID: uid_t
 
-    /// Reads what /proc says of a process; nil where it is gone or hidden.
+    /// Reads the process's entry in /proc; returns nil if it has ended or is hidden.
+    ///
+    /// - Parameter pid: The PID.
     public init?(pid: pid_t) {
         guard let name = ProcFS.text("/proc/\(pid)/comm", limit: 64) else { return nil }
-        // Not the owner of /proc/PID: that is root for whoever changed its user.
+        // Not the owner of /proc/PID, which is root for processes that changed their user.
         guard let user = ProcFS.status("Uid", of: "\(pid)").dropFirst().first.flatMap({ uid_t($0) }) else { return nil }
         let shown = name.unicodeScalars.dropLast().map { $0.properties.generalCategory == .control ? "?" : $0 }
         command = String(String.UnicodeScalarView(shown))
@@ -24,34 +26,34 @@ public struct SocketOwner: Sendable, Hashable, CustomStringConvertible {
     public var description: String { "\(command) (pid \(pid))" }
 }
 
-/// The processes that hold some sockets: what `ss -p` shows.
+/// The processes that hold given sockets, as `ss -p` shows them.
 public struct SocketOwners: Sendable {
-    /// By the socket's inode, in the order of process numbers.
+    /// By inode number of the socket, in the order of PIDs.
     private let owners: [UInt32: [SocketOwner]]
-    /// Whether every process was looked at. Otherwise a socket without an owner may have one that the
-    /// calling process may not see: it needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH.
+    /// Whether every process was inspected. If not, a socket without an owner may belong to a hidden process; finding
+    /// it takes CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH.
     public let isComplete: Bool
 
-    /// Which of a socket's owners are looked for.
+    /// How many owners of a socket to find.
     public enum Search: Sendable {
-        /// One of each, the one with the least number: ends as soon as every socket has one.
+        /// The owner with the lowest PID; the search ends as soon as every socket has one.
         case first
-        /// All.
+        /// All owners.
         case every
     }
 
-    /// Looks through /proc for the owners of some sockets.
+    /// Searches /proc for the owners of sockets.
     ///
-    /// What may not be read is skipped: see ``isComplete``.
+    /// Skips processes that cannot be inspected: see ``isComplete``.
     ///
     /// - Parameters:
-    ///   - inodes: The sockets' inodes.
-    ///   - search: Whether the first owner of each is enough.
-    /// - Throws: `systemCall` where /proc is not mounted.
+    ///   - inodes: The inode numbers of the sockets.
+    ///   - search: Whether to find the first or every owner of each socket.
+    /// - Throws: `systemCall` if /proc is not mounted.
     public init(of inodes: some Sequence<UInt32>, _ search: Search = .every) throws(SteeringError) {
         let wanted = Set(inodes)
         var owners: [UInt32: [SocketOwner]] = [:]
-        // With hidepid=2 others' processes are not even listed, the first among them.
+        // With hidepid=2, /proc does not even list other users' processes, such as PID 1.
         var isComplete = access("/proc/1", F_OK) == 0
         var missing = wanted
         if !wanted.isEmpty {
@@ -74,6 +76,6 @@ public struct SocketOwners: Sendable {
         self.isComplete = isComplete || (search == .first && missing.isEmpty)
     }
 
-    /// The owners of a socket, by its inode.
+    /// The owners of a socket, by inode number.
     public subscript(inode: UInt32) -> [SocketOwner] { owners[inode] ?? [] }
 }

@@ -1,32 +1,33 @@
 import CSteering
 import Glibc
 
-/// How a socket is made. See socket(7), ip(7), ipv6(7).
+/// Options for creating a socket. See socket(7), ip(7), ipv6(7).
 public struct SocketOptions: OptionSet, Sendable {
-    /// The options' bits.
+    /// The option bits.
     public let rawValue: UInt
     /// Creates options from bits.
     public init(rawValue: UInt) { self.rawValue = rawValue }
 
-    /// SO_REUSEPORT: one of a group, over which the kernel spreads.
+    /// SO_REUSEPORT: the socket joins a group over which the kernel spreads packets and connections.
     public static let reusePort = SocketOptions(rawValue: 1 << 0)
     /// SO_REUSEADDR.
     public static let reuseAddress = SocketOptions(rawValue: 1 << 1)
-    /// An IPv6 socket that receives IPv4 too. Otherwise IPV6_V6ONLY is set.
+    /// An IPv6 socket that also receives IPv4. Without this option, IPV6_V6ONLY is set.
     public static let dualStack = SocketOptions(rawValue: 1 << 2)
-    /// IP_FREEBIND: the address need not be local yet.
+    /// IP_FREEBIND: the address need not be local (yet).
     public static let freeBind = SocketOptions(rawValue: 1 << 3)
     /// O_NONBLOCK.
     public static let nonblocking = SocketOptions(rawValue: 1 << 4)
 }
 
 extension OwnedDescriptor {
-    /// A TCP socket that listens, close-on-exec.
+    /// Creates a listening TCP socket, close-on-exec.
     ///
     /// - Parameters:
-    ///   - address: Where it is bound. For a socket that is steered to, a loopback address and port 0 do.
-    ///   - options: How it is made.
-    ///   - backlog: How many connections wait to be accepted; the kernel caps it at net.core.somaxconn.
+    ///   - address: The address and port to bind to. For a socket that is only steered to, a loopback address and port
+    ///     0 suffice.
+    ///   - options: The socket options.
+    ///   - backlog: The maximum number of connections waiting to be accepted; the kernel caps it at net.core.somaxconn.
     /// - Throws: `addressUnavailable`, `systemCall`.
     public static func listener(
         on address: SocketAddress, _ options: SocketOptions = [], backlog: Int = 4096
@@ -36,8 +37,11 @@ extension OwnedDescriptor {
         return socket
     }
 
-    /// A UDP socket that is bound and not connected, close-on-exec.
+    /// Creates a UDP socket that is bound and not connected, close-on-exec.
     ///
+    /// - Parameters:
+    ///   - address: The address and port to bind to.
+    ///   - options: The socket options.
     /// - Throws: `addressUnavailable`, `systemCall`.
     public static func receiver(
         on address: SocketAddress, _ options: SocketOptions = []
@@ -45,13 +49,18 @@ extension OwnedDescriptor {
         try bound(SOCK_DGRAM, to: address, options)
     }
 
-    /// Where the socket is bound (getsockname). Of an accepted connection: the address and port that the
-    /// client asked for. An IPv4 address on a dual-stack socket is given as IPv4.
+    /// Returns the local address of the socket (getsockname), an IPv4-mapped one as IPv4. For an accepted connection,
+    /// this is the original destination: the address and port to which the client connected.
+    ///
+    /// - Throws: `systemCall`; `invalidAddress` for other families than IPv4 and IPv6.
     public func localAddress() throws(SteeringError) -> SocketAddress {
         try SocketAddress.read("getsockname") { getsockname(rawValue, $0, $1) }.unmapped
     }
 
-    /// Who is at the other end of a connected socket (getpeername).
+    /// Returns the remote address of a connected socket (getpeername), an IPv4-mapped one as IPv4.
+    ///
+    /// - Throws: `systemCall`, with ENOTCONN if it is not connected; `invalidAddress` for other families than IPv4 and
+    ///   IPv6.
     public func peerAddress() throws(SteeringError) -> SocketAddress {
         try SocketAddress.read("getpeername") { getpeername(rawValue, $0, $1) }.unmapped
     }
@@ -87,14 +96,15 @@ extension OwnedDescriptor {
 }
 
 extension OwnedDescriptor {
-    /// Of a SO_REUSEPORT group the kernel gives this socket, before others, what arrives on a processor.
+    /// Makes the kernel prefer this member of a SO_REUSEPORT group for packets that a processor receives
+    /// (SO_INCOMING_CPU).
     func prefer(processor: Int) throws(SteeringError) {
         try setOption(rawValue, SO_INCOMING_CPU, CInt(processor))
     }
 }
 
 extension Spread {
-    /// The sockets of a group on this machine.
+    /// Returns the sockets of a worker group on this machine.
     package func members(_ transport: TransportProtocol, workers: Int) -> [GroupMember] {
         members(transport, workers: workers, processors: sysconf(CInt(_SC_NPROCESSORS_ONLN)))
     }

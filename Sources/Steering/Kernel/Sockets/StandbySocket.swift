@@ -1,18 +1,19 @@
 import CSteering
 import Glibc
 
-/// A socket that drops whatever comes, without an answer. Registered behind a label's sockets (``SockMap/standBy``) it
-/// takes the label's packets in the moment in which the label has no other: a client that is not answered tries again,
-/// by TCP after a second, where one that is refused gives up.
+/// A socket that silently drops all packets. Registered behind a label's sockets (``SockMap/standBy``), it receives the
+/// label's packets while the label has no other socket: a client without an answer retries, by TCP after a second,
+/// whereas a refused one gives up.
 ///
-/// Over TCP it is a listener whose queue is full, with one connection of its own: the kernel drops what comes then
-/// (`sk_acceptq_is_full`). A socket filter would do the same, but not every process may attach one.
+/// For TCP it is a listener with a full accept queue, which holds one connection of its own, so the kernel drops all
+/// others (`sk_acceptq_is_full`). A socket filter would do the same, but not every process may attach one.
 final class StandbySocket: Sendable {
     let socket: OwnedDescriptor
 
-    /// Makes one in the calling thread's network namespace. Nobody can reach it: it is bound to loopback.
+    /// Creates a socket in the calling thread's network namespace. It is bound to loopback, so that no other host
+    /// reaches it.
     ///
-    /// - Throws: `addressUnavailable` where the namespace has no such family, or steers its loopback address elsewhere;
+    /// - Throws: `addressUnavailable` if the namespace lacks the family, or steers its loopback address elsewhere;
     ///   `systemCall`.
     init(_ transport: TransportProtocol, _ family: IPFamily) throws(SteeringError) {
         let loopback = family == .ipv4 ? IPAddress(ipv4: 0x7f00_0001) : IPAddress(ipv6: 1)
@@ -25,7 +26,7 @@ final class StandbySocket: Sendable {
         }
     }
 
-    /// Leaves a connection in the listener's queue, which has room for one.
+    /// Fills the listener's accept queue, which has room for one connection.
     private static func fill(_ listener: borrowing OwnedDescriptor) throws(SteeringError) {
         let address = try listener.localAddress()
         let kind = CInt(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)

@@ -1,11 +1,11 @@
 import CSteering
 import Glibc
 
-/// Sends UDP from any address and port of this host.
+/// Sends UDP from any local address and port.
 ///
-/// The kernel lets one socket send from any local address (IP_PKTINFO), but only from its own port. For every other
-/// port there is a sender socket, made on demand, which is connected to itself and so receives nothing. They are
-/// bounded in number; the least recently used go first.
+/// The kernel lets one socket send from any local address (IP_PKTINFO), but only from its own port. For each other port
+/// there is a sender socket, created on demand and connected to itself, so that it receives nothing. Their number is
+/// limited; the least recently used one is closed first.
 struct UDPSenders: ~Copyable {
     private final class Sender {
         let socket: OwnedDescriptor
@@ -17,21 +17,23 @@ struct UDPSenders: ~Copyable {
     private var senders: [SocketAddress: Sender] = [:]
     private var clock: UInt64 = 0
 
-    /// - Parameter limit: How many there may be. No more than a quarter of what the process may have open: it accepts
-    ///   connections with the rest.
+    /// Starts without sender sockets.
+    ///
+    /// - Parameter limit: The maximum number of sender sockets. Reduced to a quarter of RLIMIT_NOFILE: the process
+    ///   needs the other descriptors for connections.
     init(atMost limit: Int) {
         var descriptors = rlimit()
         let isKnown = getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &descriptors) == 0
         self.limit = max(1, min(limit, isKnown ? Int(clamping: descriptors.rlim_cur / 4) : limit))
     }
 
-    /// How many there are.
+    /// The number of open sender sockets.
     var count: Int { senders.count }
 
-    /// Sends from the socket of the source's port.
+    /// Sends from the sender socket of the source's port.
     ///
-    /// - Returns: Whether the kernel took it; a full buffer drops it, as the network might.
-    /// - Throws: `addressUnavailable` when the source is no address of this host, `systemCall`.
+    /// - Returns: False if the send buffer was full and the kernel dropped the datagram, as the network might.
+    /// - Throws: `addressUnavailable` if the source is not an address of this host, `systemCall`.
     mutating func send(
         _ payload: UnsafeBufferPointer<UInt8>, _ segment: UInt16 = 0, from source: SocketAddress,
         to destination: SocketAddress
@@ -54,7 +56,7 @@ struct UDPSenders: ~Copyable {
             return sent < 0 ? CInt(-sent) : 0
         }
         var error = attempt()
-        // What an earlier datagram met, told by ICMP and reported once: this one was not sent yet.
+        // A pending ICMP error of an earlier datagram, reported once: the current datagram was not sent.
         if [ECONNREFUSED, EHOSTUNREACH, EPROTO].contains(error) { error = attempt() }
         switch error {
         case 0: return true
@@ -64,7 +66,8 @@ struct UDPSenders: ~Copyable {
         }
     }
 
-    /// One per port and family: bound to the first address that needs it, told the source each time.
+    /// Returns the sender socket for the source's port and family. It is bound to the first source that needs it; each
+    /// datagram names its own source address.
     private mutating func sender(from source: SocketAddress) throws(SteeringError) -> Sender {
         let key = SocketAddress(.unspecified(source.address.family), port: source.port)
         clock += 1
@@ -77,7 +80,7 @@ struct UDPSenders: ~Copyable {
         do throws(SteeringError) {
             sender = try Self.makeSender(from: source)
         } catch {
-            // The process, or the machine, has no descriptor left: give one of ours back.
+            // The process or the machine has run out of descriptors: close one of ours.
             guard [EMFILE, ENFILE].contains(error.errno), !senders.isEmpty else { throw error }
             closeOldest()
             sender = try Self.makeSender(from: source)
@@ -95,7 +98,7 @@ struct UDPSenders: ~Copyable {
     private static func makeSender(from source: SocketAddress) throws(SteeringError) -> Sender {
         let socket = try OwnedDescriptor.receiver(on: source, [.reuseAddress, .freeBind, .nonblocking])
         let descriptor = socket.rawValue
-        // Otherwise it would swallow what is sent to its own address once that is steered no more.
+        // Unless connected to itself, it would receive packets to its own address once that is no longer steered.
         do throws(SteeringError) {
             try source.pass(to: "connect") { connect(descriptor, $0, $1) }
         } catch { throw .notLocal(source, "connect", error.errno) }

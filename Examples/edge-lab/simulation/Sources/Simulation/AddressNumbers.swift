@@ -1,7 +1,7 @@
 import AddressPools
 import SteeringDNS
 
-/// The IPv4 addresses that a policy's pools have, numbered from 0: what requests are counted by.
+/// The IPv4 addresses of all pools of a policy, numbered from 0, for counting requests.
 struct AddressNumbers: Sendable {
     let pool: PrefixPool
     let count: Int
@@ -19,16 +19,16 @@ struct AddressNumbers: Sendable {
         count = Int(pool.count)
     }
 
-    /// The number of an address; policies answer with no other.
+    /// The number of an address, which must be one of the pools, as in every answer.
     @inline(__always)
     subscript(address: IPAddress) -> Int { Int(pool.index(of: address)!) }
 
-    /// An address by its number.
+    /// Returns the address with a number.
     func address(_ number: Int) -> IPAddress { try! pool.address(at: UInt128(number)) }
 }
 
 extension Serving {
-    /// The longest that an answer of any policy is remembered.
+    /// The longest TTL of any policy, in seconds.
     var longestTTL: UInt32 {
         policies.policies.reduce(0) { longest, policy in
             guard case .pool(_, _, let ttl) = policy.outcome else { return longest }

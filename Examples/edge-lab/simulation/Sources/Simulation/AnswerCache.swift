@@ -1,34 +1,36 @@
-/// What resolvers remember: for each resolver and name an address, until its TTL is over.
+/// The cache of all resolvers: an address for each resolver and name, until its TTL expires.
 ///
-/// It is a table of sets of eight places, two lines of the processor's cache each, so that a request reads one part of
-/// memory. A new answer takes the place of one that has expired; if there is none, the one that would expire first is
-/// evicted early, and counted. With four places for every answer that can be alive at once, hardly any is.
+/// It is eight-way set-associative. A set takes two CPU cache lines, so that a request touches one region of memory. A
+/// new answer replaces an expired one; if there is none, it evicts the one that expires first, and the eviction is
+/// counted. With four entries for each answer that can be live at the same time, evictions are rare.
 struct AnswerCache: Sendable {
-    /// Two words a place: the key, and when it expires (44 bits, microseconds) with the address (20 bits).
+    /// Two words per entry: the key; the expiry in microseconds (44 bits) with the number of the address (20 bits).
     private var words: [UInt64]
     private let setCount: Int
-    /// How many answers made way before they had expired.
+    /// The number of answers evicted before they had expired.
     private(set) var evictions = 0
 
-    /// No number of an address is higher.
+    /// The maximum number of addresses, whose numbers have 20 bits.
     static let addressLimit = 1 << 20
 
     private static let ways = 8
 
-    /// - Parameter answers: how many answers may be alive at once.
+    /// Creates an empty cache.
+    ///
+    /// - Parameter answers: The number of answers that can be live at the same time.
     init(answers: Double) {
         setCount = max(8, Int((4 * answers / Double(Self.ways)).rounded(.up)))
         words = Array(repeating: 0, count: setCount * Self.ways * 2)
     }
 
-    /// The bytes that it takes.
+    /// The size in bytes.
     var size: Int { words.count * 8 }
 
-    /// What stands for a resolver and a name; never 0, which is an empty place.
+    /// Returns the key of a resolver and a name; never 0, which marks an empty entry.
     @inline(__always)
     static func key(resolver: Int, rank: Int) -> UInt64 { UInt64(resolver + 1) << 32 | UInt64(rank) }
 
-    /// Where a key's set begins.
+    /// Returns the index of the first word of a key's set.
     @inline(__always)
     func place(of key: UInt64) -> Int {
         var mixed = (key ^ key >> 29) &* 0xBF58_476D_1CE4_E5B9
@@ -36,11 +38,13 @@ struct AnswerCache: Sendable {
         return Int(mixed.multipliedFullWidth(by: UInt64(setCount)).high) * Self.ways * 2
     }
 
-    /// Something of the set at a place: whoever asks for several places before using any has them fetched together.
+    /// Reads from both cache lines of the set at a place.
+    ///
+    /// Touching several sets before using any loads them in parallel.
     @inline(__always)
     func touch(_ place: Int) -> UInt64 { words[place] ^ words[place + Self.ways] }
 
-    /// The number of the address that is remembered at a time; nil for none.
+    /// Returns the number of the address cached at a time; `nil` for none.
     @inline(__always)
     func address(_ key: UInt64, at place: Int, now: UInt64) -> Int? {
         var position = place
@@ -54,9 +58,9 @@ struct AnswerCache: Sendable {
         return nil
     }
 
-    /// Remembers an address until a time.
+    /// Caches an address until `expiry`.
     mutating func insert(_ key: UInt64, _ address: Int, until expiry: UInt64, at place: Int, now: UInt64) {
-        // An answer that is remembered for no time at all must not push out another.
+        // An answer with a TTL of 0 must not evict another.
         guard expiry > now else { return }
         var chosen = place, earliest = UInt64.max
         for position in stride(from: place, to: place + Self.ways * 2, by: 2) {

@@ -1,7 +1,7 @@
 import AddressPools
 import SteeringDNS
 
-/// Why a simulation cannot be run: one sentence with the remedy.
+/// The reason why a simulation cannot run: one sentence with the remedy.
 public struct SimulationError: Error, Sendable, CustomStringConvertible {
     /// The sentence.
     public let description: String
@@ -9,10 +9,11 @@ public struct SimulationError: Error, Sendable, CustomStringConvertible {
     init(_ description: String) { self.description = description }
 }
 
-/// The name server, as resolvers ask it: a query goes in as a DNS message and an answer comes out as one, by the code
-/// that steer-dns answers with, from a policy that it reads.
+/// The authoritative name server.
+///
+/// It takes queries and returns responses as DNS messages, with the responder and the policy files of steer-dns.
 struct Authority: ~Copyable {
-    /// What is answered from; a change is in force with the next query, as after a reload.
+    /// The data to answer from; a change takes effect with the next query, as after a reload.
     var serving: Serving {
         didSet { counts = serving.counts() }
     }
@@ -20,12 +21,12 @@ struct Authority: ~Copyable {
     private var counts: AnswerCounts
     private var query: [UInt8]
     private var reply = [UInt8](repeating: 0, count: Responder.maximumDatagram)
-    /// For which number of digits the query's end stands where it must.
+    /// The number of digits for which the end of the query is in place.
     private var digits = 0
 
     struct Answer {
         let address: IPAddress
-        /// How many seconds it may be remembered.
+        /// The TTL in seconds.
         let ttl: UInt32
     }
 
@@ -36,7 +37,7 @@ struct Authority: ~Copyable {
 
     init(_ serving: Serving, seed: UInt64) {
         var options = ResponderOptions()
-        // The simulation's resolvers are no flood.
+        // Response rate limiting must not drop queries of the simulated resolvers.
         options.limitsResponses = false
         self.serving = serving
         responder = Responder(options, drawingWith: FastGenerator(seed: seed))
@@ -44,15 +45,15 @@ struct Authority: ~Copyable {
         query = Self.header + Array(repeating: 0, count: 64)
     }
 
-    /// A resolver's address: each is in a /24 of its own.
+    /// Returns a resolver's address, which is in a /24 of its own.
     static func address(ofResolver number: Int) -> IPAddress {
         IPAddress(ipv4: 10 << 24 | UInt32(number) << 8 | 53)
     }
 
-    /// Asks for the address of a name.
+    /// Queries the address of a name.
     mutating func address(ofName rank: Int, for resolver: Int) throws(SimulationError) -> Answer {
         let length = write(rank)
-        // Lent to the call, and kept for the next.
+        // Move the buffer out for the call, to avoid a copy, and back for the next one.
         let query = query
         var reply = reply
         self.reply = []
@@ -69,7 +70,7 @@ struct Authority: ~Copyable {
         return answer
     }
 
-    /// Writes the query; returns its length.
+    /// Writes the query and returns its length.
     private mutating func write(_ rank: Int) -> Int {
         var count = 1, power = 10
         while rank >= power {
@@ -92,7 +93,7 @@ struct Authority: ~Copyable {
         return begin + 2 + count + Self.tail.count
     }
 
-    /// Reads the reply: one A record, whose name points into the question.
+    /// Parses the reply: one A record, whose name is a compression pointer to the question.
     private static func read(_ reply: [UInt8], _ size: Int, after question: Int) -> Answer? {
         guard size >= question + 16, reply[3] & 0xF == 0, number(reply, 6, bytes: 2) == 1,
             number(reply, question + 2, bytes: 4) == 0x0001_0001, number(reply, question + 10, bytes: 2) == 4

@@ -1,32 +1,33 @@
 import SteeringDNS
 
-/// A use of section 6 of the paper: each point of presence answers names with addresses of its own prefix, so traffic that
-/// comes to the other's prefix has gone astray. When it rises above its baseline, an alarm is raised, and the policy
-/// answers with addresses of a prefix that does not leak; connections to the old one end within the TTL.
+/// An application from section 6 of the paper: each point of presence answers with addresses of its own prefix, so
+/// traffic that arrives for the other's prefix has been misrouted.
 ///
-/// The names move to a third prefix, not to the other site's: then all clients of A come home at once, and no site need
-/// know which ones had leaked. It is one changed line.
+/// When its share rises above the baseline, an alarm is raised, and the policy switches to a prefix that does not leak;
+/// new connections to the old one end within the TTL.
+///
+/// The names move to a third prefix, not to the other site's: that brings back all clients of A at once, and no site
+/// needs to know which ones had leaked. It is a one-line change of the policy.
 public struct Catchment: Sendable {
-    /// What is simulated.
+    /// The parameters of a simulation.
     public struct Parameters: Sendable {
-        /// Connections a second, at both sites together, and for how long answers are remembered.
+        /// The connections per second at both sites together, and the TTL of answers in seconds.
         public var requestsPerSecond: Double, ttl: Int
-        /// The share of clients that always arrive at the other site, and the shares of A's that do in a leak, each
-        /// tried by itself.
+        /// The share of clients that always arrive at the other site, and the shares of A's clients that do in a leak;
+        /// each is simulated separately.
         public var baseline: Double, leaks: [Double]
-        /// How many seconds without a leak are watched for false alarms, how many are learnt from, and how many a leak has
-        /// to be seen in.
+        /// The time in seconds to watch for false alarms without a leak, to learn the baseline, and to detect a leak.
         public var seconds: Int, learnSeconds = 600, limitSeconds = 600
-        /// How many leaks of each size there are.
+        /// The number of leaks of each size.
         public var trials = 100
-        /// How many names and resolvers there are.
+        /// The number of names and of resolvers.
         public var names = 100_000, resolvers = 1_000
-        /// When the alarm is raised; see ``Cusum``.
+        /// The alarm threshold of ``Cusum``.
         public var threshold = 15.0
-        /// What all that is random follows from.
+        /// The seed of all random numbers.
         public var seed: UInt64 = 1
 
-        /// Makes parameters.
+        /// Creates parameters.
         public init(requestsPerSecond: Double, ttl: Int, baseline: Double, leaks: [Double], seconds: Int) {
             (self.requestsPerSecond, self.ttl, self.baseline) = (requestsPerSecond, ttl, baseline)
             (self.leaks, self.seconds) = (leaks, seconds)
@@ -34,10 +35,10 @@ public struct Catchment: Sendable {
     }
 
     private let parameters: Parameters
-    /// What the servers answer from before the alarm, and A's after it.
+    /// The data that both servers answer from before the alarm, and that of A after it.
     let before: (a: Serving, b: Serving), drained: Serving
 
-    /// Both sites before the leak, and both detectors, as they learnt from it.
+    /// Both sites before a leak, and their detectors after learning.
     private struct Learnt: Sendable {
         var sites: TwoSites
         var detectors: [Cusum]
@@ -75,13 +76,13 @@ public struct Catchment: Sendable {
         """
     }
 
-    /// The servers of both sites, before the alarm.
+    /// Returns the servers of both sites before the alarm.
     func servers() -> TwoSites.Servers {
         TwoSites.Servers(
             a: Authority(before.a, seed: parameters.seed &+ 1), b: Authority(before.b, seed: parameters.seed &+ 2))
     }
 
-    /// Simulates.
+    /// Runs the simulation.
     public func run() throws -> CatchmentReport {
         var servers = servers()
         var learnt = try learn(&servers)
@@ -101,10 +102,10 @@ public struct Catchment: Sendable {
         return CatchmentReport(parameters, falseAlarms: falseAlarms, leaks: leaks)
     }
 
-    /// Learns what share is foreign at each site while all is well.
+    /// Learns the foreign share at each site without a leak.
     private func learn(_ servers: inout TwoSites.Servers) throws -> Learnt {
         var sites = try TwoSites(parameters, before.a)
-        // Resolvers begin without any answer.
+        // Fill the resolvers' caches first.
         _ = try sites.run(until: Double(parameters.ttl), &servers)
         var shares: [[Double]] = [[], []]
         for _ in 0..<parameters.learnSeconds {
@@ -113,7 +114,7 @@ public struct Catchment: Sendable {
                 if let share = counts.foreignShare(site) { shares[site.rawValue].append(share) }
             }
         }
-        // A connection that comes in an interval is no surprise, even if none came before.
+        // A lower bound, so that a single foreign connection is not significant even if none came while learning.
         let smallest = 2 / parameters.requestsPerSecond
         let detectors = shares.map {
             Cusum(learning: $0, smallestDeviation: smallest, threshold: parameters.threshold)
@@ -121,7 +122,7 @@ public struct Catchment: Sendable {
         return Learnt(sites: sites, detectors: detectors)
     }
 
-    /// Counts the alarms while there is no leak.
+    /// Counts the alarms without a leak.
     private func watch(_ learnt: inout Learnt, _ servers: inout TwoSites.Servers) throws -> Int {
         let progress = Progress("seconds without a leak", of: parameters.seconds)
         defer { progress.end() }
@@ -134,8 +135,9 @@ public struct Catchment: Sendable {
         return alarms
     }
 
-    /// Where the alarm is raised; if at both sites, first where more connections have come astray: a site that has lost its
-    /// own sees a high share of few.
+    /// Returns the sites that raise an alarm, first the one with more excess foreign connections.
+    ///
+    /// A site that lost its own traffic also sees a high foreign share, but of few connections.
     private static func sitesThatRaise(_ counts: TwoSites.Counts, _ detectors: inout [Cusum]) -> [TwoSites.Site] {
         var raised: [(site: TwoSites.Site, rise: Double)] = []
         for site in TwoSites.Site.allCases {
@@ -146,7 +148,7 @@ public struct Catchment: Sendable {
         return raised.sorted { $0.rise > $1.rise }.map(\.site)
     }
 
-    /// A leak that begins at some moment of an interval, until it is seen, and what is done then.
+    /// Simulates a leak that starts at a random time within an interval, until it is detected and drained.
     private func tryLeak(
         _ share: Double, _ seed: UInt64, _ learnt: Learnt, _ servers: inout TwoSites.Servers
     ) throws -> CatchmentTrial {
@@ -185,7 +187,7 @@ public struct Catchment: Sendable {
         return trial
     }
 
-    /// A's names move to the spare prefix; the leak stays as it is.
+    /// Moves A's names to the spare prefix, while the leak continues.
     private func drain(
         _ trial: inout CatchmentTrial, _ sites: inout TwoSites, _ servers: inout TwoSites.Servers
     ) throws {
@@ -197,6 +199,6 @@ public struct Catchment: Sendable {
         trial.foreignDrained = after.foreignShare(.b) ?? 0
     }
 
-    /// Seconds before a leak, and after it is drained, in which shares are measured.
+    /// The time in seconds for which shares are measured before a leak and after draining.
     private static let leadIn = 20
 }

@@ -1,21 +1,21 @@
-/// What a leak led to.
+/// The result of one leak.
 struct CatchmentTrial: Sendable {
-    /// From its begin to the alarm; nil if there was none in time.
+    /// The time from its start to the alarm; `nil` if there was none in time.
     var secondsToDetect: Double?
-    /// Whether the alarm was raised where the traffic arrived.
+    /// Whether the alarm was raised at B, where the leaked traffic arrived.
     var isAtB = false
-    /// From the alarm to the last connection to the old prefix.
+    /// The time from the alarm to the last connection to the old prefix.
     var secondsToDrain: Double?
     var falseAlarms = 0
-    /// The foreign share at B before the leak, in it, and a TTL after the alarm.
+    /// The foreign share at B before the leak, during it, and one TTL after the alarm.
     var foreignBefore = 0.0, foreignLeaking = 0.0, foreignDrained = 0.0
 }
 
-/// What came of the simulation of leaks.
+/// The result of a simulation of leaks.
 public struct CatchmentReport: Sendable, Encodable {
-    /// The middle of some figures, and the worst.
+    /// The median and the maximum of some values.
     public struct Spread: Sendable, Encodable {
-        /// The middle one, and the largest.
+        /// The median, and the maximum.
         public let median: Double, worst: Double
 
         init?(_ figures: [Double]) {
@@ -29,17 +29,17 @@ public struct CatchmentReport: Sendable, Encodable {
 
     /// The leaks of one size.
     public struct Leak: Sendable, Encodable {
-        /// The share of A's clients that arrived at B.
+        /// The share of A's clients that the leak brought to B.
         public let leak: Double
-        /// How many leaks there were, how many were seen in time, and how many of those were seen at the wrong site.
+        /// The number of leaks, of those detected in time, and of those detected at the wrong site.
         public let trials: Int, detected: Int, misattributed: Int
-        /// Alarms just before a leak.
+        /// The number of alarms shortly before a leak.
         public let falseAlarms: Int
-        /// From the leak to the alarm, and from the alarm to the last connection to the old prefix.
+        /// The time from the leak to the alarm, and from the alarm to the last connection to the old prefix.
         public let secondsToDetect: Spread?, secondsToDrain: Spread?
-        /// Whether none came later than the TTL.
+        /// Whether all connections to the old prefix came within the TTL.
         public let drainedWithinTTL: Bool
-        /// The mean foreign share at B: before, while it leaked, and a TTL after the alarm.
+        /// The mean foreign share at B: before the leak, during it, and one TTL after the alarm.
         public let foreignShareBefore: Double, foreignShareLeaking: Double, foreignShareDrained: Double?
 
         init(_ leak: Double, _ trials: [CatchmentTrial], ttl: Int) {
@@ -62,13 +62,13 @@ public struct CatchmentReport: Sendable, Encodable {
         }
     }
 
-    /// What was simulated.
+    /// The parameters of the simulation.
     public let requestsPerSecond: Double, ttl: Int, baseline: Double, names: Int, resolvers: Int, seed: UInt64
-    /// How the alarm is raised: by a sum over intervals of a second.
+    /// The parameters of detection, with intervals of one second.
     public let threshold: Double, slack: Double, learnSeconds: Int, limitSeconds: Int
-    /// How long there was no leak, and how many alarms, at both sites together, were raised all the same.
+    /// The time without a leak, and the number of alarms at both sites in that time.
     public let leaklessSeconds: Int, falseAlarms: Int
-    /// What came of the leaks, by size.
+    /// The results by size of the leak.
     public let leaks: [Leak]
 
     init(_ parameters: Catchment.Parameters, falseAlarms: Int, leaks: [Leak]) {

@@ -1,27 +1,27 @@
-/// Says when a share has risen above what it was, as soon as that is more than chance.
+/// Detects a significant rise of a share above its baseline.
 ///
-/// The one-sided cumulative sum of E. S. Page ("Continuous Inspection Schemes", Biometrika 41, 1954): of each interval's
-/// share it adds by how much more than half a standard deviation it lies above the mean, never falls below 0, and raises
-/// the alarm at a threshold. A rise of d deviations takes about threshold / (d - 1/2) intervals to be seen. D. Siegmund's
-/// approximation ("Sequential Analysis", Springer, 1985) gives the mean time between false alarms: 2 * 10^7 intervals for a
-/// threshold of 15 and shares that are distributed normally.
+/// The one-sided cumulative sum of E. S. Page ("Continuous Inspection Schemes", Biometrika 41, 1954): for each
+/// interval, it adds the deviation of the share from the mean, in standard deviations, minus 1/2; it never falls below
+/// 0, and raises the alarm at a threshold. Detecting a rise of d deviations takes about threshold / (d - 1/2)
+/// intervals. D. Siegmund's approximation ("Sequential Analysis", Springer, 1985) gives a mean time between false
+/// alarms of 2 * 10^7 intervals for a threshold of 15 and normally distributed shares.
 public struct Cusum: Sendable {
-    /// What was learnt: the mean of the shares, and their standard deviation.
+    /// The baseline: the mean of the shares, and their standard deviation.
     public let mean: Double, deviation: Double
-    /// At what sum the alarm is raised.
+    /// The sum at which the alarm is raised.
     public let threshold: Double
-    /// The sum so far.
+    /// The current sum.
     public private(set) var sum = 0.0
 
-    /// What is within so many deviations of the mean never adds up.
+    /// The deviation from the mean, in standard deviations, that is not added up.
     public static let slack = 0.5
 
-    /// Learns.
+    /// Learns a baseline.
     ///
     /// - Parameters:
-    ///   - shares: the shares of intervals in which all was well.
-    ///   - smallestDeviation: what the deviation is at least, since shares that were all 0 have none.
-    ///   - threshold: at what sum the alarm is raised.
+    ///   - shares: The shares of normal intervals.
+    ///   - smallestDeviation: The minimum of the deviation, which would be 0 if all shares were equal.
+    ///   - threshold: The sum at which the alarm is raised.
     public init(learning shares: [Double], smallestDeviation: Double, threshold: Double) {
         let count = Double(max(1, shares.count))
         let mean = shares.reduce(0, +) / count
@@ -31,7 +31,9 @@ public struct Cusum: Sendable {
         self.threshold = threshold
     }
 
-    /// Takes an interval's share; true for an alarm, after which it begins anew.
+    /// Adds the share of an interval.
+    ///
+    /// Returns `true` for an alarm, which resets the sum.
     public mutating func add(_ share: Double) -> Bool {
         sum = max(0, sum + (share - mean) / deviation - Self.slack)
         guard sum >= threshold else { return false }

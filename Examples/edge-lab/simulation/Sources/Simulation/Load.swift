@@ -2,49 +2,50 @@ import AddressPools
 import SteeringDNS
 import Synchronization
 
-/// How many requests come to each address (the paper's Figure 7): clients ask for names, their resolvers remember the
-/// answers, and what is remembered or answered is where a request goes.
+/// Simulates the number of requests to each address (Figure 7 of the paper).
 ///
-/// The resolvers are divided into groups, each of which is simulated by itself, on whatever thread is free: resolvers have
-/// nothing in common but the server, which keeps nothing of what it has answered. So the result depends on the seed and
-/// not on the number of threads. Requests of a group come evenly spaced, in number as its clients are.
+/// Clients resolve names, their resolvers cache the answers, and each request goes to the cached or answered address.
+///
+/// The resolvers are divided into groups, which are simulated independently on any free thread: resolvers share only
+/// the server, which is stateless. So the result depends on the seed and not on the number of threads. The requests of
+/// a group are evenly spaced, and their number is proportional to its clients.
 public struct Load: Sendable {
-    /// What is simulated.
+    /// The parameters of a simulation.
     public struct Parameters: Sendable {
-        /// How many names there are, how popular they are (see ``Zipf``), and how many resolvers.
+        /// The number of names, the exponent of their popularity (see ``Zipf``), and the number of resolvers.
         public var names: Int, skew = 1.0, resolvers = 10_000
-        /// How many requests come in all, and in a second.
+        /// The number of requests, and the requests per second.
         public var requests: Int, rate: Double
-        /// What all that is random follows from.
+        /// The seed of all random numbers.
         public var seed: UInt64 = 1
-        /// How many groups are simulated at the same time.
+        /// The number of groups simulated in parallel.
         public var threads = 1
 
-        /// Makes parameters.
+        /// Creates parameters.
         public init(names: Int, requests: Int, rate: Double) {
             (self.names, self.requests, self.rate) = (names, requests, rate)
         }
     }
 
-    /// What came of it.
+    /// The result of a simulation.
     public struct Report: Sendable, Encodable {
-        /// How many requests came, and how many of them needed a query to the name server.
+        /// The number of requests, and of queries to the name server.
         public let requests: Int, queries: Int
-        /// The part of the requests whose resolver remembered the name.
+        /// The share of requests whose resolver had the name in its cache.
         public let cacheHitShare: Double
-        /// How long it would have taken.
+        /// The simulated time in seconds.
         public let secondsSimulated: Double
-        /// How many names, resolvers and addresses there were.
+        /// The number of names, resolvers and addresses.
         public let names: Int, resolvers: Int, addresses: Int
-        /// The longest that an answer was remembered.
+        /// The longest TTL, in seconds.
         public let ttl: UInt32
-        /// How many answers were forgotten before they had expired, for want of room.
+        /// The number of answers evicted from a full cache set before they had expired.
         public let evictions: Int
-        /// How many bytes the resolvers' memory took, of all groups.
+        /// The size of all caches in bytes.
         public let cacheBytes: Int
-        /// The exponent of the names' popularity, and the requests a second.
+        /// The exponent of the names' popularity, and the requests per second.
         public let skew: Double, requestsPerSecond: Double
-        /// What all that was random followed from.
+        /// The seed of all random numbers.
         public let seed: UInt64
     }
 
@@ -53,17 +54,20 @@ public struct Load: Sendable {
     private let addresses: AddressNumbers
     private let names: Zipf
 
-    /// So many that what a group remembers fits the processor's cache: all but the largest, which are one resolver each.
+    /// The number of groups.
+    ///
+    /// With so many, the answers of a group fit the CPU cache, except for the largest groups of a single resolver each.
     private static let groupCount = 256
-    /// Requests that are drawn before the first of them is looked up, so that the memory that they need is fetched
-    /// together and not one after the other.
+    /// The number of requests drawn before the first is looked up, so that their cache sets are loaded in parallel.
     private static let batch = 32
     private static let progressStep = 1 << 20
 
+    /// Prepares a simulation.
+    ///
     /// - Parameters:
-    ///   - serving: what is answered from.
-    ///   - parameters: what is simulated.
-    /// - Throws: When there is nothing to count by, or more than there is room for.
+    ///   - serving: The data to answer from.
+    ///   - parameters: The parameters of the simulation.
+    /// - Throws: An error if a parameter is out of range, or if the pools have no IPv4 address or too many.
     public init(_ serving: Serving, _ parameters: Parameters) throws(SimulationError) {
         guard (1...Int(UInt32.max)).contains(parameters.names), (1...65_536).contains(parameters.resolvers) else {
             throw SimulationError(
@@ -82,9 +86,9 @@ public struct Load: Sendable {
         names = Zipf(count: parameters.names, exponent: parameters.skew)
     }
 
-    /// Simulates.
+    /// Runs the simulation.
     ///
-    /// - Returns: What came of it, and for each address of the pools, in ascending order, how many requests it had.
+    /// - Returns: The result, and the number of requests to each address of the pools, in ascending order.
     public func run() async throws -> (report: Report, requestsByAddress: [(address: IPAddress, count: Int)]) {
         let groups = groups()
         let progress = Progress("requests", of: parameters.requests)
@@ -124,12 +128,12 @@ extension Load {
     struct Group: Sendable {
         var numbers: [Int] = []
         var weights: [Double] = []
-        /// Their part of all requests, and how many those are.
+        /// Their share of all requests.
         var share = 0.0
         var requests = 0
     }
 
-    /// The resolvers in groups that are about alike, the largest first.
+    /// Returns the resolvers in groups of about equal load, the largest first.
     func groups() -> [Group] {
         let weights = Zipf(count: parameters.resolvers, exponent: 1).probabilities()
         var groups = Array(repeating: Group(), count: min(Self.groupCount, parameters.resolvers))
@@ -143,7 +147,7 @@ extension Load {
         var shares = 0.0, requests = 0
         for index in groups.indices {
             shares += groups[index].share
-            // Rounded as sums, so that none is lost.
+            // Rounding the sums loses no requests.
             let upTo =
                 index == groups.count - 1 ? parameters.requests : Int(shares * Double(parameters.requests))
             groups[index].requests = upTo - requests
@@ -152,14 +156,14 @@ extension Load {
         return groups
     }
 
-    /// The groups stand in line; each is taken once.
+    /// A queue of group numbers, each of which is taken once.
     private final class Line: Sendable {
         private let following = Atomic<Int>(0)
 
         func next() -> Int { following.add(1, ordering: .relaxed).oldValue }
     }
 
-    /// What some groups have counted.
+    /// The counts of some groups.
     struct Tally: Sendable {
         var counts: [Int]
         var requests = 0, queries = 0, evictions = 0, cacheBytes = 0

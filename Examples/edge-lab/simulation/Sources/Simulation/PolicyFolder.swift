@@ -1,8 +1,9 @@
 import Foundation
 import SteeringDNS
 
-/// A folder with a zone, in which simulations write the policies and lists that they change as they go: files, which are read
-/// as steer-dns reads its own. It is removed with its value.
+/// A temporary folder with a zone, to which simulations write their changing policies and lists.
+///
+/// They are read with the code of steer-dns. Deinitialization removes the folder.
 final class PolicyFolder: Sendable {
     private let url: URL
 
@@ -23,12 +24,12 @@ final class PolicyFolder: Sendable {
 
     deinit { try? FileManager.default.removeItem(at: url) }
 
-    /// Writes a file that policies name.
+    /// Writes a file that policies refer to.
     func write(_ text: String, to name: String) throws {
         try Data(text.utf8).write(to: url.appending(path: name))
     }
 
-    /// Writes a policy, and reads it with all that it names.
+    /// Writes a policy, and reads it with the files it refers to.
     func serving(_ policy: String, site: String? = nil) throws -> Serving {
         try write(policy, to: "policy.yaml")
         return try NamePolicyFile.read(contentsOf: url.appending(path: "policy.yaml").path, site: site)

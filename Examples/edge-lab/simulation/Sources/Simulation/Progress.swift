@@ -1,22 +1,24 @@
 import Glibc
 import Synchronization
 
-/// A line on standard error that tells how far something is, if that is a terminal and it takes longer than two seconds.
+/// A progress line on standard error, shown only on a terminal and after more than two seconds.
 final class Progress: Sendable {
     private let title: String
     private let total: Int
     private let isShown = isatty(STDERR_FILENO) == 1
     private let state = Mutex((done: 0, begin: ContinuousClock.now, last: ContinuousClock.now, isThere: false))
 
+    /// Starts the clock.
+    ///
     /// - Parameters:
-    ///   - title: what is being done.
-    ///   - total: how many steps it has.
+    ///   - title: The text before the percentage.
+    ///   - total: The number of steps.
     init(_ title: String, of total: Int) {
         self.title = title
         self.total = max(1, total)
     }
 
-    /// More steps are done.
+    /// Adds completed steps.
     func add(_ count: Int) {
         guard isShown else { return }
         state.withLock { state in

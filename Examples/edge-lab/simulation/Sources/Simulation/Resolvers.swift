@@ -1,47 +1,49 @@
 import AddressPools
 import SteeringDNS
 
-/// Clients behind resolvers, all of which ask one name server and remember what it says.
+/// Clients behind caching resolvers, which query an authoritative server on a cache miss.
 ///
-/// How popular a name is, is the same for all resolvers; how many clients one has is Zipf-distributed.
+/// All resolvers have the same popularity of names; their numbers of clients are Zipf-distributed.
 struct Resolvers: Sendable {
     let names: Zipf
-    /// The resolvers, by number, and how large a share of the requests each has.
+    /// The numbers of the resolvers.
     let numbers: [Int]
     private let choice: WeightedChoice
     private var cache: AnswerCache
-    /// How many requests there were, and how many of them needed a query.
+    /// The number of requests, and of those that needed a query.
     private(set) var requests = 0, queries = 0
     var evictions: Int { cache.evictions }
-    /// The bytes that the memory takes.
+    /// The size of the cache in bytes.
     var cacheSize: Int { cache.size }
 
+    /// Creates resolvers with empty caches.
+    ///
     /// - Parameters:
-    ///   - names: how popular the names are.
-    ///   - numbers: the resolvers, by number.
-    ///   - weights: how many clients each has, in any unit.
-    ///   - rate: requests a second, all together.
-    ///   - ttl: the longest time for which an answer is remembered.
+    ///   - names: The popularity of names.
+    ///   - numbers: The numbers of the resolvers.
+    ///   - weights: The clients of each resolver, in any unit.
+    ///   - rate: The requests per second of all resolvers together.
+    ///   - ttl: The longest TTL of an answer, in seconds.
     init(names: Zipf, numbers: [Int], weights: [Double], rate: Double, ttl: UInt32) {
         self.names = names
         self.numbers = numbers
         choice = WeightedChoice(weights)
-        // Each request that needs a query leaves an answer behind.
+        // At most one new answer per request.
         cache = AnswerCache(answers: rate * Double(ttl))
     }
 
-    /// All resolvers of a number.
+    /// Creates resolvers with the numbers from 0, whose clients are Zipf-distributed.
     init(names: Zipf, count: Int, rate: Double, ttl: UInt32) {
         self.init(
             names: names, numbers: Array(0..<count), weights: Zipf(count: count, exponent: 1).probabilities(),
             rate: rate, ttl: ttl)
     }
 
-    /// The resolver of one of the clients, drawn at random.
+    /// Returns the resolver of a random client.
     @inline(__always)
     func next(using generator: inout FastGenerator) -> Int { numbers[choice.next(using: &generator)] }
 
-    /// The place in the cache where a resolver has a name.
+    /// Returns the place of a key's set in the cache.
     @inline(__always)
     func place(_ key: UInt64) -> Int { cache.place(of: key) }
 
@@ -49,9 +51,8 @@ struct Resolvers: Sendable {
     @inline(__always)
     func touch(_ place: Int) -> UInt64 { cache.touch(place) }
 
-    /// The address that a client gets for a name: what its resolver remembers, or what the name server says now.
-    ///
-    /// - Parameter now: the time, in microseconds.
+    /// Returns the address that a client gets for a name at a time in microseconds, from its resolver's cache or from
+    /// the name server.
     @inline(__always)
     mutating func address(
         ofName rank: Int, by resolver: Int, now: UInt64, from authority: inout Authority, _ numbers: AddressNumbers
@@ -60,7 +61,7 @@ struct Resolvers: Sendable {
         return try address(key, at: cache.place(of: key), now: now, from: &authority, numbers)
     }
 
-    /// The same, with the key and its place known.
+    /// Returns the address that a client gets, for a key with a known place.
     @inline(__always)
     mutating func address(
         _ key: UInt64, at place: Int, now: UInt64, from authority: inout Authority, _ numbers: AddressNumbers
@@ -76,5 +77,5 @@ struct Resolvers: Sendable {
     }
 }
 
-/// Microseconds of a second: the simulations' unit of time.
+/// Microseconds per second; the unit of simulated time.
 let microseconds: UInt64 = 1_000_000

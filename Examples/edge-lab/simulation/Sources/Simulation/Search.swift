@@ -1,29 +1,31 @@
 import SteeringDNS
 
-/// A use of section 6 of the paper: which of millions of names at one address is under attack? The names are parted into
-/// k slices with an address each. When the old answers have expired, the attack shows at one of the addresses, and the
-/// names of that slice are parted again: of n names the one is left after log n / log k rounds. If the attack has stayed
-/// where it was when the names had left, it was on the address and not on a name.
+/// An application from section 6 of the paper: find which of millions of names at one address is under attack.
 ///
-/// Legitimate requests are many at the addresses of popular names, so what counts is not where most come, but where more
-/// come than usually.
+/// The names are divided into k slices, each with its own address. When the old answers have expired, the attack
+/// appears at one of these addresses, and the names of that slice are divided again: for n names, log n / log k rounds
+/// leave a single one. If the attack stays at the old address after the names have moved, its target is the address and
+/// not a name.
+///
+/// Addresses of popular names have many legitimate requests, so the criterion is the excess over the expected number.
 public struct Search: Sendable {
-    /// What is simulated.
+    /// The parameters of a simulation.
     public struct Parameters: Sendable {
-        /// How many names there are, and into how many slices they are parted.
+        /// The number of names and of slices.
         public var names: Int, slices: Int
-        /// For how long answers are remembered, and the attack's share of all requests.
+        /// The TTL of answers in seconds, and the attack's share of all requests.
         public var ttl: Int, attack: Double
-        /// Legitimate requests a second, how popular names are (see ``Zipf``), and how many resolvers there are.
+        /// The legitimate requests per second, the exponent of names' popularity (see ``Zipf``), and the number of
+        /// resolvers.
         public var requestsPerSecond = 37_500.0, skew = 1.0, resolvers = 1_000
-        /// How long is counted once the old answers have expired.
+        /// The time in seconds to count requests once the old answers have expired.
         public var observeSeconds = 10
-        /// How many attacks there are on names, and as many on addresses.
+        /// The number of attacks on names, and of attacks on the address.
         public var trials = 10
-        /// What all that is random follows from.
+        /// The seed of all random numbers.
         public var seed: UInt64 = 1
 
-        /// Makes parameters.
+        /// Creates parameters.
         public init(names: Int, slices: Int, ttl: Int, attack: Double) {
             (self.names, self.slices, self.ttl, self.attack) = (names, slices, ttl, attack)
         }
@@ -31,7 +33,7 @@ public struct Search: Sendable {
 
     private let parameters: Parameters
     let policies: SlicePolicies
-    /// The share of the legitimate requests that each name has, from rank 1 on.
+    /// The share of legitimate requests of each name, from rank 1.
     private let shares: [Double]
 
     /// Writes the first policies.
@@ -50,11 +52,11 @@ public struct Search: Sendable {
         shares = Zipf(count: parameters.names, exponent: parameters.skew).probabilities()
     }
 
-    /// Simulates attacks on names of any popularity, then on the address that all names have.
+    /// Simulates attacks on names of any popularity, then on the address of all names.
     public func run() throws -> SearchReport {
         let first = try slices(of: Array(1...parameters.names), try policies.byHash(), title: "names")
         var random = FastGenerator(seed: parameters.seed)
-        // Each order of magnitude of the ranks is as likely: popular names are attacked, and others.
+        // Each order of magnitude of ranks is about equally likely, so both popular and unpopular names are attacked.
         let ranks = Zipf(count: parameters.names, exponent: 1)
         let progress = Progress("attacks", of: 2 * parameters.trials)
         defer { progress.end() }
@@ -78,22 +80,22 @@ public struct Search: Sendable {
 // MARK: - Rounds
 
 extension Search {
-    /// Suspected names in slices, as the name server answers for them.
+    /// Suspected names and the slices to which the name server assigns them.
     struct Slices: Sendable {
         let serving: Serving
         let suspects: [Int]
         /// The number of each suspect's address.
         let addresses: [UInt16]
-        /// The share of the legitimate requests that is expected at each address.
+        /// The expected share of legitimate requests at each address.
         let expected: [Double]
 
-        /// The suspects at an address.
+        /// Returns the suspects at an address.
         func suspects(at address: Int) -> [Int] {
             zip(suspects, addresses).compactMap { Int($1) == address ? $0 : nil }
         }
     }
 
-    /// Asks for the address of each suspect.
+    /// Queries the address of each suspect.
     func slices(of suspects: [Int], _ serving: Serving, title: String? = nil) throws(SimulationError) -> Slices {
         let progress = title.map { Progress($0, of: suspects.count) }
         defer { progress?.end() }
@@ -106,17 +108,17 @@ extension Search {
             expected[address] += shares[rank - 1]
             if index & 0xF_FFFF == 0xF_FFFF { progress?.add(1 << 20) }
         }
-        // Who is not suspected is elsewhere.
+        // Names that are not suspected are at an address of their own.
         expected[policies.rest] += max(0, 1 - expected.reduce(0, +))
         return Slices(serving: serving, suspects: suspects, addresses: addresses, expected: expected)
     }
 
-    /// What a search found, and how many suspects there were at its begin and after each round.
+    /// The finding of a search, and the number of suspects at its start and after each round.
     struct Outcome: Sendable {
         enum Finding: Sendable, Equatable {
             case name(Int)
             case address
-            /// No address has more requests than expected, or one that no suspect has.
+            /// No address has significantly more requests than expected, or one without suspects has.
             case nothing
         }
         var finding = Finding.nothing
@@ -124,7 +126,7 @@ extension Search {
         var rounds: Int { left.count - 1 }
     }
 
-    /// Searches, while the attack goes on.
+    /// Searches during an attack.
     func search(_ target: Target, _ first: Slices, seed: UInt64) throws -> Outcome {
         var traffic = SearchTraffic(parameters, target, seed: seed)
         var authority = Authority(try policies.beforeSearch(), seed: seed &+ 1)
@@ -133,7 +135,7 @@ extension Search {
         var slices = first
         while true {
             authority.serving = slices.serving
-            // Until the old answers have expired.
+            // Wait until the old answers have expired.
             _ = try traffic.run(seconds: parameters.ttl, &authority, policies.addresses)
             let counts = try traffic.run(seconds: parameters.observeSeconds, &authority, policies.addresses)
             let attacked = attackedAddress(counts, slices.expected)
@@ -152,13 +154,13 @@ extension Search {
         }
     }
 
-    /// The address with the most requests beyond those that are expected there; nil where all that could be chance.
+    /// Returns the address with the largest excess of requests over the expected number; `nil` if none is significant.
     func attackedAddress(_ counts: [Int], _ expected: [Double]) -> Int? {
         let usual = parameters.requestsPerSecond * Double(parameters.observeSeconds)
         var most: (address: Int, excess: Double)?
         for (address, count) in counts.enumerated() {
             let excess = Double(count) - expected[address] * usual
-            // Six standard deviations, of at least one request.
+            // Six standard deviations; the variance is at least one request.
             let chance = 6 * max(1, expected[address] * usual).squareRoot()
             if excess > max(chance, most?.excess ?? 0) { most = (address, excess) }
         }

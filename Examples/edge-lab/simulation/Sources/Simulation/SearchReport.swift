@@ -1,12 +1,12 @@
-/// What came of searches for what is attacked.
+/// The result of a simulation of searches.
 public struct SearchReport: Sendable, Encodable {
     /// An attack on a name.
     public struct OnName: Sendable, Encodable {
-        /// The name, what was found, and whether that is it.
+        /// The attacked name, the finding, and whether it is correct.
         public let attacked: String, found: String, isRight: Bool
-        /// How many rounds it took, and how many seconds.
+        /// The number of rounds, and their duration in seconds.
         public let rounds: Int, seconds: Int
-        /// How many names were suspected at the begin, and after each round.
+        /// The number of suspected names at the start and after each round.
         public let left: [Int]
 
         init(attacked rank: Int, _ outcome: Search.Outcome, _ parameters: Search.Parameters) {
@@ -19,11 +19,11 @@ public struct SearchReport: Sendable, Encodable {
         }
     }
 
-    /// An attack on the address that all names had.
+    /// An attack on the address of all names.
     public struct OnAddress: Sendable, Encodable {
-        /// What was found, and whether that is it.
+        /// The finding, and whether it is correct.
         public let found: String, isRight: Bool
-        /// How many rounds it took, and how many seconds.
+        /// The number of rounds, and their duration in seconds.
         public let rounds: Int, seconds: Int
 
         init(_ outcome: Search.Outcome, _ parameters: Search.Parameters) {
@@ -34,15 +34,15 @@ public struct SearchReport: Sendable, Encodable {
         }
     }
 
-    /// What was simulated.
+    /// The parameters of the simulation.
     public let names: Int, slices: Int, ttl: Int, attack: Double, requestsPerSecond: Double, resolvers: Int
-    /// What all that was random followed from.
+    /// The seed of all random numbers.
     public let seed: UInt64
-    /// The rounds that it takes: the least number of times that the names can be divided by the slices until one is left.
+    /// The expected number of rounds: the logarithm of the names to the base of the slices, rounded up.
     public let roundsExpected: Int
-    /// A round: until the old answers have expired, and then a while that is counted.
+    /// The duration of a round: the TTL, and the time for which requests are counted.
     public let secondsPerRound: Int
-    /// The searches, how many found what was attacked, and the most rounds that one took.
+    /// The searches, the number of correct ones of each kind, and the most rounds that one on a name took.
     public let onNames: [OnName], onAddress: [OnAddress]
     public let namesFound: Int, addressesFound: Int, mostRounds: Int
 

@@ -1,19 +1,19 @@
 import SteeringDNS
 
-/// What is attacked.
+/// The target of an attack.
 enum Target: Sendable {
-    /// A name, by rank: the attack goes where the name goes.
+    /// A name, by rank: the attack follows the name to its address.
     case name(Int)
-    /// An address, by number: the attack stays there, whatever names do.
+    /// An address, by number: the attack stays there, regardless of names.
     case address(Int)
 }
 
-/// Requests of clients, and with them those of an attack.
+/// The requests of clients and of an attack.
 struct SearchTraffic: Sendable {
     private var resolvers: Resolvers
     private var generator: FastGenerator
     private let target: Target
-    /// Requests a second, and the attack's share of them.
+    /// The requests per second, and the attack's share of them.
     private let rate: Double, attack: Double
     private var came = 0
 
@@ -27,9 +27,9 @@ struct SearchTraffic: Sendable {
         generator = FastGenerator(seed: seed)
     }
 
-    /// Lets requests come for some seconds.
+    /// Simulates requests for some seconds.
     ///
-    /// - Returns: How many came to each address, by number.
+    /// - Returns: The number of requests to each address, by its number.
     mutating func run(
         seconds: Int, _ authority: inout Authority, _ addresses: AddressNumbers
     ) throws(SimulationError) -> [Int] {
@@ -49,7 +49,7 @@ struct SearchTraffic: Sendable {
             } else {
                 rank = resolvers.names.next(using: &generator)
             }
-            // Attackers are behind resolvers as all clients are.
+            // Attackers use resolvers like all clients.
             let resolver = resolvers.next(using: &generator)
             counts[try resolvers.address(ofName: rank, by: resolver, now: now, from: &authority, addresses)] += 1
         }

@@ -1,29 +1,29 @@
 import AddressPools
 import SteeringDNS
 
-/// The policies of a search: which names have which of k addresses, so that an attack on a name shows in which part of the
-/// names it is.
+/// The policies of a search.
 ///
-/// The first round takes `select: name`: k addresses, and a name's is the one that its hash says. That needs no list of
-/// the names, be they 20 million. But the same hash would put the names of one slice together again, whatever address
-/// they get, so it cannot part them further. The next rounds write the names that are still suspected to a list, each
-/// with its slice for an attribute, and have a policy for each slice, which leads to a pool of one address. By then they
-/// are few. All other names go to an address of their own.
+/// They distribute names over k addresses, so that the attacked address shows which slice has the attacked name.
+///
+/// The first round uses `select: name`: the hash of a name selects one of k addresses. This needs no list of names,
+/// even for 20 million of them. But the same hash would keep the names of a slice together, so it cannot divide a slice
+/// further. Later rounds write the remaining suspects, by then few, to a list with the slice as an attribute, and have
+/// one policy per slice with a pool of one address. All other names get a separate address.
 struct SlicePolicies: Sendable {
-    /// How many slices there are.
+    /// The number of slices.
     let count: Int
     private let ttl: Int
     private let folder: PolicyFolder
     private let slices: PrefixPool
-    /// All addresses: those of the slices come first.
+    /// All addresses; those of the slices come first.
     let addresses: AddressNumbers
 
-    /// The address of all names before the search, and of those that are not suspected in it, by number.
+    /// The number of the address of all names before the search, and of names that are not suspected.
     var before: Int { count }
     var rest: Int { count + 1 }
 
     private static let beforePrefix = "203.0.113.1/32", restPrefix = "203.0.113.2/32"
-    /// More policies would make each answer slow.
+    /// The maximum number of slices; more policies would make answers slow.
     static let largestCount = 1_024
 
     init(count: Int, ttl: Int) throws {
@@ -35,23 +35,23 @@ struct SlicePolicies: Sendable {
             PrefixPool(slices.prefixes + PrefixPool(Self.beforePrefix, Self.restPrefix).prefixes))
     }
 
-    /// Of the network for benchmarks (RFC 2544).
+    /// Returns the prefix of a slice, from the network for benchmarks (RFC 2544).
     private static func prefix(_ slice: Int) -> String { "198.18.\(slice >> 8).\(slice & 255)/32" }
 
-    /// All names at one address.
+    /// Returns a policy with all names at one address.
     func beforeSearch() throws -> Serving {
         try serving(
             pools: ["before: \(Self.beforePrefix)"], policies: [], "{ name: default, pool: before, ttl: \(ttl) }")
     }
 
-    /// All names in slices, by their hashes.
+    /// Returns a policy that divides all names into slices by their hashes.
     func byHash() throws -> Serving {
         try serving(
             pools: ["slices: [\(slices)]"], policies: [],
             "{ name: default, pool: slices, select: name, ttl: \(ttl) }")
     }
 
-    /// Suspected names, by rank, in slices that are of one size.
+    /// Returns a policy that divides suspected names, given by rank, into slices of equal size.
     func byList(_ suspects: [Int]) throws -> Serving {
         var list = ""
         for (index, rank) in suspects.enumerated() {

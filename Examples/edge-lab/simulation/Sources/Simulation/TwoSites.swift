@@ -1,25 +1,28 @@
 import AddressPools
 import SteeringDNS
 
-/// Two points of presence, A and B, with a prefix each and one policy file; both announce both prefixes. Clients connect to
-/// what their resolvers were answered, and arrive where the network takes them.
+/// Two points of presence, A and B, with a prefix each and a common policy file.
 ///
-/// A resolver asks the point of presence of its side. Its clients are in many networks, and the routes of some of those
-/// lead to the other point of presence, always (mis-catchment). A leak of A's prefix leads more of them there, for this
-/// prefix only.
+/// Both announce both prefixes. Clients connect to the addresses that their resolvers get, and the network decides at
+/// which site they arrive.
+///
+/// A resolver queries the site on its side. Its clients are in many networks, some of which are always routed to the
+/// other site (mis-catchment). A leak of A's prefix routes more of them there, for this prefix only.
 struct TwoSites: Sendable {
-    /// The site, as an index.
+    /// A site; the raw value is its index.
     enum Site: Int, CaseIterable, Sendable {
         case a, b
         var other: Site { self == .a ? .b : .a }
     }
 
-    /// A pool of the policy, as an index: in the order of their addresses.
+    /// A pool of the policy; the raw value is its index in the order of addresses.
     enum Prefix: Int, CaseIterable, Sendable {
         case a, b, spare
     }
 
-    /// How many connections came to a site, for each prefix: all that a site sees.
+    /// The number of connections at each site to each prefix.
+    ///
+    /// A site has no other information.
     struct Counts: Sendable {
         private var numbers = [Int](repeating: 0, count: Site.allCases.count * Prefix.allCases.count)
 
@@ -30,7 +33,7 @@ struct TwoSites: Sendable {
 
         func total(_ site: Site) -> Int { Prefix.allCases.reduce(0) { $0 + self[site, $1] } }
 
-        /// The share of connections at a site that came to another prefix than its own; nil where none came.
+        /// Returns the share of a site's connections that are not to its own prefix; `nil` if there are no connections.
         func foreignShare(_ site: Site) -> Double? {
             let total = total(site)
             guard total > 0 else { return nil }
@@ -52,11 +55,11 @@ struct TwoSites: Sendable {
     private let rate: Double, baseline: Double
     /// The time in seconds, and that of the last connection to A's prefix.
     private(set) var now = 0.0, lastToA = 0.0
-    /// The share of A's clients whose route to A's prefix leads to B, and what decides which ones.
+    /// The share of A's clients whose route to A's prefix leads to B, and the salt that selects them.
     var leak: (share: Double, salt: UInt64)?
     private var generator: FastGenerator
 
-    /// Client networks behind each resolver.
+    /// The number of client networks behind each resolver.
     private static let networks: UInt64 = 1_000
 
     init(_ parameters: Catchment.Parameters, _ serving: Serving) throws(SimulationError) {
@@ -69,10 +72,10 @@ struct TwoSites: Sendable {
         generator = FastGenerator(seed: parameters.seed)
     }
 
-    /// Goes on with other random numbers.
+    /// Continues with a new seed.
     mutating func reseed(_ seed: UInt64) { generator = FastGenerator(seed: seed) }
 
-    /// Lets connections come, at random, until a time.
+    /// Simulates connections at random times until `end`.
     mutating func run(until end: Double, _ servers: inout Servers) throws(SimulationError) -> Counts {
         var counts = Counts()
         while true {
@@ -83,12 +86,12 @@ struct TwoSites: Sendable {
             counts[site, prefix] += 1
             if prefix == .a { lastToA = now }
         }
-        // Intervals without memory: what was drawn beyond the end may be drawn anew.
+        // Intervals are memoryless, so the one that passed the end can be drawn again.
         now = end
         return counts
     }
 
-    /// A connection: where it arrives, and at which prefix.
+    /// Simulates one connection, and returns the site at which it arrives and its destination prefix.
     private mutating func connect(_ servers: inout Servers) throws(SimulationError) -> (Site, Prefix) {
         let resolver = resolvers.next(using: &generator)
         let rank = resolvers.names.next(using: &generator)
@@ -109,7 +112,9 @@ struct TwoSites: Sendable {
         return (home, prefix)
     }
 
-    /// A number from 0 up to 1 that belongs to a network: by which it is one of a share of all.
+    /// Returns a hash of a network in 0..<1.
+    ///
+    /// Comparing it with a share selects that share of all networks.
     private static func fraction(of network: UInt64, _ salt: UInt64) -> Double {
         var generator = FastGenerator(seed: network ^ salt << 32)
         return generator.nextFraction()

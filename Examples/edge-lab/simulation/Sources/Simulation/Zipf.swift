@@ -1,24 +1,28 @@
 import Glibc
 import SteeringDNS
 
-/// Ranks from 1 to a count, the rank k with a probability in proportion to 1 / k^exponent: how popular names are.
+/// The Zipf distribution of ranks from 1 to a count, where rank k has a probability proportional to 1 / k^exponent.
 ///
-/// Rejection-inversion (W. Hörmann and G. Derflinger, "Rejection-inversion to generate variates from monotone discrete
-/// distributions", ACM Transactions on Modeling and Computer Simulation 6 (3), 1996): the continuous distribution of the
-/// same shape is inverted, and its number rounded to the nearest rank; a few are rejected, so that the result is exact.
-/// It takes no memory, whatever the count.
+/// It models the popularity of names.
+///
+/// Uses rejection-inversion (W. Hörmann and G. Derflinger, "Rejection-inversion to generate variates from monotone
+/// discrete distributions", ACM Transactions on Modeling and Computer Simulation 6 (3), 1996): it inverts the
+/// continuous distribution of the same shape, rounds to the nearest rank, and rejects a few results so that the
+/// distribution is exact. It needs no memory, regardless of the count.
 public struct Zipf: Sendable {
-    /// How many ranks there are.
+    /// The number of ranks.
     public let count: Int
-    /// How much less popular the later ranks are; 0 for all alike.
+    /// The exponent; 0 for a uniform distribution.
     public let exponent: Double
 
-    /// The area under the hat's curve from where rank 1 begins, and to where the last rank ends.
+    /// The area under the hat function at the start of rank 1, and at the end of the last rank.
     private let areaBegin: Double, areaEnd: Double
-    /// No number that is at most this much below its rank need be tested.
+    /// The maximum distance below a rank at which a position is accepted without a test.
     private let squeeze: Double
 
-    /// - Precondition: at least one rank, and no negative exponent.
+    /// Creates a distribution.
+    ///
+    /// - Precondition: `count` is at least 1, and `exponent` is not negative.
     public init(count: Int, exponent: Double) {
         precondition(count >= 1 && exponent >= 0)
         self.count = count
@@ -28,7 +32,7 @@ public struct Zipf: Sendable {
         squeeze = 2 - Self.position(Self.area(2.5, exponent) - Self.weight(2, exponent), exponent)
     }
 
-    /// A rank, drawn at random.
+    /// Returns a random rank.
     @inline(__always)
     public func next(using generator: inout FastGenerator) -> Int {
         while true {
@@ -41,10 +45,10 @@ public struct Zipf: Sendable {
         }
     }
 
-    /// The exact probability of each rank; that of rank 1 comes first.
+    /// Returns the exact probability of each rank, starting with rank 1.
     public func probabilities() -> [Double] {
         var weights = (1...count).map { Self.weight(Double($0), exponent) }
-        // From the smallest, so that little is lost.
+        // Sum from the smallest to reduce rounding errors.
         let sum = weights.reversed().reduce(0, +)
         for index in weights.indices { weights[index] /= sum }
         return weights
@@ -55,15 +59,15 @@ public struct Zipf: Sendable {
         exponent == 1 ? 1 / position : pow(position, -exponent)
     }
 
-    /// The area under the curve of weights from 1 to a position.
+    /// Returns the area under the curve of weights from 1 to a position.
     @inline(__always)
     private static func area(_ position: Double, _ exponent: Double) -> Double {
-        // The general expression loses its digits near 1, and has no value at 1.
+        // The general expression, in which expm1 keeps precision near 1, is undefined for an exponent of 1.
         if exponent == 1 { return log(position) }
         return expm1((1 - exponent) * log(position)) / (1 - exponent)
     }
 
-    /// The position up to which there is that area.
+    /// Returns the position that bounds an area: the inverse of ``area(_:_:)``.
     @inline(__always)
     private static func position(_ area: Double, _ exponent: Double) -> Double {
         if exponent == 1 { return exp(area) }
@@ -72,10 +76,10 @@ public struct Zipf: Sendable {
 }
 
 extension FastGenerator {
-    /// A number from 0 up to, not including, 1.
+    /// Returns a uniformly distributed number in 0..<1.
     @inline(__always)
     mutating func nextFraction() -> Double { Double(next() >> 11) * 0x1p-53 }
 
-    /// The time to the next of events that come at random, in units of the mean.
+    /// Returns an exponentially distributed interval with a mean of 1: the time to the next event of a Poisson process.
     mutating func nextInterval() -> Double { -log1p(-nextFraction()) }
 }

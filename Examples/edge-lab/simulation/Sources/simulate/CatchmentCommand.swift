@@ -1,7 +1,7 @@
 import ArgumentParser
 import Simulation
 
-/// `simulate catchment`: leaks of routes, seen by their foreign traffic.
+/// `simulate catchment`: detection of route leaks by foreign traffic.
 struct CatchmentCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "catchment",

@@ -4,7 +4,7 @@ import Foundation
 import Simulation
 import SteeringDNS
 
-/// `simulate load`: requests by address.
+/// `simulate load`: requests per address.
 struct LoadCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "load",

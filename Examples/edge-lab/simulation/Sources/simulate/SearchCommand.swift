@@ -1,7 +1,7 @@
 import ArgumentParser
 import Simulation
 
-/// `simulate search`: the name under attack.
+/// `simulate search`: finding the name under attack.
 struct SearchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "search",

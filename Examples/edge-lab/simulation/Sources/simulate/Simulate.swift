@@ -1,7 +1,7 @@
 import ArgumentParser
 import Foundation
 
-/// Simulates what an edge on one machine is too small for, with the answers of steer-dns.
+/// Simulates loads that are too large for an edge on one machine, with the answers of steer-dns.
 @main
 struct Simulate: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -11,7 +11,7 @@ struct Simulate: AsyncParsableCommand {
 }
 
 extension ParsableCommand {
-    /// One line of JSON on standard output.
+    /// Prints a value as one line of JSON.
     func output(_ value: some Encodable) throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Simulation
 
-/// What resolvers remember, and for how long.
+/// Expiry and eviction of cached answers.
 @Suite struct AnswerCacheTests {
     @Test("an answer is remembered until its TTL is over, and not a microsecond longer")
     func expiry() {
@@ -36,7 +36,7 @@ import Testing
     func eviction() {
         var cache = AnswerCache(answers: 1)
         let keys = (1...2_000).map { AnswerCache.key(resolver: 0, rank: $0) }
-        // The keys of one set: nine for its eight places.
+        // Nine keys of the same set, which has eight entries.
         let set = cache.place(of: keys[0])
         let together = Array(keys.filter { cache.place(of: $0) == set }.prefix(9))
         #expect(together.count == 9)
@@ -65,7 +65,7 @@ import Testing
     func model(ttl: Int) throws {
         let serving = try serving(pool: "198.18.0.0/24", ttl: ttl)
         let addresses = try AddressNumbers(of: serving)
-        // Room enough that nothing is evicted: the model has no limit.
+        // Large enough to avoid evictions, since the model has no limit.
         var resolvers = Resolvers(
             names: Zipf(count: 500, exponent: 1), count: 20, rate: 100, ttl: UInt32(max(1_000, ttl)))
         var authority = Authority(serving, seed: 9), other = Authority(serving, seed: 9)

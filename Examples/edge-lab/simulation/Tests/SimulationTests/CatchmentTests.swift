@@ -3,9 +3,9 @@ import Testing
 
 @testable import Simulation
 
-/// Leaks of routes: seen, and drained.
+/// Detection and draining of route leaks.
 @Suite struct CatchmentTests {
-    /// The shares of intervals in which each of 500 connections is foreign with a probability.
+    /// Returns the foreign share of each interval, with 500 connections that are foreign with the given probability.
     private func shares(_ probability: Double, intervals: Int, seed: UInt64) -> [Double] {
         var generator = FastGenerator(seed: seed)
         return (0..<intervals).map { _ in
@@ -32,7 +32,7 @@ import Testing
     func noise() {
         var detector = learnt()
         #expect(shares(0.02, intervals: 86_400, seed: 2).count { detector.add($0) } == 0)
-        // It is the threshold that keeps it quiet.
+        // A lower threshold raises alarms.
         var nervous = learnt(4)
         #expect(shares(0.02, intervals: 86_400, seed: 2).count { nervous.add($0) } > 100)
     }
@@ -74,7 +74,7 @@ import Testing
             #expect((leak.detected, leak.misattributed, leak.falseAlarms) == (5, 0, 0))
             #expect(leak.drainedWithinTTL)
             let drain = try #require(leak.secondsToDrain)
-            // Answers were given until the alarm, so connections come nearly until the TTL is over.
+            // Answers with the old prefix were given until the alarm, so connections continue for almost the whole TTL.
             #expect(drain.worst <= Double(ttl) && drain.median > 0.8 * Double(ttl))
             let drained = try #require(leak.foreignShareDrained)
             #expect(leak.foreignShareLeaking > 1.5 * leak.foreignShareBefore)

@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-/// The command, as people and scripts run it.
+/// The command, run as a process.
 @Suite struct CommandTests {
     private let folder: URL
 
@@ -28,7 +28,7 @@ import Testing
         """
     }
 
-    /// Runs the command; its output is one line of JSON, unless it fails.
+    /// Runs the command and decodes its output, one line of JSON unless it fails.
     private func simulate(_ arguments: String) throws -> (json: [String: Any]?, error: String, status: Int32) {
         let process = Process(), output = Pipe(), error = Pipe()
         process.executableURL = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()

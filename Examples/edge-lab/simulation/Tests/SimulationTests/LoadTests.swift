@@ -4,7 +4,7 @@ import Testing
 
 @testable import Simulation
 
-/// Requests by address.
+/// Requests per address.
 @Suite struct LoadTests {
     private func parameters(requests: Int, threads: Int = 2, seed: UInt64 = 1) -> Load.Parameters {
         var parameters = Load.Parameters(names: 10_000, requests: requests, rate: 1_000)

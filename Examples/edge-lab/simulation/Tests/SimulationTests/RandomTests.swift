@@ -4,7 +4,7 @@ import Testing
 
 @testable import Simulation
 
-/// What is drawn has the distribution that it says.
+/// Random draws follow their distributions.
 @Suite struct RandomTests {
     private func counts(_ zipf: Zipf, _ draws: Int, seed: UInt64) -> [Int] {
         var generator = FastGenerator(seed: seed)
@@ -37,7 +37,7 @@ import Testing
     func manyRanks() {
         let zipf = Zipf(count: 20_000_000, exponent: 1)
         var generator = FastGenerator(seed: 5)
-        // By parts of the ranks in which each comes alike: the tail has its share.
+        // Ranks in intervals between powers of two, which are about equally likely: the tail gets its share.
         let bounds = (0...20).map { $0 == 20 ? 20_000_001 : 1 << $0 } + [20_000_001]
         var inPart = [Int](repeating: 0, count: 20)
         for _ in 0..<1_000_000 {

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Simulation
 
-/// The name under attack, or the address.
+/// Searches for the name or the address under attack.
 @Suite struct SearchTests {
     private func parameters(
         names: Int = 20_000, slices: Int = 16, attack: Double = 0.2, trials: Int = 4
@@ -21,7 +21,7 @@ import Testing
         #expect(report.namesFound == 4 && report.addressesFound == 4)
         for search in report.onNames {
             #expect(search.isRight && search.found == search.attacked)
-            // The first slices are of no exactly equal sizes, which may take a round more.
+            // The first slices are not of exactly equal size, which can cost one more round.
             #expect(search.rounds <= rounds + 1)
             #expect(search.left.first == names && search.left.last == 1)
             #expect(zip(search.left, search.left.dropFirst()).allSatisfy { $0 >= $1 })
@@ -53,7 +53,7 @@ import Testing
         let search = try Search(parameters())
         var expected = [Double](repeating: 0.01, count: 18)
         expected[3] = 0.4
-        // 20,000 requests are usual in the time that is counted.
+        // 20,000 legitimate requests are expected while counting.
         var counts = expected.map { Int($0 * 20_000) }
         #expect(search.attackedAddress(counts, expected) == nil)
         counts[5] += 1_000

@@ -4,7 +4,7 @@ import SteeringDNS
 
 @testable import Simulation
 
-/// The sum of Pearson's test: how far counts are from what probabilities want.
+/// Returns the statistic of Pearson's chi-squared test.
 func chiSquare(_ counts: [Int], _ probabilities: [Double]) -> Double {
     let total = Double(counts.reduce(0, +))
     return zip(counts, probabilities).reduce(0) { sum, pair in
@@ -13,14 +13,15 @@ func chiSquare(_ counts: [Int], _ probabilities: [Double]) -> Double {
     }
 }
 
-/// Whether counts are as random as they should be: six standard deviations on either side. Outside with a probability of
-/// 10^-7 or less, for a seed that is always the same.
+/// Returns whether the chi-squared statistic of counts is within six standard deviations of its mean.
+///
+/// It is outside with a probability of 10^-7 or less, and the seeds are fixed.
 func fits(_ counts: [Int], _ probabilities: [Double]) -> Bool {
     let freedom = Double(counts.count - 1)
     return abs(chiSquare(counts, probabilities) - freedom) < 6 * (2 * freedom).squareRoot()
 }
 
-/// What a policy with one pool serves, read as steer-dns reads it.
+/// Returns the data of a policy with one pool, read with the code of steer-dns.
 func serving(pool: String, select: String = "random", ttl: Int = 60) throws -> Serving {
     try PolicyFolder().serving(
         """

@@ -2,7 +2,7 @@ import Hummingbird
 import Steering
 import SteeringNIO
 
-/// What a request knows: the address and port that its client asked for.
+/// A request context with the original destination: the address and port to which the client connected.
 struct SteeredContext: RequestContext {
     var coreContext: CoreRequestContextStorage
     let asked: Steering.SocketAddress?

@@ -4,7 +4,7 @@ import ServiceLifecycle
 import Steering
 import SteeringNIO
 
-/// What a request knows: the address and port that its client asked for.
+/// A request context with the original destination: the address and port to which the client connected.
 struct SteeredContext: RequestContext {
     var coreContext: CoreRequestContextStorage
     let asked: Steering.SocketAddress?
@@ -28,7 +28,7 @@ struct HummingbirdServer {
         let server = Application(
             router: router, configuration: .init(address: .hostname("127.0.0.1", port: 0)),
             onServerRunning: { service.add($0) }, logger: logger)
-        // The last is shut down first: nothing new comes any more when the server finishes what it has.
+        // Services shut down in reverse order: no new connections arrive while the server finishes its requests.
         try await ServiceGroup(
             services: [server, service], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger
         ).run()

@@ -4,7 +4,7 @@ import ServiceLifecycle
 import Steering
 import SteeringNIO
 
-/// What a request knows: the address and port that its client asked for.
+/// A request context with the original destination: the address and port to which the client connected.
 struct SteeredContext: RequestContext {
     var coreContext: CoreRequestContextStorage
     let asked: Steering.SocketAddress?
@@ -25,13 +25,13 @@ struct HummingbirdServer {
 
         let router = Router(context: SteeredContext.self)
         router.get("/") { _, context in context.asked.map { "you asked \($0)\n" } ?? "" }
-        // One for each family: where they are bound does not matter.
+        // One for each family; the address to bind to does not matter.
         let servers = ["127.0.0.1", "::1"].map { host in
             Application(
                 router: router, configuration: .init(address: .hostname(host, port: 0)),
                 onServerRunning: { service.add($0) }, logger: logger)
         }
-        // The last is shut down first: nothing new comes any more when the servers finish what they have.
+        // Services shut down in reverse order: no new connections arrive while the servers finish their requests.
         try await ServiceGroup(
             services: servers + [service], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger
         ).run()

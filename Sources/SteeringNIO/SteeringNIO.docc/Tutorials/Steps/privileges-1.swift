@@ -4,20 +4,20 @@ import Steering
 @main
 struct LeastPrivilege {
     static func main() throws {
-        // What needs CAP_BPF and CAP_NET_ADMIN, and nothing else does.
+        // The only step that needs capabilities: CAP_BPF and CAP_NET_ADMIN.
         let steering = try SocketSteering.attach()
 
         let pool = try PrefixPool(parsing: Array(CommandLine.arguments.dropFirst()))
         let listener = try OwnedDescriptor.listener(on: SocketAddress("127.0.0.1:0"))
         try steering.sockets.register(listener, as: "moving")
         try steering.bind("moving", .tcp, to: pool, ports: [8000])
-        // Optimised code lets go of what nobody uses any more: of the steering, at once.
+        // Without this, optimized code could release the steering right after its last use.
         withExtendedLifetime(steering) {
             while true { answer(on: listener, "with every capability\n") }
         }
     }
 
-    /// Answers one connection.
+    /// Serves one connection.
     private static func answer(on listener: borrowing OwnedDescriptor, _ body: String) {
         let accepted = accept(listener.rawValue, nil, nil)
         guard accepted >= 0 else { return }

@@ -1,4 +1,5 @@
-// Attaches, gives up every capability for good, and goes on steering. Each answer moves the service by a port, in one step:
+// Attaches, drops every capability permanently, and keeps changing the policy: each response atomically moves the
+// service to the next port:
 //
 //   sudo ip route add local 192.0.2.0/24 dev lo
 //   swift build && sudo .build/debug/least-privilege 192.0.2.0/24
@@ -10,9 +11,9 @@ import Steering
 @main
 struct LeastPrivilege {
     static func main() throws {
-        // What needs CAP_BPF and CAP_NET_ADMIN, and nothing else does.
+        // The only step that needs capabilities: CAP_BPF and CAP_NET_ADMIN.
         let steering = try SocketSteering.attach()
-        // Before there are other threads: capabilities are a thread's, and these inherit what is left.
+        // Before there are other threads: capabilities are per thread, and new threads inherit them.
         try Capabilities.keep([])
 
         let pool = try PrefixPool(parsing: Array(CommandLine.arguments.dropFirst()))
@@ -27,7 +28,7 @@ struct LeastPrivilege {
         }
     }
 
-    /// Answers one connection.
+    /// Serves one connection.
     private static func answer(on listener: borrowing OwnedDescriptor, _ body: String) {
         let accepted = accept(listener.rawValue, nil, nil)
         guard accepted >= 0 else { return }

@@ -12,7 +12,7 @@ struct UDPEcho {
                 }
             }
         try await channel.executeThenClose { datagrams, replies in
-            // From an address that the kernel chooses, which need not be the one that was asked.
+            // The kernel chooses the source address, which can differ from the original destination.
             for try await datagram in datagrams { try await replies.write(datagram) }
         }
     }

@@ -11,7 +11,7 @@ struct UDPEcho {
                 channel.eventLoop.makeCompletedFuture { try NIOAsyncChannel(steeredDatagramsOf: channel) }
             }
         try await channel.executeThenClose { datagrams, replies in
-            // The same ends: it goes back from where it was sent to.
+            // The addresses are unchanged, so the reply comes from the original destination.
             for try await datagram in datagrams { try await replies.write(datagram) }
         }
     }

@@ -14,7 +14,7 @@ struct UDPEcho {
         try await steering.sockets.register(channel, as: "echo")
         try steering.bind("echo", .udp, to: PrefixPool("192.0.2.0/24"), ports: .all)
         try await channel.executeThenClose { datagrams, replies in
-            // The same ends: it goes back from where it was sent to.
+            // The addresses are unchanged, so the reply comes from the original destination.
             for try await datagram in datagrams { try await replies.write(datagram) }
         }
         withExtendedLifetime(steering) {}

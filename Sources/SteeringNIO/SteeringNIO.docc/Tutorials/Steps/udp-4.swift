@@ -1,8 +1,8 @@
-// Echoes UDP on every address and every port of some prefixes, from exactly the address and port that was asked:
+// Echoes UDP on every address and port of some prefixes. Replies come from the original destination of each datagram:
 //
 //   sudo ip route add local 192.0.2.0/24 dev lo
 //   swift build && sudo .build/debug/udp-echo 192.0.2.0/24
-//   echo hello | socat - UDP:192.0.2.99:7777     # socat hears nobody but 192.0.2.99:7777
+//   echo hello | socat - UDP:192.0.2.99:7777     # socat accepts replies only from 192.0.2.99:7777
 import Foundation
 import NIOCore
 import NIOPosix
@@ -13,7 +13,7 @@ import SteeringNIO
 struct UDPEcho {
     static func main() async throws {
         let steering = try SocketSteering.attach()
-        // A socket on each event loop, all of them behind the label.
+        // One socket per family on each event loop, all registered for the label.
         let receivers: [NIOAsyncChannel<SteeredDatagram, SteeredDatagram>] =
             try await steering.sockets.registerReceivers(as: "echo", over: MultiThreadedEventLoopGroup.singleton)
         try steering.bind(
@@ -24,7 +24,7 @@ struct UDPEcho {
             for receiver in receivers {
                 tasks.addTask {
                     try await receiver.executeThenClose { datagrams, replies in
-                        // The same ends: it goes back from where it was sent to.
+                        // The addresses are unchanged, so replies come from the original destination.
                         for try await datagram in datagrams { try await replies.write(datagram) }
                     }
                 }
