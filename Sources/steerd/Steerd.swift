@@ -65,7 +65,7 @@ struct Steerd: ParsableCommand {
         // A SIGHUP during the start is handled once steerd serves; until then, other signals end it at once.
         Self.block([SIGHUP])
         let start = try Start(policy: policy, socket: socket, bpffs: bpffs, readers: readers)
-        try Capabilities.keep(HostFacts.everyCallTakesBPF() ? [.bpf] : [])
+        try Capabilities.keep(HostFacts.capabilitiesToRegister())
         JournalLogHandler.bootstrap()
 
         // Blocked before another thread starts, signals stay pending until sigwait takes them: none is lost.

@@ -6,9 +6,17 @@ import AddressPools
 func serving(
     _ outcome: AddressOutcome = .pool("web", .random, ttl: 60), pool: String = "203.0.113.0/24"
 ) throws -> Serving {
+    try serving(outcome, pools: [("web", pool)])
+}
+
+/// The same with these pools, one of which is "web".
+func serving(
+    _ outcome: AddressOutcome = .pool("web", .random, ttl: 60), pools: [(name: String, prefix: String)]
+) throws -> Serving {
     let records = try zone("@ SOA ns1 host 1 2h 1h 2w 300\n@ NS ns1\nns1 A 192.0.2.53\n")
     let policies = AddressPolicies(
-        policies: [AddressPolicy(name: "default", outcome: outcome)], pools: [("web", try PrefixPool(pool))],
+        policies: [AddressPolicy(name: "default", outcome: outcome)],
+        pools: try pools.map { ($0.name, try PrefixPool($0.prefix)) },
         names: .empty, classes: NameClasses(), listNames: [], site: nil)
     return Serving(
         zones: Zones([(try DNSName("example.com"), records)]), policies: policies, usesClientSubnet: false,

@@ -76,6 +76,33 @@ import Testing
         #expect(received == [query.count + 16, query.count + 16, -1])
     }
 
+    @Test("counts by address outlive reloads that add, enlarge and take away pools")
+    func countsAcrossReloads() throws {
+        var options = ResponderOptions()
+        options.countsAddresses = true
+        let server = NameServer(try serving(pool: "203.0.113.0/31"), options)
+        var worker = server.makeWorker()
+        func ask() {
+            let answer = worker.answer(
+                message(question: www + [0, 1, 0, 1]), from: IPAddress(ipv4: 0xC000_0201),
+                at: .init(seconds: 0, milliseconds: 0))
+            #expect(answer.count > 12)
+        }
+        // The number of addresses of the pool "web" in force, and of its answers since it has that size.
+        for (pools, size, answers) in [
+            ([("web", "203.0.113.0/31")], 2, 1), ([("web", "203.0.113.0/29")], 8, 1),
+            ([("new", "192.0.2.0/24"), ("web", "203.0.113.0/29")], 8, 2), ([("web", "203.0.113.0/30")], 4, 1),
+        ] {
+            server.replace(with: try serving(pools: pools))
+            ask()
+            let counts = server.counts()
+            let web = try #require(counts.byAddress["web"])
+            #expect(web.count == size && web.reduce(0, +) == UInt64(answers))
+            #expect(counts.totals.byAddress == nil)
+        }
+        #expect(server.counts().byPool == ["web": 4])
+    }
+
     @Test("a name that is refused is refused for every type, and the policy is told")
     func refusal() throws {
         let serving = try SteeringDNSTests.serving(.refuse)

@@ -71,13 +71,14 @@ struct HostFactsTests {
     }
 
     @Test(
-        "Where every bpf() takes CAP_BPF",
+        "Registering needs no capability on newer kernels",
         arguments: [
-            (KernelVersion(5, 18), "2", true), (KernelVersion(5, 18), "1", true), (KernelVersion(5, 18), nil, true),
-            (KernelVersion(5, 18), "0", false), (KernelVersion(5, 19), "2", false), (nil, "2", false),
-        ] as [(KernelVersion?, String?, Bool)])
-    func unprivileged(version: KernelVersion?, disabled: String?, takes: Bool) {
-        #expect(HostFacts.everyCallTakesBPF(on: version, disabled: disabled) == takes)
+            (KernelVersion(5, 13), "2", [.bpf, .netAdmin]), (KernelVersion(5, 13), "0", .netAdmin),
+            (KernelVersion(5, 14), "2", .bpf), (KernelVersion(5, 18), "1", .bpf), (KernelVersion(5, 18), nil, .bpf),
+            (KernelVersion(5, 18), "0", []), (KernelVersion(5, 19), "2", []), (nil, "2", []),
+        ] as [(KernelVersion?, String?, Capabilities)])
+    func registering(version: KernelVersion?, disabled: String?, needed: Capabilities) {
+        #expect(HostFacts.capabilitiesToRegister(on: version, disabled: disabled) == needed)
     }
 
     @Test("bpffs is told from others, and read-only from writable", .kernel)

@@ -56,9 +56,9 @@ public struct AnswerCounts: Sendable {
         if byAddress != nil { serving.countAddress(address, policy, &self, by: .max) }
     }
 
-    /// Adds the counts of another worker or policy.
-    mutating func add(_ other: AnswerCounts) {
-        for index in byPolicy.indices where index < other.byPolicy.count { byPolicy[index] &+= other.byPolicy[index] }
+    /// Adds the counts of another worker, or of policies that were replaced: all but those by policy and by address, whose
+    /// indices mean something else there.
+    mutating func addTotals(of other: AnswerCounts) {
         for index in byKind.indices { byKind[index] &+= other.byKind[index] }
         datagrams &+= other.datagrams
         streamed &+= other.streamed
@@ -67,10 +67,5 @@ public struct AnswerCounts: Sendable {
         dropped &+= other.dropped
         ignored &+= other.ignored
         unsent &+= other.unsent
-        guard let addresses = other.byAddress else { return }
-        if byAddress == nil { byAddress = addresses.map { Array(repeating: 0, count: $0.count) } }
-        for pool in addresses.indices {
-            for index in addresses[pool].indices { byAddress![pool][index] &+= addresses[pool][index] }
-        }
     }
 }

@@ -145,14 +145,14 @@ public struct ServerWorker: ~Copyable {
 public struct ServerCounts: Sendable {
     /// Answers with an address, by policy and by pool.
     public private(set) var byPolicy: [String: UInt64] = [:], byPool: [String: UInt64] = [:]
-    /// All other counts; ``AnswerCounts/byPolicy`` is empty.
+    /// All other counts; ``AnswerCounts/byPolicy`` is empty, and ``AnswerCounts/byAddress`` nil.
     public private(set) var totals = AnswerCounts(policies: 0)
     /// Answers by pool and by index of the address in the pool; empty unless ``ResponderOptions/countsAddresses`` is
     /// set.
     public private(set) var byAddress: [String: [UInt64]] = [:]
 
     mutating func add(_ counts: AnswerCounts, of serving: Serving) {
-        totals.add(counts)
+        totals.addTotals(of: counts)
         for (number, policy) in serving.policies.policies.enumerated() {
             byPolicy[policy.name, default: 0] &+= counts.byPolicy[number]
             guard case .pool(let pool, _, _) = policy.outcome else { continue }

@@ -104,17 +104,22 @@ public enum HostFacts {
         return numbers[0]...numbers[1]
     }
 
-    /// Returns whether every bpf() call needs CAP_BPF, even on open descriptors: before Linux 5.19 if
-    /// `kernel.unprivileged_bpf_disabled` is set, as on Debian.
+    /// Returns the capabilities that registering a socket needs although all descriptors are open: none since Linux 5.19.
+    ///
+    /// Before 5.19 every bpf() call needs CAP_BPF if `kernel.unprivileged_bpf_disabled` is set, as on Debian. Before 5.14
+    /// reading a socket's network namespace needs CAP_NET_ADMIN.
     ///
     /// - Parameters:
     ///   - version: The version of the kernel; nil, unknown, counts as new.
     ///   - disabled: The value of the sysctl; nil, unknown, counts as set.
-    package static func everyCallTakesBPF(
+    package static func capabilitiesToRegister(
         on version: KernelVersion? = kernelVersion, disabled: String? = sysctl("kernel.unprivileged_bpf_disabled")
-    ) -> Bool {
-        guard let version, version < KernelVersion(5, 19) else { return false }
-        return disabled != "0"
+    ) -> Capabilities {
+        guard let version else { return [] }
+        var needed: Capabilities = []
+        if version < KernelVersion(5, 19), disabled != "0" { needed.insert(.bpf) }
+        if version < KernelVersion(5, 14) { needed.insert(.netAdmin) }
+        return needed
     }
 
     /// Returns how many bytes of maps the process may create; nil for no limit. Kernels before 5.11 count maps as
