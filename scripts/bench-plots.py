@@ -147,7 +147,7 @@ def main():
         {"program": plot_program, "control": plot_control}.get(name, plot_ratios)(report)
         marked = re.compile(rf"(<!-- figures of {name} -->\n).*?(<!-- end -->)", re.S)
         if not marked.search(document):
-            sys.exit(f"bench-plots: {DOCUMENT} lacks a line '<!-- figures of {name} -->' with an '<!-- end -->' behind it")
+            sys.exit(f"bench-plots: {DOCUMENT} lacks a line '<!-- figures of {name} -->' with an '<!-- end -->' after it")
         document = marked.sub(lambda match: f"{match[1]}\n{table(report)}\n\n{match[2]}", document)
     open(DOCUMENT, "w").write(document)
 

@@ -102,7 +102,7 @@ def main():
     options = parser.parse_args()
     random.seed()
 
-    print("random addresses and ports, reply from where it was asked:")
+    print("random addresses and ports, replies from the queried address and port:")
     for version, network in POOLS.items():
         for name, ask in (("TCP", tcp), ("UDP", udp)):
             asks = [(ask, *draw(network)) for _ in range(options.count)]
@@ -125,7 +125,7 @@ def main():
     deadline = time.monotonic() + TIMEOUT
     while "moved to" not in open(options.log).read():
         if time.monotonic() > deadline:
-            sys.exit("the server did not move to the new pool")
+            sys.exit("the server did not switch to the new pool")
         time.sleep(0.01)
 
     tally("open connections to the kept half", "answered", [(ask_tcp, c, b"after") for gone, c in held if not gone])
@@ -137,7 +137,7 @@ def main():
 
     for failure in failures:
         print(f"MISSED: {failure}", file=sys.stderr)
-    print("\nnot all was as it should be" if failures else "\nall as it should be")
+    print("\nsome checks failed" if failures else "\nall checks passed")
     sys.exit(1 if failures else 0)
 
 

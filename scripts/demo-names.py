@@ -62,10 +62,10 @@ def main():
         own = sum(address in pool for _, address in answers)
         reached = sum(attempt(address, options.port) for _, address in answers)
         different = len({address for _, address in answers})
-        print(f"  {kind:<4} {own} of {len(names)} are of {pool}, {different} different; {reached} connections answered")
+        print(f"  {kind:<4} {own} of {len(names)} are from {pool}, {different} different; {reached} connections answered")
         print(f"       by sixteenths of the pool: {spread([address for _, address in answers], pool)}")
         failures += (len(names) - own) + (len(names) - reached)
-    print("\nnot all was as it should be" if failures else "\nall as it should be")
+    print("\nsome checks failed" if failures else "\nall checks passed")
     sys.exit(1 if failures else 0)
 
 

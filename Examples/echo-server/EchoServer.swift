@@ -12,15 +12,16 @@ struct EchoServer: ParsableCommand {
         commandName: "echo-server",
         abstract: "Echoes TCP and UDP on every address of some prefixes.",
         discussion: """
-            Needs root, or CAP_BPF and CAP_NET_ADMIN. On SIGHUP it reads the pool file again and moves to it in \
-            one step; connections go on. It ends on SIGINT and SIGTERM.
+            Needs root, or CAP_BPF and CAP_NET_ADMIN. On SIGHUP it reads the pool file again and moves to the new \
+            pool in one step; open connections continue. It ends on SIGINT and SIGTERM.
             """)
 
-    @Option(name: .long, help: ArgumentHelp("A prefix to answer on; may be given again.", valueName: "prefix"))
+    @Option(name: .long, help: ArgumentHelp("A prefix to answer on; may be repeated.", valueName: "prefix"))
     var prefix: [String] = []
 
     @Option(
-        name: .long, help: ArgumentHelp("A file with more prefixes, one a line; # begins a comment.", valueName: "path")
+        name: .long,
+        help: ArgumentHelp("A file with more prefixes, one per line; # begins a comment.", valueName: "path")
     )
     var poolFile: String?
 
@@ -28,7 +29,8 @@ struct EchoServer: ParsableCommand {
     var ports = "7"
 
     @Flag(
-        name: .long, help: "Route prefixes that are not routed here to this host, until the end (ip route add local).")
+        name: .long,
+        help: "While running, route prefixes to this host that are not yet routed to it (ip route add local).")
     var addRoutes = false
 
     func run() throws {
@@ -66,10 +68,10 @@ struct EchoServer: ParsableCommand {
                     try routes.check(pool)
                     say("moved to \(pool) port \(ports)")
                 } catch {
-                    say("still on the former pool: \(error)")
+                    say("still on the previous pool: \(error)")
                 }
             default:
-                say("\(loop.summary); ending")
+                say("\(loop.summary); exiting")
                 return
             }
         }

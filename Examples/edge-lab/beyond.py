@@ -6,7 +6,7 @@ TITLE = "Beyond: a route leak, and the name under attack"
 
 def run(context):
     size = context.size
-    context.say("a leak of routes, seen and drained")
+    context.say("a route leak, detected and drained")
     catchment = context.simulate("catchment", [
         "--requests-per-second", 1000, "--ttl", 60, "--baseline", 0.02, "--seconds", size.leakless, "--trials", size.trials,
         *(word for leak in (0.005, 0.01, 0.05, 0.2) for word in ("--leak", leak))])

@@ -229,7 +229,7 @@ def check(results):
     if "e3" in found:
         wrong += [f"E3: {of['failed']} requests failed ({case})" for case, of in found["e3"]["spread"].items() if of["failed"]]
     if "e4" in found and "kept" not in found["e4"]:
-        wrong.append("E4: no pace was kept up")
+        wrong.append("E4: no pace was sustained")
     if "beyond" in found:
         search = found["beyond"]["search"]
         wrong += [f"beyond: the search found {trial['found']}" for trial in search["onNames"] + search["onAddress"] if not trial["isRight"]]
@@ -247,7 +247,7 @@ def main():
     parser.add_argument("--only", default=",".join(EXPERIMENTS))
     parser.add_argument("--output", type=pathlib.Path, required=True)
     parser.add_argument("--command", default="scripts/evaluate")
-    parser.add_argument("--report", action="store_true", help="only write the report again, from results.json")
+    parser.add_argument("--report", action="store_true", help="only rewrite the report, from results.json")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     saved = options.output / "results.json"
@@ -255,7 +255,7 @@ def main():
         return report(json.loads(saved.read_text()), options.output)
     chosen = options.only.split(",")
     if unknown := [name for name in chosen if name not in EXPERIMENTS]:
-        sys.exit(f"evaluate: there is no experiment {unknown[0]}: choose of {', '.join(EXPERIMENTS)}")
+        sys.exit(f"evaluate: unknown experiment {unknown[0]}: choose from {', '.join(EXPERIMENTS)}")
     # What was measured earlier stays, beside what is measured now.
     results = {"experiments": {}}
     if len(chosen) < len(EXPERIMENTS) and saved.exists():

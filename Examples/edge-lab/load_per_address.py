@@ -93,9 +93,9 @@ def section(result, output):
             axes.plot(*zip(*of["curve"]), label=f"before: {prefix} of 18")
         for case in POOLS:
             marker = "o" if simulated[case]["addresses"] == 1 else None
-            axes.plot(*zip(*simulated[case]["curve"]), marker=marker, label=f"an address a query: {case}")
+            axes.plot(*zip(*simulated[case]["curve"]), marker=marker, label=f"an address per query: {case}")
 
-    figures.draw(output / "load-per-address.svg", "Requests an address (simulated)", "address, by its load", "requests",
+    figures.draw(output / "load-per-address.svg", "Requests per address (simulated)", "address, by load", "requests",
                  paint, "xy")
 
     def paint_real(axes):
@@ -104,8 +104,8 @@ def section(result, output):
             line, = axes.plot(*zip(*of["real"]["curve"]), marker=marker, label=case)
             axes.plot(*zip(*of["simulated"]["curve"]), "--", color=line.get_color(), linewidth=1)
 
-    figures.draw(output / "load-per-address-real.svg", "Requests an address: real, and simulated (dashed)",
-                 "address, by its load", "requests", paint_real, "xy")
+    figures.draw(output / "load-per-address-real.svg", "Requests per address: real, and simulated (dashed)",
+                 "address, by load", "requests", paint_real, "xy")
     run = simulated["/20"]["run"]
     rows = [row(f"before: 18 /20s, {prefix}", of) for prefix, of in result["busiest"].items()]
     rows += [row("before: all 18 /20s", simulated["before"])]

@@ -8,7 +8,7 @@ def wait(what, holds, seconds=60):
     deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:
-            raise RuntimeError(f"{what}: not within {seconds} s")
+            raise RuntimeError(f"{what}: timed out after {seconds} s")
         time.sleep(0.05)
 
 

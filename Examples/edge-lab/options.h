@@ -21,7 +21,7 @@ static struct {
 static unsigned lane_count = 64;
 
 static void usage(const char *what) {
-    fprintf(stderr, "visitors: %s: see the head of visitors.c\n", what);
+    fprintf(stderr, "visitors: %s: see the comment at the top of visitors.c\n", what);
     exit(2);
 }
 
@@ -38,7 +38,7 @@ static void parse_server(char *text) {
     } else if (port != strchr(text, ':')) port = NULL;
     if (port) *port = 0, options.server_port = (unsigned)atoi(port + 1);
     bool is_six = strchr(text, ':') != NULL;
-    if (inet_pton(is_six ? AF_INET6 : AF_INET, text, bytes) != 1) usage("--server is no address");
+    if (inet_pton(is_six ? AF_INET6 : AF_INET, text, bytes) != 1) usage("--server is not an address");
     options.server = address_of(bytes, is_six);
 }
 
@@ -47,7 +47,7 @@ static void parse_ports(char *text) {
     for (char *port = strtok(text, ","); port; port = strtok(NULL, ",")) {
         if (options.port_count == max_ports) usage("--ports has more than 64");
         int number = atoi(port);
-        if (number < 1 || number > 65535) usage("--ports has what is no port");
+        if (number < 1 || number > 65535) usage("--ports has something that is not a port");
         options.ports[options.port_count++] = (unsigned)number;
     }
 }

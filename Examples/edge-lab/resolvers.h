@@ -284,7 +284,7 @@ static void make_origin(const char *suffix) {
     if (strlen(suffix) > 200) usage("--suffix is too long");
     for (const char *label = suffix; *label;) {
         size_t length = strcspn(label, ".");
-        if (length == 0 || length > 63) usage("--suffix has a label of no length, or of more than 63");
+        if (length == 0 || length > 63) usage("--suffix has a label that is empty, or longer than 63");
         origin[origin_length++] = (uint8_t)length;
         memcpy(origin + origin_length, label, length);
         origin_length += (unsigned)length;

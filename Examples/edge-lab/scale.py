@@ -40,13 +40,13 @@ def run(context):
         used["visitors"] = sum(of["userSeconds"] + of["systemSeconds"] for of in visitors)
         return {"visitors": visitors, "processor": used, "served": edge.answered() - answered}
 
-    context.say("how much the machine carries, without a pace")
+    context.say("capacity of the machine, without a fixed pace")
     found = {"names": size.names, "processors": os.cpu_count(), "paced": [],
              "most": measure(["--concurrency", 64], size.scale_trial)}
     # The fastest pace that is kept up, from above: a trial each, and the whole time of those whose trial went well.
     for rate in size.scale_rates:
         for seconds in (size.scale_trial, size.scale_seconds):
-            context.say(f"{rate:,} requests a second for {seconds} s")
+            context.say(f"{rate:,} requests per second for {seconds} s")
             measured = measure(["--rate", rate // 2], seconds, progress=True)
             found["paced"].append({"rate": rate, "asked": seconds, **measured})
             if not is_kept_up(measured):

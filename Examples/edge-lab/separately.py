@@ -48,7 +48,7 @@ zone:
 
 def bound(context):
     """steer-dns, and nginx bound to the addresses; no steering is loaded."""
-    context.say("steer-dns with a service that is bound")
+    context.say("steer-dns with a bound service")
     server, clients = pair(context, "alone-names")
     server.begin(policy(context), steering=False)
     server.await_dns()

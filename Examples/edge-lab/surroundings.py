@@ -19,7 +19,7 @@ def since(before, after):
 def spread(context):
     """The connections that each server of a point of presence gets, by how names are answered."""
     edge, result = context.edge(), {}
-    for case, pool, select in [("bound by name, /20", WIDE, "name"), ("a query an address, /20", WIDE, "random"),
+    for case, pool, select in [("bound by name, /20", WIDE, "name"), ("an address per query, /20", WIDE, "random"),
                                ("one address", ONE, "random")]:
         context.answer_from(pool, select)
         context.say(f"ECMP: {case}")

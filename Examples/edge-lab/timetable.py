@@ -98,7 +98,7 @@ def section(result, output):
         for move in last["moves"]:
             axes.axvline(move["began"] - start, color="grey", linestyle=":", linewidth=1)
 
-    figures.draw(output / "timetable.svg", "New connections a second, by the smallest part of the pool (last round)",
+    figures.draw(output / "timetable.svg", "New connections per second, by the smallest part of the pool (last round)",
                  "seconds; dotted: a decision", "connections/s", paint)
     return f"""\
 *Real*: the six servers, both families (`/20`, `/24`, `/32` of IPv4 also mean `/44`, `/48`, `/128` of IPv6), {result['rate']:,}

@@ -365,7 +365,7 @@ static void make_room(void) {
     }
     rlim_t room = limit.rlim_cur - lane_count - 16;
     visit_room = room < max_open ? (unsigned)room : max_open;
-    if (options.rate <= 0 && options.concurrency > visit_room) usage("--concurrency is more than descriptors");
+    if (options.rate <= 0 && options.concurrency > visit_room) usage("--concurrency is more than the descriptor limit");
     visits = reserve(visit_room * sizeof *visits);
     answers = reserve((size_t)max_answers * sizeof *answers);
     used = reserve((size_t)max_used * sizeof *used);

@@ -18,7 +18,7 @@ struct VirtualHosts {
         for argument in CommandLine.arguments.dropFirst() {
             let parts = argument.split(separator: "=").map(String.init)
             guard parts.count == 2 else {
-                print("virtual-hosts: \(argument) is not a site: give some such as red=192.0.2.0/25")
+                print("virtual-hosts: \(argument) is not a site: give sites such as red=192.0.2.0/25")
                 exit(64)
             }
             let site = try Label(parts[0])

@@ -8,7 +8,7 @@ extension IPAddress: CustomStringConvertible {
     public init(_ text: some StringProtocol) throws(AddressError) {
         do throws(Refusal) {
             guard let bytes = boundedBytes(text, limit: longestAddressText) else {
-                throw Refusal("it is longer than any; write only the address, such as 192.0.2.1 or 2001:db8::1")
+                throw Refusal("it is too long; write only the address, such as 192.0.2.1 or 2001:db8::1")
             }
             self = try IPAddress(parsing: bytes[...])
         } catch {

@@ -131,7 +131,7 @@ extension IPPrefix: CustomStringConvertible {
         guard let bytes = boundedBytes(text, limit: longestAddressText) else {
             throw AddressError(
                 .invalidPrefix,
-                "\(quoted(text)) is not a prefix: it is longer than any; write one prefix, such as 192.0.2.0/24")
+                "\(quoted(text)) is not a prefix: it is too long; write one prefix, such as 192.0.2.0/24")
         }
         let slash = bytes.firstIndex(of: ASCII.slash)
         let address: IPAddress

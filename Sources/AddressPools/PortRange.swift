@@ -85,7 +85,7 @@ extension PortRange: CustomStringConvertible {
         guard let bytes = boundedBytes(text, limit: 32) else {
             throw AddressError(
                 .invalidPortRange,
-                "\(quoted(text)) is not a port range: it is longer than any; write it like 8000-8999")
+                "\(quoted(text)) is not a port range: it is too long; write it like 8000-8999")
         }
         try self.init(parsing: bytes[...])
     }

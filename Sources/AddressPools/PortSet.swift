@@ -96,7 +96,7 @@ extension PortSet: CustomStringConvertible {
         }
         let hint = "write ports and ranges such as 80,443,8000-8999, or all for every port (0 is only port 0)"
         guard let bytes = boundedBytes(text, limit: PortSet.longestText) else {
-            throw refusal("it is longer than any; merge its ranges")
+            throw refusal("it is too long; merge its ranges")
         }
         if bytes.isEmpty { throw refusal("it is empty; \(hint)") }
         let items = bytes.split(separator: ASCII.comma, omittingEmptySubsequences: false)

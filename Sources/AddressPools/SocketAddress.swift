@@ -38,7 +38,7 @@ extension SocketAddress: CustomStringConvertible {
                 "\(quoted(text)) is not an address with a port, such as 192.0.2.1:80 or [2001:db8::1]:80; \(reason)")
         }
         guard let bytes = boundedBytes(text, limit: longestAddressText) else {
-            throw refusal("it is longer than any")
+            throw refusal("it is too long")
         }
         let isBracketed = bytes.first == ASCII.openBracket
         let addressBytes: ArraySlice<UInt8>
@@ -52,7 +52,7 @@ extension SocketAddress: CustomStringConvertible {
         } else {
             let colon = bytes.firstIndex(of: ASCII.colon) ?? bytes.endIndex
             guard !bytes[colon...].dropFirst().contains(ASCII.colon) else {
-                throw refusal("an IPv6 address stands in brackets before its port")
+                throw refusal("an IPv6 address is written in brackets before its port")
             }
             addressBytes = bytes[..<colon]
             rest = bytes[colon...]

@@ -18,7 +18,7 @@ package enum CommandWords {
     ///   arguments, not even its name.
     package static func check(for root: any ParsableCommand.Type) throws {
         guard ccommands_word_count() > 0 else {
-            throw ValidationError("the process was started without any words, not even its name: run it from a shell")
+            throw ValidationError("the process was started without arguments, not even its name: run it from a shell")
         }
         let name = root._commandName
         if all.first == "--version" { throw CleanExit.message("\(name) \(version)") }
@@ -39,7 +39,7 @@ package enum CommandWords {
         }
         var names: [String] = []
         for verb in verbs { names.append(verb._commandName) }
-        let problem = words.first.map { "\($0.debugDescription) is no verb of \(path)" } ?? "\(path) needs a verb"
+        let problem = words.first.map { "\($0.debugDescription) is not a verb of \(path)" } ?? "\(path) needs a verb"
         throw ValidationError("\(problem): give one of \(names.joined(separator: ", ")), or --help")
     }
 }

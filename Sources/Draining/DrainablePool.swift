@@ -31,7 +31,7 @@ package struct DrainablePool: Sendable {
         }
         guard names.count == 1 else {
             throw DocumentError(
-                "the pools \(names.joined(separator: ", ")) of \(policy) all have \(prefix): say which by --pool")
+                "the pools \(names.joined(separator: ", ")) of \(policy) all have \(prefix): choose one with --pool")
         }
         try self.init(name, in: outline, policy)
     }
@@ -44,7 +44,7 @@ package struct DrainablePool: Sendable {
         }
         guard let drainedFile = pool.drainedFile else {
             throw DocumentError(
-                "the pool \(name) of \(policy) names no file of drained prefixes: write \(name): { prefixes: ..., "
+                "the pool \(name) of \(policy) has no drained-from file: write \(name): { prefixes: ..., "
                     + "drained-from: \(name)-drained.txt } there; the file may be missing")
         }
         let answered = outline.answered.first { $0.pool.name == name }
@@ -60,7 +60,7 @@ package struct DrainablePool: Sendable {
     /// Stops answers from some of the pool's addresses.
     package func drain(_ prefixes: PrefixPool) throws(DocumentError) {
         if let stranger = prefixes.subtracting(addresses).prefixes.first {
-            throw DocumentError("\(stranger) is not in the pool \(name), which has \(addresses): name what it has")
+            throw DocumentError("\(stranger) is not in the pool \(name), which has \(addresses): name some of these")
         }
         try PrefixFile.change(drainedFile) { file throws(DocumentError) in
             // Read under the lock, so that two commands cannot drain the last addresses together.

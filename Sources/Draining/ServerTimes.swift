@@ -15,7 +15,7 @@ package struct ServerTimes: Sendable {
         let text: String
         do { text = try Self.metrics(of: server) } catch {
             throw DocumentError(
-                "the server at \(server) does not tell its counters (\(error)): run steer-dns serve with --metrics \(server)"
+                "cannot read the counters of the server at \(server) (\(error)): run steer-dns serve with --metrics \(server)"
             )
         }
         for line in text.split(separator: "\n") where !line.hasPrefix("#") {

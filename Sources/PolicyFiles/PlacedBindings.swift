@@ -20,7 +20,7 @@ struct PlacedBindings {
             guard let (first, second) = firstConflict() else { throw DocumentError(error.message) }
             let earlier =
                 places[first].file == places[second].file ? "line \(places[first].position.line)" : "\(places[first])"
-            throw DocumentError("\(places[second]): with the one of \(earlier), \(self.error(of: first, second))")
+            throw DocumentError("\(places[second]): conflict with \(earlier): \(self.error(of: first, second))")
         }
         return policy
     }

@@ -93,14 +93,14 @@ struct PolicyDecoder {
             guard prefixes.contains(where: { $0.family == prefix.family }) else {
                 throw source.error(
                     at: element.position,
-                    "no prefix of this binding is of the family of the source \(prefix): leave it out, or add one")
+                    "no prefix of this binding has the family of the source \(prefix): leave it out, or add one")
             }
             sources[prefix.family, default: []].append(prefix)
         }
         if let prefix = prefixes.first(where: { sources[$0.family] == nil }) {
             throw source.error(
                 at: node.position,
-                "no source here is of the family of \(prefix): add one, or write a binding of its own")
+                "no source here has the family of \(prefix): add one, or write a separate binding")
         }
         return sources
     }

@@ -55,7 +55,7 @@ struct ServiceDecoder {
         }
         guard words.first?.hasPrefix("/") == true else {
             throw source.error(
-                at: node.position, "the command begins with no absolute path: \(Self.commandHint)")
+                at: node.position, "the command does not begin with an absolute path: \(Self.commandHint)")
         }
         return words
     }
@@ -91,6 +91,6 @@ struct ServiceDecoder {
         if let number = UInt32(text), String(number) == text, number < .max { return number }
         if let number = findsAccounts ? find(text) : 0 { return number }
         throw source.error(
-            at: node.position, "this machine has no \(kind) \(quoted(text)): make it first, or \(hint)")
+            at: node.position, "this machine has no \(kind) \(quoted(text)): create it first, or \(hint)")
     }
 }

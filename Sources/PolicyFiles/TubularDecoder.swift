@@ -42,7 +42,7 @@ enum TubularDecoder {
         // tubular treats IPv4-mapped prefixes as IPv4. Here they would silently match nothing, since the program sees
         // IPv4 packets as IPv4.
         guard !prefix.address.isIPv4Mapped else {
-            throw source.error(at: node.position, "\(prefix) is IPv4 in the form of IPv6: write the IPv4 prefix")
+            throw source.error(at: node.position, "\(prefix) is an IPv4-mapped prefix: write the IPv4 prefix")
         }
         return prefix
     }

@@ -188,7 +188,7 @@ extension SteeringError {
         SteeringError(
             .invalidInterfaceName,
             "interface \(quoted(text)) \(problem): use a name that `ip link` shows, "
-                + "1 to \(InterfaceName.maximumLength) visible characters of ASCII without / and :")
+                + "1 to \(InterfaceName.maximumLength) visible ASCII characters except / and :")
     }
 
     static func bindingOfTwoFamilies(_ prefix: IPPrefix, _ source: IPPrefix) -> SteeringError {
@@ -209,7 +209,7 @@ extension SteeringError {
 
     package static let emptyPolicy = SteeringError(
         .emptyPolicy,
-        "the policy has no binding, and applying it would stop all steering: remove the bindings, or unload, if that is meant"
+        "the policy has no binding, and applying it would stop all steering: remove the bindings, or unload, if that is intended"
     )
 
     static func conflict(_ one: Binding, _ other: Binding) -> SteeringError {
@@ -236,14 +236,14 @@ extension SteeringError {
     static func unknownInterface(_ interface: InterfaceName) -> SteeringError {
         SteeringError(
             .unknownInterface,
-            "the network namespace has no interface \(interface): create it first, or take one that `ip link` lists")
+            "the network namespace has no interface \(interface): create it first, or use one that `ip link` lists")
     }
 
     /// Bindings with an interface, on a kernel that does not give programs the ingress interface.
     static func interfacesUnsupported(_ interface: InterfaceName) -> SteeringError {
         SteeringError(
             .unsupportedKernel,
-            "this kernel does not tell programs on which interface a packet arrives, so nothing can be bound on "
+            "this kernel gives sk_lookup programs no ingress interface, so nothing can be bound on "
                 + "\(interface): use Linux 5.17 or newer, or bindings without an interface")
     }
 }

@@ -21,7 +21,7 @@ extension Channel {
         }
         guard let socket else {
             throw SteeringError(
-                .notASocket, "\(type(of: self)) has no socket of the kernel: use a channel of NIOPosix's bootstraps")
+                .notASocket, "\(type(of: self)) has no kernel socket: use a channel of NIOPosix's bootstraps")
         }
         return socket
     }

@@ -18,19 +18,19 @@ struct EventLog: Sendable {
     func withoutSocket(_ destinations: [Destination], of label: Label) {
         let names = destinations.map(\.description).joined(separator: ", ")
         logger?.warning(
-            "bindings without a socket: listen there, too, or their packets are refused, or pass, as the label says",
+            "bindings without a socket: add a listener, or their packets are refused or passed, depending on the label",
             metadata: ["label": "\(label)", "destinations": "\(names)"])
     }
 
     func withdrawn(_ channel: any Channel, from label: Label) {
-        logger?.info("socket withdrawn", metadata: metadata(channel, label))
+        logger?.info("socket unregistered", metadata: metadata(channel, label))
     }
 
     func notWithdrawn(_ channel: any Channel, from label: Label, _ error: any Error) {
         var metadata = metadata(channel, label)
         metadata["error"] =
-            channel.isActive ? "\(error)" : "its channel was closed before: put the service behind its server"
-        logger?.warning("socket not withdrawn", metadata: metadata)
+            channel.isActive ? "\(error)" : "its channel was already closed: list the service after its server"
+        logger?.warning("socket not unregistered", metadata: metadata)
     }
 
     func policyInForce(bindings: Int, changes: UInt64) {
@@ -38,7 +38,7 @@ struct EventLog: Sendable {
     }
 
     func notRead(_ error: any Error) {
-        logger?.warning("counters not read, which is tried again", metadata: ["error": "\(error)"])
+        logger?.warning("counters not read; trying again", metadata: ["error": "\(error)"])
     }
 
     func readAgain() { logger?.info("counters read again") }

@@ -5,12 +5,12 @@ import SteeringDNS
 /// `steer-dns ask NAME TYPE`.
 struct Ask: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Say which policy answers a query and why, from which pool, and draw ten addresses.")
+        abstract: "Explain which policy answers a query, from which pool and why, with ten sample addresses.")
 
-    @Argument(help: "The name that is asked for.")
+    @Argument(help: "The name to look up.")
     var name: String
 
-    @Argument(help: "The type that is asked for: A or AAAA.")
+    @Argument(help: "The record type: A or AAAA.")
     var type = "A"
 
     @OptionGroup var policy: PolicyOptions
@@ -25,7 +25,7 @@ struct Ask: ParsableCommand {
         let asked: DNSName
         do { asked = try DNSName(name) } catch { throw ValidationError(error.message) }
         guard let recordType = RecordType(type) else {
-            throw ValidationError("\(type) is not a type of record: write A or AAAA")
+            throw ValidationError("\(type) is not a record type: write A or AAAA")
         }
         let client: IPAddress?
         do { client = try from.map { try IPAddress($0) } } catch { throw ValidationError("\(error)") }

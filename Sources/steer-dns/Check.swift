@@ -5,7 +5,7 @@ import SteeringDNS
 /// `steer-dns check FILE`.
 struct Check: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Read a policy and all that it refers to, and say what is wrong, or what it has.")
+        abstract: "Check a policy and all files that it refers to; print the errors, or a summary.")
 
     @Argument(help: "The policy file.", completion: .file(extensions: ["yaml", "yml", "json"]))
     var file: String

@@ -8,12 +8,12 @@ import SteeringDNS
 /// `steer-dns drain PREFIX`.
 struct Drain: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Stop answering from prefixes of a pool, and say when the last answer expires.",
+        abstract: "Stop answering from prefixes of a pool, and report when the last answer expires.",
         discussion: """
-            Writes them to the file that the pool's drained-from names; servers notice. They stay steered: clients \
-            that have an answer go on until its TTL is over. With --wait the command ends when the last one has \
-            expired. Some clients keep answers longer: `steer pool status` counts the connections that still come, \
-            and says when the prefix may be unbound.
+            Adds the prefixes to the pool's drained-from file, which servers watch. The prefixes stay steered, so \
+            clients keep working until their answers expire. With --wait, the command ends when the last answer has \
+            expired. Some clients keep answers longer: `steer pool status` counts the connections that still arrive, \
+            and reports when the prefix can be unbound.
 
               pools:
                 web: { prefixes: 192.0.2.0/24, drained-from: drained.txt }
@@ -30,11 +30,11 @@ struct Drain: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Where a server serves its counters, to know since when it answers so; may be repeated.",
+            "The address of a server's --metrics, which reports when it loaded the change; may be repeated.",
             valueName: "address:port"))
     var server: [String] = []
 
-    @Option(help: ArgumentHelp("How long servers take to notice, where none is asked.", valueName: "seconds"))
+    @Option(help: ArgumentHelp("Without --server: how long servers take to notice the change.", valueName: "seconds"))
     var reload = 5
 
     @Flag(help: "Wait until the last answer has expired.")
@@ -85,7 +85,7 @@ struct DrainOptions: ParsableArguments {
         completion: .file(extensions: ["yaml", "yml", "json"]))
     var policy: String
 
-    @Option(help: ArgumentHelp("The pool, where several have the prefix.", valueName: "name"))
+    @Option(help: ArgumentHelp("The pool, if several have the prefix.", valueName: "name"))
     var pool: String?
 
     @Flag(help: "Print JSON.")
@@ -148,7 +148,7 @@ private struct DrainReport: Encodable {
         }
         lines.append(
             hasExpired
-                ? "steer pool status \(pool) counts what still comes, and says when to unbind"
+                ? "steer pool status \(pool) counts the connections that still arrive, and reports when to unbind"
                 : "keep it bound: --wait waits for the last answer to expire, then see steer pool status \(pool)")
         return lines.joined(separator: "\n")
     }

@@ -8,7 +8,7 @@ struct MetricsText {
     init(_ server: NameServer, _ times: PolicyTimes.Times) {
         let counts = server.counts()
         add(
-            "steer_dns_queries_total", "Messages that came, by transport.",
+            "steer_dns_queries_total", "Messages received, by transport.",
             [
                 ("transport=\"udp\"", counts.totals.datagrams), ("transport=\"tcp\"", counts.totals.streamed),
             ])
@@ -19,25 +19,26 @@ struct MetricsText {
             "steer_dns_policy_answers_total", "Answers with an address, by the policy that gave it.",
             counts.byPolicy.sorted { $0.key < $1.key }.map { ("policy=\"\($0.key)\"", $0.value) })
         add(
-            "steer_dns_pool_answers_total", "Answers with an address, by the pool it is of.",
+            "steer_dns_pool_answers_total", "Answers with an address, by the pool of the address.",
             counts.byPool.sorted { $0.key < $1.key }.map { ("pool=\"\($0.key)\"", $0.value) })
         add(
-            "steer_dns_truncated_total", "Answers that were cut: the client asks again by TCP.",
+            "steer_dns_truncated_total", "Truncated answers (TC), which clients retry over TCP.",
             [("", counts.totals.truncated)])
         add(
-            "steer_dns_limited_total", "Answers that the limit on answers cut or dropped.",
+            "steer_dns_limited_total", "Answers that the response limit truncated (cut) or dropped (drop).",
             [
                 ("action=\"cut\"", counts.totals.limited), ("action=\"drop\"", counts.totals.dropped),
             ])
         add(
-            "steer_dns_ignored_total", "Messages without an answer: answers themselves, and fragments.",
+            "steer_dns_ignored_total",
+            "Messages left unanswered: responses, and messages that are too short or too long.",
             [("", counts.totals.ignored)])
         add(
             "steer_dns_unsent_total",
-            "Answers by UDP that the system would not send: no route to the client, or no right to the source address.",
+            "UDP answers that the system did not send: no route to the client, or a source address not allowed.",
             [("", counts.totals.unsent)])
         add(
-            "steer_dns_reloads_total", "Policies that were put in force after the first.",
+            "steer_dns_reloads_total", "Policies put in force after the first.",
             [("", UInt64(server.generation))])
         let policies = server.serving.policies
         addTimes(times)
@@ -47,11 +48,11 @@ struct MetricsText {
 
     private mutating func addTimes(_ times: PolicyTimes.Times) {
         add(
-            "steer_dns_policy_read_seconds", "When the reading of the policy in force began, in seconds since 1970.",
+            "steer_dns_policy_read_seconds", "When reading of the policy in force began, in seconds since 1970.",
             [("", seconds(times.read))], "gauge")
         add(
             "steer_dns_pool_since_seconds",
-            "Since when the pool is answered with its present addresses, in seconds since 1970.",
+            "When the server began to answer with the pool's present addresses, in seconds since 1970.",
             times.pools.sorted { $0.key < $1.key }.map { ("pool=\"\($0.key)\"", seconds($0.value.since)) }, "gauge")
     }
 

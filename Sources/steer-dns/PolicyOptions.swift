@@ -10,7 +10,7 @@ struct PolicyOptions: ParsableArguments {
         completion: .file(extensions: ["yaml", "yml", "json"]))
     var policy: String
 
-    @Option(help: ArgumentHelp("The site to answer for; policies of other sites are left out.", valueName: "name"))
+    @Option(help: ArgumentHelp("The site to answer for; policies of other sites are ignored.", valueName: "name"))
     var site: String?
 
     /// Reads the policy, with a progress bar on a terminal.

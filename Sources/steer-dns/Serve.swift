@@ -8,66 +8,72 @@ import SteeringDNS
 /// `steer-dns serve`.
 struct Serve: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Answer queries by UDP and TCP.",
+        abstract: "Answer DNS queries over UDP and TCP.",
         discussion: """
-            SIGHUP, and a change of the policy file or of a file of prefixes or zones that it names, read it again: \
-            what is wrong is said, and the old policy stays in force. Lists of names are not watched. SIGTERM and SIGINT end the server after what has come in is answered. Sockets that a service \
-            manager or steerd-run passes are used instead of --listen; steered to, they answer on whole prefixes.
+            SIGHUP, or a change of the policy file or of a prefix or zone file that it names, reloads the policy. If \
+            it has errors, they are logged, and the old policy stays in force. Lists of names are not watched. SIGTERM \
+            and SIGINT stop the server after it has answered the queries already received. Sockets passed by a service \
+            manager or steerd-run replace --listen; with steering, they answer on whole prefixes.
             """)
 
     @OptionGroup var policy: PolicyOptions
 
-    @Option(help: ArgumentHelp("Where to listen, UDP and TCP; may be repeated.", valueName: "address:port"))
+    @Option(help: ArgumentHelp("The address to listen on, UDP and TCP; may be repeated.", valueName: "address:port"))
     var listen: [String] = []
 
     @Flag(
         help: """
-            Answer from the address that was asked also where a socket is bound to another: where what is bound to a real \
-            address is steered to. Without being told, sockets do that which are passed, or bound to loopback or to any.
+            Answer from the address that the query was sent to, even if the socket is bound to another. Needed if a \
+            socket bound to a non-loopback address is steered to. The default for passed sockets, and for those bound \
+            to a loopback or the unspecified address.
             """)
     var anyAddress = false
 
-    @Option(help: "How many threads answer UDP; as many as there are processors unless said.")
+    @Option(help: "The number of threads that answer UDP; by default one per processor.")
     var workers: Int?
 
     @Option(help: ArgumentHelp("The user to run as once the sockets are bound.", valueName: "name"))
     var user: String?
 
-    @Option(help: ArgumentHelp("Serve the counters for Prometheus over HTTP here.", valueName: "address:port"))
+    @Option(help: ArgumentHelp("The address to serve Prometheus metrics on, over HTTP.", valueName: "address:port"))
     var metrics: String?
 
-    @Flag(help: "Count each address of pools of at most 65536.")
+    @Flag(help: "Count answers per address, in pools of at most 65536 addresses.")
     var countAddresses = false
 
-    @Option(help: ArgumentHelp("What NSID and id.server say.", valueName: "text"))
+    @Option(help: ArgumentHelp("The text for NSID and id.server; without it, neither is answered.", valueName: "text"))
     var identifier: String?
 
-    @Option(help: ArgumentHelp("What version.bind says.", valueName: "text"))
+    @Option(help: ArgumentHelp("The text for version.bind; without it, that is refused.", valueName: "text"))
     var version: String?
 
     @Option(
         help: ArgumentHelp(
-            "A file with the secret of DNS cookies, 32 hexadecimal digits, the same in all servers of an address.",
+            "A file with the DNS cookie secret, 32 hexadecimal digits; the same on all servers of an address.",
             valueName: "file"))
     var cookieSecret: String?
 
-    @Flag(help: "Do not limit answers by UDP to clients without a cookie.")
+    @Flag(help: "Do not limit UDP answers to clients without a cookie.")
     var noResponseLimit = false
 
     @Option(
         help: ArgumentHelp(
-            "How many of those a worker sends to a /24 or a /56 a second; 0 for any number.", valueName: "n"))
+            "The most UDP answers per second to clients without a cookie, per worker and /24 or /56; 0 for no limit.",
+            valueName: "n"))
     var responseRate: UInt32 = 0
 
-    @Option(help: ArgumentHelp("How long a TCP connection may be still.", valueName: "seconds"))
+    @Option(help: ArgumentHelp("How long a TCP connection may be idle.", valueName: "seconds"))
     var tcpIdle = 15
 
-    @Option(help: ArgumentHelp("How many TCP connections there may be; then the stillest goes.", valueName: "n"))
+    @Option(
+        help: ArgumentHelp(
+            "The most TCP connections; a further one replaces the one that has been idle longest.", valueName: "n"))
     var tcpConnections = 1_024
 
     @Option(
         help: ArgumentHelp(
-            "How many of them a client may have, an IPv4 address or a /56; then its stillest goes.", valueName: "n"))
+            "The most TCP connections per client, an IPv4 address or a /56; a further one replaces its longest idle one.",
+            valueName: "n"))
     var tcpPerClient = 64
 
     func validate() throws {
@@ -97,18 +103,18 @@ struct Serve: ParsableCommand {
             servesCounters: metricsAddress != nil)
         if room < tcpConnections {
             logger.warning(
-                "the limit of open files has room for \(room) TCP connections, not \(tcpConnections): raise it (LimitNOFILE)"
+                "the open files limit has room for \(room) TCP connections, not \(tcpConnections): raise it (LimitNOFILE)"
             )
         }
         for address in sockets.awaited {
             logger.warning(
-                "\(address.address) is no address of this machine: queries are answered as soon as it is",
+                "\(address.address) is not an address of this machine: queries are answered as soon as it is",
                 metadata: ["socket": "\(address)"])
         }
         if let user {
             try Privileges.become(user)
         } else if geteuid() == 0 {
-            logger.warning("running as root, which nothing here needs: give --user, or start as another user")
+            logger.warning("running as root, which is not needed: give --user, or start as another user")
         }
         let watched = WatchedPolicy(policy.policy), reading = Date.now
         let server = NameServer(try policy.read(), options)
@@ -141,7 +147,7 @@ struct Serve: ParsableCommand {
             let secret = UInt128(digits, radix: 16)
         else {
             throw CommandError(
-                "\(path) is no secret: write 32 hexadecimal digits, such as `openssl rand -hex 16` prints")
+                "\(path) is not a cookie secret: write 32 hexadecimal digits, as printed by `openssl rand -hex 16`")
         }
         return secret
     }

@@ -39,7 +39,7 @@ struct ServerSockets {
         }
         guard !addresses.isEmpty else {
             throw CommandError(
-                "there is nowhere to listen: give --listen ADDRESS:PORT, such as --listen 127.0.0.1:5353")
+                "there is no address to listen on: give --listen ADDRESS:PORT, such as --listen 127.0.0.1:5353")
         }
         for address in addresses {
             let isAwaited = !ServerSocket.canBind(to: address.address)

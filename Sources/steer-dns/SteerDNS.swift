@@ -10,8 +10,8 @@ struct SteerDNS: ParsableCommand {
         commandName: "steer-dns",
         abstract: "An authoritative DNS server that answers by policy, with a random address of a pool for each query.",
         discussion: """
-            One policy file says which names get addresses of which pool. Nothing is kept for a name, so one changed \
-            line moves millions of names at once.
+            A policy file decides which names get addresses from which pool. No state is kept per name, so changing \
+            one line moves millions of names at once.
 
               steer-dns check policy.yaml
               steer-dns ask www.example.com A --policy policy.yaml

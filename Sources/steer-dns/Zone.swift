@@ -6,12 +6,12 @@ import SteeringDNS
 /// `steer-dns zone`.
 struct Zone: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Write a zone with the policy's answers in it, for other name servers.",
+        abstract: "Write a zone file with the policy's answers, for other name servers.",
         discussion: """
             An RFC 1035 zone file: the zone's own records, one address of each family for every listed or exact name \
-            that a policy gives addresses, and wildcards for the names that a policy gives them without saying each. \
-            The same policy, lists and seed make the same file, and one more name changes no other's address. It \
-            ends with comments about what a file cannot answer as the policy does.
+            that a policy gives addresses, and wildcards for policies that cover all names, or all below a suffix. \
+            The same policy, lists and seed produce the same file, and a new name does not change the addresses of \
+            the others. Comments at its end list the differences from the policy when served.
             """)
 
     @OptionGroup var policy: PolicyOptions
@@ -19,15 +19,15 @@ struct Zone: ParsableCommand {
     @Option(help: ArgumentHelp("The zone's name, such as example.com.", valueName: "name"))
     var origin: String
 
-    @Option(help: ArgumentHelp("What random addresses follow from; by chance unless said.", valueName: "number"))
+    @Option(help: ArgumentHelp("The seed for random addresses; by default random.", valueName: "number"))
     var seed: UInt64?
 
     @Option(
-        help: ArgumentHelp("Where the file NAME.zone goes; - for standard output.", valueName: "directory"),
+        help: ArgumentHelp("The directory for the file NAME.zone; - for standard output.", valueName: "directory"),
         completion: .directory)
     var output = "-"
 
-    @Option(help: ArgumentHelp("The client's address, if policies ask for it.", valueName: "address"))
+    @Option(help: ArgumentHelp("The client's address, if policies depend on it.", valueName: "address"))
     var from: String?
 
     func run() throws {

@@ -36,10 +36,10 @@ struct Apply: ParsableCommand {
                 web: { without-socket: pass }    # instead of refusing while no socket is registered
 
               steer apply policy.yaml --dry-run        # what would change, and whose traffic
-              steer apply policy.yaml --strict         # or nothing, where some of it would match nothing
-              steer apply policy.yaml --load           # loads first where nothing is loaded: for boot
-              steer apply policy.yaml --watch          # and again whenever the file changes
-              steer apply policy.yaml --steerd /run/steerd.sock    # steerd's file: it reads it again, too
+              steer apply policy.yaml --strict         # nothing, if part of it would match nothing
+              steer apply policy.yaml --load           # loads first if nothing is loaded: for boot
+              steer apply policy.yaml --watch          # again whenever the file changes
+              steer apply policy.yaml --steerd /run/steerd.sock    # has steerd read it again, too
               steer apply bindings.json --format tubular
             """)
 
@@ -49,13 +49,13 @@ struct Apply: ParsableCommand {
     @Flag(help: "Print what would change, and change nothing.")
     var dryRun = false
 
-    @Flag(help: "Refuse a policy of which something matches nothing here, such as an interface that is not there.")
+    @Flag(help: "Refuse a policy if part of it matches nothing here, such as bindings on a missing interface.")
     var strict = false
 
     @Flag(help: "Follow the file: apply it again whenever it changes, until interrupted.")
     var watch = false
 
-    @Flag(help: "Load first, where no steering is loaded; upgrade what an older version has loaded.")
+    @Flag(help: "Load first if no steering is loaded; upgrade one that an older version loaded.")
     var load = false
 
     @OptionGroup var readers: Readers
@@ -64,7 +64,7 @@ struct Apply: ParsableCommand {
         help: ArgumentHelp("Have the steerd that listens here read its policy file, too, and wait.", valueName: "path"))
     var steerd: String?
 
-    @Option(help: "yaml, json, or tubular: what `tubectl load-bindings` reads. By the file's name without it.")
+    @Option(help: "yaml, json, or tubular (as `tubectl load-bindings` reads it); by default from the file's name.")
     var format: PolicyFormat?
 
     @OptionGroup var target: Target

@@ -3,7 +3,7 @@ import Steering
 
 /// The arguments that define bindings: `LABEL PROTOCOL PREFIX... PORTS`, without LABEL after --refuse or --pass.
 struct BindingWords: ParsableArguments {
-    @Flag(help: "Refuse these packets, instead of leading them to a label.")
+    @Flag(help: "Refuse these packets, instead of steering them to a label.")
     var refuse = false
 
     @Flag(help: "Leave these packets to the kernel's ordinary lookup: an exception in a wider binding.")
@@ -11,19 +11,19 @@ struct BindingWords: ParsableArguments {
 
     @Argument(
         help: ArgumentHelp(
-            "LABEL, then tcp, udp or tcp+udp, prefixes, and ports: 80, 80,443,8000-8999 or all. No LABEL with --refuse and --pass.",
+            "LABEL, then tcp, udp or tcp+udp, prefixes, and ports: 80, 80,443,8000-8999 or all. No LABEL with --refuse or --pass.",
             valueName: "word"), completion: .label(then: ["tcp", "udp", "tcp+udp", "all"]))
     var words: [String] = []
 
     @Option(
         help: ArgumentHelp(
-            "Only packets from this source. Several give a binding each; a prefix is bound with those of its family.",
+            "Only packets from this source. Each source makes a binding; a prefix is bound with the sources of its family.",
             valueName: "prefix"))
     var from: [String] = []
 
     @Option(
         help: ArgumentHelp(
-            "Only packets that arrive on this interface; several give a binding each. Needs Linux 5.17.",
+            "Only packets that arrive on this interface; each interface makes a binding. Needs Linux 5.17.",
             valueName: "interface"))
     var on: [String] = []
 
@@ -32,7 +32,7 @@ struct BindingWords: ParsableArguments {
         if refuse, pass { throw misuse("--refuse and --pass exclude each other: give one of them") }
         if words.count < expected {
             let shape = expected == 4 ? "LABEL PROTOCOL PREFIX PORTS" : "PROTOCOL PREFIX PORTS"
-            throw misuse("a binding is \(shape), \(expected) words, and here are \(words.count)")
+            throw misuse("a binding is \(shape), at least \(expected) words, not \(words.count)")
         }
     }
 
@@ -40,7 +40,7 @@ struct BindingWords: ParsableArguments {
     func bindings() throws -> [Binding] {
         var rest = words[...]
         if refuse || pass, rest.count > 3, (try? transports(rest[0])) == nil, (try? transports(rest[1])) != nil {
-            throw misuse("with --refuse and --pass a binding is PROTOCOL PREFIX PORTS, 3 words: leave the label out")
+            throw misuse("with --refuse or --pass a binding is PROTOCOL PREFIX PORTS, 3 words: leave the label out")
         }
         let outcome: Outcome = refuse ? .refuse : pass ? .pass : .label(try label(rest.removeFirst()))
         let protocols = try transports(rest.removeFirst())
@@ -73,7 +73,7 @@ struct BindingWords: ParsableArguments {
 
     private func transports(_ text: String) throws -> ProtocolMatch {
         guard let match = ProtocolMatch.allCases.first(where: { $0.description == text }) else {
-            throw misuse("\(text.debugDescription) is no protocol: give tcp, udp or tcp+udp")
+            throw misuse("\(text.debugDescription) is not a protocol: give tcp, udp or tcp+udp")
         }
         return match
     }
@@ -88,9 +88,9 @@ struct Bind: ParsableCommand {
             steer bind --refuse|--pass PROTOCOL PREFIX... PORTS [--from PREFIX] [--on INTERFACE] [<options>]
             """,
         discussion: """
-            Several prefixes are bound in one step. A binding that is there already is no error. Of several that \
-            match a packet the longer prefix decides, then the longer source, then an interface over none, then \
-            fewer ports, then one protocol over both.
+            Several prefixes are bound in one step. A binding that exists already is not an error. If several match \
+            a packet, the longer prefix decides, then the longer source, then an interface over none, then fewer \
+            ports, then one protocol over both.
 
               steer bind web tcp 192.0.2.0/24 80,443
               steer bind dns tcp+udp 192.0.2.53/32 2001:db8::53/128 53
@@ -128,8 +128,8 @@ struct Unbind: ParsableCommand {
             steer unbind --refuse|--pass PROTOCOL PREFIX... PORTS [--from PREFIX] [--on INTERFACE] [<options>]
             """,
         discussion: """
-            All of it must be given as `steer bindings` shows it. Several prefixes are unbound in one step or, if one \
-            is not bound so, none.
+            Give the binding exactly as `steer bindings` shows it. Several prefixes are unbound in one step, or none \
+            if one of them is not bound like that.
 
               steer unbind web tcp 192.0.2.0/24 80,443
               steer unbind admin tcp 192.0.2.0/24 22 --from 198.51.100.0/24 --on eth1

@@ -33,17 +33,17 @@ struct Bindings: ParsableCommand {
         commandName: "bindings",
         abstract: "List the bindings in force.",
         discussion: """
-            With --file, as a policy file that `steer apply` reads.
+            With --file they are written as a policy file that `steer apply` reads.
 
               steer bindings --label web
               steer bindings --file yaml > policy.yaml
               steer bindings --json | jq '.bindings[].prefix'
             """)
 
-    @Option(help: ArgumentHelp("Only those that lead to this label.", valueName: "label"), completion: .label)
+    @Option(help: ArgumentHelp("Only bindings that lead to this label.", valueName: "label"), completion: .label)
     var label: String?
 
-    @Option(help: ArgumentHelp("As a policy file: yaml or json.", valueName: "format"))
+    @Option(help: ArgumentHelp("Write a policy file: yaml or json.", valueName: "format"))
     var file: FileFormat?
 
     @OptionGroup var target: Target

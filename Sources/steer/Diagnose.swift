@@ -7,22 +7,22 @@ import SteeringDNS
 struct Diagnose: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "doctor",
-        abstract: "Look for what is wrong, and say what mends it.",
+        abstract: "Find problems, and show how to fix them.",
         discussion: """
             Exit code 0: all is well (notes apart); 1: warnings; 2: something is broken.
 
-            Where the policy has names, too, addresses are found that they may be answered with, but that no binding \
+            If the policy has names, too, the doctor finds addresses that may be in answers but that no binding \
             steers, or that are not routed here.
 
               steer doctor
-              steer doctor --policy policy.yaml     # also: is this in force, is it routed here?
+              steer doctor --policy policy.yaml     # also: is it in force, and routed here?
               steer doctor --fix                    # remove what ended namespaces left in the BPF file system
             """)
 
     @Option(help: ArgumentHelp("A policy that should be in force.", valueName: "file"), completion: .file())
     var policy: String?
 
-    @Flag(help: "Remove what network namespaces that have ended, and killed commands, left.")
+    @Flag(help: "Remove what ended network namespaces and killed commands left.")
     var fix = false
 
     @OptionGroup var target: Target

@@ -4,12 +4,12 @@ import Steering
 struct Explain: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "explain",
-        abstract: "Say who gets a packet, and why.",
+        abstract: "Show which socket gets a packet, and why.",
         discussion: """
-            Lists the bindings that match, the one that decides first, and what the kernel itself answers for the \
-            first packet of such a flow: established connections, other programs and SO_REUSEPORT groups have their \
-            say. Nothing is sent; the counters count it. Bindings that ask for a source or an interface match only \
-            a packet that has one: --from and --on.
+            Lists the bindings that match, the one that decides first, and the result of the kernel's own lookup for \
+            the first packet of such a flow, which includes established connections, other programs and SO_REUSEPORT \
+            groups. No packet is sent, but the counters include the lookup. Bindings with a source or an interface \
+            match only a packet that has one: --from and --on.
 
               steer explain tcp 192.0.2.7 443
               steer explain udp 2001:db8::7 53 --from 198.51.100.9:4711 --on eth0
@@ -18,13 +18,13 @@ struct Explain: ParsableCommand {
     @Argument(help: "tcp or udp.")
     var transport: String
 
-    @Argument(help: "The address that the packet goes to.")
+    @Argument(help: "The destination address.")
     var address: String
 
-    @Argument(help: "The port that it goes to.")
+    @Argument(help: "The destination port.")
     var port: UInt16
 
-    @Option(help: ArgumentHelp("Who sends it.", valueName: "address[:port]"))
+    @Option(help: ArgumentHelp("The source of the packet.", valueName: "address[:port]"))
     var from: String?
 
     @Option(help: ArgumentHelp("The interface on which it arrives.", valueName: "interface"))
@@ -148,7 +148,7 @@ struct ExplanationReport: Encodable {
             let way = receiver.isConnected ? "the connected " : ""
             lines.append("kernel    delivers to \(way)\(socket(receiver.cookie, receiver.boundAddress))")
         case .refused: lines.append("kernel    refuses: no socket receives it")
-        case .unknown(let reason): lines.append("kernel    was not asked: \(reason)")
+        case .unknown(let reason): lines.append("kernel    unknown: \(reason)")
         }
         lines += found.caveats.map { "note      \($0)" }
         return lines.joined(separator: "\n")

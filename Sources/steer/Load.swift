@@ -4,7 +4,7 @@ import Steering
 
 /// The group that may read the loaded steering.
 struct Readers: ParsableArguments {
-    @Option(help: ArgumentHelp("Who may read, beside root: a group's name or number.", valueName: "group"))
+    @Option(help: ArgumentHelp("The group that may read, besides root: its name or number.", valueName: "group"))
     var readers: String?
 
     /// Returns the group ID, or `nil` without the option.
@@ -23,8 +23,8 @@ struct Load: ParsableCommand {
         commandName: "load",
         abstract: "Load the program and attach it to the network namespace.",
         discussion: """
-            Until something is bound, nothing is steered. What is loaded stays until `steer unload`, the end of the \
-            namespace, or a reboot.
+            Nothing is steered until something is bound. The steering stays loaded until `steer unload`, the end of \
+            the namespace, or a reboot.
 
               steer load
               steer load --netns /run/netns/edge --readers monitoring
@@ -44,9 +44,10 @@ struct Load: ParsableCommand {
 struct Unload: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "unload",
-        abstract: "Detach the program and forget everything.",
+        abstract: "Detach the program, and remove bindings, registrations and counters.",
         discussion: """
-            Traffic takes the kernel's ordinary way again; established connections go on. Removes damaged state too.
+            Traffic goes through the kernel's ordinary lookup again; established connections go on. Removes damaged \
+            state, too.
             """)
 
     @OptionGroup var target: Target
@@ -60,10 +61,10 @@ struct Unload: ParsableCommand {
 struct Upgrade: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "upgrade",
-        abstract: "Replace the loaded program by this version's, under traffic.",
+        abstract: "Replace the loaded program with this version's, under traffic.",
         discussion: """
-            Bindings, sockets and counters stay, and no connection fails. State that an older version left is \
-            converted; that of a newer one is refused.
+            Bindings, sockets and counters stay, and no connection fails. State of an older version is converted; \
+            state of a newer one is refused.
             """)
 
     @OptionGroup var target: Target

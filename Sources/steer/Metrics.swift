@@ -5,15 +5,15 @@ import Steering
 struct Metrics: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "metrics",
-        abstract: "Print the counters as Prometheus reads them, or serve them.",
+        abstract: "Print the counters in Prometheus' text format, or serve them.",
         discussion: """
-            With --listen over HTTP, at /metrics, until interrupted: read-only, with no privilege beyond reading \
-            what is pinned (`load --readers GROUP`).
+            With --listen they are served over HTTP, at /metrics, until interrupted: read-only, with no privilege \
+            beyond reading what is pinned (`load --readers GROUP`).
 
-            Counters are of labels. With --per-binding packets are counted for each binding, too, by a program that \
-            looks beside the steering one and ends with this command: for some seconds, then a table is printed, \
-            the busiest binding first; or with --listen for as long as it serves, 10,000 bindings at most. That \
-            needs CAP_BPF. Bindings that a change leaves in force keep their counts.
+            Counters are per label. With --per-binding packets are counted for each binding, too, by a second program \
+            that only observes and ends with this command: for some seconds, then a table is printed, the busiest \
+            binding first; or, with --listen, for as long as it serves, 10,000 bindings at most. That needs CAP_BPF. \
+            Bindings that a change leaves in force keep their counts.
 
               steer metrics
               steer metrics --listen 127.0.0.1:9110
@@ -21,7 +21,7 @@ struct Metrics: ParsableCommand {
               steer metrics --listen 127.0.0.1:9110 --steerd /run/steerd.sock
             """)
 
-    @Option(help: ArgumentHelp("Serve them here.", valueName: "address:port"))
+    @Option(help: ArgumentHelp("Serve the counters here.", valueName: "address:port"))
     var listen: String?
 
     @Flag(help: "Count packets for each binding.")
@@ -29,7 +29,7 @@ struct Metrics: ParsableCommand {
 
     @Option(
         name: .customLong("for"),
-        help: ArgumentHelp("Count so long with --per-binding, 5 by default.", valueName: "seconds"))
+        help: ArgumentHelp("How long to count with --per-binding; 5 by default.", valueName: "seconds"))
     var duration: Double?
 
     @Option(help: ArgumentHelp("Add the counters of the steerd that listens here.", valueName: "path"))
@@ -48,7 +48,7 @@ struct Metrics: ParsableCommand {
             throw misuse("--steerd goes without --per-binding, or with --listen")
         }
         if listen != nil, target.json {
-            throw misuse("--json is for what is printed, and --listen serves Prometheus' text: leave one of them out")
+            throw misuse("--json is for printing, and --listen serves Prometheus' text: leave one of them out")
         }
         if let duration, !(0.1...86_400).contains(duration) { throw misuse("--for is 0.1 to 86,400 seconds") }
     }

@@ -65,7 +65,7 @@ struct Move {
     private func sayDone() throws(SteeringError) {
         let answers = try pool().answers
         try report.step(
-            .moved, "nothing to move: the pool \(name) has nothing of \(retired), it is answered from \(answers)", new)
+            .moved, "nothing to move: the pool \(name) has nothing of \(retired); it is answered from \(answers)", new)
     }
 
     private func take(_ step: MoveStep) throws(SteeringError) {
@@ -95,7 +95,7 @@ struct Move {
         }
         guard flock(number, LOCK_EX | LOCK_NB) == 0 else {
             close(number)
-            throw SteeringError(.busy, "another move of a pool of \(policy) is under way: wait for its end")
+            throw SteeringError(.busy, "another move of a pool of \(policy) is under way: wait until it ends")
         }
         return number
     }
@@ -126,7 +126,7 @@ struct Move {
     private func prefixesFile(of pool: DrainablePool) throws(SteeringError) -> String {
         guard let file = pool.prefixesFile else {
             throw refusal(
-                "the pool \(name) of \(policy) has no file of prefixes that could be changed: "
+                "the pool \(name) of \(policy) has no file of prefixes to change: "
                     + "write \(name): { prefixes-from: \(name).txt, drained-from: \(name)-drained.txt } there")
         }
         return file
@@ -146,11 +146,11 @@ struct Move {
         let foreign = (difference.added + difference.removed).first { !own.contains($0.prefix) }
         if let foreign {
             throw refusal(
-                "the policy in force is not that of \(policy), they differ in '\(foreign)': \(remedy)")
+                "the policy in force is not that of \(policy); they differ in '\(foreign)': \(remedy)")
         }
         if let label = difference.changedOptions.keys.min() {
             throw refusal(
-                "the policy in force is not that of \(policy), they differ in the label \(label): \(remedy)"
+                "the policy in force is not that of \(policy); they differ in the label \(label): \(remedy)"
             )
         }
         if let prefix = wanted.unsteered(in: pool.addresses).prefixes.first {
@@ -251,7 +251,7 @@ struct Move {
     /// Throws if DNS may answer with leaving prefixes, which another command can have undrained in the meantime.
     private func refuseAnswers(of leaving: PrefixPool) throws(SteeringError) {
         guard try pool().answers.overlaps(leaving) else { return }
-        throw refusal("the pool \(name) is answered from \(leaving) again: move it anew")
+        throw refusal("the pool \(name) is answered from \(leaving) again: start the move again")
     }
 
     private func unbindOld() throws(SteeringError) {
@@ -279,7 +279,7 @@ struct Move {
         for pool in answered {
             guard let prefix = wanted.unsteered(in: pool.answers).prefixes.first else { continue }
             throw refusal(
-                "\(prefix) of the pool \(pool.pool.name) is answered, and no binding would steer it any more: "
+                "\(prefix) of the pool \(pool.pool.name) may be in answers, and no binding would steer it any more: "
                     + "bind it in \(policy)")
         }
         try steering.apply(wanted)

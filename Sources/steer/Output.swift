@@ -72,7 +72,7 @@ enum Terminal {
         guard fflush(nil) != 0 else { return }
         throw SteeringError(
             .systemCall,
-            "the output could not be written, all of it (\(String(cString: strerror(errno)))): send it elsewhere")
+            "the output could not be written completely (\(String(cString: strerror(errno)))): send it elsewhere")
     }
 
     /// Prints a line to standard error.

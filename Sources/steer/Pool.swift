@@ -6,9 +6,10 @@ import Steering
 struct Pool: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "pool",
-        abstract: "Move the addresses that names are answered with, and see what still comes to former ones.",
+        abstract: "Move the addresses that DNS answers with, and see which packets still come to the old ones.",
         discussion: """
-            For policy files with names, which `steer-dns` answers, and whose pools name the files that are written:
+            For policy files with names, which `steer-dns` answers, and with pools whose prefixes are in files of \
+            their own:
 
               pools:
                 web: { prefixes-from: web.txt, drained-from: web-drained.txt }
@@ -31,14 +32,14 @@ struct PoolOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Where a steer-dns serves its counters, to know since when it answers from what; may be repeated.",
+            "The metrics address of a steer-dns, which shows since when it has used a change; may be repeated.",
             valueName: "address:port"))
     var server: [String] = []
 
-    @Option(help: ArgumentHelp("How long servers take to notice a change, where none is asked.", valueName: "seconds"))
+    @Option(help: ArgumentHelp("How long servers take to notice a change, without --server.", valueName: "seconds"))
     var reload = 5
 
-    @Option(help: ArgumentHelp("How many packets a prefix that is quiet may still get.", valueName: "packets"))
+    @Option(help: ArgumentHelp("How many packets a quiet prefix may still get.", valueName: "packets"))
     var threshold: UInt64 = 0
 
     @Option(

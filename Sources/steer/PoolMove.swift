@@ -5,22 +5,22 @@ import Steering
 struct PoolMove: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "move",
-        abstract: "Answer names from other prefixes, without a moment in which an answered address is not steered.",
+        abstract: "Answer names from other prefixes, while every address in use stays steered.",
         discussion: """
             In this order: bind the new prefixes; answer from them, and no longer from the old ones; wait until the \
-            last answer with those has expired, and until no more than --threshold packets come to them in the \
-            seconds of --for; unbind them. What is both old and new stays as it is.
+            last answer with the old ones has expired, and until no more than --threshold packets come to them in the \
+            seconds of --for; unbind them. Prefixes that are both old and new stay as they are.
 
-            It may be interrupted anywhere, and killed: the same command goes on from where the files and the policy in \
-            force are. The policy in force must be that of the file, and stays it. Give --server for each steer-dns \
-            that answers from these files; without it, each is given the seconds of --reload.
+            It may be interrupted or killed at any point: the same command goes on from the state of the files and of \
+            the policy in force. The policy in force must be that of the file, and remains so. Give --server for each \
+            steer-dns that answers from these files; without it, the command waits for the seconds of --reload.
 
               steer pool move web --from 192.0.2.0/24 --to 192.0.2.0/28 --policy policy.yaml --server 127.0.0.1:9153
               steer pool move web --from 192.0.2.0/28 --to 192.0.2.0/24 --policy policy.yaml      # and back
 
-            Hosts that serve the same names, each with files of its own, go together: an answer of one may lead to \
-            another. So the command runs on all of them with --until bound, then on all with --until quiet, then \
-            without.
+            Hosts that serve the same names, each with files of its own, must move together, because an answer from \
+            one may lead to another: run the command on all of them with --until bound, then on all with --until \
+            quiet, then without --until.
             """)
 
     @OptionGroup var options: PoolOptions

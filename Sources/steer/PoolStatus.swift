@@ -7,20 +7,20 @@ import Steering
 struct PoolStatus: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "status",
-        abstract: "Show the drained prefixes of a pool: when the last answers expire, and what still comes.",
+        abstract: "Show the drained prefixes of a pool: when the last answers expire, and how many packets still come.",
         discussion: """
-            Each drained prefix is shown in 16 parts, small ones by address. PACKETS are the first ones of connections, \
-            and datagrams, in the seconds of --for: they need CAP_BPF to be counted. A prefix may be unbound when \
-            the last answer has expired and no part of it gets more packets than --threshold; then the command \
-            says how.
+            Each drained prefix is shown in 16 parts, small ones by address. PACKETS counts the first packets of \
+            connections, and datagrams, in the seconds of --for, and needs CAP_BPF. A prefix may be unbound when the \
+            last answer has expired and no part of it gets more packets than --threshold; then the command prints \
+            how to unbind it.
 
               steer pool status web --policy policy.yaml
-              steer pool status web --policy policy.yaml --wait      # until that is so
+              steer pool status web --policy policy.yaml --wait      # until then
             """)
 
     @OptionGroup var options: PoolOptions
 
-    @Flag(help: "Show it again and again until all that is drained may be unbound.")
+    @Flag(help: "Repeat until all drained prefixes may be unbound.")
     var wait = false
 
     @OptionGroup var target: Target
@@ -120,7 +120,7 @@ struct PoolReport: Encodable {
     }
 
     var text: String {
-        if drained.isEmpty { return "nothing of the pool \(pool) is drained; it is answered from \(answers)" }
+        if drained.isEmpty { return "the pool \(pool) has no drained prefixes; it is answered from \(answers)" }
         var table = Table("PREFIX", "LAST ANSWER EXPIRES", "PACKETS", "RATE/S")
         for prefix in drained {
             let expiry = prefix.expires.map { prefix.expired ? "expired" : $0 } ?? "still answered"
@@ -128,9 +128,9 @@ struct PoolReport: Encodable {
         }
         let lines = drained.map { prefix in
             prefix.mayUnbind
-                ? "\(prefix.prefix) may be unbound: no answer with it is kept any more, and it is quiet"
+                ? "\(prefix.prefix) may be unbound: the last answer with it has expired, and it is quiet"
                 : "\(prefix.prefix) must stay bound: "
-                    + (prefix.expired ? "connections still come" : "answers with it are still kept")
+                    + (prefix.expired ? "connections still come" : "answers with it may still be cached")
         }
         return ([table.text()] + lines + (advice.map { ["    \($0)"] } ?? [])).joined(separator: "\n")
     }

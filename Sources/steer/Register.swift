@@ -4,20 +4,21 @@ import Steering
 struct Register: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "register",
-        abstract: "Register sockets as a label: they get its packets.",
+        abstract: "Register sockets for a label: they get its packets.",
         usage: """
             steer register LABEL --pid PID [tcp|udp [[ADDRESS]:PORT]] [<options>]
             steer register LABEL [<options>]              (sockets from $LISTEN_FDS)
             steer register --names NAME=LABEL,... [<options>]
             """,
         discussion: """
-            With --pid the socket is taken from a running program, which knows nothing of it: the only listening \
-            socket of the process and of those that descend from it, or the one that is bound as given; a \
-            SO_REUSEPORT group whole. Without, from the service manager ($LISTEN_FDS, see sd_listen_fds(3)).
+            With --pid the socket is taken from a running program, which needs no changes, in its network namespace: \
+            the only listening socket of the process and its descendants, or the one that is bound as given; a \
+            SO_REUSEPORT group as a whole. Without --pid sockets come from the service manager ($LISTEN_FDS, see \
+            sd_listen_fds(3)).
 
-            The socket stays its owner's, bound wherever it is. When it is closed, the label is without a socket. A \
-            program that is reloaded may close it and open another: --follow stays, and registers that one, until the \
-            program ends; while there is none, clients wait up to ten seconds.
+            The socket stays its owner's, bound as it is. When it is closed, the label has no socket. A program that \
+            is reloaded may close it and open another: with --follow the command stays, and registers the new one, \
+            until the program ends; while there is none, clients wait up to ten seconds.
 
               steer register web --pid 4711
               steer register web --pid 4711 tcp 127.0.0.1:8080
@@ -32,16 +33,16 @@ struct Register: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Labels by the names in $LISTEN_FDNAMES; a name alone is its own label.", valueName: "name=label,..."))
+            "Labels for the names in $LISTEN_FDNAMES; a name alone is also the label.", valueName: "name=label,..."))
     var names: String?
 
-    @Flag(help: "Take the place of the sockets that the label has.")
+    @Flag(help: "Replace the sockets that the label has.")
     var replace = false
 
-    @Flag(help: "Take a socket of each protocol and family, not only one.")
+    @Flag(help: "Register a socket of each protocol and family, not only one.")
     var all = false
 
-    @Flag(help: "Stay, and keep registered what the program listens on, until it ends.")
+    @Flag(help: "Stay until the program ends, and register the sockets that it listens on, also after reloads.")
     var follow = false
 
     @Option(help: ArgumentHelp("How long the program may take to listen.", valueName: "seconds"))
@@ -53,14 +54,14 @@ struct Register: ParsableCommand {
         if names == nil, words.isEmpty { throw misuse("which label? steer register LABEL --pid PID") }
         if names != nil, !words.isEmpty { throw misuse("--names gives the labels: leave \(words[0]) out") }
         if names != nil, target.pid != nil {
-            throw misuse("--names is about $LISTEN_FDS, and --pid about a process: give one of them")
+            throw misuse("--names is for $LISTEN_FDS, and --pid for a process: give one of them")
         }
         if words.count > 3 {
             throw misuse("a socket is a protocol and an address with port, such as tcp 127.0.0.1:8080")
         }
         if words.count > 1, target.pid == nil { throw misuse("whose socket? give --pid PID") }
         if all || follow || wait != 0, target.pid == nil {
-            throw misuse("--all, --follow and --wait are about a running program: give --pid PID")
+            throw misuse("--all, --follow and --wait are for a running program: give --pid PID")
         }
         if !(0...3600).contains(wait) { throw misuse("--wait is 0 to 3,600 seconds") }
     }
@@ -138,10 +139,10 @@ extension Policy {
 struct Unregister: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "unregister",
-        abstract: "Take a label's sockets out.",
+        abstract: "Unregister a label's sockets.",
         discussion: """
-            Until others are registered the label is without a socket: its packets are refused, or passed, as its \
-            options say. The sockets stay open, their connections go on.
+            Until others are registered, the label has no socket: its packets are refused or passed, depending on \
+            its options. The sockets stay open, and their connections go on.
 
               steer unregister web
               steer unregister web --cookie 1a2b

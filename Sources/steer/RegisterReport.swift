@@ -39,7 +39,7 @@ struct RegisterReport: Encodable {
         var notes: [String] = []
         if registered.count < given {
             notes.append(
-                "\(registered.count) of the group's \(given) sockets are registered, as many as are remembered: the "
+                "\(registered.count) of the group's \(given) sockets are registered, the most that a label keeps: the "
                     + "others share its packets, but do not stand in when those are closed")
         }
         let bindings = try steering.policy.bindings

@@ -4,7 +4,7 @@ import Steering
 struct SetLabel: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "label",
-        abstract: "Say what happens to a label's packets while it has no socket.",
+        abstract: "Set what happens to a label's packets while it has no socket.",
         discussion: """
             They are refused, so that traffic never reaches another listener by accident; or they pass to the \
             kernel's ordinary lookup.
@@ -19,7 +19,7 @@ struct SetLabel: ParsableCommand {
     @Argument(help: "The label.", completion: .label)
     var label: String
 
-    @Option(help: ArgumentHelp("refuse, as every label does unless told otherwise, or pass.", valueName: "outcome"))
+    @Option(help: ArgumentHelp("refuse, the default of every label, or pass.", valueName: "outcome"))
     var withoutSocket: Choice
 
     @OptionGroup var target: Target

@@ -36,10 +36,10 @@ func shortened(_ owners: [SocketOwner]) -> String {
 struct Sockets: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sockets",
-        abstract: "List the registered sockets and who holds them.",
+        abstract: "List the registered sockets and the processes that hold them.",
         discussion: """
-            Stand-ins are other members of a SO_REUSEPORT group: the kernel spreads over the group, and when the \
-            first is closed the next takes its place. Cookies are those of `ss -e`.
+            Stand-ins are other members of a SO_REUSEPORT group: the kernel spreads packets over the group, and \
+            when the first member is closed, the next takes its place. Cookies are those of `ss -e`.
             """)
 
     @OptionGroup var target: Target

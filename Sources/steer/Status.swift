@@ -8,12 +8,13 @@ struct Status: ParsableCommand {
         commandName: "status",
         abstract: "Show each label: bindings, sockets, counters.",
         discussion: """
-            LOOKUPS are packets whose binding leads to the label: the first ones of connections, and every datagram. \
-            MISSES found no socket, INCOMPATIBLE one that no longer listens. The rate is that of lookups.
+            LOOKUPS counts packets whose binding leads to the label: the first of each connection, and every \
+            datagram. MISSES counts those that found no socket, INCOMPATIBLE those whose socket no longer listens. \
+            The rate is that of lookups.
 
-            With --tables it shows instead what the policy was compiled into: bytes in use, bytes of kernel memory (two \
-            halves, the policy in force and room for the next), different rows, classes of ports (none where rows are \
-            tries over the port), nodes of tries.
+            With --tables it shows the size of the compiled policy instead: bytes in use, bytes of kernel memory (two \
+            halves, the policy in force and room for the next), distinct rows, port classes (none if rows are tries \
+            over the port), trie nodes.
 
               steer status
               steer status --watch            # every two seconds, in place
@@ -21,7 +22,7 @@ struct Status: ParsableCommand {
               steer status --tables
             """)
 
-    @Flag(help: "Show it again and again, in place on a terminal, until interrupted.")
+    @Flag(help: "Repeat until interrupted, in place on a terminal.")
     var watch = false
 
     @Flag(help: "Show the size of the compiled tables instead.")

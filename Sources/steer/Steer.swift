@@ -10,22 +10,22 @@ struct Steer: ParsableCommand {
         commandName: "steer",
         abstract: "Steer the traffic of whole prefixes, and any ports, to ordinary sockets.",
         discussion: """
-            The steering of a network namespace lives in the kernel, pinned in the BPF file system: no process of \
-            ours need run. Bindings say which packets go to which label; sockets are registered as labels.
+            The steering of a network namespace lives in the kernel, pinned in the BPF file system: no daemon is \
+            needed. Bindings define which packets go to which label; sockets are registered for labels.
 
               steer load                                    # once, after each boot
               steer bind web tcp 192.0.2.0/24 80,443        # bindings lead to labels ...
               steer register web --pid 4711 tcp 127.0.0.1:8080   # ... and sockets answer for them
-              steer explain tcp 192.0.2.7 443               # who gets this packet, and why
-              steer trace                                   # packets as they come, and what decides
-              steer doctor                                  # what is wrong, and what mends it
+              steer explain tcp 192.0.2.7 443               # which socket gets this packet, and why
+              steer trace                                   # packets as they arrive, and what decides
+              steer doctor                                  # problems, and how to fix them
 
             Every change is atomic, and waits for one that is under way. Established connections are never \
             touched. Changing needs CAP_BPF, CAP_NET_ADMIN and access to the BPF file system, so usually root; \
             reading needs no more than `load --readers GROUP` gives.
 
-            Exit codes: 0 done; 1 it failed, or doctor warns; 2 doctor found something broken; 64 the command line \
-            is not one. Errors are one sentence on standard error, as JSON with --json.
+            Exit codes: 0 done; 1 it failed, or doctor warns; 2 doctor found something broken; 64 usage error. \
+            Errors are one sentence on standard error, as JSON with --json.
             """, version: "steer \(CommandWords.version)",
         subcommands: [
             Load.self, Unload.self, Upgrade.self, Apply.self, Bind.self, Unbind.self, SetLabel.self,
@@ -101,7 +101,7 @@ func interface(_ text: String) throws -> InterfaceName {
 /// Parses a protocol.
 func transport(_ text: String) throws -> TransportProtocol {
     guard let found = TransportProtocol.allCases.first(where: { $0.description == text }) else {
-        throw misuse("\(text.debugDescription) is no protocol: give tcp or udp")
+        throw misuse("\(text.debugDescription) is not a protocol: give tcp or udp")
     }
     return found
 }

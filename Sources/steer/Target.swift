@@ -4,7 +4,7 @@ import Steering
 /// The options that select a steering.
 struct Target: ParsableArguments {
     @Option(
-        help: ArgumentHelp("The network namespace: a name of `ip netns`, a path, or a pid.", valueName: "name"),
+        help: ArgumentHelp("The network namespace: a name from `ip netns`, a path, or a pid.", valueName: "name"),
         completion: .namespace)
     var netns: String?
 
@@ -22,7 +22,7 @@ struct Target: ParsableArguments {
         if netns != nil, pid != nil {
             throw misuse("--netns and --pid both name a network namespace: give one of them")
         }
-        if let pid, pid <= 0 { throw misuse("--pid \(pid) is no process: give a number greater than 0") }
+        if let pid, pid <= 0 { throw misuse("--pid \(pid) is not a process: give a number greater than 0") }
     }
 
     /// Returns the selected namespace; without an option, the caller's own.

@@ -5,16 +5,16 @@ import Steering
 struct Trace: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "trace",
-        abstract: "Show packets as they come, and which binding decides about each.",
+        abstract: "Show packets as they arrive, and which binding decides about each.",
         discussion: """
-            A line a packet: when, protocol, source and destination, the interface it came in on, the binding that \
-            decides and its outcome. Seen are the packets that steering is asked about and that a binding matches: \
-            the first of each TCP connection, every datagram; not those of established connections. `explain` asks \
-            the kernel about a packet, so it shows, too.
+            One line per packet: time, protocol, source and destination, the interface it arrived on, the binding \
+            that decides and its outcome. Shown are packets for which the steering program runs and that a binding \
+            matches: the first of each TCP connection, and every datagram; not those of established connections. \
+            `explain` makes the kernel look up a packet, so that is shown, too.
 
-            A second program looks beside the steering one, for as long as this command runs, however it ends: \
-            whoever does not trace pays nothing. On a busy host show one in many with --sample. Needs CAP_BPF, and \
-            reading what is pinned. A summary is on standard error.
+            A second program observes for as long as this command runs, however it ends: without a trace there is no \
+            cost. On a busy host show a sample with --sample. Needs CAP_BPF, and read access to what is pinned. A \
+            summary is printed on standard error.
 
               steer trace
               steer trace --label web --sample 1000     # of a thousand packets to web one, at random
@@ -24,10 +24,10 @@ struct Trace: ParsableCommand {
     @Option(help: ArgumentHelp("Only packets that this label receives.", valueName: "label"), completion: .label)
     var label: String?
 
-    @Option(help: ArgumentHelp("Show one packet in so many, chosen at random.", valueName: "n"))
+    @Option(help: ArgumentHelp("Show one packet in n, chosen at random.", valueName: "n"))
     var sample: UInt32 = 1
 
-    @Option(help: ArgumentHelp("End after so many packets.", valueName: "n"))
+    @Option(help: ArgumentHelp("End after n packets.", valueName: "n"))
     var count: Int?
 
     @OptionGroup var target: Target

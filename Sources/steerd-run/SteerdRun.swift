@@ -8,47 +8,47 @@ import Steering
 struct SteerdRun: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "steerd-run",
-        abstract: "Run a program that knows nothing of steerd, and hand its sockets over.",
+        abstract: "Run a program that does not support steerd, and register its sockets.",
         usage: """
             steerd-run LABEL[=SOCKET,...] ... [<options>] -- COMMAND ...
             steerd-run --listen LABEL=SOCKET ... [<options>] -- COMMAND ...
             """,
         discussion: """
             Without --listen the command runs in the foreground, and opens its sockets itself. They are registered as \
-            soon as it listens, in place of those that the label has, and followed while it runs: what it opens \
-            when it is reloaded is registered, what it closes is out. Where it closes before it opens, clients \
-            wait. Signals are passed on, and its exit code is this program's. Needs no privilege: the command is of \
-            the same user.
+            soon as it listens, in place of those that the label has, and followed while it runs: sockets that it \
+            opens on a reload are registered, and closed ones unregistered. If it closes a socket before it opens the \
+            next, clients wait. Signals are passed on, and its exit code is this program's. Needs no privilege: the \
+            command runs as the same user.
 
               steerd-run web -- nginx -g 'daemon off;'
               steerd-run cache=tcp:127.0.0.1:6379 -- redis-server --port 6379
               steerd-run web=:80 tls=:443 -- caddy run
 
-            SOCKET tells which of the command's sockets the label gets: a port (:443), where one is bound \
-            (tcp:127.0.0.1:6379), or a protocol (udp). A label has one socket, or one SO_REUSEPORT group, of each \
+            SOCKET selects those of the command's sockets that the label gets: by port (:443), bound address \
+            (tcp:127.0.0.1:6379), or protocol (udp). A label has one socket, or one SO_REUSEPORT group, of each \
             protocol and family.
 
-            With --listen the sockets are those that steerd holds, or they are made and registered, and the command \
-            runs in this program's place with them as its descriptors 3 and on ($LISTEN_FDS, see sd_listen_fds(3); with --nginx as \
-            nginx takes them). They outlive it: while it is restarted, connections wait. [::] receives IPv4, too, \
-            unless that has a socket of its own.
+            With --listen the sockets are those that steerd holds, or new ones, which are registered. The command \
+            replaces this program, and gets them as its descriptors from 3 on ($LISTEN_FDS, see sd_listen_fds(3); \
+            with --nginx as nginx takes them). They outlive it: while it restarts, connections wait. [::] receives \
+            IPv4, too, unless IPv4 has a socket of its own.
 
               steerd-run web --nginx --listen tcp:127.0.0.1:8080 -- nginx -g 'daemon off;'
               steerd-run --listen web=tcp:127.0.0.1:8080 --listen tls=tcp:127.0.0.1:8443 -- /usr/bin/web
 
-            Exit codes: the command's, 128 and the number of the signal that ended it, 127 when it cannot be run; 1 \
-            when its sockets cannot be handed over, which ends it; 64 when the command line is not one.
+            Exit codes: the command's; 128 plus the number of the signal that ended it; 127 if it cannot be run; 1 \
+            if its sockets cannot be registered, in which case it is ended; 64 for a usage error.
             """, version: "steerd-run \(CommandWords.version)")
 
     @Argument(
         help: ArgumentHelp(
-            "The label, which the policy file must allow to this user, and which of the command's sockets are its own; several labels each with theirs.",
+            "A label that the policy file allows this user to use, and the command's sockets that belong to it; with several labels give each its sockets.",
             valueName: "label[=socket,...]"))
     var labels: [String] = []
 
     @Option(
         help: ArgumentHelp(
-            "Listen here, and pass the socket: tcp:ADDRESS:PORT or udp:ADDRESS:PORT, with several labels behind LABEL=. Can be repeated.",
+            "Listen here, and pass the socket: tcp:ADDRESS:PORT or udp:ADDRESS:PORT, with several labels after LABEL=. Can be repeated.",
             valueName: "[label=]socket"))
     var listen: [String] = []
 
@@ -57,7 +57,7 @@ struct SteerdRun: ParsableCommand {
 
     @Flag(
         help:
-            "Give up first what steerd holds for the label, as an earlier --listen has left it: it is in the way of binding."
+            "First release the sockets that steerd still holds for the label from an earlier --listen: binding would fail."
     )
     var fresh = false
 
@@ -76,10 +76,10 @@ struct SteerdRun: ParsableCommand {
     func validate() throws {
         guard !command.isEmpty else { throw ValidationError("which command? steerd-run LABEL -- COMMAND ...") }
         guard listen.isEmpty || !fresh else {
-            throw ValidationError("--fresh is about the command's own sockets, and --listen passes it others")
+            throw ValidationError("--fresh is for sockets that the command opens itself: give it without --listen")
         }
         guard !nginx || !listen.isEmpty else {
-            throw ValidationError("--nginx passes nginx what --listen names: give that, or leave it out")
+            throw ValidationError("--nginx is for the sockets of --listen: give that, too, or leave --nginx out")
         }
         guard (0.1...3600).contains(wait) else { throw ValidationError("--wait is 0.1 to 3,600 seconds") }
         _ = listen.isEmpty ? try wrapped().count : try passed().count
@@ -133,7 +133,7 @@ struct SteerdRun: ParsableCommand {
         let words = try labels.map { try LabelWord($0) }
         guard words.count <= 1, words.allSatisfy({ $0.selectors.isEmpty }) else {
             throw ValidationError(
-                "with --listen the labels stand before their sockets: --listen \(words[0].label)=tcp:127.0.0.1:8080")
+                "with --listen give the labels before their sockets: --listen \(words[0].label)=tcp:127.0.0.1:8080")
         }
         var passed: [(label: Label, places: [Place])] = []
         for place in try listen.map({ try Place($0) }) {
@@ -148,7 +148,7 @@ struct SteerdRun: ParsableCommand {
             }
             if let former = passed[index].places.first(where: { $0.isOfKind(of: place) }) {
                 throw ValidationError(
-                    "\(label) can have one \(place.transport) socket of \(place.address.address.family), and is given \(former.address) and \(place.address): give one of them another label"
+                    "\(label) can have one \(place.transport) socket of \(place.address.address.family), but is given \(former.address) and \(place.address): give one of them another label"
                 )
             }
             passed[index].places.append(place)

@@ -18,7 +18,7 @@ struct LabelWord {
             if transport != nil, rest.isEmpty { return SocketSelector(transport) }
             do throws(AddressError) { return try SocketSelector(transport, place: rest) } catch {
                 throw ValidationError(
-                    "\(place.debugDescription) is no socket of the command: give one such as :8080, tcp:127.0.0.1:8080 or udp (\(error))"
+                    "\(place.debugDescription) is not a socket of the command: give one such as :8080, tcp:127.0.0.1:8080 or udp (\(error))"
                 )
             }
         }
@@ -36,7 +36,7 @@ struct Place {
         label = parts.count > 1 ? try readLabel(parts[0]) : nil
         let (transport, rest) = splitTransport(parts.last!)
         guard let transport, !rest.isEmpty else {
-            throw ValidationError("\(text.debugDescription) is no socket: give one such as tcp:127.0.0.1:8080")
+            throw ValidationError("\(text.debugDescription) is not a socket: give one such as tcp:127.0.0.1:8080")
         }
         self.transport = transport
         do throws(AddressError) { address = try SocketAddress(rest) } catch { throw ValidationError("\(error)") }

@@ -105,8 +105,8 @@ struct WrappedService {
     private func hint(_ held: [HeldSocket]) -> String {
         let places = held.prefix(4).map { "\($0.transport) \($0.boundAddress)" }.joined(separator: ", ")
         return
-            "\(command[0]) has ended before it listened, and steerd holds \(places), which keeps others from binding there: "
-            + "where nobody serves it any more, --fresh gives it up"
+            "\(command[0]) ended before it listened, and steerd holds \(places), so nothing else can bind there: "
+            + "if no process serves it any more, --fresh releases it"
     }
 
     /// Registers the command's sockets once it listens.
@@ -169,13 +169,13 @@ extension SteeringError {
     fileprivate static func ended(_ command: String) -> SteeringError {
         SteeringError(
             .socketNotFound,
-            "\(command) has ended before it listened: keep it in the foreground, as with nginx -g 'daemon off;'")
+            "\(command) ended before it listened: keep it in the foreground, as with nginx -g 'daemon off;'")
     }
 
     fileprivate static func wentAway(_ command: String) -> SteeringError {
         SteeringError(
             .socketNotFound,
-            "\(command) went to the background, where nobody would know of its end, and was ended: keep it in the foreground, as with nginx -g 'daemon off;'"
+            "\(command) went to the background, where its exit would go unnoticed, and was ended: keep it in the foreground, as with nginx -g 'daemon off;'"
         )
     }
 

@@ -151,8 +151,8 @@ final class Attendant {
 
 extension SteeringError {
     fileprivate static let tooManyConnections = SteeringError(
-        .busy, "this user has as many connections to steerd as it serves: close some, and read their answers")
+        .busy, "this user has as many connections as steerd allows: close some, and read their answers")
 
     fileprivate static let tooManyInFlight = SteeringError(
-        .busy, "too many descriptors are on their way to clients that do not receive them: try again")
+        .busy, "too many descriptors are in flight to clients that do not receive them: try again")
 }

@@ -54,7 +54,7 @@ final class AttendantMaker: Sendable {
         try OwnedDescriptor.setNonblocking(here.socket.rawValue)
         try connection.send(Array(task.rawValue.utf8), [there.socket.rawValue])
         guard let answer = try connection.receive(limit: 64), let process = answer.descriptors.first else {
-            throw SteeringError(.busy, "no process can be made to talk to clients: raise TasksMax, or ulimit -u")
+            throw SteeringError(.busy, "cannot create a process to talk to clients: raise TasksMax, or ulimit -u")
         }
         return Made(channel: here, process: process)
     }

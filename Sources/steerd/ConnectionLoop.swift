@@ -122,7 +122,7 @@ final class ConnectionLoop {
                 // forever.
                 if !isPauseTold {
                     logger.error(
-                        "cannot accept, and tries again every second", metadata: ["message": "\(error.message)"])
+                        "cannot accept; retrying every second", metadata: ["message": "\(error.message)"])
                 }
                 isPauseTold = true
                 return pauseAccepting(for: .seconds(1))
@@ -146,5 +146,5 @@ final class ConnectionLoop {
 
 extension SteeringError {
     fileprivate static let noAttendants = SteeringError(
-        .serviceUnavailable, "the process that makes those which talk to clients has ended: start steerd again")
+        .serviceUnavailable, "the process that creates attendants has ended: restart steerd")
 }

@@ -81,7 +81,7 @@ final class Reception {
         }
         lost[user]?.removeAll(where: ChildProcess.hasEnded)
         guard lost[user, default: []].count < Limits.lostAttendants else {
-            throw SteeringError(.busy, "what this user has sent keeps processes from ending")
+            throw SteeringError(.busy, "descriptors that this user has sent keep processes from exiting")
         }
         let attendance = Attendance(user, try maker.start(user == nil ? .turnAway : .attend, bin))
         try poll.watch(attendance.rawValue)

@@ -9,7 +9,7 @@ struct RequestLog {
     private(set) var refusals = Counts<String>()
 
     init(_ logger: Logger) {
-        done = LimitedLog(logger, .info, rest: "did more of the like")
+        done = LimitedLog(logger, .info, rest: "handled more")
         refused = LimitedLog(logger, .warning, rest: "refused more")
     }
 

@@ -33,7 +33,7 @@ final class ServiceState {
     func serve(_ service: ServicePolicy) {
         if let problem {
             logger.error(
-                "the policy file is wrong: serving by the policy in force, and starting nothing, until it is mended and reloaded",
+                "the policy file is invalid: serving by the policy in force, without starting services, until it is fixed and reloaded",
                 metadata: ["code": "\(problem.code)", "message": "\(problem.message)"])
         } else {
             manager?.store(allowancesOf: service)
@@ -96,6 +96,6 @@ final class ServiceState {
         if attachment == nil { return "nothing is steered: the steering was unloaded" }
         guard let problem else { return "serving by \(policyFile), \(bindings) bindings" }
         let message = problem.message.split(separator: "\n").joined(separator: " ")
-        return "serving by the policy in force; \(policyFile) is not: \(message)"
+        return "serving by the policy in force; \(policyFile) is invalid: \(message)"
     }
 }

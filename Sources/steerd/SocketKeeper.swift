@@ -271,7 +271,7 @@ final class SocketKeeper {
                 }
             } catch {
                 logger.warning(
-                    "a stored socket is not held any more",
+                    "a stored socket is no longer held",
                     metadata: ["label": "\(label)", "code": "\(error.code)", "message": "\(error.message)"])
             }
         }
@@ -327,11 +327,11 @@ extension SteeringError {
     fileprivate static func notAllowed(_ peer: Peer, _ label: Label?) -> SteeringError {
         let what = label.map { "the label \($0)" } ?? "any label"
         return SteeringError(
-            .notAllowed, "user \(peer.user) may not use \(what): its allow in the policy file names who may")
+            .notAllowed, "user \(peer.user) may not use \(what): allow the user in the policy file")
     }
 
     fileprivate static func mayNotReload(_ peer: Peer) -> SteeringError {
-        SteeringError(.notAllowed, "user \(peer.user) may not have the policy file read again: root may")
+        SteeringError(.notAllowed, "user \(peer.user) may not reload the policy file: root may")
     }
 
     fileprivate static func labelUnknown(_ label: Label) -> SteeringError {
@@ -357,7 +357,7 @@ extension SteeringError {
 
     fileprivate static let messageTooLong = SteeringError(
         .invalidMessage,
-        "the message is longer than \(ActivationRequest.maximumSize) bytes: docs/protocol.md tells what steerd understands"
+        "the message is longer than \(ActivationRequest.maximumSize) bytes: docs/protocol.md lists the messages"
     )
 
     fileprivate static let noRoom = SteeringError(

@@ -79,6 +79,6 @@ struct Start: Sendable {
 extension SteeringError {
     fileprivate static func noGroup(_ name: String) -> SteeringError {
         SteeringError(
-            .invalidEnvironment, "this machine has no group \(name) of readers: make it (groupadd --system \(name))")
+            .invalidEnvironment, "there is no group \(name): create it (groupadd --system \(name))")
     }
 }

@@ -133,7 +133,7 @@ extension SteeringError {
     fileprivate static func noAccount(_ label: Label, _ user: UInt32) -> SteeringError {
         SteeringError(
             .invalidPolicyFile,
-            "what starts \(label) is to run as user \(user), whom this machine does not have: make it first")
+            "the start command of \(label) runs as user \(user), which does not exist: create it first")
     }
 
     fileprivate static func nothingToStart(_ label: Label) -> SteeringError {

@@ -12,22 +12,22 @@ struct Steerd: ParsableCommand {
         commandName: "steerd",
         abstract: "The socket activation service: registers sockets of unprivileged services, and holds them.",
         discussion: """
-            It puts the policy file in force, loading first where nothing is loaded, gives up all capabilities, and \
-            listens: services hand over their sockets with a label, and are steered to. A duplicate of each socket is \
+            Puts the policy file in force, loading first if nothing is loaded, gives up all capabilities, and \
+            listens. Services send their sockets with a label, and get its packets. A duplicate of each socket is \
             kept, so that it outlives its service: the next instance claims it, or registers its own in its place.
 
-            Who may use a label, its allow in the policy file says: root and the user that steerd runs as always.
+            A label's allow in the policy file lists who may use it; root and the user that steerd runs as always may.
 
               labels:
                 web: { allow: { users: [www-data], groups: [web] } }
 
-            What starts a label's service when a connection waits in a held socket and nobody serves, its start says:
+            A label's start is the command to run when a connection waits in a held socket and no process serves it:
 
               labels:
                 web: { allow: { users: www-data }, start: { command: /usr/bin/web --quiet, user: www-data } }
 
-            SIGHUP reads the file again, SIGTERM and SIGINT end it. What it has registered stays registered as long as \
-            its service lives: traffic does not need steerd. docs/protocol.md tells what it speaks.
+            SIGHUP makes steerd read the file again, SIGTERM and SIGINT end it. Sockets stay registered as long as \
+            their service runs: traffic does not need steerd. docs/protocol.md describes the protocol.
             """, version: "steerd \(CommandWords.version)")
 
     @Option(
@@ -43,7 +43,7 @@ struct Steerd: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Who may read what it loads, beside root: a group's name or number.", valueName: "group"))
+            "The group that may read what is loaded, besides root: its name or number.", valueName: "group"))
     var readers: String?
 
     /// Not async: that would start threads, and capabilities are per thread.

@@ -73,6 +73,6 @@ extension SteeringError {
     fileprivate static func untrusted(_ path: String, _ problem: String, _ remedy: String) -> SteeringError {
         SteeringError(
             .invalidPolicyFile,
-            "\(path) says what steerd starts, and others could change that (\(problem)): \(remedy)")
+            "\(path) defines what steerd starts, and others could change it (\(problem)): \(remedy)")
     }
 }

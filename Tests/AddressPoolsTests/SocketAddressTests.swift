@@ -39,7 +39,7 @@ import Testing
     }
 
     @Test("the refusal of a bare IPv6 address names the brackets") func brackets() {
-        #expect(message { try SocketAddress("2001:db8::1:80") }.contains("stands in brackets"))
+        #expect(message { try SocketAddress("2001:db8::1:80") }.contains("is written in brackets"))
     }
 
     @Test("random socket addresses survive a round trip", arguments: IPFamily.allCases)

@@ -31,7 +31,7 @@ import Testing
         try #expect(PolicyFile.read(contentsOf: path).isEmpty)
         #expect(pclose(writer) == 0)
         let silent = popen(": >\(path)", "w")
-        #expect(message(path).contains("nothing came out of the pipe"))
+        #expect(message(path).contains("no data came from the pipe"))
         #expect(pclose(silent) == 0)
         let service = #expect(throws: SteeringError.self) { try PolicyFile.readForService(contentsOf: path) }
         #expect(service?.message.contains("not a regular file") == true)
@@ -72,6 +72,6 @@ import Testing
         let list = try directory.write("\n1.0.0.0/8\n", to: "prefixes.txt")
         let other = "bindings: [{outcome: pass, protocols: tcp, prefixes: 1.0.0.0/8, ports: 1}, "
         let policy = try directory.write(other + fromFile.dropFirst("bindings: [".count), to: "policy.yaml")
-        #expect(message(policy).hasPrefix("\(list):2:1: with the one of \(policy):1:54, bindings "))
+        #expect(message(policy).hasPrefix("\(list):2:1: conflict with \(policy):1:54: bindings "))
     }
 }

@@ -61,8 +61,8 @@ import Testing
 
     @Test("JSON lies at most 16 deep") func jsonDepth() {
         let text = String(repeating: "[", count: 17) + String(repeating: "]", count: 17)
-        #expect(refusal(of: text, .json).hasPrefix("f:1:17: lists and mappings lie more than 16 deep"))
-        #expect(refusal(of: text, .yaml).hasPrefix("f:1:17: lists and mappings lie more than 16 deep"))
+        #expect(refusal(of: text, .json).hasPrefix("f:1:17: lists and mappings are nested more than 16 levels deep"))
+        #expect(refusal(of: text, .yaml).hasPrefix("f:1:17: lists and mappings are nested more than 16 levels deep"))
         #expect(refusal(of: String(text.dropFirst().dropLast()), .json).contains("a policy is a list"))
     }
 

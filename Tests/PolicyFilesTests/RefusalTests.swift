@@ -18,16 +18,16 @@ private func entry(
             ("# nothing\n", "f:1:1:", "empty"),
             (
                 "hello", "f:1:1:",
-                "a policy is a text here: write a mapping with the keys labels, pools, bindings, names"
+                "a policy is text here: write a mapping with the keys labels, pools, bindings, names"
             ),
             ("- a", "f:1:1:", "a policy is a list"),
             ("labels: {}\n", "f:1:1:", "has no bindings"),
             ("bindings:\n", "f:1:10:", "write a list"),
             ("bindings: {a: b}\n", "f:1:11:", "bindings is a mapping here"),
-            ("bindings: [a]\n", "f:1:12:", "a binding is a text"),
-            ("bindings: [\n", "f:2:1:", "not YAML"),
-            ("bindings: [}\n", "f:1:12:", "not YAML"),
-            ("bindings: [::/0]\n", "f:1:12:", "put a text that begins with a colon in quotes"),
+            ("bindings: [a]\n", "f:1:12:", "a binding is text"),
+            ("bindings: [\n", "f:2:1:", "not a valid YAML"),
+            ("bindings: [}\n", "f:1:12:", "not a valid YAML"),
+            ("bindings: [::/0]\n", "f:1:12:", "put text that begins with a colon in quotes"),
             ("a: b: c\n", "f:1:5:", "mapping values are not allowed"),
             ("bindings: []\nbinding: []\n", "f:2:1:", "did you mean bindings?"),
             ("bindings: []\nxyz: []\n", "f:2:1:", "its keys are labels, pools, bindings, names"),
@@ -40,14 +40,14 @@ private func entry(
             ("bindings: *a\n", "f:1:11:", "undefined alias"),
             ("labels: [web]\nbindings: []", "f:1:9:", "labels is a list"),
             ("labels: {-web: {without-socket: pass}}\nbindings: []", "f:1:10:", "does not begin with a letter"),
-            ("labels: {web: pass}\nbindings: []", "f:1:15:", "a label's options is a text"),
+            ("labels: {web: pass}\nbindings: []", "f:1:15:", "a label's options is text"),
             ("labels: {web: {}}\nbindings: []", "f:1:15:", "no without-socket: write refuse or pass"),
             (
                 "labels: {web: {without: pass}}\nbindings: []", "f:1:16:",
                 "\"without\" is not a key of a label's options"
             ),
             ("labels: {web: {without-socket: drop}}\nbindings: []", "f:1:32:", "write refuse or pass"),
-            ("labels: {web: {allow: root}}\nbindings: []", "f:1:23:", "allow is a text here"),
+            ("labels: {web: {allow: root}}\nbindings: []", "f:1:23:", "allow is text here"),
             ("labels: {web: {allow: {}}}\nbindings: []", "f:1:23:", "allow names nobody"),
             ("labels: {web: {allow: {user: root}}}\nbindings: []", "f:1:24:", "did you mean users?"),
             ("labels: {web: {allow: {users: []}}}\nbindings: []", "f:1:31:", "users is an empty list"),
@@ -72,7 +72,7 @@ private func entry(
             (entry("label: ~"), "f:2:12:", "label"),
             (entry("label:"), "f:2:11:", "label is empty"),
             (entry("label: [web]"), "f:2:12:", "label is a list"),
-            (entry("{label: web}"), "f:3:5:", "not YAML"),
+            (entry("{label: web}"), "f:3:5:", "not a valid YAML"),
             (entry("label: web\n    outcome: pass"), "f:3:14:", "both a label and an outcome"),
             (entry("outcome: drop"), "f:2:14:", "write refuse or pass"),
             (entry("ports: 90"), "f:2:5:", "\"ports\" is written again"),
@@ -105,12 +105,12 @@ private func entry(
             (entry("from: any\n    label: web"), "f:2:11:", "not a prefix"),
             (
                 entry("from: [10.0.0.0/8, fd00::/8]\n    label: web"), "f:2:24:",
-                "no prefix of this binding is of the fam"
+                "no prefix of this binding has the fam"
             ),
             (
                 entry("from: 10.0.0.0/8\n    label: web", "protocols: tcp", "prefixes: [10.0.0.0/8, \"::/0\"]"),
                 "f:2:11:",
-                "no source here is of the family of ::/0"
+                "no source here has the family of ::/0"
             ),
             (entry("form: 10.0.0.0/8\n    label: web"), "f:2:5:", "did you mean from?"),
             (entry("on: []\n    label: web"), "f:2:9:", "on is an empty list"),
@@ -146,7 +146,7 @@ private func entry(
             """
         let message = refusal(of: text)
         #expect(
-            message.hasPrefix("f:4:53: with the one of line 2, bindings 'tcp 192.0.2.0/24 80 -> label a'"), "\(message)"
+            message.hasPrefix("f:4:53: conflict with line 2: bindings 'tcp 192.0.2.0/24 80 -> label a'"), "\(message)"
         )
     }
 
@@ -162,7 +162,7 @@ private func entry(
             ("{\"bindings\" []}", "f:1:13:", "needs :"),
             ("{\"bindings\": [] \"a\": 1}", "f:1:17:", "needs , or }"),
             ("# a\n{}", "f:1:1:", "needs a value"),
-            ("{\"bindings\":\n null}", "f:2:2:", "nothing in a policy is null"),
+            ("{\"bindings\":\n null}", "f:2:2:", "null is not allowed in a policy"),
             ("{\"bindings\": [],\n \"bindings\": []}", "f:1:2:", "written again"),
             ("{\"bindings\": \"\\x\"}", "f:1:16:", "an escape"),
             ("{\"bindings\": \"\\u12\"}", "f:1:17:", "an escape"),

@@ -87,7 +87,7 @@ struct ActivationTests {
         try await withBed { bed in
             for (variables, hint) in [
                 ("LISTEN_PID=1 LISTEN_FDS=1", "LISTEN_PID is 1"), ("LISTEN_PID=x LISTEN_FDS=1", "LISTEN_PID"),
-                ("LISTEN_FDS=1", "LISTEN_PID is not"),
+                ("LISTEN_FDS=1", "but not LISTEN_PID"),
             ] {
                 try bed.refused("register web", hint, under: "env \(variables)")
             }

@@ -116,7 +116,7 @@ struct ConditionTests {
             try verify(refused["candidates"][0]["binding"]["from"].string, is: "198.51.100.0/24")
             try verify(
                 refused["candidates"].array.map { $0["reason"].string },
-                is: [nil, "a source goes before none", "an interface goes before none"])
+                is: [nil, "a source wins over none", "an interface wins over none"])
             try verify(refused["agrees"], is: .flag(true))
             let unknown = try bed.json("explain tcp 192.0.2.9 80")
             try verify(unknown["decision"].string, is: "steered to web tcp/IPv4")

@@ -91,7 +91,7 @@ struct DoctorCommandTests {
             try verify(
                 found.output,
                 is: """
-                    warning [names] 192.0.2.128/25, which no binding steers, may be answered from the pool web
+                    warning [names] 192.0.2.128/25, which no binding steers, may be in answers from the pool web
                         steer bind web tcp 192.0.2.128/25 80 --bpffs \(bed.bpffs.path)
 
                     """)

@@ -10,7 +10,7 @@ struct DrainTests {
         try await withBed { bed in
             let pool = try PoolBed(bed, ttl: 1)
             try verify(
-                pool.pool("status"), is: "nothing of the pool web is drained; it is answered from 192.0.2.0/24\n")
+                pool.pool("status"), is: "the pool web has no drained prefixes; it is answered from 192.0.2.0/24\n")
 
             let drained = try pool.dns("drain 192.0.2.0/25 --server \(PoolBed.metrics) --wait --json")
             try verify(drained.exitCode == 0 && drained.error.isEmpty, "\(drained)")

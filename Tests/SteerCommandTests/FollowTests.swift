@@ -207,7 +207,7 @@ struct FollowTests {
             try followed.bed.steer("register web --pid \(other.pid) --replace")
             try followed.order("close")
             try followed.order("open 8081 second")
-            try eventually("it says so") { try followed.follower!.error.contains("has a socket already") }
+            try eventually("it says so") { try followed.follower!.error.contains("already has a socket") }
             try verify(try followed.ask(), is: "other\n")
         }
     }

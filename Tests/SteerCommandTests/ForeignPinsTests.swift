@@ -82,9 +82,9 @@ struct ForeignPinsTests {
     func writable() async throws {
         try await withBed { bed in
             try shell("chmod g+w \(bed.bpffs.path)/steering")
-            try verify(bed.run("unload").error.contains("may be written by others"), "the directory")
+            try verify(bed.run("unload").error.contains("is writable by others"), "the directory")
             try shell("chmod g-w \(bed.bpffs.path)/steering && chmod 0775 \(bed.bpffs.path)")
-            try verify(bed.run("unload").error.contains("may be written by others"), "the file system")
+            try verify(bed.run("unload").error.contains("is writable by others"), "the file system")
         }
     }
 

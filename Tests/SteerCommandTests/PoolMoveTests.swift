@@ -31,7 +31,7 @@ struct PoolMoveTests {
             let other = try pool.pool("move --from 203.0.113.0/24 --to 192.0.2.0/24")
             try verify(
                 other.hasSuffix(
-                    "nothing to move: the pool web has nothing of 203.0.113.0/24, it is answered from 192.0.2.0/24\n"),
+                    "nothing to move: the pool web has nothing of 203.0.113.0/24; it is answered from 192.0.2.0/24\n"),
                 other)
             try verify(pool.prefixes(), is: ["192.0.2.0/24"])
         }

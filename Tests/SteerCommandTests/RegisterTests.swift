@@ -229,7 +229,7 @@ struct RegisterTests {
         try await withBed { bed in
             try bed.steer("bind web tcp 192.0.2.0/24 80")
             let holder = try holder([("udp", 8001)], in: bed)
-            try bed.refused("register web --pid \(holder.pid)", "the bindings of web are of tcp")
+            try bed.refused("register web --pid \(holder.pid)", "the bindings of web are for tcp")
             try bed.steer("register web --pid \(holder.pid) udp")
         }
     }

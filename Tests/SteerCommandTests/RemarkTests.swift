@@ -23,7 +23,7 @@ struct RemarkTests {
                 try verify(
                     run.error,
                     is:
-                        "steer: warning: there is no interface late0: its bindings match nothing until it is there and the policy is applied again\n"
+                        "steer: warning: there is no interface late0: its bindings match nothing until it exists and the policy is applied again\n"
                 )
             }
             // What is urgent elsewhere can be done.
@@ -90,7 +90,7 @@ struct RemarkTests {
             }
             let plain = try registered("", 5353)
             try verify(plain.contains("it answers from 127.0.0.1, where it is bound"), plain)
-            try verify(plain.contains("is bound to port 5353 and answers from there"), plain)
+            try verify(plain.contains("is bound to port 5353, and answers datagrams to"), plain)
             // IP_PKTINFO tells the address, IP_RECVORIGDSTADDR the port, too.
             let address = try registered("8", 5354)
             try verify(!address.contains("where it is bound") && address.contains("port 5354"), address)

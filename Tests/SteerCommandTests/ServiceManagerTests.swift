@@ -156,7 +156,7 @@ struct ServiceManagerTests {
                 }
                 try verify(answers[0].hasPrefix("ok") && answers[1].hasPrefix("error notAllowed"), "\(answers)")
             }
-            try manager.heard("READY=1 STATUS=serving by the policy in force; \(steerd.policy) is not: ", times: 2)
+            try manager.heard("READY=1 STATUS=serving by the policy in force; \(steerd.policy) is invalid: ", times: 2)
             do {
                 try manager.client.reload()
                 throw Unmet(description: "what is wrong was reloaded")

@@ -37,7 +37,7 @@ struct SteerdAuthorityTests {
             for answer in refused {
                 try verify(
                     answer,
-                    is: "error notAllowed user 65532 may not use any label: its allow in the policy file names who may")
+                    is: "error notAllowed user 65532 may not use any label: allow the user in the policy file")
             }
             // Attendants with nobody to talk to end.
             try eventually("nothing stays open") { try steerd.descriptors(of: process) <= before }

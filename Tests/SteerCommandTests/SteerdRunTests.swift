@@ -261,12 +261,12 @@ struct SteerdRunTests {
             for (options, command, hint) in [
                 ("web --wait 0.5", waiting, "does not listen on anything that can be steered to within 0.5 seconds"),
                 ("web=tcp:127.0.0.1:1 --wait 0.5", waiting, "does not listen on tcp 127.0.0.1:1"),
-                ("web", "true", "has ended before it listened: keep it in the foreground"),
+                ("web", "true", "ended before it listened: keep it in the foreground"),
                 ("web", "sh -c \"\(waiting) & exit 0\"", "sh went to the background"),
                 ("web", "sh \(leaves)", "sh went to the background"),
                 ("dns", waiting, "user 65534 may not use the label dns"),
                 ("web --steerd /nowhere", waiting, "/nowhere"),
-                ("web", "\(Bed.python) -c \"\(two)\" < /dev/zero", "2 sockets that could be meant"),
+                ("web", "\(Bed.python) -c \"\(two)\" < /dev/zero", "2 sockets that match"),
                 ("web --listen tcp:203.0.113.1:80", waiting, "cannot be bound to 203.0.113.1:80"),
             ] {
                 let line =

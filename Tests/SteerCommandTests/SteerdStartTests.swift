@@ -128,7 +128,7 @@ struct SteerdStartTests {
             let file = try steerd.bed.write(SteerdBed.policy.replacing("web: {", with: start), to: "policy.yaml")
             try shell(harm.replacing("FILE", with: file).replacing("FOLDER", with: steerd.bed.folder))
             let run = try steerd.bed.sh("timeout 20 \(try steerd.line())")
-            try verify(run.exitCode == 1 && run.error.contains("others could change that ("), "\(run)")
+            try verify(run.exitCode == 1 && run.error.contains("others could change it ("), "\(run)")
             // Without anything to start it is the administrator's own business.
             _ = try steerd.bed.write(SteerdBed.policy, to: "policy.yaml")
             _ = try steerd.start()
@@ -192,7 +192,7 @@ struct SteerdStartTests {
             _ = try steerd.bed.write(policy, to: "policy.yaml")
             let refused = try steerd.bed.sh(try steerd.line())
             try verify(
-                refused.exitCode == 1 && refused.error.contains("user 3999999999, whom this machine does not have"),
+                refused.exitCode == 1 && refused.error.contains("user 3999999999, which does not exist"),
                 "\(refused)")
         }
     }

@@ -8,7 +8,7 @@ struct StorageTests {
     func unavailable() async throws {
         try await withBed { bed in
             try bed.refused("load --bpffs /nowhere", "mount -t bpf -o mode=0700 bpf /nowhere")
-            try bed.refused("bindings --bpffs /run", "give its path with --bpffs")
+            try bed.refused("bindings --bpffs /run", "give the path of one with --bpffs")
             try bed.steer("bind web tcp 192.0.2.0/24 80")
             try shell("mount -o remount,ro \(bed.bpffs.path)")
             try bed.refused("bind api tcp 192.0.2.0/24 81", "remount")

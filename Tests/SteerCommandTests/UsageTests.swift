@@ -5,7 +5,7 @@ import Testing
 @Suite(.kernel)
 struct UsageTests {
     private static let lines: [(String, String)] = [
-        ("frobnicate", "is no verb of steer: give one of load, unload, upgrade, apply"),
+        ("frobnicate", "is not a verb of steer: give one of load, unload, upgrade, apply"),
         ("bind", "LABEL PROTOCOL PREFIX PORTS"), ("bind web tcp 192.0.2.0/24", "4 words"),
         ("bind web icmp 192.0.2.0/24 80", "icmp"), ("bind web tcp 192.0.2.0/33 80", "192.0.2.0/33"),
         ("bind web tcp 192.0.2.1/24 80", "192.0.2.0/24"), ("bind web tcp 192.0.2.0 80", "192.0.2.0"),
@@ -61,9 +61,9 @@ struct UsageTests {
     func verbs() async throws {
         try await withBed(loaded: false) { bed in
             for (line, hint) in [
-                ("", "steer needs a verb: give one of load, "), ("--", "\"--\" is no verb of steer"),
+                ("", "steer needs a verb: give one of load, "), ("--", "\"--\" is not a verb of steer"),
                 ("pool", "steer pool needs a verb: give one of status, move"),
-                ("pool shift", "\"shift\" is no verb of steer pool: give one of status, move"),
+                ("pool shift", "\"shift\" is not a verb of steer pool: give one of status, move"),
             ] {
                 let run = try bed.sh("\(bed.steer) \(line)")
                 try verify(run.exitCode == 64 && run.output.isEmpty && run.error.contains(hint), "\(line): \(run)")

@@ -60,7 +60,7 @@ import Testing
     func shadowed(first: String, second: String) throws {
         let text = try check([first, second, Self.last])
         #expect(text.hasPrefix("steer-dns: policy.yaml:7:"), "\(text)")
-        #expect(text.contains("b never decides, since a of line 6"), "\(text)")
+        #expect(text.contains("b never decides, since a on line 6"), "\(text)")
     }
 
     @Test(
@@ -94,7 +94,7 @@ import Testing
     func overlapping(first: String, second: String) throws {
         let text = try check([first, second, Self.last])
         #expect(text.hasPrefix("steer-dns: policy.yaml:7:"))
-        #expect(text.contains("b overlaps with a of line 6") && text.contains("is exclusive"))
+        #expect(text.contains("b overlaps with a on line 6") && text.contains("is exclusive"))
     }
 
     @Test("exclusive policies that cannot meet are right, and the last may meet all")
@@ -117,7 +117,7 @@ import Testing
         try expect(
             ["name: a, exact: www.example.org, pool: web", Self.last], (6, ["www.example.org.", "lies in no zone"]))
         try expect(
-            ["name: a, suffix: example.org, pool: web", Self.last], (6, ["example.org.", "no zone is"]))
+            ["name: a, suffix: example.org, pool: web", Self.last], (6, ["example.org.", "there is no zone"]))
         try expect(
             ["name: a, exact: ns1.example.com, pool: web", Self.last],
             (6, ["ns1.example.com.", "a zone has an address"]))
@@ -141,7 +141,7 @@ import Testing
     func repeated() throws {
         try expect(
             ["name: a, exact: a.example.com, pool: web", "name: a, exact: b.example.com, pool: web", Self.last],
-            (7, ["line 6", "called a, too"]))
+            (7, ["line 6", "also named a"]))
         // A key that is there twice is named by the line of its mapping.
         for (line, text) in [
             (1, "pools: { web: 192.0.2.0/24, web: 192.0.3.0/24 }\nnames: {}\n"),

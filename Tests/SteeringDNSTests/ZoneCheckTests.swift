@@ -13,10 +13,10 @@ import Testing
         ("www.example.org. A 192.0.2.1", 4, "www.example.org. is outside of the zone example.com."),
         ("badexample.com. A 192.0.2.1", 4, "outside of the zone"),
         // Aliases.
-        ("w CNAME a\nw A 192.0.2.1", 5, "the A record of w.example.com. stands beside the CNAME record at line 4"),
-        ("w A 192.0.2.1\nw CNAME a", 4, "stands beside the CNAME record at line 5"),
+        ("w CNAME a\nw A 192.0.2.1", 5, "the A record of w.example.com. is beside the CNAME record at line 4"),
+        ("w A 192.0.2.1\nw CNAME a", 4, "is beside the CNAME record at line 5"),
         ("w CNAME a\nW CNAME b", 5, "another CNAME record at line 4"),
-        ("@ CNAME a.", 1, "stands beside the CNAME record at line 4"),
+        ("@ CNAME a.", 1, "is beside the CNAME record at line 4"),
         ("w CNAME a\nw CNAME A", 0, nil),
         ("w CNAME a", 0, nil),
         ("w DNAME a", 4, "DNAME records are not served"),
@@ -37,26 +37,26 @@ import Testing
         ("w.x.sub TXT a\nsub NS ns.example.net.", 4, "is below the delegation of sub.example.com."),
         ("sub NS ns.example.net.\nsub TXT a", 5, "is at the delegation of that name"),
         ("sub NS ns.example.net.\nx.sub NS ns.example.net.", 5, "is below the delegation of sub.example.com."),
-        ("sub NS ns.example.net.\nsub CNAME a", 4, "stands beside the CNAME record at line 5"),
+        ("sub NS ns.example.net.\nsub CNAME a", 4, "is beside the CNAME record at line 5"),
         ("w DS 1 8 9 00", 4, "has no NS record beside it"),
         ("@ DS 1 8 9 00", 4, "has no NS record beside it"),
         ("*.w NS ns.example.net.", 4, "the wildcard *.w.example.com. cannot be delegated"),
         // Targets.
-        ("@ NS ns2", 4, "the NS record of example.com. names ns2.example.com., which has no address"),
+        ("@ NS ns2", 4, "the NS record of example.com. points to ns2.example.com., which has no address"),
         ("@ NS ns.example.net.", 0, nil),
         ("@ NS ns2\nns2 AAAA 2001:db8::1", 0, nil),
-        ("@ NS ns2\nns2 CNAME ns1", 4, "names ns2.example.com., which is a CNAME"),
+        ("@ NS ns2\nns2 CNAME ns1", 4, "points to ns2.example.com., which is a CNAME"),
         ("@ NS ns2\n* A 192.0.2.1", 0, nil),
         ("@ NS ns2.w\nx.w TXT a\n* A 192.0.2.1", 4, "which has no address"),
         ("@ NS ns2.w\nx.w TXT a\n*.w A 192.0.2.1", 0, nil),
         ("@ NS w\nx.w TXT a\n* A 192.0.2.1", 4, "which has no address"),
         ("@ NS ns2\n* CNAME ns1", 4, "which is a CNAME"),
         ("@ NS ns2.sub\nsub NS ns.example.net.", 4, "is in the delegated zone sub.example.com. and has no address"),
-        ("w MX 10 m", 4, "the MX record of w.example.com. names m.example.com., which has no address"),
+        ("w MX 10 m", 4, "the MX record of w.example.com. points to m.example.com., which has no address"),
         ("w MX 10 m\nm CNAME ns1", 4, "which is a CNAME"),
         ("w MX 10 m.example.net.\nx MX 0 .\ny MX 10 NS1", 0, nil),
         ("w MX 10 m.sub\nsub NS ns.example.net.", 0, nil),
-        ("w SRV 1 2 3 s", 4, "the SRV record of w.example.com. names s.example.com., which has no address"),
+        ("w SRV 1 2 3 s", 4, "the SRV record of w.example.com. points to s.example.com., which has no address"),
         ("w SRV 1 2 3 s\ns CNAME ns1", 0, nil),
         ("w SRV 0 0 0 .\nx SRV 1 2 3 ns1", 0, nil),
         ("w SRV 1 2 3 s\ns TXT a", 4, "which has no address"),
@@ -130,8 +130,8 @@ import Testing
         #expect(zone.records.count == 6)
         #expect(
             zone.warnings.map(\.description) == [
-                "zone.txt:4: the NS record of example.com. is there twice; remove one",
-                "zone.txt:6: the A record of W.example.com. is there twice; remove one",
+                "zone.txt:4: the NS record of example.com. appears twice; remove one",
+                "zone.txt:6: the A record of W.example.com. appears twice; remove one",
             ])
     }
 

@@ -18,7 +18,7 @@ struct ReportingTests {
             knock 192.0.2.1/81; knock 192.0.2.1/81; knock 192.0.2.1/82
             said changes=2; said "bindings without a socket"
             kill -TERM $server
-            said "socket withdrawn"
+            said "socket unregistered"
             knock 192.0.2.1/80
             said ended
             echo
@@ -40,9 +40,9 @@ struct ReportingTests {
         #expect(
             lines.dropFirst(4).joined(separator: "\n") == """
                 bindings=8 changes=2 [SteeringNIO] policy in force
-                label=web socket=LISTENER [SteeringNIO] socket withdrawn
+                label=web socket=LISTENER [SteeringNIO] socket unregistered
                 error=the steering was detached and steers nothing any more: attach a new one [SteeringNIO] \
-                counters not read, which is tried again
+                counters not read; trying again
                 steering_bindings [] 8.0, then 8.0
                 steering_incompatible_total ["web", "IPv4", "tcp"] 0
                 steering_incompatible_total ["web", "IPv6", "tcp"] 0

@@ -158,7 +158,7 @@ struct DoctorRoutesTests {
             guard case .unknown(let reason) = explained.kernel else {
                 throw Unmet(description: "\(explained.kernel)")
             }
-            try verify(reason.contains("steering is not asked"), reason)
+            try verify(reason.contains("steering does not run"), reason)
         }
     }
 
@@ -266,7 +266,7 @@ struct DoctorRoutesTests {
             let prefixes = (0..<14).map { "198.51.\($0 * 2).0/24" }
             let routes = try Self.found(prefixes).filter { $0.subject == "routes" }
             try verify(routes.count, is: 11)
-            try verify(routes[10].message, is: "the same is so of 4 more, of 14 in all")
+            try verify(routes[10].message, is: "the same applies to 4 more, 14 in all")
 
             let bpffs = try TestFileSystem()
             let steering = try SocketSteering.load(into: try .current(), bpffs: bpffs.path)

@@ -94,7 +94,7 @@ struct DoctorTests {
             ] as [() throws -> Void] {
                 try shell("ip link delete in0 2>/dev/null || true; ip link add in0 type veth peer name out0")
                 let other = try only(examined(bpffs), .warning, "interfaces")
-                try verify(other.message.contains("match nothing until they are looked up again"), other.message)
+                try verify(other.message.contains("match nothing until the name is looked up again"), other.message)
                 try verify(other.remedy?.description, is: "steer upgrade --bpffs \(bpffs)")
                 try mend()
                 try verify(examined(bpffs), is: [])
@@ -231,8 +231,8 @@ struct DoctorTests {
             let wide = try PrefixPool("192.0.0.0/22", "2001:db8::/44")
             for finding in try names(wide) {
                 try verify(
-                    finding.message.hasSuffix(", which no binding steers, may be answered from the pool web")
-                        || finding.message.hasPrefix("so may "), finding.message)
+                    finding.message.hasSuffix(", which no binding steers, may be in answers from the pool web")
+                        || finding.message.hasPrefix("and "), finding.message)
             }
             try verify(
                 names(try PrefixPool("192.0.2.0/23")).map(\.remedy?.description),
@@ -245,7 +245,7 @@ struct DoctorTests {
             try verify(
                 names(pool).map(\.message),
                 is: [
-                    "192.0.2.128/25, which no binding steers, may be answered from the pool web"
+                    "192.0.2.128/25, which no binding steers, may be in answers from the pool web"
                 ])
             try steering.unbind(hole)
 
@@ -256,7 +256,7 @@ struct DoctorTests {
             let finding = try only(examined(bpffs, wanted: wanted, answered: ["web": pool]), .warning, "names")
             try verify(
                 finding.message,
-                is: "192.0.2.128/25, which no binding steers for tcp 443, may be answered from the pool web")
+                is: "192.0.2.128/25, which no binding steers for tcp 443, may be in answers from the pool web")
             try verify(
                 finding.remedy?.description, is: "steer bind web tcp 192.0.2.128/25 443 --bpffs \(bpffs)")
             let nothing = try names(try PrefixPool("198.51.100.0/24"), wanted: wanted)
@@ -275,7 +275,7 @@ struct DoctorTests {
             try verify(
                 findings.map(\.message),
                 is: ["198.51.100.0/25", "2001:db8:1::/64"].map {
-                    "\($0) is answered for names, but not routed to this host: its packets do not get here"
+                    "\($0) is returned in answers, but not routed to this host: its packets do not get here"
                 })
             for finding in findings { try shell(finding.remedy!.description) }
             try verify(examined(bpffs, answered: ["web": pool]).filter { $0.subject == "routes" }, is: [])

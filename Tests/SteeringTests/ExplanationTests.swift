@@ -60,7 +60,7 @@ struct ExplanationTests {
                 Packet(flow.transport, to: flow.host(1, port: 7000), from: client), in: .current())
             try verify(held.receiver?.isConnected, is: true)
             try verify(
-                held.caveats, is: ["an established connection has this flow, and steering is not asked about it"])
+                held.caveats, is: ["this flow belongs to an established connection, so steering does not run for it"])
 
             let foreign = SocketAddress(
                 flow.family == .ipv4 ? IPAddress(ipv4: 0xc633_6401) : IPAddress(ipv6: 0xfd00 << 112 | 1), port: 7000)

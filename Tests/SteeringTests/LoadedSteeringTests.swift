@@ -202,7 +202,7 @@ struct LoadedSteeringTests {
             let namespace = try NetworkNamespace.current()
             // Where other files are, no file system is to be mounted over them.
             for (path, remedy) in [
-                ("/run", "give its path with --bpffs (another file system is there)"),
+                ("/run", "give the path of one with --bpffs (another file system is there)"),
                 ("/nowhere", "mkdir -p /nowhere && mount -t bpf -o mode=0700 bpf /nowhere"),
             ] {
                 let error = try verifyThrows(.storageUnavailable) {

@@ -1,6 +1,6 @@
-"""Descriptors of every kind: what one process can send another. Each maker gives numbers; the caller closes them.
+"""Descriptors of all kinds that one process can send another. Each maker returns numbers, which the caller closes.
 
-What a kernel does not have, or the user may not make, raises OSError."""
+Kinds that the kernel lacks, or that the user may not create, raise OSError."""
 import ctypes
 import os
 import select
@@ -22,7 +22,7 @@ def call(name, *arguments):
 
 
 def detached(*objects):
-    """The numbers of sockets, or of other objects."""
+    """Returns duplicates of the descriptors of sockets or other objects, and closes the objects."""
     numbers = [os.dup(each.fileno()) for each in objects]
     for each in objects:
         each.close()
@@ -50,7 +50,7 @@ def bpf_program():
 
 
 def watching_epoll():
-    """One that watches another, which watches it back in a chain, with a pipe in it."""
+    """Returns two epoll instances, one of which watches the other, which watches a pipe."""
     reading, writing = os.pipe()
     first, second = select.epoll(), select.epoll()
     first.register(reading)
@@ -100,7 +100,7 @@ def unix_listener():
 
 
 def unix_with(make):
-    """A connected pair, in whose queue there are descriptors."""
+    """Returns a maker of a connected pair with descriptors in its queue."""
     def make_pair():
         one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         queued = make()
@@ -112,7 +112,7 @@ def unix_with(make):
 
 
 def unix_cycle():
-    """Each is in the other's queue, and in its own."""
+    """Returns a connected pair; each socket is in the other's queue and in its own."""
     one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     for sender in one, other:
         socket.send_fds(sender, [b"x"], [one.fileno(), other.fileno()])
@@ -120,7 +120,7 @@ def unix_cycle():
 
 
 class Sink:
-    """A listener that accepts nothing and reads nothing."""
+    """A listener that never accepts or reads."""
 
     def __init__(self):
         self.listener = socket.socket()
@@ -192,7 +192,7 @@ KEPT = []
 
 
 def turned_after(register):
-    """A listener that becomes a connection with unsent data once it is held."""
+    """Registers a listener, and turns it into a connection with unsent data once it is held."""
     made, sink = socket.socket(), Sink()
     made.bind(("127.0.0.1", 0))
     made.listen()
@@ -241,7 +241,7 @@ SOCKETS = {
 # MARK: - A file system in user space that never answers to close
 
 class SilentFileSystem:
-    """FUSE: its one file can be opened by everyone, and to close it takes until the process ends that serves it."""
+    """A FUSE file system with one file that anyone can open; close() blocks until the serving process ends."""
 
     def __init__(self, folder):
         os.makedirs(folder, exist_ok=True)

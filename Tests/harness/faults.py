@@ -1,15 +1,15 @@
-"""Fails single system calls of `steer` (strace's injection), one in each run, and looks at what is left.
+"""Injects a failure (with strace) into one system call of `steer` in each run, and checks the state afterwards.
 
-Every call of some kinds that a command makes is tried once with each of some errors. Whichever it is: afterwards
-`status` works; the policy and the registered sockets are those from before, entire, if the command failed, and those
-that it was to bring about if it succeeded (a command that failed later than that says so); and the next command
-succeeds and leaves in the BPF file system exactly what belongs there. While `apply`, `upgrade` and `register` fail,
-connections and datagrams to a label that all policies have must never fail.
+Each call of certain kinds fails once with each of several errors. In every case, `status` works afterwards. If the
+command failed, policy and registered sockets are exactly those from before; if it succeeded, those that it was to set
+(a command that failed after that reports it). The next command succeeds, and leaves no files in the BPF file system
+that do not belong there. While `apply`, `upgrade` and `register` fail, connections and datagrams to a label that all
+policies have must never fail.
 
     scripts/harness faults --steer .build/release/steer [--steerd .build/release/steerd] [--share N/M] [--unit]
 
---steerd tries the start of steerd, too. --share takes the N-th of M equal parts of all that there is to try; --unit
-gives the commands no more capabilities than their units in docs/systemd do. Prints one line of JSON; exits 1 when something was not as it should be.
+--steerd also tests the start of steerd. --share runs the N-th of M equal parts of all cases; --unit gives the commands
+no more capabilities than their units in docs/systemd do. Prints one line of JSON; exits 1 if any check failed.
 """
 import argparse
 import json
@@ -65,13 +65,13 @@ class Server:
                 pass
 
     def pass_on(self):
-        """In a child: descriptors 3 and 4, as a service manager passes them."""
+        """Passes the sockets as descriptors 3 and 4, as a service manager does. Called in the child."""
         for number, one in ((3, self.tcp), (4, self.udp)):
             os.dup2(one.fileno(), number)
 
 
 def reap_tracers():
-    """strace -D leaves the tracer to the first process of its namespace, which is this one."""
+    """Reaps tracers: with strace -D they become children of the namespace's first process, which is this one."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -80,7 +80,7 @@ def reap_tracers():
 
 
 class Scenario:
-    """A command, the state that it is run in, and the two states that may be found afterwards."""
+    """A command, the state that it runs in, and the two states allowed afterwards."""
 
     def __init__(self, name, command, before, after, prepare=None, server=None, also=()):
         self.name, self.command, self.before, self.after = name, command, before, after
@@ -101,7 +101,7 @@ class Harness:
     # MARK: - Commands
 
     def run(self, words, injected=None, server=None):
-        """Exit code and complaint of a command, one call of which may fail."""
+        """Runs a command, optionally with one failing call; returns exit code, output and error output."""
         if not injected:
             return self.execute([], words, server)
         reap_tracers()
@@ -124,7 +124,7 @@ class Harness:
         return running.returncode, output, complaint
 
     def start_steerd(self, tracer, file):
-        """Starts the service and ends it. Its exit code; 0 when it got as far as to serve."""
+        """Starts steerd, and kills it once it serves. Returns its exit code, or 0 if it came to serve."""
         path = f"{self.lab.folder}/steerd.sock"
         if os.path.exists(path):
             os.unlink(path)
@@ -143,7 +143,7 @@ class Harness:
 
     @staticmethod
     def answers(client):
-        """Whether steerd answers, which it does once it has started."""
+        """Returns whether steerd answers, which it does once it has started."""
         client.settimeout(20)
         try:
             client.send(b"steering/1 status")
@@ -158,14 +158,14 @@ class Harness:
         return output
 
     def calls(self, scenario):
-        """What there is to try: each call that the command makes once it has started."""
+        """Returns the cases: each call that the command makes once it has started."""
         scenario.prepare()
         # Missing names are no error: not every machine has all of these calls.
         traced = ",".join("?" + call for call in CALLS)
         code, _, complaint = self.execute(
             ["strace", "-D", "-f", "-qqq", "-o", self.log, "-e", f"trace={traced}"], scenario.command, scenario.server)
         if code != 0:
-            raise Failed(f"{scenario.name} fails by itself: {complaint.strip()}")
+            raise Failed(f"{scenario.name} fails without an injected error: {complaint.strip()}")
         time.sleep(0.2)  # strace writes a moment longer than the command runs.
         counts, found, begun = {}, [], False
         with open(self.log) as log:
@@ -183,7 +183,7 @@ class Harness:
     # MARK: - What is found
 
     def state(self):
-        """The policy in force and who is registered; None when nothing is loaded."""
+        """Returns the policy in force and the registered sockets, or None if nothing is loaded."""
         readers = [self.lab.begin(verb, "--json") for verb in ("status", "bindings")]
         texts = []
         for reader in readers:
@@ -201,7 +201,7 @@ class Harness:
             return bindings(texts[1]), frozenset(
                 (one["label"], one["cookie"], one["protocol"], one["family"], one["standIn"]) for one in sockets)
         except (ValueError, KeyError):
-            raise Failed(f"it cannot be read: {[text for text in texts if not text.startswith('{')]}") from None
+            raise Failed(f"the state cannot be read: {[text for text in texts if not text.startswith('{')]}") from None
 
     def look(self, scenario, code, complaint):
         found = self.state()
@@ -209,12 +209,12 @@ class Harness:
             raise Failed(f"neither the old state nor the new one: {self.difference(found, scenario)}")
         if code in (0, 1):
             if code == 1 and not (complaint.startswith(("steer: ", "steerd: ")) and complaint.count("\n") == 1):
-                raise Failed(f"no sentence: {complaint!r}")
+                raise Failed(f"not an error message: {complaint!r}")
             is_late = any(words in complaint for words in LATE)
             self.late += is_late
             told = [scenario.after] if code == 0 or is_late else [scenario.before, *scenario.also]
             if found not in told:
-                raise Failed(f"it exited with {code} ({complaint.strip()}), and the state is the other one")
+                raise Failed(f"it exited with {code} ({complaint.strip()}), and the state does not agree with that")
         else:
             raise Failed(f"it ended with {code}: {complaint.strip()[:300]}")
         return found
@@ -238,7 +238,7 @@ class Harness:
         if found != scenario.after or scenario.name not in ("load", "unload"):
             self.steer(*scenario.command, server=scenario.server)
         if found != scenario.after and self.state() != scenario.after:
-            raise Failed("the next command did not bring the new state about")
+            raise Failed("the next command did not produce the new state")
         if self.lab.listing() != tidy:
             raise Failed(f"left over: {sorted(set(self.lab.listing()) ^ set(tidy))}")
 
@@ -322,7 +322,7 @@ class Harness:
                     self.repair()
 
     def repair(self):
-        """After a problem: anew, so that what is tried next is looked at by itself."""
+        """Starts anew after a problem, so that it does not affect the next case."""
         self.run(["unload"])
         self.start()
 
@@ -366,9 +366,9 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--steer", required=True)
     parser.add_argument("--steerd")
-    parser.add_argument("--share", default="1/1", help="N/M: the N-th of M parts of all that there is to try")
-    parser.add_argument("--large", type=int, default=600, help="hosts of the policy that outgrows the smallest tables")
-    parser.add_argument("--unit", action="store_true", help="with the capabilities of the service's unit only")
+    parser.add_argument("--share", default="1/1", help="N/M: the N-th of M parts of all cases")
+    parser.add_argument("--large", type=int, default=600, help="hosts in the policy that needs larger tables")
+    parser.add_argument("--unit", action="store_true", help="run with only the capabilities of the service's unit")
     run_in_lanes(lambda lab, options, problems: Harness(lab, options, problems).run_all(), parser, lanes=2)
 
 

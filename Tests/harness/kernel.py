@@ -1,4 +1,4 @@
-"""What the kernel tells of BPF objects, by system calls."""
+"""Reads information about BPF objects, by system calls."""
 import contextlib
 import ctypes
 import os
@@ -37,7 +37,7 @@ def opened(command, *attributes):
 
 
 def information(descriptor, size, asked=b""):
-    """What the kernel tells of an object."""
+    """Returns the kernel's information about an object."""
     buffer = ctypes.create_string_buffer(bytes(asked), size)
     bpf(OBJ_GET_INFO_BY_FD, struct.pack("=IIQ", descriptor, size, ctypes.addressof(buffer)))
     return buffer.raw
@@ -51,7 +51,7 @@ def next_program(number):
 
 
 def programs_using(path):
-    """The programs that the kernel holds which use the map that is pinned there."""
+    """Returns the loaded programs that use the map pinned there."""
     with opened(OBJ_GET, address_of(path.encode() + b"\0"), 0, 0, 0) as pinned:
         [wanted] = struct.unpack_from("=4xI", information(pinned, 80))
     found, number = [], 0

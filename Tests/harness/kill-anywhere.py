@@ -1,16 +1,16 @@
-"""Kills `steer` before and after its system calls (SIGKILL, by ptrace), and looks at what is left.
+"""Kills `steer` before and after its system calls (SIGKILL, by ptrace), and checks the state afterwards.
 
 While `apply` and `upgrade` are killed, connections and datagrams to a label that all policies have must never
-fail. Some of them replace the program by one with larger tables (grow: a policy that the smallest have no room
-for) or by one with smaller ones (shrink: an upgrade once a small policy is in force). After each kill the next
-reader must find either the old or the new policy, entire, and the registered sockets; the next writer, whichever
-it is, must succeed and leave in the BPF file system exactly what belongs there, and in the kernel one program.
+fail. Some of them replace the program by one with larger tables (grow: a policy that exceeds the smallest ones)
+or by one with smaller tables (shrink: an upgrade once a small policy is in force). After each kill, the next reader
+must find either the whole old or the whole new policy, and the registered sockets; the next writer, whichever it
+is, must succeed, and leave nothing else in the BPF file system, and one program in the kernel.
 Then `load` and `unload` are killed: the next `load`, or `unload`, must work.
 
     scripts/harness kill-anywhere --steer .build/release/steer [--kills 1000] [--seed N] [--lanes 4]
 
-Each stop from the first look at the BPF file system on is tried once before any is tried twice; one kill of
-twenty comes earlier. Prints one line of JSON; exits 1 when something was not as it should be.
+Each stop after the first access to the BPF file system is tried once before any is tried twice; one kill in
+twenty comes before that access. Prints one line of JSON; exits 1 if any check failed.
 """
 import argparse
 import json
@@ -42,7 +42,7 @@ class Harness:
     # MARK: - What kills are tried
 
     def plan(self, scenarios, count):
-        """(scenario, stop) pairs: all that matter in random order, again and again until there are enough."""
+        """Returns (scenario, stop) pairs: all relevant ones in random order, repeated until there are enough."""
         self.random.seed(self.lane + self.lanes * self.seed)
         for scenario in scenarios:
             self.kills[scenario], self.effects[scenario] = 0, 0
@@ -87,21 +87,21 @@ class Harness:
         return {"apply": 1 - self.current if self.current < 2 else 0, "grow": 2}.get(scenario, self.current)
 
     def memory(self):
-        """How large the tables are that the loaded program has."""
+        """Returns the size of the loaded program's tables."""
         return json.loads(self.lab.steer("status", "--tables", "--json"))["memory"]
 
     def found(self):
-        """Which policy a reader finds."""
+        """Returns the index of the policy that a reader finds."""
         readers = [self.lab.begin("bindings", "--json"), self.lab.begin("sockets", "--json")]
         policy, sockets = (self.lab.end(reader) for reader in readers)
         if sockets != self.sockets:
             raise Failed(f"the registered sockets differ: {sockets.strip()}")
         if bindings(policy) not in self.states:
-            raise Failed(f"{len(bindings(policy))} bindings, which are no policy that was ever applied")
+            raise Failed(f"{len(bindings(policy))} bindings, which match no policy that was applied")
         return self.states.index(bindings(policy))
 
     def prepare(self, scenario):
-        """So that the command has something to do."""
+        """Sets up a state in which the command has something to do."""
         if scenario in ("grow", "shrink"):
             is_large = self.memory() > self.sizes[0]
             if scenario == "shrink" and not is_large:
@@ -132,17 +132,17 @@ class Harness:
             self.effects[scenario] += self.directory() != self.identity
 
     def directory(self):
-        """Which directory holds the state: an upgrade puts another one in place."""
+        """Identifies the directory with the state, which an upgrade replaces."""
         folder = f"{self.lab.bpffs}/steering"
         names = [name for name in os.listdir(folder) if name.isdigit()] if os.path.exists(folder) else []
         return [os.stat(f"{folder}/{name}").st_ino for name in names]
 
     def write(self, writer):
-        """The next writer: what it leaves must be tidy."""
+        """Runs the next writer, which must leave a tidy state."""
         if writer == "upgrade":
             self.lab.steer("upgrade")
             if self.memory() != self.sizes[self.current]:
-                raise Failed(f"an upgrade left {self.memory()} bytes of tables, {self.sizes[self.current]} are enough")
+                raise Failed(f"an upgrade left {self.memory()} bytes of tables, where {self.sizes[self.current]} suffice")
         elif writer == "bind":
             self.lab.steer("bind", "steady", "tcp", "192.0.2.0/25", "80")
         else:
@@ -155,7 +155,7 @@ class Harness:
 
     def verify_tidy(self, who):
         if self.lab.listing() != self.tidy:
-            raise Failed(f"{who} left it untidy: {sorted(set(self.lab.listing()) ^ set(self.tidy))}")
+            raise Failed(f"{who} left a wrong set of files: {sorted(set(self.lab.listing()) ^ set(self.tidy))}")
         # The kernel frees programs a moment after their last user.
         deadline = time.monotonic() + PATIENCE
         while len(programs := self.lab.programs()) != 1:
@@ -164,7 +164,7 @@ class Harness:
             time.sleep(0.05)
 
     def repair(self, scenario):
-        """After a problem: as well as may be, so that the next kill is looked at by itself."""
+        """Restores the state as far as possible after a problem, so that it does not affect the next kill."""
         if scenario in self.scenarios:
             self.lab.steer("upgrade")
             self.current = 0
@@ -174,14 +174,14 @@ class Harness:
     # MARK: - load and unload
 
     def look_at_loading(self, scenario):
-        """Loaded entirely or not at all; and whichever of the two commands comes next, works."""
+        """Checks that steering is loaded completely or not at all, and that the next of the two commands works."""
         loaded = self.succeeds("bindings", "--json")
         self.effects[scenario] += loaded == (scenario == "load")
         if self.random.random() < 0.5:
             if self.succeeds("load") == loaded:
-                raise Failed(f"bindings said {'loaded' if loaded else 'not loaded'}, load the contrary")
+                raise Failed(f"bindings reported {'loaded' if loaded else 'not loaded'}, and load the opposite")
             if self.lab.listing() != self.tidy:
-                raise Failed(f"loading left it untidy: {sorted(set(self.lab.listing()) ^ set(self.tidy))}")
+                raise Failed(f"loading left a wrong set of files: {sorted(set(self.lab.listing()) ^ set(self.tidy))}")
         elif self.succeeds("unload") != loaded and loaded:
             raise Failed("unload failed")
         elif self.lab.listing() != ["steering"]:
@@ -192,12 +192,12 @@ class Harness:
         self.lab.steer("load")
 
     def succeeds(self, *words):
-        """False when the command says that it is loaded, or is not; Failed when it says something else."""
+        """Returns False if the command reports that steering is loaded, or is not; raises Failed for other errors."""
         try:
             self.lab.steer(*words)
             return True
         except Failed as failure:
-            if any(text in str(failure) for text in ("no steering is loaded", "steering is loaded in network namespace")):
+            if any(text in str(failure) for text in ("no steering is loaded", "steering is already loaded")):
                 return False
             raise
 
@@ -237,7 +237,7 @@ def main():
     parser.add_argument("--steer", required=True)
     parser.add_argument("--kills", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--large", type=int, default=600, help="hosts of the policy that outgrows the smallest tables; 0: none")
+    parser.add_argument("--large", type=int, default=600, help="hosts in the policy that needs larger tables; 0: none")
     run_in_lanes(
         lambda lab, options, problems: Harness(lab, options, problems).run(-(-options.kills // options.lanes)), parser,
         lanes=4)

@@ -1,14 +1,14 @@
 """Four processes change the bindings at once, under traffic, while others read: no change is lost, no
-command fails, and a reader that stands still holds no one up.
+command fails, and a stopped reader blocks no one.
 
-First each writer binds and unbinds bindings of its own: at the end exactly those are there that should be, and
-each reader saw, of each writer, a state that there was, and never went back to an earlier one. Then each
-applies files, over and over: a reader always finds one file, entire. Then readers are held at their system
-calls, by ptrace, while a writer works.
+First, each writer binds and unbinds bindings of its own: at the end, exactly the expected bindings exist, and readers
+saw only states that each writer had made, never an earlier one after a later one. Then each writer applies files
+repeatedly: a reader always finds one whole file. Then readers are stopped at their system calls, by ptrace, while a
+writer works.
 
     scripts/harness many-writers --steer .build/release/steer [--changes 50] [--held 60]
 
-Prints one line of JSON; exits 1 when something was not as it should be.
+Prints one line of JSON; exits 1 if any check failed.
 """
 import argparse
 import random
@@ -22,7 +22,7 @@ WRITERS = range(4)
 
 
 def steps(writer, changes):
-    """What a writer does, and after each step the numbers that it has bound."""
+    """Returns a writer's steps, and the numbers that it has bound after each."""
     bound, history, plan = set(), [frozenset()], []
     order = random.Random(writer)
     for number in range(changes):
@@ -67,14 +67,14 @@ def read_on(lab, check, stopping, reads, complaints):
 
 
 def bound_by(writer, found):
-    """The numbers of a writer's bindings among those found."""
+    """Returns the numbers of a writer's bindings among those found."""
     label = ("label", f"writer-{writer}")
     prefixes = [dict(binding)["prefix"] for binding in found if label in binding]
     return frozenset(int(text.split("/")[0].split(".")[-1]) for text in prefixes)
 
 
 class Histories:
-    """Checks that what is seen of each writer is a state that it made, not earlier than the one seen before."""
+    """Checks that each writer's bindings are a state that it made, and no earlier than the one last seen."""
 
     def __init__(self, changes):
         self.histories = [steps(writer, changes)[1] for writer in WRITERS]
@@ -90,7 +90,7 @@ class Histories:
 
 
 def together(lab, writers, check, complaints):
-    """Runs writers beside a reader; how often that read."""
+    """Runs writers and a reader in parallel; returns the number of reads."""
     stopping, reads = fork.RawValue("b", 0), fork.RawValue("Q", 0)
     reader = fork.Process(target=read_on, args=(lab, check, stopping, reads, complaints), daemon=True)
     everyone = [fork.Process(target=target, args=arguments, daemon=True) for target, *arguments in writers]
@@ -104,7 +104,7 @@ def together(lab, writers, check, complaints):
 
 
 def hold_readers(lab, count, states, complaints):
-    """Holds readers at their system calls while a writer works; the longest time that took one."""
+    """Stops readers at their system calls while a writer works; returns the longest time that a write took."""
     command = lab.arguments("bindings", "--json")
     first, last = count_stops(command)
     slowest = 0.0
@@ -150,7 +150,7 @@ def run(lab, options, problems):
         if bound_by(writer, found) != expected:
             problems.append(f"writer {writer} has {sorted(bound_by(writer, found))}, not {sorted(expected)}")
     if not before <= found or len(found) != len(before) + sum(len(history[-1]) for history in check.histories):
-        problems.append("there are bindings that no one made, or some are gone")
+        problems.append("some bindings are unexpected or missing")
 
     files = [lab.file(f"policy-{writer}.json", policy(writer, 30 + 10 * writer)) for writer in WRITERS]
     states = []
@@ -160,7 +160,7 @@ def run(lab, options, problems):
 
     def one_of_them(found):
         if found not in states:
-            raise Failed(f"{len(found)} bindings, which are no file's")
+            raise Failed(f"{len(found)} bindings, which match no file")
 
     reads += together(lab, [(apply, lab, file, options.changes, complaints) for file in files], one_of_them, complaints)
     one_of_them(bindings(lab.steer("bindings", "--json")))
@@ -181,8 +181,8 @@ def run(lab, options, problems):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--steer", required=True)
-    parser.add_argument("--changes", type=int, default=50, help="of each writer, in each part")
-    parser.add_argument("--held", type=int, default=60, help="how many readers are held")
+    parser.add_argument("--changes", type=int, default=50, help="changes per writer, in each part")
+    parser.add_argument("--held", type=int, default=60, help="the number of stopped readers")
     options = parser.parse_args()
     run_in_lab(run, options)
 

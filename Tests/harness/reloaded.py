@@ -1,5 +1,5 @@
-"""The servers of reloads.py: how each is configured, started, asked and reloaded. They listen on port 8080 of loopback,
-of both families."""
+"""The servers of reloads.py: how each is configured, started, queried and reloaded. They listen on port 8080 of loopback,
+in both families."""
 import glob
 import os
 import signal
@@ -150,7 +150,7 @@ class HAProxy(Server):
 
 
 class HAProxyMoved(HAProxy):
-    """The new worker binds elsewhere, so that it cannot take the former one's socket over."""
+    """HAProxy whose new worker binds to another address, so that it cannot take over the previous worker's socket."""
     name, title = "haproxy-moved", "haproxy -W, another port, USR2"
     socket, label_word = ["tcp"], "web=tcp"
 
@@ -211,7 +211,7 @@ class Redis(Server):
 
 
 class Node(Server):
-    """Its workers share the sockets of the primary, which closes them when none is left."""
+    """Node: workers share the sockets of the primary, which closes them when no worker is left."""
     package = "nodejs"
     name, title = "node-cluster", "node cluster, all workers replaced"
 
@@ -257,7 +257,7 @@ class Gunicorn(Server):
 
 
 class GunicornReplaced(Gunicorn):
-    """A new master, which the former one starts, and to which it leaves the sockets when it ends."""
+    """Gunicorn with a new master, which the previous one starts, and to which it leaves the sockets on exit."""
     name, title = "gunicorn-replaced", "gunicorn, its program replaced, USR2 and TERM"
     is_replaced = True
 
@@ -277,7 +277,7 @@ class GunicornReplaced(Gunicorn):
 
 
 class Uvicorn(Server):
-    """Its reloader holds the socket, and begins a new process when a file changes."""
+    """Uvicorn: the reloader holds the socket, and starts a new process when a file changes."""
     package = "uvicorn"
     name, title = "uvicorn", "uvicorn --reload, a changed file"
 

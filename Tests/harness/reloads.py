@@ -1,13 +1,13 @@
-"""Real servers are reloaded and restarted while clients ask at steered addresses: what is lost.
+"""Reloads and restarts real servers while clients connect to steered addresses, and counts the losses.
 
 200 connections to random addresses of a /24 and a /48 during a reload and 200 after it, to each server, in three ways:
-steered by pid (`steer register --follow`), under `steerd-run`, and asked at its own address without any steering, which
-shows what the server itself loses.
+steered by pid (`steer register --follow`), under `steerd-run`, and at its own address without steering, which shows the
+server's own losses.
 
     scripts/harness reloads --steer PATH [--only NAME ...] [--ways pid run direct] [--connections 200]
 
-Prints a table in Markdown on standard error, and one line of JSON; exits 1 when a steered reload lost more than a server
-loses by itself, or when a server is not reached afterwards.
+Prints a table in Markdown on standard error, and one line of JSON; exits 1 if a steered reload lost more than the server
+loses by itself, or if a server is not reachable afterwards.
 """
 import argparse
 import collections
@@ -33,14 +33,14 @@ def eventually(what, condition, seconds=30):
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise Failed(f"{what}: not within {seconds} s")
+            raise Failed(f"{what}: timed out after {seconds} s")
         time.sleep(0.02)
 
 
 # MARK: - Clients
 
 def ask(server, address, port):
-    """One connection, and what became of it."""
+    """Makes one connection, and returns its outcome."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as client:
         client.settimeout(10)
@@ -56,7 +56,7 @@ def ask(server, address, port):
 
 
 class Clients:
-    """Connections one after the other, each on a thread: none waits for another."""
+    """Connections, each on its own thread, so that none waits for another."""
 
     def __init__(self, server, count, places):
         self.server, self.count, self.places = server, count, places
@@ -104,7 +104,7 @@ def steered(number):
 # MARK: - Ways
 
 class Way:
-    """A server that runs, and is reached."""
+    """A running server, and how clients reach it."""
 
     def __init__(self, lab, server):
         self.lab, self.server, self.process, self.follower = lab, server, None, None
@@ -135,7 +135,7 @@ class Way:
 
     def is_reached(self):
         if self.process.poll() is not None and not self.server.is_replaced:
-            raise Failed(f"{self.server.name} has ended with {self.process.returncode}: {self.log()}")
+            raise Failed(f"{self.server.name} ended with {self.process.returncode}: {self.log()}")
         return all(ask(self.server, *self.places(number)) == "answered" for number in range(2))
 
     def await_reached(self):
@@ -164,7 +164,7 @@ class Way:
 
 
 class Direct(Way):
-    """At its own address, without steering."""
+    """The server at its own address, without steering."""
     name = "direct"
 
     def places(self, number):
@@ -186,7 +186,7 @@ class ByPid(Way):
             code = self.follower.wait(20)
         except subprocess.TimeoutExpired:
             self.follower.kill()
-            raise Failed(f"register --follow stays though {self.server.name} has ended") from None
+            raise Failed(f"register --follow keeps running though {self.server.name} has ended") from None
         if code != 0:
             raise Failed(f"register --follow exited with {code}: {self.log()}")
 
@@ -207,7 +207,7 @@ class Wrapped(Way):
 # MARK: - Measuring
 
 def during(way, options, change):
-    """The loss while something is done, and afterwards."""
+    """Returns the clients during a change, and those after it."""
     clients = Clients(way.server, options.connections, way.places)
     clients.start()
     time.sleep(10 * PAUSE)
@@ -257,7 +257,7 @@ def measure(lab, server, kind, options, problems):
 
 
 def table(servers, rows):
-    """A line for each server: what a reload and a restart lose in each way."""
+    """Prints a row per server: the losses of a reload and a restart in each way."""
     def cell(server, kind, what):
         found = [row[what][1] for row in rows if (row["server"], row["way"]) == (server.name, kind.name) and what in row]
         return found[0] if found else ""
@@ -283,7 +283,7 @@ def start_steerd(lab, users):
 def chosen(options):
     names = [server.name for server in SERVERS]
     if unknown := set(options.only) - set(names):
-        sys.exit(f"reloads: there is no {', '.join(sorted(unknown))}: --only takes {', '.join(names)}")
+        sys.exit(f"reloads: unknown server {', '.join(sorted(unknown))}: --only takes {', '.join(names)}")
     return [server for server in SERVERS if not options.only or server.name in options.only]
 
 
@@ -301,7 +301,7 @@ def run(lab, options, problems):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--steer", required=True, help="the command; steerd and steerd-run are beside it")
+    parser.add_argument("--steer", required=True, help="the command, with steerd and steerd-run in the same directory")
     parser.add_argument("--only", nargs="+", default=[])
     parser.add_argument("--ways", nargs="+", default=["direct", "pid", "run"])
     parser.add_argument("--connections", type=int, default=200)

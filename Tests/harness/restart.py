@@ -1,13 +1,13 @@
-"""A service is restarted under load, over and over, with steerd holding its sockets; then steerd is killed.
+"""Restarts a service under load, repeatedly, while steerd holds its sockets; then kills steerd.
 
-New TCP connections to random addresses of a /24 and a /48, each of which sends and checks a reply, and UDP requests
-beside them, as fast as the clients can.
+The load: new TCP connections to random addresses of a /24 and a /48, each of which sends a request and checks the
+reply, and UDP requests in parallel, as fast as the clients can.
 
     scripts/bench restart [--restarts 200] [--kills 50]
 
-Prints a table on standard error, and one line of JSON; exits 1 when a request failed that should not have: in a
-graceful hand-over, in a replacement by a new socket and while steerd is killed, none; when the service is killed, those
-that it had accepted and not answered.
+Prints a table on standard error, and one line of JSON; exits 1 if more requests failed than allowed: none in a graceful
+hand-over, in a replacement by a new socket, or while steerd is killed; when the service is killed, those that it had
+accepted and not answered.
 """
 import argparse
 import os
@@ -45,7 +45,7 @@ def echo_udp(family, address):
         # Not connected: the reply comes from where the service is bound.
         client.sendto(token, (address, UDP_PORT))
         if client.recv(64) != token:
-            raise OSError("another reply")
+            raise OSError("wrong reply")
 
 
 KINDS = [(echo_tcp, 4), (echo_tcp, 6), (echo_udp, 4), (echo_udp, 6)]
@@ -54,7 +54,7 @@ KINDS = [(echo_tcp, 4), (echo_tcp, 6), (echo_udp, 4), (echo_udp, 6)]
 # MARK: - The service
 
 def made():
-    """Its own sockets, on ports that no other instance has: it matters to nobody which."""
+    """Returns sockets of the instance's own, on ports that no other instance has; which ones does not matter."""
     sockets = []
     for family, address in (socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"):
         sockets.append(socket.create_server((address, 0), family=family, backlog=4096))
@@ -73,7 +73,7 @@ def ask(steerd, text, sockets=()):
 
 
 def answer(ready, counts):
-    """Takes one request, and answers it."""
+    """Accepts one request, and answers it."""
     counts[0] += 1
     try:
         if ready.type == socket.SOCK_STREAM:
@@ -136,7 +136,7 @@ class Service:
         return process, counts
 
     def restart(self, way):
-        """Replaces the instance; how many requests the former had taken and not answered."""
+        """Replaces the instance; returns how many requests the previous one had accepted and not answered."""
         former, counts = self.process, self.counts
         if way == "killed":
             former.kill()
@@ -148,7 +148,7 @@ class Service:
             former.terminate()
             former.join(20)
             if former.exitcode != 0:
-                raise Failed(f"the former instance ended with {former.exitcode}")
+                raise Failed(f"the previous instance ended with {former.exitcode}")
         return 0
 
 
@@ -185,7 +185,7 @@ def measure(name, times, step, problems):
     _, words = traffic.stop()
     tcp, udp, failed = traffic.total(echo_tcp), traffic.total(echo_udp), sum(traffic.failures)
     if failed > taken:
-        problems.append(f"{name}: {failed} failed, {taken} at most were expected: {words}")
+        problems.append(f"{name}: {failed} failed, expected at most {taken}: {words}")
     row = {"restarts": name, "times": times, "tcp": tcp, "udp": udp, "failed": failed, "takenAndNotAnswered": taken,
            "seconds": round(seconds, 1)}
     print("  ".join(f"{key} {value}" for key, value in row.items()), file=sys.stderr, flush=True)
@@ -216,7 +216,7 @@ def run(lab, options, problems):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--steer", required=True, help="the command; steerd is beside it")
+    parser.add_argument("--steer", required=True, help="the command, with steerd in the same directory")
     parser.add_argument("--restarts", type=int, default=200)
     parser.add_argument("--kills", type=int, default=50)
     run_in_lab(run, parser.parse_args())

@@ -1,13 +1,13 @@
-"""Users do to steerd what they can, one thing after the other, while one who behaves asks it on and on: he is
-served throughout, and steerd's memory and descriptors stay bounded. In the end it is told to stop amid all of that.
+"""Users attack steerd in one way after the other, while a well-behaved client sends requests all the time: that client is
+served throughout, and steerd's memory and descriptors stay bounded. Finally, steerd is stopped during the attacks.
 
-Some of those who misbehave may use no label at all, others one of their own.
+Some attackers may use no label, others a label of their own.
 
     scripts/harness steerd-abuse --steer .build/release/steer [--seconds 60] [--each-kind]
 
-Descriptors of all kinds are sent one after the other, or with --each-kind so long each.
+Descriptors of all kinds are sent in turn, or with --each-kind, each kind for that time.
 
-Prints a table of figures on standard error, and one line of JSON; exits 1 when something was not as it should be.
+Prints a table of figures on standard error, and one line of JSON; exits 1 if any check failed.
 """
 import argparse
 import os
@@ -30,7 +30,7 @@ POLICY = {
 
 
 def connected(path):
-    """Not by settimeout: to connect then fails at once where the queue is full, instead of waiting in turn."""
+    """Returns a connected client. Without settimeout, with which connect() fails at once if the queue is full."""
     client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     for option in socket.SO_RCVTIMEO, socket.SO_SNDTIMEO:
         client.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", 10, 0))
@@ -61,21 +61,21 @@ def ask(client, text, descriptors=()):
 # MARK: - What they do. Each returns after a while, and is called again.
 
 def silent_connections(path, kept):
-    """Connections that send nothing: ten thousand, and again."""
+    """Opens ten thousand connections that send nothing."""
     for _ in range(10_000):
         kept.append(connected(path))
     kept.clear()
 
 
 def odd_messages(path, kept):
-    """Nothing, a byte, half a message, one that is too long, bytes that are none of ours."""
+    """Sends nothing, a byte, half a message, a message that is too long, and bytes that are not a message."""
     for message in (b"", b"s", b"steering/1 regis", b"x" * 100_000, bytes(range(256)), b"steering/1 claim " + b"a" * 200):
         with connected(path) as client:
             client.send(message)
 
 
 def descriptors(path, kept):
-    """As many descriptors in a message as the kernel takes, over as many connections as there may be."""
+    """Sends as many descriptors per message as the kernel accepts, over as many connections as are allowed."""
     if not kept:
         kept.append(os.open("/dev/null", os.O_RDONLY))
     clients = [connected(path) for _ in range(32)]
@@ -86,7 +86,7 @@ def descriptors(path, kept):
 
 
 def pipelined_descriptors(path, kept):
-    """The same without waiting for an answer, on one connection."""
+    """Sends such messages on one connection, without waiting for answers."""
     if not kept:
         kept.append(os.open("/dev/null", os.O_RDONLY))
     with connected(path) as client:
@@ -95,7 +95,7 @@ def pipelined_descriptors(path, kept):
 
 
 def many_sockets(path, kept):
-    """A group of 253 sockets, registered and unregistered."""
+    """Registers a group of 253 sockets, repeatedly."""
     if not kept:
         for _ in range(253):
             member = socket.socket(type=socket.SOCK_DGRAM)
@@ -109,7 +109,7 @@ def many_sockets(path, kept):
 
 
 def unread_claims(path, kept):
-    """Claims 253 sockets, over and over, and never receives one."""
+    """Claims 253 sockets, repeatedly, and never receives the answers."""
     many_sockets(path, kept)
     unread = []
     for _ in range(500):
@@ -124,7 +124,7 @@ WAYS = ("steering/1 register dns", "steering/1 register dns replacing", "steerin
 
 
 def hand_over(path, number, numbers):
-    """Sends descriptors in one of the ways, and does not keep them. Every other time nobody waits for the answer."""
+    """Sends descriptors in one of the ways, and closes them. Waits for the answer only part of the time."""
     with connected(path) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, 100_000))
         socket.send_fds(client, [WAYS[number % len(WAYS)].encode()], numbers)
@@ -135,7 +135,7 @@ def hand_over(path, number, numbers):
 
 
 def sending(name, makers, prepared):
-    """What sends descriptors of some kinds in turn; those that only root may make are prepared, and duplicated."""
+    """Returns an attack that sends descriptors of some kinds in turn, from prepared ones where only root may create them."""
     def attack(path, kept):
         for kind, make in makers.items():
             for number in range(2 * len(WAYS)):
@@ -153,7 +153,7 @@ def sending(name, makers, prepared):
 
 
 def silent_files(path, kept):
-    """Files that cannot be closed before their file system answers, which it does not. The own ones stay open."""
+    """Sends files whose close() blocks, since their file system never answers. Keeps its own descriptors open."""
     kept.append(os.open(f"{FUSE_FOLDER}/file", os.O_RDWR))
     with connected(path) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, 200_000))
@@ -162,7 +162,7 @@ def silent_files(path, kept):
 
 
 def turned_sockets(path, kept):
-    """Listeners that are held, become connections with unsent data, and are given up by their label."""
+    """Has held listeners become connections with unsent data, and releases them from their label."""
     def register(numbers):
         with connected(path) as client:
             ask(client, "steering/1 register dns replacing", numbers)
@@ -174,7 +174,7 @@ def turned_sockets(path, kept):
 
 
 def flood(path, kept):
-    """Connects and closes, and never waits."""
+    """Connects and closes without waiting."""
     for _ in range(1000):
         connected_at_once(path).close()
 
@@ -187,16 +187,16 @@ FUSE_FOLDER = "/tmp/steering-silent-files"
 
 
 def prepared_kinds(problems):
-    """Those that only root may make; who has no user namespace gets them passed on. What the kernel lacks is left out."""
+    """Creates a descriptor of each kind that the kernel has, for users who may not create it themselves."""
     prepared, lacking = {}, []
     for kind, make in {**kinds.OTHERS, **kinds.SOCKETS}.items():
         try:
             prepared[kind] = make()
         except OSError as failure:
             lacking.append(f"{kind} ({failure.strerror or failure})")
-    print(f"kinds: {len(prepared)}; not here: {', '.join(lacking) or 'none'}", file=sys.stderr)
+    print(f"kinds: {len(prepared)}; missing here: {', '.join(lacking) or 'none'}", file=sys.stderr)
     if len(prepared) < 50:
-        problems.append(f"only {len(prepared)} kinds of descriptors could be made")
+        problems.append(f"only {len(prepared)} kinds of descriptors could be created")
     return prepared
 
 
@@ -208,7 +208,7 @@ def kinds_to_send(each, prepared):
 
 
 def serve_silent_files():
-    """Mounts the file system in another process, whose end has everything answered with an error."""
+    """Mounts the file system in another process; once that ends, all requests fail with an error."""
     def serve():
         kinds.SilentFileSystem(FUSE_FOLDER).serve()
     server = fork.Process(target=serve, daemon=True)
@@ -240,7 +240,7 @@ def misbehave(user, attack, path, stopping, rounds, number):
 
 
 def behave(path, stopping, results):
-    """Registers once; then a connection each time: list, and claim what it has registered."""
+    """Registers once; then, with a new connection each time, lists and claims its sockets."""
     become(GOOD)
     listener = socket.create_server(("127.0.0.1", 0))
     latencies, failures = [], []
@@ -261,14 +261,14 @@ def behave(path, stopping, results):
 
 
 def usage(pid):
-    """Resident KiB and open descriptors."""
+    """Returns resident KiB and open descriptors."""
     with open(f"/proc/{pid}/status") as status:
         [resident] = [int(line.split()[1]) for line in status if line.startswith("VmRSS:")]
     return resident, len(os.listdir(f"/proc/{pid}/fd"))
 
 
 def processes(pid):
-    """How many processes steerd has, itself included."""
+    """Returns the number of steerd's processes, itself included."""
     parents = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -296,7 +296,7 @@ def survive(steerd, path, user, attack, seconds, problems):
         time.sleep(0.05)
     stopping.value = 1
     if not receiving.poll(60):
-        raise Failed("the one who behaves is not served")
+        raise Failed("the well-behaved client is not served")
     latencies, failures = receiving.recv()
     for process in bad:
         process.kill()
@@ -330,7 +330,7 @@ def run(lab, options, problems):
             if not attack[1] or options.only in attack[1].__name__]
     files = serve_silent_files()
     if not files:
-        problems.append("no file system in user space can be mounted: is there /dev/fuse?")
+        problems.append("cannot mount a FUSE file system: does /dev/fuse exist?")
     elif options.only in silent_files.__name__:
         rows += [survive(steerd, path, user, silent_files, options.seconds, problems) for user in (ALLOWED, STRANGER)]
     time.sleep(2)
@@ -339,7 +339,7 @@ def run(lab, options, problems):
     most = 64 + 33 + 254 + 253 + 64
     for row in rows:
         if row["descriptors"] > most:
-            problems.append(f"{row['misbehaves']}: {row['descriptors']} descriptors, {most} at most were expected")
+            problems.append(f"{row['misbehaves']}: {row['descriptors']} descriptors, expected at most {most}")
     grown = max(row["residentKiB"] for row in rows) - rows[0]["residentKiB"]
     if grown > 64 << 10:
         problems.append(f"memory grew by {grown} KiB")
@@ -354,7 +354,7 @@ def run(lab, options, problems):
 
 
 def end_amid(steerd, path, prepared):
-    """How long it takes to end while all kinds of descriptors are sent, and with some stuck."""
+    """Returns how long steerd takes to end while all kinds of descriptors are sent, and some are stuck."""
     stopping, rounds = fork.RawValue("b", 0), fork.RawArray("Q", 1)
     [attack] = [attack for user, attack in kinds_to_send(False, prepared) if user == ALLOWED]
     bad = fork.Process(target=misbehave, args=(ALLOWED, attack, path, stopping, rounds, 0), daemon=True)
@@ -365,7 +365,7 @@ def end_amid(steerd, path, prepared):
     try:
         steerd.wait(30)
     except subprocess.TimeoutExpired:
-        raise Failed("steerd does not end") from None
+        raise Failed("steerd does not stop") from None
     seconds = time.monotonic() - began
     bad.kill()
     return round(seconds, 2)
@@ -373,10 +373,10 @@ def end_amid(steerd, path, prepared):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--steer", required=True, help="the command; steerd is beside it")
-    parser.add_argument("--only", default="", help="attacks whose name has this in it")
+    parser.add_argument("--steer", required=True, help="the command, with steerd in the same directory")
+    parser.add_argument("--only", default="", help="only attacks whose name contains this")
     parser.add_argument("--each-kind", action="store_true", help="send each kind of descriptor by itself")
-    parser.add_argument("--seconds", type=float, default=60, help="of each thing that is done")
+    parser.add_argument("--seconds", type=float, default=60, help="duration of each attack")
     run_in_lab(run, parser.parse_args())
 
 

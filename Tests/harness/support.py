@@ -1,4 +1,4 @@
-"""What the harnesses share: a network of their own, the command, policies, and how a run ends."""
+"""Parts common to the harnesses: a network of their own, the command, policies, and the end of a run."""
 import argparse
 import json
 import multiprocessing
@@ -18,7 +18,7 @@ PATIENCE = int(os.environ.get("PATIENCE", 90))
 
 
 def enter_namespaces():
-    """Begins anew in a network namespace and a mount namespace of its own; everything in them ends with it."""
+    """Re-executes in new network and mount namespaces, which end with the process."""
     if os.environ.get("STEERING_HARNESS") != "inside":
         os.environ["STEERING_HARNESS"] = "inside"
         os.execvp("unshare", ["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child",
@@ -29,7 +29,7 @@ def enter_namespaces():
 
 
 class Lab:
-    """A BPF file system, and the command that keeps its state there."""
+    """A BPF file system, and the command with its state in it."""
 
     def __init__(self, steer):
         self.program = os.path.abspath(steer)
@@ -53,7 +53,7 @@ class Lab:
             self.arguments(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def end(self, running, timeout=PATIENCE):
-        """What a command printed; Failed when it did not succeed."""
+        """Returns a command's output; raises Failed if it did not succeed."""
         try:
             output, complaint = running.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
@@ -73,7 +73,7 @@ class Lab:
         return path
 
     def listing(self):
-        """What is in the BPF file system; which generation the bindings are of is left out."""
+        """Lists the files in the BPF file system, without the generation of the bindings."""
         found = []
         for folder, folders, files in os.walk(self.bpffs):
             if folder == self.bpffs:
@@ -83,13 +83,13 @@ class Lab:
         return sorted(path.split("/bindings-")[0] + "/bindings" if "/bindings-" in path else path for path in found)
 
     def state(self):
-        """The directory that holds what is in force."""
+        """Returns the directory of the state in force."""
         folder = f"{self.bpffs}/steering"
         [name] = [name for name in os.listdir(folder) if name.isdigit()]
         return f"{folder}/{name}"
 
     def programs(self):
-        """The programs that the kernel holds for this steering: those that steer to its sockets."""
+        """Returns the kernel's programs of this steering: those that steer to its sockets."""
         return programs_using(f"{self.state()}/sockets")
 
 
@@ -98,7 +98,7 @@ class Failed(Exception):
 
 
 def bindings(text):
-    """The bindings that `steer bindings --json` printed, comparable."""
+    """Returns the bindings that `steer bindings --json` printed, in comparable form."""
     return frozenset(tuple(sorted(binding.items())) for binding in json.loads(text)["bindings"])
 
 
@@ -110,10 +110,10 @@ def steady_bindings():
 
 
 def policy(variant, size=50, spread=False):
-    """Policies of different variants share the bindings of the steady label, and nothing else.
+    """Returns a policy. Variants share the bindings of the steady label, and nothing else.
 
-    Spread, each host has a port of its own: hosts times ports is what makes the kernel's tables large. 600 outgrow
-    the smallest."""
+    With spread, each host has a port of its own: hosts times ports determines the size of the kernel's tables. 600
+    exceed the smallest."""
     label = {"label": f"web-{variant}", "protocols": "tcp"}
     hosts = [f"10.{variant}.{number >> 8}.{number & 255}/32" for number in range(size)]
     if spread:
@@ -123,7 +123,7 @@ def policy(variant, size=50, spread=False):
 
 
 def run_in_lab(run, options):
-    """Runs a harness in a lab of its own, and finishes: `run(lab, options, problems)` gives its result."""
+    """Runs a harness in a lab of its own, and exits: `run(lab, options, problems)` returns its result."""
     enter_namespaces()
     problems, result = [], {}
     with Lab(options.steer) as lab:
@@ -137,8 +137,8 @@ def run_in_lab(run, options):
 
 
 def run_in_lanes(run, parser, lanes):
-    """Runs a harness in several lanes at once, each as `run_in_lab` does, and finishes with what all found."""
-    parser.add_argument("--lanes", type=int, default=lanes, help="how many go on at once, each in namespaces of its own")
+    """Runs a harness in several lanes in parallel, each as `run_in_lab` does, and exits with the merged results."""
+    parser.add_argument("--lanes", type=int, default=lanes, help="number of parallel runs, each in its own namespaces")
     parser.add_argument("--lane", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.lane is None:
@@ -147,14 +147,14 @@ def run_in_lanes(run, parser, lanes):
 
 
 def run_lanes(count):
-    """What several lanes found."""
+    """Returns the merged results of several lanes."""
     everyone = [subprocess.Popen([sys.executable, *sys.argv, "--lane", str(lane)], stdout=subprocess.PIPE, text=True)
                 for lane in range(count)]
     return merged([lane.communicate()[0] for lane in everyone])
 
 
 def merged(lanes):
-    """What all lanes found together: counts are added."""
+    """Merges the results of all lanes: counts are added."""
     result, problems = {}, []
     for number, text in enumerate(lanes):
         if not text.strip():

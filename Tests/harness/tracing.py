@@ -14,11 +14,11 @@ WALL = 0x40000000
 
 
 class Ended(Exception):
-    """A command came to its end before the stop where it was to be held."""
+    """A command ended before the requested stop."""
 
 
 class Traced:
-    """A command that stops before and after each system call."""
+    """A traced command, which stops before and after each system call."""
 
     def __init__(self, command, output=os.devnull):
         self.command, self.seen = command, 0
@@ -37,7 +37,7 @@ class Traced:
         self.stopped, self.signal = self.pid, 0
 
     def advance(self):
-        """To the next stop before or after a system call."""
+        """Advances to the next stop before or after a system call."""
         while True:
             ptrace(PTRACE_SYSCALL, self.stopped, self.signal)
             while True:
@@ -58,7 +58,7 @@ class Traced:
             self.advance()
 
     def system_call(self):
-        """The number of the system call that it is about to make; None after one."""
+        """Returns the number of the system call that it is about to make; None after a call."""
         information = ctypes.create_string_buffer(88)
         libc.ptrace(PTRACE_GET_SYSCALL_INFO, self.stopped, 88, information)
         return struct.unpack_from("=Q", information, 24)[0] if information.raw[0] == 1 else None
@@ -74,7 +74,7 @@ class Traced:
                 return
 
     def let_go(self):
-        """Its exit code, when it has run to its end."""
+        """Lets it run to its end, and returns its exit code."""
         ptrace(PTRACE_DETACH, self.stopped, self.signal)
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
@@ -85,28 +85,28 @@ def ptrace(request, pid, data=0):
 
 
 def count_stops(command):
-    """Runs a command to its end: its stops, and the first that has to do with the BPF file system."""
+    """Runs a command to its end; returns its first stop at the BPF file system, and the number of stops."""
     traced, first = Traced(command), None
     while True:
         try:
             traced.advance()
         except Ended as end:
             if os.waitstatus_to_exitcode(end.args[0]) != 0:
-                raise Failed(f"{' '.join(command[1:])} fails by itself") from None
+                raise Failed(f"{' '.join(command[1:])} fails without being killed") from None
             return first, traced.seen
         if first is None and traced.system_call() == NUMBERS["statfs"]:
             first = traced.seen
 
 
 def kill_at(command, stop):
-    """Runs a command and kills it at its n-th stop. False: it ended before."""
+    """Runs a command and kills it at its n-th stop. Returns False if it ended before."""
     traced = Traced(command)
     try:
         traced.advance_to(stop)
     except Ended as end:
         code = os.waitstatus_to_exitcode(end.args[0])
         if code != 0:
-            raise Failed(f"{' '.join(command[1:])} exited with {code} by itself") from None
+            raise Failed(f"{' '.join(command[1:])} exited with {code} before it was killed") from None
         return False
     traced.kill()
     return True

@@ -1,4 +1,4 @@
-"""Servers and clients that never rest."""
+"""Servers, and clients that send continuously."""
 import ipaddress
 import os
 import random
@@ -22,7 +22,7 @@ def serve_tcp(address):
 
 
 def serve_udp(address):
-    """Replies from the address that was asked."""
+    """Serves UDP; replies from the address that the request was sent to."""
     six = ":" in address
     server = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM)
     level, kind = (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO) if six else (socket.IPPROTO_IP, 8)
@@ -56,11 +56,11 @@ def ask_udp(family, address):
         token = os.urandom(8)
         client.send(token)
         if client.recv(64) != token:
-            raise OSError("another reply")
+            raise OSError("wrong reply")
 
 
 class Traffic:
-    """Servers on loopback, and clients that ask random steered addresses, one after the other, without end."""
+    """Servers on loopback, and clients that send requests to random steered addresses, one after the other, without end."""
 
     KINDS = [(ask, version) for ask in (ask_tcp, ask_udp) for version in (4, 6)]
 
@@ -118,7 +118,7 @@ class Traffic:
         return sum(count for (kind, _), count in zip(self.kinds, self.counts) if kind is ask)
 
     def stop(self):
-        """What was counted, and what failed."""
+        """Stops, and returns the counts and the failures."""
         self.stopping.value = 1
         for client in self.clients:
             client.join(15)

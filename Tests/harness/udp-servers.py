@@ -1,12 +1,12 @@
-"""Real UDP servers over whole prefixes: whether they answer from the address that was asked, in both families.
+"""Checks that real UDP servers on whole prefixes answer from the queried address, in both families.
 
-Each is started as docs/servers.md has it, on the port that it is asked at, from which its answers come, registered by pid, and asked at random addresses of a /24 and a /48 by a client
-that takes an answer from no other address.
+Each is started as in docs/servers.md, on the queried port, which its answers come from, and registered by pid. A client
+sends queries to random addresses of a /24 and a /48, and accepts answers from no other address.
 
     scripts/harness udp-servers --steer PATH [--only NAME ...]
 
-Prints a table on standard error, and one line of JSON; exits 1 when a server answers where the page says that it cannot,
-or does not where it says that it can.
+Prints a table on standard error, and one line of JSON; exits 1 if a server's behavior differs from what the page
+documents.
 """
 import argparse
 import ipaddress
@@ -25,7 +25,7 @@ ZONE = "$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nns A 192.0.2.53\nserver TXT it\n
 
 
 class Server:
-    """One that answers for the name server.invalid. It can be asked over the families in `works`."""
+    """A server that answers for the name server.invalid, over the families in `works`."""
     name, works, sysctls = "", {4, 6}, {}
 
     def write(self, folder, name, text):
@@ -64,7 +64,7 @@ class Unbound(Server):
 
 
 class Knot(Server):
-    """IPV6_PKTINFO takes an address that is routed here only with the sysctl."""
+    """Knot: for an address that is only routed here, IPV6_PKTINFO needs the sysctl."""
     package = "knot"
     name = "knot"
     sysctls = {"net.ipv6.ip_nonlocal_bind": 1}
@@ -95,7 +95,7 @@ class Dnsmasq(Server):
 
 
 class NSD(Server):
-    """It answers from where it is bound, or from an address of the machine."""
+    """NSD, which answers from the address that it is bound to, or from one of the machine's."""
     package = "nsd"
     name, works = "nsd", set()
 
@@ -126,7 +126,7 @@ SERVERS = [Unbound(), Knot(), Dnsmasq(), NSD()]
 
 
 def is_answered(family):
-    """A client as they are: connected, so that it hears what comes from the address that it asked."""
+    """Returns whether a connected client, which receives only from the queried address, gets an answer."""
     prefix = ipaddress.ip_network(PREFIXES[family])
     address = str(prefix[random.randrange(1, prefix.num_addresses - 1)])
     with socket.socket(socket.AF_INET if family == 4 else socket.AF_INET6, socket.SOCK_DGRAM) as client:

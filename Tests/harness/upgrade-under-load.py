@@ -1,12 +1,12 @@
 """Upgrades the program, and applies policies, while clients connect: none may fail.
 
-TCP connections and UDP exchanges, IPv4 and IPv6, to random addresses that are steered to servers on loopback;
-readers that list the bindings all the time, and must always find one policy entire. Goes on until there were
-as many upgrades and connections as asked for.
+TCP connections and UDP exchanges, IPv4 and IPv6, go to random addresses that are steered to servers on loopback;
+readers list the bindings all the time, and must always find one whole policy. Ends after the given numbers of
+upgrades and connections.
 
     scripts/harness upgrade-under-load --steer .build/release/steer [--upgrades 100] [--connections 100000]
 
-Prints one line of JSON; exits 1 when anything failed, or the counters lost a packet.
+Prints one line of JSON; exits 1 if anything failed, or the counters lost a packet.
 """
 import argparse
 import json
@@ -21,7 +21,7 @@ def read_on(lab, states, stopping, reads, complaints):
         try:
             found = bindings(lab.steer("bindings", "--json"))
             if found not in states:
-                raise Failed(f"a reader found {len(found)} bindings, which are no policy that was ever applied")
+                raise Failed(f"a reader found {len(found)} bindings, which match no policy that was applied")
         except Failed as failure:
             complaints.put(str(failure))
         reads.value += 1
@@ -77,7 +77,7 @@ def main():
     parser.add_argument("--steer", required=True)
     parser.add_argument("--upgrades", type=int, default=100)
     parser.add_argument("--connections", type=int, default=100_000)
-    parser.add_argument("--clients", type=int, default=2, help="for each protocol and family")
+    parser.add_argument("--clients", type=int, default=2, help="clients per protocol and family")
     options = parser.parse_args()
     run_in_lab(run, options)
 

@@ -1,7 +1,7 @@
-"""Boots Debian's kernels in qemu, without KVM, and has each run suite.py; scripts/kernels says how it is called.
+"""Boots Debian's kernels in qemu, without KVM, and runs suite.py on each; see scripts/kernels for its usage.
 
-Kernels come as packages, by an apt of their own with Debian's keys; the initramfs is made here, of this machine's python3,
-busybox and ip, and of steer and steerd. What the guest prints is a line a check, and a line of JSON of what it measured.
+Kernels are Debian packages, fetched by a separate apt with Debian's keys. The initramfs is built here, from this machine's
+python3, busybox and ip, and from steer and steerd. The guest prints a line per check, and its measurements as a line of JSON.
 """
 import argparse
 import datetime
@@ -30,7 +30,7 @@ SECONDS = 900  # What hangs ends then, on a busy machine, too.
 
 
 class Failed(Exception):
-    """Told in one sentence."""
+    """An error, described in one sentence."""
 
 
 def run(*command, **options):
@@ -42,7 +42,7 @@ def tell(line):
 
 
 class Archive:
-    """An apt of its own: the machine's lists and sources stay as they are."""
+    """A separate apt, which does not change the machine's lists and sources."""
 
     def __init__(self, folder, versions):
         self.folder = folder
@@ -74,7 +74,7 @@ class Archive:
         self.lock.close()
 
     def package(self, version):
-        """The newest kernel of a version."""
+        """Returns the newest kernel package of a version."""
         pattern = r"\d[\w.]*" if version == "newest" else re.escape(version) + r"\.[\w.]+"
         names = run("apt-cache", "--names-only", "search", "^linux-image-[0-9]", env=self.environment)
         found = [name for name in re.findall(r"^linux-image-\S+", names, re.M)
@@ -82,7 +82,7 @@ class Archive:
                  and (version == "newest" or "deb11" not in name or version == "5.10")]
         found = [name for name in found if re.search(r"\d+\.\d+\.\d+", name)]
         if not found:
-            raise Failed(f"no suite of Debian that answers has a kernel {version}: {self.complaint.splitlines()[0]}"
+            raise Failed(f"no reachable Debian suite has a kernel {version}: {self.complaint.splitlines()[0]}"
                          if self.complaint else f"Debian has no kernel {version}: name one of {', '.join(SUITES)}")
         shown = run("apt-cache", "show", "--no-all-versions", *found, env=self.environment)
         versions = dict(re.findall(r"^Package: (\S+)\n(?:.+\n)*?Version: (\S+)", shown, re.M))
@@ -92,7 +92,7 @@ class Archive:
         return max(versions, key=functools.cmp_to_key(later))
 
     def unpacked(self, package):
-        """The folder with the package's files, and those of its image and its modules where they are others."""
+        """Returns the folder with the package's files, and those of separate packages for its image and modules."""
         folder = self.folder / package
         if (folder / "complete").exists():
             return folder
@@ -104,7 +104,7 @@ class Archive:
             try:
                 run("apt-get", "download", "-qq", package, *parts, env=self.environment, cwd=downloads)
             except subprocess.CalledProcessError as error:
-                raise Failed(f"{package} cannot be fetched: {(error.stderr.strip().splitlines() or ['?'])[-1]}") from None
+                raise Failed(f"cannot fetch {package}: {(error.stderr.strip().splitlines() or ['?'])[-1]}") from None
             for file in pathlib.Path(downloads).glob("*.deb"):
                 run("dpkg-deb", "-x", file, folder)
         (folder / "complete").touch()
@@ -112,14 +112,14 @@ class Archive:
 
 
 def cpio(folder):
-    """What the kernel unpacks."""
+    """Returns a folder as an archive for the kernel."""
     names = "\0".join(sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))) + "\0"
     return subprocess.run(["cpio", "--null", "--create", "--format=newc", "--quiet", "--owner=0:0"], cwd=folder,
                           input=names.encode(), stdout=subprocess.PIPE, check=True).stdout
 
 
 class Files:
-    """A root of files, with the libraries that they need."""
+    """A root file system: files, with the libraries that they need."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -184,7 +184,7 @@ class Kernel:
             self.modules[file.name.split(".ko")[0].replace("-", "_")] = file
 
     def archive(self):
-        """Of the modules that the suite needs, in the order in which they are loaded."""
+        """Returns an archive of the modules that the suite needs, with their loading order."""
         with tempfile.TemporaryDirectory() as made:
             folder = pathlib.Path(made)
             (folder / "modules").mkdir()
@@ -198,7 +198,7 @@ class Kernel:
             return cpio(folder)
 
     def boot(self, base, report, prefix, only):
-        """Runs the suite; returns (checks that held, checks that did not, what was measured, seconds)."""
+        """Runs the suite; returns (number of checks passed, checks failed, measurements, seconds)."""
         begun, good, bad, measured = time.monotonic(), 0, [], None
         with tempfile.NamedTemporaryFile() as initrd:
             initrd.write(base + self.archive())
@@ -266,9 +266,9 @@ def write_table(results, lines):
 def main():
     parser = argparse.ArgumentParser(prog="scripts/kernels")
     parser.add_argument("versions", nargs="*", default=EVERY_RELEASE, metavar="VERSION")
-    parser.add_argument("--table", action="store_true", help="write the table of docs/kernels.md")
-    parser.add_argument("--verbose", action="store_true", help="print what else the guest says")
-    parser.add_argument("--only", metavar="REGEX", help="run the checks whose name it is found in")
+    parser.add_argument("--table", action="store_true", help="write the table in docs/kernels.md")
+    parser.add_argument("--verbose", action="store_true", help="print all other output of the guest")
+    parser.add_argument("--only", metavar="REGEX", help="run only checks whose name matches")
     parser.add_argument("--steer", default=ROOT / ".build/release/steer")
     parser.add_argument("--steerd", default=ROOT / ".build/release/steerd")
     options = parser.parse_args()
@@ -290,7 +290,7 @@ def main():
     for version, kernel in kernels.items():
         tell(f"booting {kernel.package}")
         good, bad, measured, seconds = kernel.boot(base, options.verbose, f"{version}: ", options.only)
-        tell(f"{version}: {good} checks held, {len(bad)} did not, {seconds:.0f} s")
+        tell(f"{version}: {good} checks passed, {len(bad)} failed, {seconds:.0f} s")
         if bad:
             failures.append(version)
         elif measured:

@@ -1,4 +1,4 @@
-"""What scripts/kernels runs in a guest, as its only program: steering on this kernel, with each set of capabilities.
+"""The only program that scripts/kernels runs in a guest: tests steering on its kernel, with each set of capabilities.
 
 Prints `ok CHECK` or `not ok CHECK: why`, then `# measured JSON` for the table, then `# end`.
 """
@@ -46,7 +46,7 @@ def verify(condition, otherwise):
 
 
 def check(name):
-    """Runs what it decorates, and prints what came of it. In a process and namespaces of its own."""
+    """Runs the decorated check in a process and namespaces of its own, and prints the result."""
     def decorate(body):
         if ONLY and not name.endswith("load") and not re.search(ONLY, name):
             return None
@@ -74,7 +74,7 @@ def check(name):
         os.waitpid(child, 0)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child, signal.SIGKILL)
-        answer = json.loads(text) if text else {"error": "it did not end in time"}
+        answer = json.loads(text) if text else {"error": "it timed out"}
         seconds = f"{time.monotonic() - begun:.1f} s"
         print(f"not ok {name}: {' '.join(answer['error'].split())}" if "error" in answer else f"ok {name} ({seconds})",
               flush=True)
@@ -83,7 +83,7 @@ def check(name):
 
 
 def new_namespaces():
-    """A network, and a BPF file system, that end with the process."""
+    """Creates a network and a BPF file system, which end with the process."""
     if libc.unshare(0x40000000 | 0x00020000):
         raise OSError(ctypes.get_errno(), "unshare")
     for command in ("mount -t bpf -o mode=0711 bpf /sys/fs/bpf", "ip link set lo up", "ip link add other0 type veth peer name other1",
@@ -95,7 +95,7 @@ def new_namespaces():
 
 
 def limited(capabilities, user=0):
-    """What a child does before it becomes a program: it has these capabilities and no others, as the units have them."""
+    """Returns a preexec_fn that limits a child to these capabilities, as the units do."""
     def limit():
         if capabilities is not None:
             kept = {CAPABILITIES[name] for name in capabilities}
@@ -131,7 +131,7 @@ class Steer:
     def refused(self, sentence, *words):
         code, _, complaint = self.attempt(*words)
         verify(code == 1 and sentence in complaint, f"steer {' '.join(map(str, words))}: {code}, {complaint!r}; "
-               f"wanted: {sentence}")
+               f"expected: {sentence}")
 
     def apply(self, *bindings, labels=None):
         path = f"/run/policy-{os.getpid()}.json"
@@ -141,7 +141,7 @@ class Steer:
         return path
 
     def register(self, label, sockets):
-        """By $LISTEN_FDS: which needs no right over another process."""
+        """Registers by $LISTEN_FDS, which needs no rights over another process."""
         def limit():
             for number, each in enumerate(sockets):
                 os.dup2(each.fileno(), 200 + number)
@@ -171,7 +171,7 @@ def server(transport, family):
 
 
 def send(transport, family, port, source=None):
-    """A connected client; ConnectionRefusedError where nobody is there."""
+    """Returns a connected client; raises ConnectionRefusedError if nobody listens."""
     client = socket.socket(FAMILIES[family], TYPES[transport])
     client.settimeout(PATIENCE)
     if source:
@@ -192,7 +192,7 @@ def delivered(servers, transport, family, port, source=None):
         else:
             data, peer = listener.recvfrom(100)
             verify(data == b"question", f"received {data}")
-        verify(peer[:2] == client.getsockname()[:2], f"from {peer}, and not {client.getsockname()}")
+        verify(peer[:2] == client.getsockname()[:2], f"from {peer} instead of {client.getsockname()}")
 
 
 def refused(transport, family, port, source=None):
@@ -207,7 +207,7 @@ def refused(transport, family, port, source=None):
 
 @contextlib.contextmanager
 def serving(steer, label="web"):
-    """A socket of each kind, registered."""
+    """Registers a socket of each kind."""
     servers = {flow: server(*flow) for flow in FLOWS}
     steer.register(label, list(servers.values()))
     yield servers
@@ -226,7 +226,7 @@ def bpf(command, attributes):
 
 
 def program():
-    """The bytes of machine code of the loaded program, and how many instructions were verified (Linux 5.16)."""
+    """Returns the loaded program's size in bytes of machine code, and the number of verified instructions (Linux 5.16)."""
     [pin] = glob.glob("/sys/fs/bpf/steering/*/program")
     path = ctypes.create_string_buffer(pin.encode())
     descriptor = bpf(7, struct.pack("=QII", ctypes.addressof(path), 0, 0))
@@ -249,7 +249,7 @@ def run(name):
             # Linux before 5.17 needs CAP_PERFMON; the error says so, and the verifier's log follows.
             verify(name == "without" and not since((5, 17)), complaint)
             verify("grant CAP_PERFMON" in complaint and "\n  verifier: " in complaint, complaint)
-            verify(not glob.glob("/sys/fs/bpf/steering/*/*"), "something is loaded")
+            verify(not glob.glob("/sys/fs/bpf/steering/*/*"), "a steering is loaded")
             return {"loaded": False}
         size, verified = program()
         steer("status")
@@ -341,7 +341,7 @@ def run(name):
                     if select.select([tracing.stdout], [], [], 0.2)[0]:
                         break
                     verify(time.monotonic() < deadline and tracing.poll() is None,
-                           f"trace shows nothing of {flow}: {tracing.poll()}")
+                           f"trace does not show {flow}: {tracing.poll()}")
                 seen = json.loads(tracing.stdout.readline())
                 # Of earlier flows there may be more.
                 while seen["protocol"] != flow[0] or (":" in seen["source"].rsplit(":", 1)[0]) != (flow[1] == 6):
@@ -424,7 +424,7 @@ def run(name):
             raise Failed(f"steerd does not serve: {logged()}")
 
         def ask(request, sockets=(), user=65534):
-            """As another user, in a process of its own."""
+            """Sends a request as another user, in a process of its own."""
             read, write = os.pipe()
             child = os.fork()
             if child == 0:
@@ -502,7 +502,7 @@ def run(name):
 
 
 def branches():
-    """What a version lacks, for the table; each is what a check above met."""
+    """Returns what a version lacks, for the table; each item was found by a check above."""
     told = [((5, 14), "cookies of network namespaces"), ((5, 16), "`steer upgrade`"), ((5, 17), "bindings on an interface; loading without CAP_PERFMON"),
             ((6, 0), "tables beyond 4 MiB")]
     return [text for version, text in told if VERSION < version]
@@ -515,7 +515,7 @@ def main():
     os.environ["PATH"] = "/bin:/usr/bin"
     loads = {name: run(name) for name in SETS}
 
-    @check("a process of two capabilities without CAP_BPF is told which is missing")
+    @check("without CAP_BPF, the error names the missing capability")
     def missing():
         steer = Steer("units")
         steer.limit = limited(["net_admin", "perfmon"])

@@ -1,4 +1,4 @@
-"""A machine of namespaces: a tree of Debian's with our units, and systemd as its first process."""
+"""A machine made of namespaces: a Debian tree with our units, and systemd as its first process."""
 import ctypes
 import os
 import shutil
@@ -14,11 +14,11 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Failed(Exception):
-    """Something is not as it should be."""
+    """A check failed."""
 
 
 class Machine:
-    """What is written in it outlives a reboot, and ends with it."""
+    """A machine. Files written in it survive a reboot, but not the machine."""
 
     def __init__(self, tree, programs, units):
         self.folder = tempfile.mkdtemp(prefix="steering-systemd-")
@@ -66,9 +66,9 @@ class Machine:
         self.sh("ip link set lo up; sysctl() { echo $2 >/proc/sys/$1; }; sysctl net/ipv6/conf/all/accept_dad 0")
 
     def find_first(self):
-        """The process that unshare has made, once it is systemd."""
+        """Returns the process that unshare created, once it is systemd."""
         if self.process.poll() is not None:
-            raise Failed(f"the machine has ended with {self.process.returncode}")
+            raise Failed(f"the machine ended with {self.process.returncode}")
         children = read(f"/proc/{self.process.pid}/task/{self.process.pid}/children").split()
         return next((int(child) for child in children if "systemd" in read(f"/proc/{child}/comm")), None)
 
@@ -80,7 +80,7 @@ class Machine:
         return ["nsenter", "--target", str(self.first), "--all"]
 
     def end(self):
-        """As if the power failed."""
+        """Ends the machine as a power failure would."""
         self.process.kill()
         self.process.wait()
 
@@ -116,14 +116,14 @@ class Machine:
         return done.stdout.strip()
 
     def refuses(self, script, *words):
-        """What a command that must fail says, which must have all of these words."""
+        """Runs a command that must fail; returns its output, which must contain all of these words."""
         done = self.try_sh(script)
         said = done.stdout + done.stderr
         if not done.returncode:
             raise Failed(f"{script!r} did not fail: {said}")
         for word in words:
             if word not in said:
-                raise Failed(f"{script!r} does not say {word!r}: {said}")
+                raise Failed(f"{script!r} does not print {word!r}: {said}")
         return said
 
     def write(self, path, text, mode=0o644):
@@ -133,7 +133,7 @@ class Machine:
                               if self.process and self.process.poll() is None else ["tee", self.root + path],
                               input=text, text=True, stdout=subprocess.DEVNULL)
         if done.returncode:
-            raise Failed(f"{path} cannot be written")
+            raise Failed(f"cannot write {path}")
         os.chmod(self.root + path, mode) if os.path.exists(self.root + path) else None
 
     def show(self, unit, what):
@@ -152,7 +152,7 @@ class Machine:
 
 
 def eventually(what, condition, timeout=30, ignoring=()):
-    """What a condition becomes, once that is something."""
+    """Waits until a condition is true, and returns its value."""
     end = time.monotonic() + timeout
     while True:
         last = None

@@ -1,4 +1,4 @@
-"""Boots a machine of a tree, and runs suites in it. See scripts/systemd."""
+"""Boots a machine from a tree, and runs suites in it. See scripts/systemd."""
 import argparse
 import signal
 import sys
@@ -12,10 +12,10 @@ def main():
     known = {suite.__name__: suite for suite in suites.ALL}
     options = argparse.ArgumentParser(description=__doc__)
     # What another build does, or other units do: a check that nothing can fail shows nothing.
-    options.add_argument("--programs", default=f"{REPOSITORY}/.build/release", help="where the programs are")
-    options.add_argument("--units", default=f"{REPOSITORY}/docs/systemd", help="where the units are")
+    options.add_argument("--programs", default=f"{REPOSITORY}/.build/release", help="the directory of the programs")
+    options.add_argument("--units", default=f"{REPOSITORY}/docs/systemd", help="the directory of the units")
     options.add_argument("tree")
-    options.add_argument("suites", nargs="*", metavar="suite", help=f"{', '.join(known)}; all of them unless said")
+    options.add_argument("suites", nargs="*", metavar="suite", help=f"{', '.join(known)}; by default all")
     chosen = options.parse_args()
     if unknown := set(chosen.suites) - set(known):
         options.error(f"there is no suite {', '.join(unknown)}")

@@ -1,4 +1,4 @@
-"""Programs that run in the machine, and clients of this side."""
+"""Programs that run in the machine, and clients on this side."""
 import os
 import socket
 import struct
@@ -70,7 +70,7 @@ while True:
 
 
 def ask(address, port, timeout=5):
-    """What a client reads; "refused" where it may not connect, "reset" where that ends before it is answered."""
+    """Connects, and returns the answer; "refused" if the connection is refused, "reset" if it is reset before an answer."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as client:
         client.settimeout(timeout)
@@ -93,7 +93,7 @@ def http(address, port, path):
 
 
 def dns(address, name, kind, transport, timeout=5):
-    """The addresses that a DNS server answers with, and the one that it answers from."""
+    """Queries a DNS server; returns the addresses in the answer, and the address that it came from."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0"
     code = {"A": 1, "AAAA": 28}[kind]

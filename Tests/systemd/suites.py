@@ -1,4 +1,4 @@
-"""What the units do under systemd: a function a suite, each with checks that say what holds."""
+"""Tests of the units under systemd: each function is a suite of checks."""
 import ipaddress
 import json
 import os
@@ -32,7 +32,7 @@ def check(holds, what, seen=""):
 
 
 def begin(m, text=TEXT):
-    """The state that each suite begins with: nothing runs, nothing is loaded, nothing is stored, and this policy."""
+    """Sets up the initial state of a suite: nothing runs, nothing is loaded or stored, and this policy is installed."""
     m.sh("rm -rf /etc/systemd/system/{steer,steerd,steer-dns,steer-metrics}.service.d; systemctl daemon-reload")
     m.sh("systemctl stop 'web*.service' 'late*.service' 2>/dev/null; "
          "systemctl stop steer-dns steer-metrics steerd.socket steerd steer; "
@@ -56,7 +56,7 @@ def as_web(program, *words):
 
 
 def serve(m, word, unit="web"):
-    """A service, in a unit of its own, that steers the label web to itself."""
+    """Starts a service, in a unit of its own, that steers the label web to itself."""
     m.sh(f"systemd-run --quiet --collect --unit {unit} --uid 1001 python3 /opt/registering.py web {word}")
     eventually(f"{word} serves", lambda: services.ask(INSIDE, 80) == word)
 
@@ -66,7 +66,7 @@ def main_pid(m, unit):
 
 
 def is_held(m):
-    """What is held serves: who claims it answers what waits."""
+    """Checks that the held socket serves: a client that claims it answers the waiting connection."""
     answers = []
     client = threading.Thread(target=lambda: answers.append(services.ask(INSIDE, 80, timeout=20)))
     client.start()
@@ -76,7 +76,7 @@ def is_held(m):
 
 
 class Traffic:
-    """Connections without cease, each answered by one of these words."""
+    """Continuous connections, each of which must be answered with one of these words."""
 
     def __init__(self, *words):
         self.words, self.failures, self.count, self.ended = words, [], 0, False
@@ -106,12 +106,12 @@ class Traffic:
 
 
 def verify(m):
-    """Unit files: systemd knows all that they say; how exposed they are."""
+    """Unit files: systemd knows all their directives, and rates their exposure as low."""
     m.sh("mkdir -p /run/verify && cp /etc/systemd/system/steer*.service /etc/systemd/system/steerd.socket /run/verify")
     said = m.try_sh("systemd-analyze verify /run/verify/*").stderr
     unknown = [line for line in said.splitlines() if "steer" in line
                and not (m.version < 254 and "FileDescriptorStorePreserve" in line)]
-    check(not unknown, "systemd-analyze verify is content", unknown)
+    check(not unknown, "systemd-analyze verify reports nothing", unknown)
     begin(m)
     m.sh("systemctl start steerd")
     for unit in ("steer", "steerd", "steer-metrics", "steer-dns"):
@@ -122,7 +122,7 @@ def verify(m):
 
 
 def boot(m):
-    """A boot puts the policy in force, starts steerd and the counters; the next boot does so again."""
+    """A boot puts the policy in force, and starts steerd and the metrics; so does the next boot."""
     begin(m)
     m.sh(f"systemctl enable {UNITS}")
     for turn in ("first", "second"):
@@ -132,7 +132,7 @@ def boot(m):
             check(m.is_active(unit), f"{unit} is active after the {turn} boot", m.journal(unit))
             check(m.show(unit, "NRestarts") == "0" or unit == "steer-metrics", f"{unit} starts at once", m.journal(unit))
         check(len(json.loads(m.sh("steer bindings --json"))["bindings"]) == 2, "the policy is in force")
-        check(m.show("steerd", "StatusText") == f"serving by {POLICY}, 2 bindings", "steerd says what it serves by",
+        check(m.show("steerd", "StatusText") == f"serving by {POLICY}, 2 bindings", "steerd shows its policy file",
               m.show("steerd", "StatusText"))
         serve(m, "booted")
     m.sh(f"systemctl disable {UNITS}")
@@ -143,14 +143,14 @@ def begin_routes(m):
 
 
 def sandbox(m):
-    """Each unit alone can load; a sandbox that makes the BPF file system read-only is noticed."""
+    """Each unit can load by itself; a sandbox that makes the BPF file system read-only is reported."""
     for unit in ("steer", "steerd"):
         begin(m)
         m.sh(f"systemctl start {unit}")
         check(len(json.loads(m.sh("steer bindings --json"))["bindings"]) == 2, f"{unit} puts the policy in force")
         check(m.sh("stat -c %a /sys/fs/bpf/steering") == "755", "readers get through", m.sh("stat -c %a /sys/fs/bpf/steering"))
         log = m.journal(unit)
-        check("priority" not in log, "no noise of priorities", log)
+        check("priority" not in log, "no complaints about priorities", log)
         # Of the kernel's files the BPF file system alone can be written.
         for place, is_writable in (("/sys/fs/bpf", True), ("/sys/kernel", False), ("/sys/class/net/lo/mtu", False), ("/sys/fs/cgroup", False),
                                    ("/proc/sys/kernel/hostname", False), ("/etc", False)):
@@ -160,11 +160,11 @@ def sandbox(m):
     begin(m)
     drop_in(m, "steerd", "[Service]\nProtectKernelTunables=yes\n")
     m.sh("systemctl start steerd --no-block")
-    eventually("it is said", lambda: "Read-only file system" in m.journal("steerd"))
+    eventually("it is logged", lambda: "Read-only file system" in m.journal("steerd"))
 
 
 def readers(m):
-    """Members of the readers' group read, whoever has loaded; the counters are served without a capability."""
+    """Members of the readers' group can read, whichever unit has loaded; metrics are served without capabilities."""
     for unit in ("steer", "steerd"):
         begin(m)
         m.sh(f"systemctl start {unit}; systemctl start steer-metrics")
@@ -175,14 +175,14 @@ def readers(m):
         status = m.sh(f"cat /proc/{main_pid(m, 'steer-metrics')}/status")
         check(re.search(r"CapPrm:\t0{16}\n", status), "no capability", status)
         check(int(re.search(r"Uid:\t(\d+)", status).group(1)) > 60000, "a dynamic user", status)
-        check("priority" not in m.journal("steer-metrics"), "no noise of priorities")
+        check("priority" not in m.journal("steer-metrics"), "no complaints about priorities")
 
 
 # Sockets that are held.
 
 
 def held(m):
-    """A held socket outlives its service and steerd's restarts; crashes stop no traffic; the watchdog ends what hangs."""
+    """A held socket survives its service and restarts of steerd; crashes stop no traffic; the watchdog ends a hung steerd."""
     begin(m)
     m.sh("systemctl start steerd")
     m.sh(as_web("registering", "web", "once"))
@@ -208,7 +208,7 @@ def held(m):
 
 
 def host_pid(m, pid):
-    """A process of the machine, by its number here."""
+    """Returns the PID here of a process of the machine."""
     for process in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{process}/status") as file:
@@ -217,7 +217,7 @@ def host_pid(m, pid):
             continue
         if len(numbers) > 1 and numbers[-1] == str(pid) and same_namespace(process, m.first):
             return int(process)
-    raise Failed(f"process {pid} is not there")
+    raise Failed(f"no process {pid}")
 
 
 def same_namespace(process, other):
@@ -228,7 +228,7 @@ def same_namespace(process, other):
 
 
 def stopped(m):
-    """steerd is stopped and started: what it has loaded stays, and from systemd 254 on what it holds."""
+    """steerd is stopped and started: the loaded steering stays, and from systemd 254 on, held sockets, too."""
     begin(m)
     # systemd forgets what it has stored for a unit that nothing refers to.
     m.sh("systemctl enable steerd.socket steerd; systemctl start steerd")
@@ -246,7 +246,7 @@ def stopped(m):
 
 
 def typo(m):
-    """A policy file that is wrong: at a restart steerd serves on, at a reload too; mended, it is taken."""
+    """An invalid policy file: steerd keeps serving after a restart and a reload, and loads the file once it is fixed."""
     begin(m)
     m.sh("systemctl start steerd")
     m.sh(as_web("registering", "web", "once"))
@@ -257,21 +257,21 @@ def typo(m):
         m.sh("systemctl restart steerd")
     check(m.is_active("steerd"), "it serves after restarts with a typo", m.journal("steerd"))
     told = m.show("steerd", "StatusText")
-    check(f"{POLICY} is not" in told and "policy.yaml:2:" in told, "it says so", told)
-    check("policy file is wrong" in m.journal("steerd", "--priority err"), "it is logged as an error")
-    check(is_held(m) is True, "it is held, and who may use it still may", m.journal("steerd"))
+    check(f"{POLICY} is invalid" in told and "policy.yaml:2:" in told, "it reports that", told)
+    check("policy file is invalid" in m.journal("steerd", "--priority err"), "it is logged as an error")
+    check(is_held(m) is True, "it is held, and the allowed user may still use it", m.journal("steerd"))
     m.sh("systemctl is-active steerd.socket")
     m.sh(f"rm {POLICY}; systemctl restart steerd")
     check(is_held(m) is True, "it is held where there is no file", m.journal("steerd"))
     m.write(POLICY, TEXT.replace("ports: 80", "ports: [80, 81]"))
     m.sh("systemctl reload steerd")
-    check(m.show("steerd", "StatusText") == f"serving by {POLICY}, 2 bindings", "mended", m.show("steerd", "StatusText"))
+    check(m.show("steerd", "StatusText") == f"serving by {POLICY}, 2 bindings", "the fixed policy is loaded", m.show("steerd", "StatusText"))
     check(is_held(m) is True, "it is held after that")
-    check(services.ask(INSIDE, 82) == "refused" and "81" in m.sh("steer bindings"), "the mended policy is in force")
+    check(services.ask(INSIDE, 82) == "refused" and "81" in m.sh("steer bindings"), "the fixed policy is in force")
 
 
 def typo_at_boot(m):
-    """Where nothing is in force yet steerd waits for a file that is right, and never gives up."""
+    """If nothing is in force yet, steerd waits for a valid policy file, and never gives up."""
     begin(m, TYPO)
     m.sh("systemctl start steerd.socket; systemctl start --no-block steerd")
     eventually("it has tried often", lambda: int(m.show("steerd", "NRestarts")) > 5)
@@ -282,7 +282,7 @@ def typo_at_boot(m):
 
 
 def reload(m):
-    """When `systemctl reload steerd` returns, the file is in force: bindings, and who may use a label."""
+    """When `systemctl reload steerd` returns, the file is in force: bindings, and permissions for labels."""
     begin(m)
     m.sh("systemctl start steerd")
     process = host_pid(m, main_pid(m, "steerd"))
@@ -298,7 +298,7 @@ def reload(m):
             "ports: 80", f"ports: {80 + turn}"))
         m.sh("systemctl reload steerd")
         answer = m.try_sh(as_web("listing", "web"))
-        check((answer.returncode == 0) == allowed, f"turn {turn}: who may is in force at once", answer.stdout)
+        check((answer.returncode == 0) == allowed, f"turn {turn}: permissions are in force at once", answer.stdout)
         check(f" {80 + turn} " in m.sh("steer bindings | grep web"), "the bindings are in force")
     m.sh("systemctl start steer")
     m.write(POLICY, TEXT.replace("users: web", "users: root"))
@@ -310,7 +310,7 @@ def reload(m):
 
 
 def beside(m):
-    """steer.service beside steerd: its restart and its end lose no socket; what is unloaded by hand is noticed."""
+    """steer.service beside steerd: restarting or stopping it loses no socket; a manual unload is noticed."""
     begin(m)
     m.sh("systemctl start steer steerd")
     serve(m, "alive")
@@ -323,15 +323,15 @@ def beside(m):
     check(services.ask(INSIDE, 80) == "refused", "nothing is steered")
     m.sh("systemctl reload steerd")
     check(services.ask(INSIDE, 80) == "alive", "a reload loads it, and registers what is held", m.journal("steerd"))
-    check("unloaded" not in m.show("steerd", "StatusText"), "it says so", m.show("steerd", "StatusText"))
+    check("unloaded" not in m.show("steerd", "StatusText"), "the status shows it", m.show("steerd", "StatusText"))
     m.sh(f"steer unload; steer apply --load {POLICY}")
-    eventually("what somebody else has loaded is used", lambda: services.ask(INSIDE, 80) == "alive")
+    eventually("a steering loaded by another process is used", lambda: services.ask(INSIDE, 80) == "alive")
     m.sh("steer unload; systemctl restart steerd")
     check(services.ask(INSIDE, 80) == "alive", "a restart does so, too", m.journal("steerd"))
 
 
 def registering(m):
-    """Services that know nothing of steerd are registered by their units, as the documents say."""
+    """Services without support for steerd are registered by their units, as documented."""
     begin(m)
     m.sh("systemctl start steer")
     for kind, delay in (("simple", 2), ("exec", 0)):
@@ -347,7 +347,7 @@ ExecStartPost=+/usr/bin/steer register web --pid $MAINPID --wait 10
 
 
 def on_demand(m):
-    """Started when something waits: as its user, with its environment; it outlives steerd, and runs once."""
+    """A service is started when a connection waits: as its user, with its environment; it outlives steerd, and runs once."""
     start = "start: { command: [/usr/bin/python3, /opt/started.py], user: web }"
     begin(m, TEXT.replace("web: {", f"web: {{ {start},"))
     with open(f"{m.units}/steerd-start.conf") as file:
@@ -358,7 +358,7 @@ def on_demand(m):
     check((user, folder, mask, home, name, login) == ("1001", "/", "0o22", "/home/web", "web", "web"), "as its user",
           (user, folder, mask, home, name, login))
     check(set(names) <= {"HOME", "JOURNAL_STREAM", "LANG", "LOGNAME", "PATH", "SHELL", "USER", "TZ", "LC_CTYPE"},
-          "nothing of steerd's environment", names)
+          "no variables of steerd's environment", names)
     m.sh("systemctl restart steerd")
     check(services.ask(INSIDE, 80, timeout=20).split()[0] == pid, "the same process serves after a restart")
     killed = host_pid(m, pid)
@@ -374,18 +374,18 @@ def on_demand(m):
         m.sh(harm.replace("FILE", POLICY))
         m.refuses("systemctl reload steerd")
         told = m.journal("steerd", "| tail -n 6")
-        check("others could change that" in told, f"{harm}: it says why", told)
+        check("others could change it" in told, f"{harm}: the reason is reported", told)
         m.sh(mend.replace("FILE", POLICY))
         m.sh("systemctl reload steerd")
     m.sh(f"systemctl stop steerd.socket steerd; {FORGET}; chmod o+w {POLICY}; systemctl start --no-block steerd")
-    eventually("it does not start by a file that others can write",
+    eventually("it does not start with a file that others can write",
                lambda: "exit-code" in m.journal("steerd", "| tail -n 4") and f"everybody may write {POLICY}" in m.journal("steerd"))
     m.sh(f"chmod o-w {POLICY}")
     eventually("mended, it starts", lambda: m.is_active("steerd"))
 
 
 def on_demand_unit(m):
-    """What waits starts a unit, which claims the socket: without the drop-in."""
+    """A waiting connection starts a unit, which claims the socket, without the drop-in."""
     begin(m, TEXT.replace("web: {", "web: { start: /usr/bin/systemctl start --no-block webunit.service,"))
     m.write("/etc/systemd/system/webunit.service",
             "[Service]\nUser=web\nExecStart=/usr/bin/python3 /opt/claiming.py web claimed\n")
@@ -418,7 +418,7 @@ ExecStart=/usr/bin/steer-dns serve --policy {POLICY} {listen} --metrics 127.0.0.
 
 
 def dns(m):
-    """steer-dns as its unit runs it, steered to on a whole /20 and a /48, in both protocols; its reload, and its end."""
+    """steer-dns in its unit, steered to on a whole /20 and a /48, over both protocols; its reload, and its end."""
     begin_dns(m, "--listen 127.0.0.1:53 --listen [::1]:53")
     registered = "".join(f"ExecStartPost=+/usr/bin/steer register dns --pid $MAINPID {transport} {address}:53\n"
                          for transport in ("udp", "tcp") for address in ("127.0.0.1", "[::1]"))
@@ -436,10 +436,10 @@ def dns(m):
     status = m.sh(f"cat /proc/{main_pid(m, 'steer-dns')}/status")
     check(int(re.search(r"Uid:\t(\d+)", status).group(1)) > 60000, "a dynamic user", status)
     log = m.journal("steer-dns")
-    check("priority" not in log and "as root" not in log, "no noise", log)
+    check("priority" not in log and "as root" not in log, "no complaints in the log", log)
     m.write(POLICY, NAMES.replace("ttl: 5", "ttl: 5, wrong: 1"))
     m.sh("systemctl reload steer-dns")
-    eventually("what is wrong is said, as an error", lambda: "old one stays" in m.journal("steer-dns", "--priority err"))
+    eventually("the errors are logged as errors", lambda: "old one stays" in m.journal("steer-dns", "--priority err"))
     services.dns("198.51.96.7", "www.example.com", "A", "udp")
     m.write(POLICY, NAMES)
     if m.version >= 253:
@@ -449,15 +449,15 @@ def dns(m):
         m.sh("systemctl reload steer-dns")
         check(services.dns("198.51.96.7", "www.example.com", "A", "udp")[0] == ["198.51.96.0"], "reload waits")
     alone = m.try_sh(f"timeout 5 steer-dns serve --policy {POLICY} --listen 127.0.0.1:5399")
-    check("running as root" in alone.stderr, "as root it says so", alone.stderr)
+    check("running as root" in alone.stderr, "running as root is reported", alone.stderr)
 
 
 def late_address(m):
-    """steer-dns before its addresses are there: it starts, says so, and answers as soon as they are."""
+    """steer-dns before its addresses exist: it starts, reports that, and answers as soon as they do."""
     begin_dns(m, "--listen 203.0.113.53:53 --listen [2001:db8:53::53]:53")
     m.sh("ip -6 route del local 2001:db8:53::/48 dev lo; systemctl start steer-dns")
     check(m.is_active("steer-dns") and m.show("steer-dns", "NRestarts") == "0", "it runs", m.journal("steer-dns"))
-    check("203.0.113.53 is no address of this machine" in m.journal("steer-dns", "--priority warning"), "and says so",
+    check("203.0.113.53 is not an address of this machine" in m.journal("steer-dns", "--priority warning"), "and reports that",
           m.journal("steer-dns"))
     m.sh("ip address add 203.0.113.53/32 dev lo; ip address add 2001:db8:53::53/128 dev lo nodad")
     for address in ("203.0.113.53", "2001:db8:53::53"):
@@ -468,13 +468,13 @@ def late_address(m):
 
 
 def late_interface(m):
-    """A binding on an interface that is not there yet: the rest is in force, and the binding once it comes."""
+    """A binding on an interface that does not exist yet: the others are in force, and it is once the interface appears."""
     text = TEXT + "  - { outcome: refuse, protocols: tcp, prefixes: 192.0.2.0/24, ports: 80, on: late0 }\n"
     for unit in ("steer", "steerd"):
         begin(m, text)
         m.sh(f"systemctl start systemd-udevd; systemctl start {unit}")
         check(m.is_active(unit), f"{unit} starts without the interface", m.journal(unit))
-        check("late0" in m.journal(unit), "and says that it is missing", m.journal(unit))
+        check("late0" in m.journal(unit), "and reports that it is missing", m.journal(unit))
         m.write("/etc/systemd/system/late.service", "[Service]\nUser=web\nExecStart=/usr/bin/python3 /opt/ordinary.py 0 8080\n")
         m.sh("systemctl daemon-reload; systemctl start late")
         eventually("it is steered to", lambda: m.try_sh(
@@ -490,26 +490,26 @@ def late_interface(m):
             client = ("import socket; c = socket.socket(); c.settimeout(5); "
                       "print(c.connect_ex(('192.0.2.9', 80)))")
             told = m.sh(f"ip netns exec outside python3 -c \"{client}\"")
-            check(told == "111", "what comes over it is refused", told)
-            check(services.ask(INSIDE, 80) == "ordinary", "what does not is steered")
+            check(told == "111", "packets over it are refused", told)
+            check(services.ask(INSIDE, 80) == "ordinary", "other packets are steered")
         finally:
             m.sh("ip netns del outside; ip link del late0 2>/dev/null; systemctl stop late; true")
 
 
 def priorities(m):
-    """The journal knows what is an error."""
+    """The journal has the priorities of messages."""
     begin(m)
     m.sh("systemctl start steerd")
     m.sh(as_web("registering", "web", "once"))
-    check("registered" not in m.journal("steerd", "--priority warning"), "what is told is no warning",
+    check("registered" not in m.journal("steerd", "--priority warning"), "an information is not a warning",
           m.journal("steerd", "--priority warning"))
-    check("registered" in m.journal("steerd", "--priority info"), "it is told")
-    check("<6>" not in m.journal("steerd"), "priorities are no text")
+    check("registered" in m.journal("steerd", "--priority info"), "it is logged")
+    check("<6>" not in m.journal("steerd"), "priorities are not in the text")
     m.try_sh("setpriv --reuid 1002 --regid 1002 --clear-groups python3 /opt/listing.py web")
-    check("refused" in m.journal("steerd", "--priority warning"), "who is refused is a warning")
+    check("refused" in m.journal("steerd", "--priority warning"), "a refused client is logged as a warning")
     m.write(POLICY, TYPO)
     m.refuses("systemctl restart steer")
-    check("steer: " in m.journal("steer", "--priority err"), "the command's errors are errors", m.journal("steer"))
+    check("steer: " in m.journal("steer", "--priority err"), "errors of the command are logged as errors", m.journal("steer"))
 
 
 ALL = (verify, boot, sandbox, readers, held, stopped, typo, typo_at_boot, reload, beside, registering, on_demand, on_demand_unit, dns,

@@ -11,7 +11,9 @@ package enum InputFile {
     /// With `mayBePipe`, accepts a pipe such as `<(COMMAND)` in a shell, and waits for its writer.
     package static func contents(of path: String, mayBePipe: Bool = false) throws(DocumentError) -> [UInt8] {
         // The kernel would end the path at the NUL and open a different file.
-        guard !path.utf8.contains(0) else { throw unreadable(quoted(path), "a path has no NUL in it", "name a file") }
+        guard !path.utf8.contains(0) else {
+            throw unreadable(quoted(path), "a path cannot contain a NUL", "name a file")
+        }
         // Without O_NONBLOCK, opening a FIFO blocks until there is a writer.
         let number = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
         guard number >= 0 else {
@@ -54,10 +56,10 @@ package enum InputFile {
             var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
             let found = poll(&waiting, 1, CInt(patience / .milliseconds(1)))
             guard found != 0 else {
-                throw unreadable(path, "nothing came out of the pipe for a minute", "see who writes into it")
+                throw unreadable(path, "no data came from the pipe for a minute", "check its writer")
             }
         }
-        if bytes.isEmpty { throw unreadable(path, "nothing came out of the pipe", "see who writes into it") }
+        if bytes.isEmpty { throw unreadable(path, "no data came from the pipe", "check its writer") }
         return bytes
     }
 
@@ -83,7 +85,7 @@ package enum InputFile {
 
     static func tooLarge(_ name: String) -> DocumentError {
         DocumentError(
-            "\(name) is larger than \(Document.maximumSize >> 20) MiB and was not read: join its prefixes into shorter ones"
+            "\(name) is larger than \(Document.maximumSize >> 20) MiB and was not read: make it smaller, for example by merging prefixes"
         )
     }
 

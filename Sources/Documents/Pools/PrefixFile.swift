@@ -108,7 +108,7 @@ extension PrefixFile {
             usleep(100_000)
         }
         close(number)
-        throw DocumentError("another command has been changing files of \(directory) for ten seconds: try again")
+        throw DocumentError("another command has been changing files in \(directory) for ten seconds: try again")
     }
 
     private static func write(_ text: String, to path: String) throws(DocumentError) {

@@ -14,7 +14,7 @@ package enum PrefixList {
         }
         let prefixes = try prefixes(in: bytes, Source(name: path))
         if prefixes.isEmpty {
-            throw source.error(at: node.position, "\(path) has no prefix, so the binding would match nothing: add one")
+            throw source.error(at: node.position, "\(path) has no prefixes: add one")
         }
         return prefixes
     }
@@ -32,7 +32,7 @@ package enum PrefixList {
 
     /// Returns the path that a node contains, relative to `directory`; an error if that is `nil`.
     package static func path(named node: Node, _ source: Source, _ directory: String?) throws(DocumentError) -> String {
-        let name = try source.text(node, of: "a file", "write the path of a file with one prefix a line")
+        let name = try source.text(node, of: "a file", "write the path of a file with one prefix per line")
         guard let directory else {
             throw source.error(
                 at: node.position, "files need a policy that is read from a file: write the prefixes here")

@@ -35,7 +35,7 @@ struct JSONReader {
         default:
             for word in ["null", "true", "false"] where bytes[index...].starts(with: word.utf8) {
                 throw source.error(
-                    at: start, "nothing in a policy is \(word): write a text or a number, or leave it out")
+                    at: start, "\(word) is not allowed in a policy: write a string or a number, or leave it out")
             }
             throw unexpected("a value")
         }
@@ -122,12 +122,12 @@ struct JSONReader {
     }
 
     private mutating func endOfString() throws(DocumentError) -> Int {
-        guard take("\"") else { throw unexpected("the closing quote of a text") }
+        guard take("\"") else { throw unexpected("the closing quote of a string") }
         return index - 1
     }
 
     private mutating func passInString(_ byte: UInt8) throws(DocumentError) {
-        guard byte >= 0x20 else { throw unexpected("the closing quote of a text on the same line") }
+        guard byte >= 0x20 else { throw unexpected("the closing quote of a string on the same line") }
         index += 1
         if byte & 0xC0 == 0x80 { lineStart += 1 }
     }
@@ -144,7 +144,7 @@ struct JSONReader {
             return unit
         }
         guard take("u"), let unit = hexadecimal(bytes[index...].prefix(4)) else {
-            throw unexpected("an escape of JSON")
+            throw unexpected("an escape sequence")
         }
         index += 4
         return unit
@@ -193,7 +193,7 @@ extension JSONReader {
             return source.error(at: position, "the file ends where JSON needs \(expected): complete it")
         }
         let found = String(decoding: bytes[index...].prefix(4), as: UTF8.self).prefix(1)
-        return source.error(at: position, "JSON needs \(expected) here, not \(quoted(found)): mend the syntax")
+        return source.error(at: position, "JSON needs \(expected) here, not \(quoted(found)): fix the syntax")
     }
 }
 
@@ -201,6 +201,6 @@ extension Source {
     func tooDeep(at position: Position) -> DocumentError {
         error(
             at: position,
-            "lists and mappings lie more than \(Node.maximumDepth) deep in each other: a policy needs four levels")
+            "lists and mappings are nested more than \(Node.maximumDepth) levels deep: a policy needs four")
     }
 }

@@ -24,10 +24,10 @@ package struct Node: Sendable {
 }
 
 extension Node.Content {
-    /// "a text", "a list" or "a mapping".
+    /// "text", "a list" or "a mapping".
     package var kind: String {
         switch self {
-        case .text: "a text"
+        case .text: "text"
         case .list: "a list"
         case .mapping: "a mapping"
         }

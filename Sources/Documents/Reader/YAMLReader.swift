@@ -106,10 +106,11 @@ extension YAMLReader {
         switch error as? YamlError {
         case .scanner(let context, let problem, let mark, _), .parser(let context, let problem, let mark, _),
             .composer(let context, let problem, let mark, _):
-            let context = context.map { " \($0.text) of line \($0.mark.line)" } ?? ""
+            let context = context.map { " \($0.text) on line \($0.mark.line)" } ?? ""
             let remedy =
-                isColon(at: mark, in: text) ? "put a text that begins with a colon in quotes" : "mend the syntax"
-            return source.error(at: Position(mark), "this is not YAML of one document, \(problem)\(context): \(remedy)")
+                isColon(at: mark, in: text) ? "put text that begins with a colon in quotes" : "fix the syntax"
+            return source.error(
+                at: Position(mark), "this is not a valid YAML document, \(problem)\(context): \(remedy)")
         case .duplicatedKeysInMapping(let keys, let context):
             return source.repeatedKey(keys.first ?? "", at: Position(context.mark))
         case .reader(let problem, let offset, _, _):
@@ -117,7 +118,7 @@ extension YAMLReader {
             return source.error(
                 at: Position(of: before.utf8.count, in: text), "this is not YAML, \(problem): remove the character")
         default:
-            return source.error(at: Position(), "this is not YAML: mend the syntax")
+            return source.error(at: Position(), "this is not YAML: fix the syntax")
         }
     }
 }
@@ -147,7 +148,8 @@ enum YAMLReader {
     static func node(
         of bytes: [UInt8], _ text: String, in source: Source, empty: String
     ) throws(DocumentError) -> Node {
-        throw source.error(at: Position(), "this build reads no YAML: write JSON, or build with the package trait YAML")
+        throw source.error(
+            at: Position(), "this build cannot read YAML: write JSON, or build with the package trait YAML")
     }
 }
 #endif

@@ -120,5 +120,5 @@ public struct LabelHoldings: Sendable, Hashable {
 
 extension SteeringError {
     static let invalidReply = SteeringError(
-        .invalidMessage, "the answer is none of steerd's: is this its socket, and steerd of this version?")
+        .invalidMessage, "the answer is not one of steerd's: check that this is its socket, and that versions match")
 }

@@ -48,7 +48,7 @@ package enum ActivationRequest: Sendable, Hashable {
         guard words[0] == Self.version else { throw .version(words[0]) }
         let verb = words.count > 1 ? String(words[1]) : ""
         let arguments = words.dropFirst(2)
-        guard let known = Self.arguments[verb] else { throw .invalid("has no verb that is known") }
+        guard let known = Self.arguments[verb] else { throw .invalid("has an unknown verb") }
         guard arguments.count >= known.lowerBound else { throw .invalid("names no label") }
         guard arguments.count <= known.upperBound else { throw .invalid("has more words than \(verb) takes") }
         if Self.bringing.contains(verb), count == 0 { throw .invalid("brings no socket") }
@@ -64,14 +64,14 @@ package enum ActivationRequest: Sendable, Hashable {
         switch verb {
         case "register", "lend":
             guard arguments.count == 1 || arguments.last == "replacing" else {
-                throw .invalid("has a word in the place of replacing")
+                throw .invalid("has an unknown word where only \"replacing\" is allowed")
             }
             let isReplacing = arguments.count > 1
             self = verb == "lend" ? .lend(label, replacing: isReplacing) : .register(label, replacing: isReplacing)
         case "standby": self = .standby(label)
         case "unregister":
             let cookie = arguments.count > 1 ? SocketCookie(arguments.last!) : nil
-            guard arguments.count == 1 || cookie != nil else { throw .invalid("has a word in the place of a cookie") }
+            guard arguments.count == 1 || cookie != nil else { throw .invalid("has an invalid cookie") }
             self = .unregister(label, cookie)
         case "claim": self = .claim(label)
         default: self = .list(label)
@@ -133,7 +133,7 @@ package enum ActivationRequest: Sendable, Hashable {
 
 extension SteeringError {
     fileprivate static func invalid(_ problem: String) -> SteeringError {
-        SteeringError(.invalidMessage, "the message \(problem): docs/protocol.md tells what steerd understands")
+        SteeringError(.invalidMessage, "the message \(problem): docs/protocol.md lists the messages")
     }
 
     fileprivate static func version(_ word: Substring) -> SteeringError {

@@ -235,7 +235,7 @@ extension SteeringError {
     fileprivate static func otherSocket(_ socket: HeldSocket) -> SteeringError {
         SteeringError(
             .invalidMessage,
-            "what came for \(socket.transport) \(socket.boundAddress) is no such socket any more, or never was: "
+            "the descriptor received for \(socket.transport) \(socket.boundAddress) is not that socket: "
                 + "register another in its place")
     }
 
@@ -248,12 +248,12 @@ extension SteeringError {
         let (reason, remedy) =
             switch error.errno {
             case EAGAIN: ("it did not answer in time", "see its log")
-            case EACCES: ("Permission denied", "its path and the socket must be open to this user")
+            case EACCES: ("Permission denied", "this user needs access to its path and the socket")
             case EBADF: ("a descriptor is not open", "register sockets before closing them")
             default: (describe(errno: error.errno), "is it running, and is this its --socket?")
             }
         return SteeringError(
             error.errno == EBADF ? .invalidDescriptor : .serviceUnavailable,
-            "steerd cannot be asked at \(path) (\(reason)): \(remedy)", cause: error.cause)
+            "steerd cannot be reached at \(path) (\(reason)): \(remedy)", cause: error.cause)
     }
 }

@@ -83,14 +83,14 @@ extension Doctor {
             findings.append(
                 Finding(
                     .note, "answers",
-                    "the server of \(destination) does not ask which address of \(other.prefix) a datagram was sent to (IP_PKTINFO): it answers from "
+                    "the server of \(destination) does not request the original destination of datagrams to \(other.prefix) (IP_PKTINFO): it answers from "
                         + (isOne ? "\(bound.address), where it is bound" : "an address that the route chooses")))
         }
         if !options.knowsPort, let other = bindings.first(where: { $0.ports != PortSet(PortRange(bound.port)) }) {
             findings.append(
                 Finding(
                     .note, "answers",
-                    "the socket of \(destination) is bound to port \(bound.port) and answers from there, also what was sent to \(other.ports): bind that port, or a socket for each"
+                    "the socket of \(destination) is bound to port \(bound.port), and answers datagrams to \(other.ports) from that port, too: bind only that port, or use a socket for each"
                 ))
         }
         return findings

@@ -27,7 +27,7 @@ extension Doctor {
             findings.append(
                 Finding(
                     .broken, "memlock",
-                    "this kernel counts maps as locked memory, of which \(limit) bytes are allowed and some 16 MiB needed: raise the limit (ulimit -l unlimited) in the shell that runs this"
+                    "this kernel counts maps as locked memory and allows \(limit) bytes of it, but about 16 MiB are needed: raise the limit (ulimit -l unlimited) in the shell that runs this"
                 ))
         }
         return findings
@@ -86,7 +86,7 @@ extension Doctor {
         return [
             Finding(
                 .warning, "pins",
-                "\(bpffs)/steering has what is left of network namespaces that have ended, or of killed commands: \(numbers)",
+                "\(bpffs)/steering has leftovers of network namespaces that have ended, or of killed commands: \(numbers)",
                 remedy: place.steer(.removeStalePins, ["doctor", "--fix"]))
         ]
     }

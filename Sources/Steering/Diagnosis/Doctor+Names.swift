@@ -10,7 +10,7 @@ extension Doctor {
         for (name, pool) in answered.sorted(by: { $0.key < $1.key }) where !pool.isEmpty {
             let service = wanted.traffic(ofAll: pool)
             let unsteered = inForce.unsteered(in: pool)
-            findings += Self.findings(unsteered, "which no binding steers, may be answered from the pool \(name)") {
+            findings += Self.findings(unsteered, "which no binding steers, may be in answers from the pool \(name)") {
                 wanted.unsteered(in: PrefixPool([$0])).isEmpty
                     ? applying(file) : binding(of: $0, as: inForce.nearestService(to: pool))
             }
@@ -18,7 +18,7 @@ extension Doctor {
                 let partly = inForce.unsteered(traffic, in: pool).subtracting(unsteered)
                 let what = "\(traffic.protocols) \(traffic.ports)"
                 findings += Self.findings(
-                    partly, "which no binding steers for \(what), may be answered from the pool \(name)"
+                    partly, "which no binding steers for \(what), may be in answers from the pool \(name)"
                 ) { binding(of: $0, as: (label, traffic)) }
             }
         }
@@ -32,7 +32,7 @@ extension Doctor {
             Finding(.warning, "names", "\(prefix), \(sentence)", remedy: remedy(prefix))
         }
         if pool.prefixes.count > 10 {
-            findings.append(Finding(.warning, "names", "so may \(pool.prefixes.count - 10) other prefixes"))
+            findings.append(Finding(.warning, "names", "and \(pool.prefixes.count - 10) more prefixes"))
         }
         return findings
     }

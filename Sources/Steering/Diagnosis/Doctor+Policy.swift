@@ -27,7 +27,7 @@ extension Doctor {
             let isMulticast = groups.contains(binding.prefix) && binding.prefix.first.bits != 0xffff_ffff
             return Finding(
                 .warning, "addresses",
-                "'\(binding)' matches nothing: \(binding.prefix) is \(isMulticast ? "multicast" : "a broadcast address"), and the kernel asks no program about packets to it"
+                "'\(binding)' matches nothing: \(binding.prefix) is \(isMulticast ? "multicast" : "a broadcast address"), and the kernel runs no sk_lookup program for packets to it"
             )
         }
     }
@@ -35,7 +35,7 @@ extension Doctor {
     private func ports(_ bindings: [Binding]) -> [Finding] {
         let zero = bindings.filter { $0.ports.ranges.first == PortRange(0) }
         return Self.shortened(zero, "ports") {
-            Finding(.note, "ports", "'\($0)' binds port 0, and not every port, which is `all`")
+            Finding(.note, "ports", "'\($0)' binds port 0 only: for every port, use `all`")
         }
     }
 
@@ -45,7 +45,7 @@ extension Doctor {
         return names.filter { now[$0] == nil }.map { name in
             Finding(
                 .warning, "interfaces",
-                "there is no interface \(name): its bindings match nothing until it is there and the policy is applied again"
+                "there is no interface \(name): its bindings match nothing until it exists and the policy is applied again"
             )
         }
     }
@@ -92,7 +92,7 @@ extension Doctor {
             let text = ([reserved].compactMap { $0 } + [ports]).map(\.description).joined(separator: ",")
             return Finding(
                 .note, "clients",
-                "'\(binding)' takes the answers to unconnected UDP clients of this host, which the kernel gives ports of \(chosen.lowerBound)-\(chosen.upperBound) of \(address): let them connect, or let the kernel keep off these ports",
+                "'\(binding)' also matches answers to unconnected UDP clients of this host, whose ports the kernel chooses from \(chosen.lowerBound)-\(chosen.upperBound) on \(address): let them connect, or reserve these ports",
                 remedy: ports.count > 1024
                     ? nil : place.sysctl(.reservePorts, ["\(Self.reservedPorts)=\(text)"]))
         }

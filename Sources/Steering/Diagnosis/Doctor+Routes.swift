@@ -24,12 +24,12 @@ extension Doctor {
         }
         guard let looked else { return [] }
         let unrouted = undelivered(bound, looked.bound, looked.peers, "bound")
-        var findings = unrouted + undelivered(answers, looked.answers, looked.peers, "answered for names")
+        var findings = unrouted + undelivered(answers, looked.answers, looked.peers, "returned in answers")
         if unrouted.contains(where: { $0.severity == .warning }), !looked.bindsNonlocal {
             findings.append(
                 Finding(
                     .note, "nonlocal_bind",
-                    "a server that binds to an address that is not routed here, to answer UDP from it, is refused too",
+                    "bind(2) to an address that is not routed here, to answer UDP from it, fails, too",
                     remedy: place.sysctl(
                         .bindNonlocal, ["net.ipv4.ip_nonlocal_bind=1", "net.ipv6.ip_nonlocal_bind=1"])))
         }
@@ -51,7 +51,7 @@ extension Doctor {
         let (delivery, peers) = try namespace.run { () throws(SteeringError) in
             (try LocalRoutes().delivery(of: pool), try SocketDiagnostics().peers())
         }
-        guard let found = undelivered(pool, delivery, peers, "to be answered").first else { return nil }
+        guard let found = undelivered(pool, delivery, peers, "to be returned in answers").first else { return nil }
         return found.message + (found.remedy.map { ": \($0)" } ?? "")
     }
 
@@ -75,8 +75,8 @@ extension Doctor {
             return Finding(
                 .note, "routes",
                 isWhole
-                    ? "\(subject) on a link of this host, and no address of its own: packets to it do not get here"
-                    : "\(subject) on a link of this host, and none of its own: packets to them do not get here")
+                    ? "\(subject) on a link of this host and not its own: packets to it do not get here"
+                    : "\(subject) on a link of this host and not its own: packets to them do not get here")
         }
         let problem =
             isWhole
@@ -93,10 +93,10 @@ extension LocalDelivery {
     /// Returns the reason why a prefix should not be routed to this host as a whole; nil if there is none.
     func obstacle(to prefix: IPPrefix, _ peers: Set<IPAddress>) -> String? {
         if let other = others.first(where: { $0.overlaps(prefix) }) {
-            return "A route of it to this host would hide the route \(other): route those parts of it that are meant"
+            return "Routing it to this host would hide the route \(other): route only the parts needed"
         }
         if let peer = peers.first(where: { prefix.contains($0) && !local.contains($0) }) {
-            return "A route of it to this host would cut the connection with \(peer): route those parts that are meant"
+            return "Routing it to this host would break the connection with \(peer): route only the parts needed"
         }
         return nil
     }

@@ -32,12 +32,12 @@ extension Doctor {
         let remedy = place.steer(.unregister, ["unregister", label.name, "--cookie", "\(cookie)"])
         guard let inode = socket?.inode else {
             return Finding(
-                .warning, "sockets", "\(what) receives nothing any more: it no longer listens, or is connected",
+                .warning, "sockets", "\(what) receives nothing: it no longer listens, or is connected",
                 remedy: remedy)
         }
         guard owners[inode].isEmpty, owners.isComplete else { return nil }
         return Finding(
-            .warning, "sockets", "no process holds \(what) that could accept from it", remedy: remedy)
+            .warning, "sockets", "no process holds \(what), so nothing can accept from it", remedy: remedy)
     }
 
     /// Returns findings about unregistered group members: once the registered ones are closed, the label has no socket.
@@ -60,7 +60,7 @@ extension Doctor {
             }
             return Finding(
                 .warning, "groups",
-                "\(members) of the SO_REUSEPORT group of \(missing.destination) are not registered, of \(missing.owner.map { "\($0)" } ?? "an unknown process"): they get their share, but do not stand in when the others are closed",
+                "the SO_REUSEPORT group of \(missing.destination) has \(members) of \(missing.owner.map { "\($0)" } ?? "an unknown process") that \(missing.count == 1 ? "is" : "are") not registered: they get their share, but do not stand in when the others are closed",
                 remedy: remedy)
         }
     }

@@ -23,22 +23,22 @@ extension Doctor {
         do throws(SteeringError) {
             _ = try FormerState(pins.directory)
             return Finding(
-                .broken, "loaded", "\(what): packets are steered as before, and upgrading mends it",
+                .broken, "loaded", "\(what): packets are steered as before, and upgrading fixes it",
                 remedy: place.steer(.upgrade, ["upgrade"]))
         } catch {
             guard error.code == .damagedState else {
-                return Finding(.broken, "loaded", "\(what): the doctor can tell what mends it when root runs it")
+                return Finding(.broken, "loaded", "\(what): run `steer doctor` as root to see the remedy")
             }
         }
         // Nothing shows any more whether an attached program is ours.
         guard let programs = try? namespace.attachedPrograms(), programs.isEmpty else {
             return Finding(
                 .broken, "loaded",
-                "\(what), too little to upgrade, though a program is attached and may go on steering: unload, load, apply the policy and register the sockets when traffic may stop for that long"
+                "\(what), too badly to upgrade, though a program is attached and may go on steering: when traffic may stop for that long, unload, load, apply the policy and register the sockets"
             )
         }
         return Finding(
-            .broken, "loaded", "\(what), and nothing is attached: load anew, apply the policy, register the sockets",
+            .broken, "loaded", "\(what), and nothing is attached: load again, apply the policy, register the sockets",
             remedy: place.sequence([
                 place.steer(.loadAnew, ["unload"]), place.steer(.loadAnew, ["load"]),
             ]))
@@ -80,7 +80,7 @@ extension Doctor {
         let directory = Pins(bpffs: bpffs, inode: namespace.inode).directory
         return Finding(
             .note, "programs",
-            "of \(programs.map { "\($0)" }.joined(separator: ", ")) some may be the steering's own: only root, who may open \(directory)/link, can tell"
+            "some of \(programs.map { "\($0)" }.joined(separator: ", ")) may be the steering's own: only root can open \(directory)/link to find out"
         )
     }
 
@@ -99,17 +99,17 @@ extension Doctor {
             case (let former?, nil):
                 return Finding(
                     .warning, "interfaces",
-                    "\(name) is now named \(former.name): its bindings match what arrives there until the policy is applied again; name \(former.name) in it"
+                    "\(name) is now named \(former.name): its bindings match what arrives there until the policy is applied again; use \(former.name) in it"
                 )
             case (let former?, _?):
                 return Finding(
                     .warning, "interfaces",
-                    "\(name) is now named \(former.name), and another interface is \(name): the bindings match what arrives on \(former.name), until they are looked up again",
+                    "\(name) is now named \(former.name), and another interface is \(name): the bindings match what arrives on \(former.name), until the names are looked up again",
                     remedy: place.steer(.upgrade, ["upgrade"]))
             case (nil, _?):
                 return Finding(
                     .warning, "interfaces",
-                    "bindings are on the interface \(name), which is another one than when they were applied: they match nothing until they are looked up again",
+                    "the interface \(name) was replaced after its bindings were applied: they match nothing until the name is looked up again",
                     remedy: place.steer(.upgrade, ["upgrade"]))
             case (nil, nil): return newcomer(name, nil)
             }
@@ -120,12 +120,12 @@ extension Doctor {
         guard now == nil else {
             return Finding(
                 .warning, "interfaces",
-                "the interface \(name) was not there when its bindings were applied: they match nothing until they are looked up again",
+                "the interface \(name) did not exist when its bindings were applied: they match nothing until the name is looked up again",
                 remedy: place.steer(.upgrade, ["upgrade"]))
         }
         return Finding(
             .warning, "interfaces",
-            "there is no interface \(name): its bindings match nothing until it is there and the policy is applied again"
+            "there is no interface \(name): its bindings match nothing until it exists and the policy is applied again"
         )
     }
 }

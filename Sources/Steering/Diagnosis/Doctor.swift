@@ -77,7 +77,7 @@ public struct Doctor: ~Copyable, Sendable {
         if let wanted, let inForce, wanted != inForce {
             findings.append(
                 Finding(
-                    .warning, "policy", "the policy in force is not the one that was given",
+                    .warning, "policy", "the policy in force differs from the one that was given",
                     remedy: applying(file)))
         }
         if let inForce { findings += names(answered, inForce, wanted: wanted ?? inForce, file) }
@@ -115,7 +115,7 @@ extension Doctor {
         var findings = list.prefix(10).map(finding)
         if let last = findings.last, list.count > 10 {
             findings.append(
-                Finding(last.severity, subject, "the same is so of \(list.count - 10) more, of \(list.count) in all"))
+                Finding(last.severity, subject, "the same applies to \(list.count - 10) more, \(list.count) in all"))
         }
         return findings
     }

@@ -166,7 +166,7 @@ extension SocketSteering {
             let isGreater = winner.map { binding.precedence > $0.precedence } ?? true
             return isGreater && binding.outcome != winner?.outcome && binding.couldMatch(packet)
         }.max { $0.precedence < $1.precedence }
-        return instead.map { "source or interface of the packet is not known, and '\($0)' decides for some: give both" }
+        return instead.map { "the packet's source or interface is unknown, and '\($0)' decides for some: give both" }
     }
 
     private static func reasoned(_ matching: [Binding]) -> [Explanation.Candidate] {
@@ -184,24 +184,24 @@ extension SocketSteering {
         case .local, .broadcast, .multicast: break
         case .link:
             caveats.append(
-                "\(address) is on a link of this host, and no address of its own, so no packet to it gets here")
+                "\(address) is on a link of this host, but not one of its addresses, so no packet to it gets here")
         case .gateway, .none, .throw:
             let remedy = surroundings.remedy.map { ": \(place.routeHere($0))" }
             caveats.append("\(address) is not routed to this host, so no packet to it gets here\(remedy ?? "")")
         }
         if !surroundings.translations.isEmpty {
             caveats.append(
-                "netfilter may change the destination first (`nft list chain \(surroundings.translations[0])`): explain the address and port that it leaves"
+                "netfilter may change the destination first (`nft list chain \(surroundings.translations[0])`): explain the resulting address and port"
             )
         }
         if case .delivered(let receiver) = surroundings.verdict(address) {
             if receiver.isConnected {
-                caveats.append("an established connection has this flow, and steering is not asked about it")
+                caveats.append("this flow belongs to an established connection, so steering does not run for it")
             } else if case .steered(let sockets) = decision,
                 !sockets.contains(where: { $0.cookie == receiver.cookie || $0.boundAddress == receiver.boundAddress })
             {
                 caveats.append(
-                    "another sk_lookup program that is attached here decides: `bpftool link list` shows which there are"
+                    "another attached sk_lookup program decides: `bpftool link list` lists them"
                 )
             }
         }
@@ -230,13 +230,13 @@ extension Precedence {
         if prefixLength != other.prefixLength { return "/\(prefixLength) is longer than /\(other.prefixLength)" }
         if sourceLength != other.sourceLength {
             return other.sourceLength == 0
-                ? "a source goes before none" : "source /\(sourceLength) is longer than /\(other.sourceLength)"
+                ? "a source wins over none" : "source /\(sourceLength) is longer than /\(other.sourceLength)"
         }
-        if isOneInterface != other.isOneInterface { return "an interface goes before none" }
+        if isOneInterface != other.isOneInterface { return "an interface wins over none" }
         if portCount != other.portCount {
             return "\(portCount) port\(portCount == 1 ? " is" : "s are") fewer than \(other.portCount)"
         }
-        if isOneProtocol != other.isOneProtocol { return "one protocol goes before both" }
+        if isOneProtocol != other.isOneProtocol { return "one protocol wins over both" }
         return "equal precedence and the same outcome"
     }
 }
@@ -245,7 +245,7 @@ extension SteeringError {
     static func mixedFamilies(_ source: SocketAddress, _ destination: SocketAddress) -> SteeringError {
         SteeringError(
             .invalidAddress,
-            "a packet cannot go from \(source) to \(destination), which are of different families: give two of one family"
+            "a packet cannot go from \(source) to \(destination), which are of different families: give addresses of one family"
         )
     }
 }
@@ -265,7 +265,7 @@ extension PacketSurroundings {
         case .multicast, .broadcast:
             let what = route == .multicast && address.bits != 0xffff_ffff ? "a multicast" : "a broadcast"
             return .unknown(
-                "\(address) is \(what) address: each socket that wants its datagrams gets them, and steering is not asked"
+                "\(address) is \(what) address: each socket that wants its datagrams gets them, and steering does not run"
             )
         default: return receiver.map { .delivered(Explanation.Receiver($0)) } ?? .refused
         }

@@ -36,8 +36,8 @@ public enum ActivatedSockets {
         switch (environment["LISTEN_PID"], environment["LISTEN_FDS"]) {
         case (let pid?, let count?): (pidText, countText) = (pid, count)
         case (nil, nil): throw .notActivated("LISTEN_PID and LISTEN_FDS are not set")
-        case (nil, _): throw .notActivated("LISTEN_FDS is set, but LISTEN_PID is not, which says for whom it is")
-        case (_, nil): throw .notActivated("LISTEN_PID is set, but LISTEN_FDS is not, which says how many there are")
+        case (nil, _): throw .notActivated("LISTEN_FDS is set, but not LISTEN_PID, the process that it is for")
+        case (_, nil): throw .notActivated("LISTEN_PID is set, but not LISTEN_FDS, the number of sockets")
         }
         let pid = try number(pidText, of: "LISTEN_PID", atLeast: 1)
         guard pid == getpid() else {
@@ -70,7 +70,7 @@ public enum ActivatedSockets {
         guard !text.isEmpty, text.utf8.allSatisfy({ (48...57).contains($0) }), let value = CInt(text), value >= least
         else {
             throw .invalid(
-                "\(name) is \(String(text.prefix(40)).debugDescription), which is not a number that it can have")
+                "\(name) is \(String(text.prefix(40)).debugDescription), which is not a valid number for it")
         }
         return value
     }

@@ -228,18 +228,18 @@ extension SteeringError {
         let places = Set(groups.map { SocketSelector($0.place.transport, $0.place.address) })
         let remedy =
             places.count < groups.count
-            ? "they differ in nothing that could be named: let it register itself"
+            ? "they share protocol and address: let it register itself"
             : all && areDisjoint
                 ? "name one by protocol and address, or give --all" : "name one by protocol and address"
         return SteeringError(
             .ambiguousSocket,
-            "process \(process) has \(groups.count) sockets that could be meant, \(groups.words): \(remedy)")
+            "process \(process) has \(groups.count) sockets that match, \(groups.words): \(remedy)")
     }
 
     fileprivate static func cannotChoose(_ label: Label, _ groups: [ListenerGroup]) -> SteeringError {
         SteeringError(
             .ambiguousSocket,
-            "\(label) has lost its socket, and \(groups.count) others could take the place, \(groups.words): none does; restart it with one, or name one"
+            "\(label) has lost its socket, and \(groups.count) others could replace it, \(groups.words): none is registered; restart it with one, or name one"
         )
     }
 }

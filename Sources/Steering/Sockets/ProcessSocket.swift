@@ -199,10 +199,10 @@ extension SteeringError {
         let addresses = Set(candidates.map { SocketSelector($0[0].transport, $0[0].boundAddress) })
         let remedy =
             addresses.count > 1
-            ? "name one by protocol and address" : "they differ in nothing that could be named: let it register itself"
+            ? "name one by protocol and address" : "they share protocol and address: let it register itself"
         return SteeringError(
             .ambiguousSocket,
-            "process \(pid) has \(candidates.count) sockets that could be meant, "
+            "process \(pid) has \(candidates.count) sockets that match, "
                 + "\([ProcessSocket].describe(candidates)): \(remedy)")
     }
 

@@ -244,12 +244,12 @@ extension SteeringError {
     static func occupied(_ destination: Destination) -> SteeringError {
         SteeringError(
             .destinationOccupied,
-            "destination \(destination) has a socket already, which is not of this one's SO_REUSEPORT group: unregister it, or replace it"
+            "destination \(destination) already has a socket, which is not in this one's SO_REUSEPORT group: unregister it, or replace it"
         )
     }
 
     package static func notRegistered(_ label: Label) -> SteeringError {
         SteeringError(
-            .socketNotRegistered, "no such socket is registered as \(label): list the sockets for those that are")
+            .socketNotRegistered, "no such socket is registered as \(label): list the sockets to see those that are")
     }
 }

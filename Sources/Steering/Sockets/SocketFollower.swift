@@ -206,7 +206,7 @@ extension SteeringError {
     ) -> SteeringError {
         SteeringError(
             .socketNotFound,
-            "the bindings of \(label) are of \(needed), and process \(process) has only \(place): give the process that listens, or name the socket if it is meant"
+            "the bindings of \(label) are for \(needed), and process \(process) has only \(place): give the process that listens, or name the socket to use it anyway"
         )
     }
 }

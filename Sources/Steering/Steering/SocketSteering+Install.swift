@@ -147,7 +147,7 @@ extension SteeringError {
     static func cannotGrow(_ error: SteeringError) -> SteeringError {
         SteeringError(
             .missingCapability,
-            "tables of this size need a larger program, which CAP_BPF may load, and this process no longer has it: keep CAP_BPF, or apply fewer bindings",
+            "tables of this size need a larger program, and loading it needs CAP_BPF, which this process no longer has: keep CAP_BPF, or apply fewer bindings",
             cause: error.cause)
     }
 }

@@ -268,7 +268,7 @@ extension SteeringError {
 
     static let namespaceGone = SteeringError(
         .networkNamespaceGone,
-        "the network namespace has ended, and the steering with it: attach to one that lives")
+        "the network namespace has ended, and the steering with it: attach to one that exists")
 
     static let openedForReading = SteeringError(
         .storageUnavailable, "the steering was opened for reading, and this would change it: open it for changing")

@@ -161,7 +161,7 @@ extension SteeringError {
     fileprivate static func tooManyBindings(_ count: Int, _ limit: Int) -> SteeringError {
         SteeringError(
             .tooManyBindings,
-            "the policy has \(count) bindings, and no more than \(limit) are counted one by one: the counters of labels count all"
+            "the policy has \(count) bindings, more than the \(limit) that can be counted one by one: use the counters of labels"
         )
     }
 }

@@ -194,7 +194,7 @@ extension SocketSteering {
     public func observe(
         in namespace: borrowing NetworkNamespace, label: Label? = nil, oneIn: UInt32 = 1
     ) throws(SteeringError) -> PacketTrace {
-        precondition(oneIn > 0, "one packet in none")
+        precondition(oneIn > 0, "oneIn must not be 0")
         return try PacketTrace(self, in: namespace, label, oneIn)
     }
 
@@ -222,7 +222,7 @@ extension SteeringSnapshot {
 
 extension SteeringError {
     fileprivate static let otherNamespace = SteeringError(
-        .networkNamespaceUnavailable, "the steering is of another network namespace: give its own")
+        .networkNamespaceUnavailable, "the steering belongs to another network namespace: give that one")
 
     fileprivate static func unknownLabel(_ label: Label) -> SteeringError {
         SteeringError(

@@ -85,9 +85,11 @@ extension NameExplanation {
         let node = serving.zones.nodes[encloser]
         reasons.append("it lies in the zone \(serving.zones.zones[node.zone].origin)")
         if node.depth == keys.depth, !node.sets.isEmpty {
-            reasons.append("the zone file has the name, so only policies that say it exactly count")
+            reasons.append("the zone file has the name, so only policies that list it exactly apply")
         } else if node.depth > serving.zones.zones[node.zone].depth {
-            reasons.append("the zone file has \(node.name), so only policies that say the name, or end there, count")
+            reasons.append(
+                "the zone file has \(node.name), so only policies that list the name, or a suffix at or below that, apply"
+            )
         }
         if let policy = answer.policy {
             let decided = serving.policies.policies[policy]

@@ -41,7 +41,7 @@ struct NameKeys: ~Copyable {
 
     /// Reads the uncompressed name at an offset, which must be valid.
     mutating func read(_ bytes: Span<UInt8>, at start: Int) {
-        guard readIfSound(bytes, at: start) != nil else { preconditionFailure("a name that is none was let in") }
+        guard readIfSound(bytes, at: start) != nil else { preconditionFailure("an invalid name was not rejected") }
     }
 
     /// Reads the name at an offset in a message from outside.

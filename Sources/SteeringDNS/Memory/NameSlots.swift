@@ -14,7 +14,7 @@ struct NameSlots: ~Copyable, @unchecked Sendable {
         let size = count * MemoryLayout<UInt64>.stride
         let memory = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
         // Arrays also end the process when there is no memory.
-        guard let memory, memory != MAP_FAILED else { fatalError("there is no memory for \(count) names") }
+        guard let memory, memory != MAP_FAILED else { fatalError("out of memory for \(count) names") }
         madvise(memory, size, MADV_HUGEPAGE)
         slots = memory.bindMemory(to: UInt64.self, capacity: count)
     }

@@ -165,7 +165,7 @@ private struct Lines {
         begun += chunk[start..<count]
         guard begun.count <= Self.limit else {
             throw DocumentError(
-                "\(name):\(number + 1): the line is longer than 64 KiB and is no name: check that this is the file you mean"
+                "\(name):\(number + 1): the line is longer than 64 KiB and is not a name: check that this is the file you mean"
             )
         }
     }

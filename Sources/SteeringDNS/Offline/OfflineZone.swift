@@ -70,8 +70,8 @@ public struct OfflineZone: Sendable {
         }
         guard client != nil || asking.isEmpty else {
             throw OfflineZoneError(
-                "a file answers all clients alike, and \(asking.map(\.name).joined(separator: ", ")) asks for the client: "
-                    + "give the client's address that the zone is for, and leave out or change that policy otherwise")
+                "a zone file answers all clients alike, and \(asking.map(\.name).joined(separator: ", ")) depends on the client: "
+                    + "give the address of the client that the file is for, or change or leave out that policy")
         }
     }
 

@@ -70,7 +70,7 @@ struct OfflineZoneWriter: ~Copyable {
     // MARK: Records of the zone
 
     private mutating func writeRecords() throws {
-        try writeComment("\(zone.origin), its policies drawn with --seed \(zone.seed)")
+        try writeComment("\(zone.origin), addresses drawn with --seed \(zone.seed)")
         output.append("$ORIGIN \(zone.origin)")
         try output.endRecord()
         var left: Set<DNSName> = []
@@ -85,7 +85,7 @@ struct OfflineZoneWriter: ~Copyable {
         }
         for name in left {
             summary.notes.append(
-                "the zone's own \(name) is left out: a policy answers for those names, as when it is served")
+                "the zone's own \(name) is left out: a policy answers for those names, as on the server")
         }
     }
 
@@ -270,24 +270,24 @@ struct OfflineZoneWriter: ~Copyable {
 
     private mutating func makeNotes() {
         for policy in zone.policies where policy.outcome == .refuse {
-            summary.notes.append("\(policy.name) refuses, which a file cannot: those names have no address")
+            summary.notes.append("\(policy.name) refuses, which a zone file cannot: those names have no address")
         }
         if summary.wildcards > 0 {
             summary.notes.append(
-                "all names that a wildcard answers for share its address; served, each query or name has one of its own"
+                "all names that a wildcard answers for share its address; the server gives each query or name its own"
             )
         }
         if blocked > 0 {
             summary.notes.append(
-                "\(blocked) names without an address have a TXT record, or a wildcard would give them one")
+                "\(blocked) names without an address have a TXT record, because a wildcard would give them one")
         }
         if ownWildcard > 0 {
             summary.notes.append(
-                "of those, \(ownWildcard) have the records of the zone's own wildcard when they are served")
+                "\(ownWildcard) of those get the records of the zone's own wildcard from the server")
         }
         if asterisks > 0 {
             summary.notes.append(
-                "\(asterisks) listed names that begin with * are left out: a file takes them for wildcards")
+                "\(asterisks) listed names that begin with * are left out: a zone file would treat them as wildcards")
         }
     }
 }

@@ -46,7 +46,7 @@ struct NamePolicyDecoder {
         }
         if let node = names["lists"] {
             for entry in try Mapping(node, "lists", keys: nil, in: source).entries {
-                let path = try source.text(entry.value, of: "a list", "write the path of a file with a name a line")
+                let path = try source.text(entry.value, of: "a list", "write the path of a file with one name per line")
                 draft.lists.append(.init(name: entry.key, path: resolved(path), position: entry.position))
             }
         }
@@ -93,7 +93,7 @@ struct NamePolicyDecoder {
         else {
             throw source.error(
                 at: nameNode.position,
-                "\(quoted(title)) is not the name of a policy: use 1 to 64 visible characters of ASCII without \" and \\"
+                "\(quoted(title)) is not the name of a policy: use 1 to 64 visible ASCII characters without \" and \\"
             )
         }
         var policy = AddressPolicy(name: title, outcome: try outcome(fields, draft))
@@ -107,7 +107,7 @@ struct NamePolicyDecoder {
             policy.list = name
         }
         policy.attribute = try fields["attribute"].map { node throws(DocumentError) in
-            try source.text(node, of: "attribute", "write key=value, as the lists have it")
+            try source.text(node, of: "attribute", "write key=value, as in the lists")
         }
         if let node = fields["types"] { policy.families = try families(node) }
         if let node = fields["clients"] { policy.clients = try clients(node) }

@@ -102,7 +102,7 @@ extension NamePolicyDraft {
         for (number, (policy, place)) in policies.enumerated() {
             if let twin = policies[..<number].first(where: { $0.policy.name == policy.name }) {
                 problems.append(
-                    "\(place): the policy of line \(twin.place.position.line) is called \(policy.name), too: rename one"
+                    "\(place): the policy on line \(twin.place.position.line) is also named \(policy.name): rename one"
                 )
             }
             if let problem = unsatisfiable(policy) {
@@ -110,14 +110,14 @@ extension NamePolicyDraft {
             }
             if let shadow = policies[..<number].first(where: { Self.covers($0.policy, policy) }) {
                 problems.append(
-                    "\(place): the policy \(policy.name) never decides, since \(shadow.policy.name) of line "
+                    "\(place): the policy \(policy.name) never decides, since \(shadow.policy.name) on line "
                         + "\(shadow.place.position.line) matches all that it matches: put it before that, or remove it")
             }
             for (other, otherPlace) in policies[..<number] where other.isExclusive || policy.isExclusive {
                 let isDefault = number == policies.count - 1 && policy.isUnconditional
                 guard !isDefault, Self.overlaps(other, policy) else { continue }
                 problems.append(
-                    "\(place): the policy \(policy.name) overlaps with \(other.name) of line "
+                    "\(place): the policy \(policy.name) overlaps with \(other.name) on line "
                         + "\(otherPlace.position.line), and \(policy.isExclusive ? policy.name : other.name) is exclusive: "
                         + "narrow one of them")
             }
@@ -131,7 +131,7 @@ extension NamePolicyDraft {
             return nil
         }
         if pool.handedOut.isEmpty {
-            return "all of the pool \(name) is drained or left out: give it an address, or take another pool"
+            return "all of the pool \(name) is drained or left out: give it an address, or use another pool"
         }
         let families = policy.families.map(\.description).sorted().joined(separator: " or ")
         return "the pool \(name) has no address of \(families): add a prefix, or other types"
@@ -196,7 +196,7 @@ extension NamePolicyDraft {
             if let classes = serving.policies.rules[number].classes, serving.policies.classSets[classes].isEmpty {
                 let what = policy.attribute.map { "no listed name has \(quoted($0))" } ?? "the list has no names"
                 problems.append(
-                    "\(place): the policy \(policy.name) can match nothing, since \(what): mend the list, or remove the policy"
+                    "\(place): the policy \(policy.name) can match nothing, since \(what): fix the list, or remove the policy"
                 )
             }
             for name in policy.names where !origins.contains(where: { name.isAtOrBelow($0) }) {
@@ -206,13 +206,13 @@ extension NamePolicyDraft {
             }
             for name in policy.suffixes where !origins.contains(where: { name.isAtOrBelow($0) || $0.isBelow(name) }) {
                 problems.append(
-                    "\(place): the policy \(policy.name) matches below \(name), where no zone is: add one, or remove it"
+                    "\(place): the policy \(policy.name) matches below \(name), where there is no zone: add one, or remove it"
                 )
             }
             for name in policy.names + policy.suffixes where serving.zones.isDelegated(name) {
                 problems.append(
                     "\(place): the policy \(policy.name) matches \(name), which a zone delegates to other servers: "
-                        + "remove the one or the other")
+                        + "remove one of them")
             }
             for name in policy.names {
                 guard let node = serving.zones.node(of: name).map({ serving.zones.nodes[$0] }), node.cut == nil else {
@@ -221,7 +221,7 @@ extension NamePolicyDraft {
                 if node[.CNAME] != nil || node[.A] != nil || node[.AAAA] != nil {
                     problems.append(
                         "\(place): the policy \(policy.name) matches \(name), for which a zone has an address or CNAME: "
-                            + "remove the one or the other")
+                            + "remove one of them")
                 }
             }
         }

@@ -36,7 +36,7 @@ enum ServiceParameter {
         guard name.hasPrefix("key"), name.utf8.dropFirst(3).allSatisfy(isDigit), let key = UInt16(name.dropFirst(3))
         else {
             throw Refusal(
-                "it is no parameter that this reader knows; write others as key and their number, such as key667")
+                "it is not a known parameter; write others as key and their number, such as key667")
         }
         guard key >= names.count else {
             throw Refusal("this key has a name; write \(names[Int(key)])")
@@ -110,14 +110,14 @@ extension ServiceParameter {
                 names.append([])
             } else {
                 if isEscaped, byte != UInt8(ascii: "\\"), byte != UInt8(ascii: ",") {
-                    throw Refusal("a backslash in a protocol's name stands before a comma or a backslash; remove it")
+                    throw Refusal("a backslash in a protocol's name may only precede a comma or a backslash; remove it")
                 }
                 isEscaped = false
                 names[names.count - 1].append(byte)
             }
         }
         guard !isEscaped, names.allSatisfy({ (1...255).contains($0.count) }) else {
-            throw Refusal("protocol names have 1 to 255 bytes; write them with one comma between, such as h2,h3")
+            throw Refusal("protocol names have 1 to 255 bytes; write them with one comma in between, such as h2,h3")
         }
         return names.flatMap { [UInt8($0.count)] + $0 }
     }
@@ -149,17 +149,17 @@ extension ServiceParameter {
         guard isWhole else { return "its parameters are cut short; copy all of the data" }
         for (earlier, later) in zip(parameters, parameters.dropFirst()) where earlier.key >= later.key {
             return earlier.key == later.key
-                ? "the parameter \(name(of: later.key)) is there twice; remove one"
+                ? "the parameter \(name(of: later.key)) appears twice; remove one"
                 : "its parameters are not in the order of their keys; sort them"
         }
         let keys = Set(parameters.map(\.key))
         for parameter in parameters where !isWellFormed(parameter.key, parameter.value, beside: keys) {
             return switch parameter.key {
-            case mandatory: "mandatory must list parameters that are there, each once, itself not; correct the list"
+            case mandatory: "mandatory must list other parameters that are present, each once; correct the list"
             case noDefaultALPN: "no-default-alpn needs alpn beside it and no value; add alpn, or remove it"
             case dohPath: "dohpath is a path with the query in it; write one such as /dns-query{?dns}"
             case invalid: "key65535 is reserved as invalid; use another key"
-            default: "the value of \(name(of: parameter.key)) is malformed; write it in its own form"
+            default: "the value of \(name(of: parameter.key)) is malformed; write it in its text form"
             }
         }
         return nil

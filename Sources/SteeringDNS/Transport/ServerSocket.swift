@@ -116,7 +116,7 @@ public struct ServerSocket: ~Copyable, Sendable {
     ) throws(ServerSocketError) -> ServerSocket {
         let family = address.address.family == .ipv4 ? AF_INET : AF_INET6
         let number = Glibc.socket(family, CInt(kind.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
-        guard number >= 0 else { throw failure("no socket can be made for \(address)") }
+        guard number >= 0 else { throw failure("cannot create a socket for \(address)") }
         let socket = ServerSocket(owning: number)
         var on: CInt = 1
         let size = socklen_t(MemoryLayout<CInt>.size)
@@ -171,7 +171,7 @@ public struct ServerSocket: ~Copyable, Sendable {
         }
         let waits =
             setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size)) == 0
-        guard isTold, waits else { throw Self.failure("a socket cannot be prepared") }
+        guard isTold, waits else { throw Self.failure("cannot prepare a socket") }
     }
 
     private static func failure(_ what: String) -> ServerSocketError {
@@ -180,9 +180,9 @@ public struct ServerSocket: ~Copyable, Sendable {
         let remedy =
             switch errno {
             case EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE; use setcap, a service manager, or another port"
-            case EADDRINUSE: "end the other program, or take another address or port"
-            case EADDRNOTAVAIL: "take an address of this machine, or steer to a socket on 127.0.0.1"
-            default: "see its limits and permissions"
+            case EADDRINUSE: "stop the other program, or use another address or port"
+            case EADDRNOTAVAIL: "use an address of this machine, or steer to a socket on 127.0.0.1"
+            default: "check its limits and permissions"
             }
         return ServerSocketError("\(what) (\(reason)): \(remedy)", errno: errno)
     }
@@ -208,7 +208,8 @@ extension ServerSocket {
             var kind: CInt = 0
             var size = socklen_t(MemoryLayout<CInt>.size)
             guard getsockopt(number, SOL_SOCKET, SO_TYPE, &kind, &size) == 0 else {
-                throw ServerSocketError("descriptor \(number), which was passed to serve, is no socket: pass sockets")
+                throw ServerSocketError(
+                    "descriptor \(number), which was passed to serve, is not a socket: pass sockets")
             }
             _ = fcntl(number, F_SETFD, FD_CLOEXEC)
             if kind == CInt(SOCK_DGRAM.rawValue) { datagrams.append(number) } else { listeners.append(number) }

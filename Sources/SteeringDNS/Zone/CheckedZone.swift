@@ -123,7 +123,7 @@ struct ZoneCheck {
             let data = RecordData.folded(record.data, type: record.type)
             let plain = ResourceRecord(owner: record.owner, type: record.type, ttl: 0, data: data)
             guard seen.insert(plain).inserted else {
-                warnings.append((index, problem(index, "\(named(index)) is there twice; remove one")))
+                warnings.append((index, problem(index, "\(named(index)) appears twice; remove one")))
                 continue
             }
             kept.append(index)

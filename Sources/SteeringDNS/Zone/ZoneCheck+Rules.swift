@@ -33,7 +33,7 @@ extension ZoneCheck {
             } else {
                 refuse(
                     index,
-                    "\(named(index)) stands beside the CNAME record at \(reference(alias)), which must be alone; "
+                    "\(named(index)) is beside the CNAME record at \(reference(alias)), which must be alone; "
                         + "remove one of them")
             }
         }
@@ -99,11 +99,11 @@ extension ZoneCheck {
             case .alias where records[index].type == .SRV: break
             case .alias:
                 refuse(
-                    index, "\(named(index)) names \(target), which is a CNAME; name what that leads to (RFC 2181)")
+                    index, "\(named(index)) points to \(target), which is a CNAME; use the target of that (RFC 2181)")
             case .nothing:
                 refuse(
                     index,
-                    "\(named(index)) names \(target), which has no address in this zone; write an A or AAAA record")
+                    "\(named(index)) points to \(target), which has no address in this zone; write an A or AAAA record")
             }
         }
     }

@@ -80,7 +80,7 @@ struct ZoneLexer {
             end = here
             guard position < bytes.count else {
                 if let open = openParentheses.last {
-                    throw failure("this parenthesis is never closed; write ) behind the last field", at: open)
+                    throw failure("this parenthesis is never closed; write ) after the last field", at: open)
                 }
                 try checkLength()
                 entryHasEnded = true
@@ -96,7 +96,7 @@ struct ZoneLexer {
                 entryHasEnded = openParentheses.isEmpty
             case UInt8(ascii: "("):
                 guard openParentheses.count < ZoneLexer.deepestNesting else {
-                    throw failure("more than 32 parentheses are open; one pair a record is enough", at: here)
+                    throw failure("more than 32 parentheses are open; one pair per record is enough", at: here)
                 }
                 openParentheses.append(here)
                 position += 1
@@ -165,7 +165,8 @@ struct ZoneLexer {
                 position += 1
             }
         }
-        throw failure("the string is not closed on its line; end it with a quote, write line ends as \\010", at: place)
+        throw failure(
+            "the string is not closed on its line; end it with a quote, and write line breaks as \\010", at: place)
     }
 
     /// Returns the word that starts here. It ends at a space, a line end, a comment or a parenthesis. Quotes are
@@ -188,7 +189,7 @@ struct ZoneLexer {
             case UInt8(ascii: "\""):
                 guard position > start, bytes[position - 1] == UInt8(ascii: "=") else {
                     throw failure(
-                        "a quote stands in the middle of a word; put all of it in quotes, or write \\\"", at: here)
+                        "there is a quote in the middle of a word; put all of it in quotes, or write \\\"", at: here)
                 }
                 let quote = here
                 position += 1
@@ -220,8 +221,9 @@ struct ZoneLexer {
     private func stray(_ byte: UInt8) -> ZoneFileError {
         let hexadecimal = (byte < 16 ? "0x0" : "0x") + String(byte, radix: 16, uppercase: true)
         return byte < 0x80
-            ? failure("the control character \(hexadecimal) stands here; remove it, or write it as \\DDD", at: here)
+            ? failure(
+                "the control character \(hexadecimal) is not allowed here; remove it, or write it as \\DDD", at: here)
             : failure(
-                "the byte \(hexadecimal) is not ASCII; write names in their xn-- form, put texts in quotes", at: here)
+                "the byte \(hexadecimal) is not ASCII; write names in their xn-- form, and text in quotes", at: here)
     }
 }

@@ -19,7 +19,7 @@ extension ZoneReader {
                 try append(field, token, to: &data)
             }
         } else {
-            throw lexer.failure("\(type) has no form of its own here; write \\# LENGTH HEXADECIMAL", at: first.place)
+            throw lexer.failure("\(type) has no text form here; write \\# LENGTH HEXADECIMAL", at: first.place)
         }
         guard data.count <= ZoneReader.longestData else { throw tooLong(at: first.place) }
         try expectEnd(of: "the \(type) record")
@@ -40,12 +40,12 @@ extension ZoneReader {
         try appendHexadecimal(from: try lexer.next(), "data", to: &data)
         guard data.count == Int(length) else {
             throw lexer.failure(
-                "the length says \(length) bytes and \(data.count) follow; correct one of them", at: mark.place)
+                "the length is \(length) bytes, but \(data.count) follow; correct one of them", at: mark.place)
         }
         if let fields = type.fields, RecordData.parts(of: data, fields: fields) == nil {
             throw lexer.failure(
                 "these bytes are not the data of type \(type) (\(fields.map(\.name).joined(separator: ", "))); "
-                    + "write it in its own form", at: mark.place)
+                    + "write it in its text form", at: mark.place)
         }
         return data
     }
@@ -76,7 +76,7 @@ extension ZoneReader {
             let tag = try characters(token)
             guard !token.isQuoted, (1...255).contains(tag.count), tag.allSatisfy(RecordData.isTagCharacter) else {
                 throw lexer.failure(
-                    "\(shown(token)) is no tag; write letters and digits, such as issue", at: token.place)
+                    "\(shown(token)) is not a tag; write letters and digits, such as issue", at: token.place)
             }
             data.append(UInt8(tag.count))
             data += tag
@@ -98,7 +98,7 @@ extension ZoneReader {
     /// Parses a domain name. Relative names are below the origin, and `@` is the origin itself.
     func name(_ token: ZoneToken) throws(ZoneFileError) -> DNSName {
         guard !token.isQuoted else {
-            throw lexer.failure("\(shown(token)) is in quotes; names are written without", at: token.place)
+            throw lexer.failure("\(shown(token)) is in quotes; write names without quotes", at: token.place)
         }
         let text = lexer.bytes[token.range]
         if text.count == 1, text.first == UInt8(ascii: "@") {
@@ -140,7 +140,8 @@ extension ZoneReader {
             value = value * 10 + UInt64(byte - UInt8(ascii: "0"))
         }
         guard value <= UInt64(maximum), !token.isQuoted else {
-            throw lexer.failure("\(shown(token)) is no \(what); write a number from 0 to \(maximum)", at: token.place)
+            throw lexer.failure(
+                "\(shown(token)) is not a valid \(what); write a number from 0 to \(maximum)", at: token.place)
         }
         return UInt32(value)
     }
@@ -168,7 +169,7 @@ extension ZoneReader {
         total += value ?? 0
         guard isValid else {
             throw lexer.failure(
-                "\(shown(token)) is no \(what); write seconds from 0 to \(maximum), or units such as 1h30m",
+                "\(shown(token)) is not a valid \(what); write seconds from 0 to \(maximum), or units such as 1h30m",
                 at: token.place)
         }
         return UInt32(total)

@@ -5,7 +5,7 @@ extension ZoneReader {
         let string = try characters(token)
         guard string.count <= 255 else {
             throw lexer.failure(
-                "the \(what) is longer than 255 bytes; split it into strings of its own quotes", at: token.place)
+                "the \(what) is longer than 255 bytes; split it into several quoted strings", at: token.place)
         }
         data.append(UInt8(string.count))
         data += string
@@ -32,7 +32,7 @@ extension ZoneReader {
                 result.append(escaped)
             } else if byte == UInt8(ascii: "\""), !isQuoted {
                 throw lexer.failure(
-                    "a quote stands in the middle of a word; put all of it in quotes, or write \\\"", at: place)
+                    "there is a quote in the middle of a word; put all of it in quotes, or write \\\"", at: place)
             } else {
                 result.append(byte)
             }
@@ -50,7 +50,7 @@ extension ZoneReader {
             for byte in lexer.bytes[token.range] {
                 guard !token.isQuoted, let digit = ZoneReader.hexadecimalDigit(byte) else {
                     throw lexer.failure(
-                        "\(shown(token)) is not all hexadecimal digits; write the \(what) in them", at: token.place)
+                        "\(shown(token)) is not hexadecimal; write the \(what) in hexadecimal digits", at: token.place)
                 }
                 if let high = half { data.append(high << 4 | digit) }
                 half = half == nil ? digit : nil
@@ -59,7 +59,8 @@ extension ZoneReader {
             next = try lexer.next()
         }
         guard half == nil else {
-            throw lexer.failure("the \(what) has an odd number of hexadecimal digits; write two a byte", at: lexer.end)
+            throw lexer.failure(
+                "the \(what) has an odd number of hexadecimal digits; write two per byte", at: lexer.end)
         }
     }
 

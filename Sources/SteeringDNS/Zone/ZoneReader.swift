@@ -58,7 +58,7 @@ struct ZoneReader {
                 at: token.place)
         default:
             throw lexer.failure(
-                "\(shown(token)) is no directive; write $ORIGIN or $TTL, or \\$ where a name begins with it",
+                "\(shown(token)) is not a directive; write $ORIGIN or $TTL, or \\$ where a name begins with it",
                 at: token.place)
         }
         try expectEnd(of: text(token))
@@ -122,11 +122,11 @@ struct ZoneReader {
     private func type(_ token: ZoneToken) throws(ZoneFileError) -> RecordType {
         guard !token.isQuoted, let type = RecordType(text(token)) else {
             throw lexer.failure(
-                "\(shown(token)) is no type that this reader knows; write types without a name here as TYPE and their "
-                    + "number with \\# LENGTH HEXADECIMAL", at: token.place)
+                "\(shown(token)) is not a known type; write other types as TYPE and their "
+                    + "number, with \\# LENGTH HEXADECIMAL", at: token.place)
         }
         if type.isMeta {
-            throw lexer.failure("\(type) stands in messages, never in a zone; remove the record", at: token.place)
+            throw lexer.failure("\(type) occurs only in messages, never in a zone; remove the record", at: token.place)
         }
         if type.isForSignedZones {
             throw lexer.failure(
@@ -146,7 +146,7 @@ struct ZoneReader {
 
     func missing(_ what: String) -> ZoneFileError {
         lexer.failure(
-            "the line ends where the \(what) should be; write it, or open a parenthesis before", at: lexer.end)
+            "the line ends where the \(what) should be; write it, or open a parenthesis before it", at: lexer.end)
     }
 
     mutating func required(_ what: String) throws(ZoneFileError) -> ZoneToken {
@@ -157,7 +157,7 @@ struct ZoneReader {
     mutating func expectEnd(of what: String) throws(ZoneFileError) {
         guard let token = try lexer.next() else { return }
         throw lexer.failure(
-            "\(shown(token)) follows where \(what) is complete; remove it, or put a ; before a comment", at: token.place
+            "\(shown(token)) follows the end of \(what); remove it, or put a ; before a comment", at: token.place
         )
     }
 }

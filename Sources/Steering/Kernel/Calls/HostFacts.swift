@@ -161,13 +161,14 @@ extension FileSystem {
             let isThere = FileSystem(containing: "/proc/1/root\(path)")?.isBPF == true
             return Absence(
                 reason:
-                    "in this mount namespace, which `ip netns exec` made and which ends with the shell: use that of the machine, or give --netns \(session) outside",
+                    "in this mount namespace, which `ip netns exec` created and which ends with the shell: use the mount namespace of the host, or run outside with --netns \(session)",
                 commands: !canEnterHost ? [] : isThere ? [enter] : [enteringHost + mounting(path), enter],
                 mounts: !isThere)
         }
         guard isFree(path) else {
             return Absence(
-                reason: "but other files, which one would hide: give its path with --bpffs", commands: [], mounts: true)
+                reason: "but other files, which a mount would hide: give the path of one with --bpffs", commands: [],
+                mounts: true)
         }
         let makes = access(path, F_OK) == 0 ? [] : [["mkdir", "-p", path]]
         return Absence(reason: "yet", commands: makes + [mounting(path)], mounts: true)

@@ -47,7 +47,7 @@ extension SteeringError {
     /// that.
     static func unfinished(_ done: String, _ error: SteeringError) -> SteeringError {
         SteeringError(
-            error.code, "\(done), but cleaning up failed, which the next command does: \(error.message)",
+            error.code, "\(done), but cleaning up failed; the next command will do it: \(error.message)",
             cause: error.cause)
     }
 

@@ -232,6 +232,6 @@ extension MapName {
 extension SteeringError {
     static let cannotStore = SteeringError(
         .missingCapability,
-        "changing a loaded steering needs CAP_BPF, for the map that the bindings are pinned as, and this process lacks it: run as root or grant it",
+        "changing a loaded steering needs CAP_BPF to create the map that stores the bindings, and this process lacks it: run as root or grant it",
         cause: .systemCall("BPF_MAP_CREATE", errno: EPERM))
 }

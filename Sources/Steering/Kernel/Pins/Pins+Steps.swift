@@ -171,6 +171,6 @@ extension SteeringError {
 
     static let cannotExchange = SteeringError(
         .unsupportedKernel,
-        "this kernel cannot exchange directories in bpffs, which replacing the program takes: use Linux 5.16 or newer, or unload and load",
+        "this kernel cannot exchange directories in bpffs, which replacing the program needs: use Linux 5.16 or newer, or unload and load",
         cause: .systemCall("renameat2", errno: EINVAL))
 }

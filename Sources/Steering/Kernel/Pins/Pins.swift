@@ -147,7 +147,7 @@ struct Pins: Sendable, Hashable {
         switch -opened {
         case ...0: return SharedDescriptor(OwnedDescriptor(owning: opened))
         case ENOENT: return nil
-        case EINVAL, ENOTDIR: throw .damaged("\(path) is no BPF object")
+        case EINVAL, ENOTDIR: throw .damaged("\(path) is not a BPF object")
         default: throw .storage("opening", path, -opened)
         }
     }
@@ -201,7 +201,7 @@ struct Pins: Sendable, Hashable {
         if try status(of: "\(directory)/layout-\(layout)") != nil { return layout }
         let names = try entries(of: directory).filter { $0.hasPrefix("layout-") }
         guard let name = names.first, names.count == 1, let number = Int(name.dropFirst("layout-".count)) else {
-            throw .damaged("\(directory) does not say its layout")
+            throw .damaged("\(directory) has no layout entry, or several")
         }
         return number
     }
@@ -246,7 +246,7 @@ struct Pins: Sendable, Hashable {
             throw .notOurs(path, "belongs to user \(status.st_uid), who could replace what is pinned there")
         }
         guard mayBeShared || status.st_mode & 0o022 == 0 else {
-            throw .notOurs(path, "may be written by others, who could replace what is pinned there")
+            throw .notOurs(path, "is writable by others, who could replace what is pinned there")
         }
     }
 
@@ -265,7 +265,7 @@ extension SteeringError {
             case EROFS: "remount it writable (mount -o remount,rw)"
             case ENOSPC, EDQUOT, EMFILE, ENFILE, ENOMEM: "free some, or raise the limit"
             case EACCES, EPERM: "run as root, or as a member of the group that `load` was given"
-            default: "see that bpffs is mounted there, and that nothing else writes to it"
+            default: "check that bpffs is mounted there, and that nothing else writes to it"
             }
         return SteeringError(
             .storageUnavailable, "\(doing) \(path) failed (\(describe(errno: error))): \(remedy)",
@@ -291,7 +291,7 @@ extension SteeringError {
     static func damaged(_ what: String) -> SteeringError {
         SteeringError(
             .damagedState,
-            "the pinned state is damaged (\(what)): `steer doctor` says whether upgrading mends it, which traffic does not notice"
+            "the pinned state is damaged (\(what)): `steer doctor` shows whether an upgrade fixes it, which does not affect traffic"
         )
     }
 
@@ -299,7 +299,7 @@ extension SteeringError {
     static func mendable(_ path: String) -> SteeringError {
         SteeringError(
             .damagedState,
-            "the pinned state is damaged (\(path) is missing): upgrade it, which makes that anew and loses no connection"
+            "the pinned state is damaged (\(path) is missing): upgrade it, which restores that pin and breaks no connection"
         )
     }
 
@@ -311,7 +311,7 @@ extension SteeringError {
     static func alreadyLoaded(_ pins: Pins) -> SteeringError {
         SteeringError(
             .alreadyLoaded,
-            "steering is loaded in network namespace \(pins.inode) already (\(pins.directory)): use it, or upgrade it")
+            "steering is already loaded in network namespace \(pins.inode) (\(pins.directory)): use it, or upgrade it")
     }
 
     static func olderLayout(_ found: Int, _ directory: String) -> SteeringError {

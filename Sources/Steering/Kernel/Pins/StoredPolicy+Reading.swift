@@ -6,11 +6,11 @@ extension StoredPolicy {
     init(decoding bytes: [UInt8]) throws(SteeringError) {
         var words = Bytes.words(of: bytes)
         guard words.count >= Self.headerWords(1), words[0] >> 32 == Self.magic else {
-            throw .damaged("the policy: it does not begin like one")
+            throw .damaged("the policy: its header is invalid")
         }
         let version = UInt32(truncatingIfNeeded: words[0])
         guard version <= Self.version else { throw .newerLayout(Int(version), "the policy") }
-        guard version >= 1 else { throw .damaged("the policy: version \(version) never was") }
+        guard version >= 1 else { throw .damaged("the policy: version \(version) does not exist") }
         let headerWords = Self.headerWords(version)
 
         guard words[1] % 8 == 0, words[1] / 8 <= words.count else { throw .damaged("the policy: its end is missing") }
@@ -31,7 +31,7 @@ extension StoredPolicy {
         let kept = PolicyRecords(
             sorted: reader.records, portSets: portSets, labels: labels.bound, conditions: conditions)
         guard !kept.portSets.uses.contains(0), !kept.labels.uses.contains(0), !kept.conditions.uses.contains(0) else {
-            throw .damaged("the policy: it keeps what no binding names")
+            throw .damaged("the policy: it has entries that no binding uses")
         }
         policy = Policy(kept, options: labels.options)
         numbers = labels.numbers
@@ -84,14 +84,14 @@ extension StoredPolicy {
                     throw .damaged("the policy: its labels are not in order")
                 }
                 guard numbers[label] == nil, words[start] >> 33 == 0 else {
-                    throw .damaged("the policy: label \(label) is not one")
+                    throw .damaged("the policy: label \(label) is invalid")
                 }
                 numbers[label] = UInt32(truncatingIfNeeded: words[start])
                 if words[start] >> 32 == 1 { options[label] = LabelOptions(withoutSocket: .pass) }
                 labels.append(label)
             }
             guard let numbers = LabelNumbers(numbers) else {
-                throw .damaged("the policy: its labels' numbers are not theirs")
+                throw .damaged("the policy: its labels' numbers are invalid")
             }
             self.numbers = numbers
             bound = Array(labels[..<count])
@@ -102,7 +102,7 @@ extension StoredPolicy {
             let length = Int(bytes[0])
             guard length < bytes.count, bytes[(1 + length)...].allSatisfy({ $0 == 0 }),
                 let label = try? Label(String(decoding: bytes[1..<(1 + length)], as: UTF8.self))
-            else { throw .damaged("the policy: a label's name is not one") }
+            else { throw .damaged("the policy: a label's name is invalid") }
             return label
         }
     }
@@ -137,7 +137,7 @@ extension StoredPolicy {
             guard let condition = condition(words), Self.words(of: condition, index: index) == Array(words),
                 !condition.isNone, index == 0 || condition.interface != nil
             else {
-                throw .damaged("the policy: a source or an interface is not one")
+                throw .damaged("the policy: a source or an interface is invalid")
             }
             if let last = conditions.last, last >= condition {
                 throw .damaged("the policy: its sources and interfaces are not in order")
@@ -224,7 +224,7 @@ extension StoredPolicy {
             guard let record = record(key, match, outcome), outcome >> 32 == 0,
                 record.family == family ?? record.family,
                 record.isValid(portCounts: portCounts, conditions: conditions, labels: labels)
-            else { throw .damaged("the policy: a binding is not one") }
+            else { throw .damaged("the policy: a binding is invalid") }
             if let last = records.last, !(last < record) { throw .damaged("the policy: its bindings are not in order") }
             records.append(record)
         }

@@ -28,7 +28,7 @@ extension NetworkNamespace {
         if error == -EPERM {
             throw SteeringError(
                 .missingCapability,
-                "the programs of a network namespace are listed with CAP_NET_ADMIN only: run as root or grant it",
+                "listing the programs of a network namespace needs CAP_NET_ADMIN: run as root or grant it",
                 cause: .systemCall("bpf(BPF_PROG_QUERY)", errno: EPERM))
         }
         try call("bpf(BPF_PROG_QUERY)", error)

@@ -183,7 +183,7 @@ extension SteeringError {
     fileprivate static func cannotObserve(_ error: SteeringError) -> SteeringError {
         SteeringError(
             .missingCapability,
-            "watching packets needs CAP_BPF, for the program that looks, and this process lacks it: run as root or grant it",
+            "watching packets needs CAP_BPF to load the observing program, and this process lacks it: run as root or grant it",
             cause: error.cause)
     }
 }

@@ -11,7 +11,7 @@ extension SteeringError {
         case E2BIG where log.isEmpty && size > .smallest:
             return SteeringError(
                 .tablesTooLarge,
-                "the tables for these bindings need \(2 * size.bytes >> 20) MiB, and before Linux 6.0 they can have \(2 * TableSize.smallest.bytes >> 20): use Linux 6.0 or newer, fewer bindings, or fewer distinct port sets",
+                "the tables for these bindings need \(2 * size.bytes >> 20) MiB, and before Linux 6.0 they are limited to \(2 * TableSize.smallest.bytes >> 20) MiB: use Linux 6.0 or newer, fewer bindings, or fewer distinct port sets",
                 cause: cause)
         // The log may be nonempty although the verifier accepted the program: it then holds statistics.
         case EMFILE, ENFILE:
@@ -37,12 +37,12 @@ extension SteeringError {
             // libbpf needs two descriptors to probe for features, and leaves out maps if it cannot.
             return SteeringError(
                 .systemCall,
-                "loading the program failed, since libbpf could not try what the kernel can do: allow more open files (ulimit -n)",
+                "loading the program failed, because libbpf could not probe what the kernel can do: allow more open files (ulimit -n)",
                 cause: cause)
         case _ where !log.isEmpty && Capabilities.effective()?.isDisjoint(with: [.perfmon, .sysAdmin]) == true:
             return SteeringError(
                 .missingCapability,
-                "this kernel's verifier refused the program, as those before 5.17 do where CAP_PERFMON is missing: grant CAP_PERFMON beside CAP_BPF and CAP_NET_ADMIN, or run as root",
+                "this kernel's verifier refused the program, as those before 5.17 do if CAP_PERFMON is missing: grant CAP_PERFMON besides CAP_BPF and CAP_NET_ADMIN, or run as root",
                 cause: .verifier(log: log))
         case _ where !log.isEmpty:
             return SteeringError(
@@ -75,7 +75,7 @@ extension SteeringError {
                 .missingCapability, "attaching the program needs CAP_NET_ADMIN: run as root or grant it", cause: cause)
         case ENOENT, EINVAL:
             return SteeringError(
-                .networkNamespaceGone, "the network namespace has ended: attach to one that lives", cause: cause)
+                .networkNamespaceGone, "the network namespace has ended: attach to one that exists", cause: cause)
         default:
             return .failed("BPF_LINK_CREATE", error)
         }

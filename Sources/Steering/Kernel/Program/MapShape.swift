@@ -62,5 +62,5 @@ extension TableSize {
 }
 
 extension SteeringError {
-    static let noTables = SteeringError.damaged("the tables are no tables")
+    static let noTables = SteeringError.damaged("the map of tables has the wrong shape")
 }

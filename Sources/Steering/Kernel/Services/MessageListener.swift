@@ -22,7 +22,8 @@ package final class MessageListener: Sendable {
         else {
             throw SteeringError(
                 .invalidEnvironment,
-                "the socket that was passed is not a Unix socket of messages that listens: use ListenSequentialPacket=")
+                "the socket that was passed is not a listening Unix socket of type SOCK_SEQPACKET: use ListenSequentialPacket="
+            )
         }
         try OwnedDescriptor.setNonblocking(descriptor)
     }
@@ -37,7 +38,7 @@ package final class MessageListener: Sendable {
         // A socket file left by a killed process makes bind fail, so remove it, unless a process still listens there.
         guard try !Self.isHeard(at: path) else {
             throw SteeringError(
-                .addressUnavailable, "somebody listens at \(path) already: end it first, or choose another path")
+                .addressUnavailable, "another process already listens at \(path): end it first, or choose another path")
         }
         var status = stat()
         if lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK { unlink(path) }

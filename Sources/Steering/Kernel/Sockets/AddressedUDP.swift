@@ -165,7 +165,7 @@ public struct AddressedUDPSocket: ~Copyable {
         _ payload: some Sequence<UInt8>, inDatagramsOf size: Int, from source: SocketAddress,
         to destination: SocketAddress
     ) throws(SteeringError) -> Bool {
-        precondition(size > 0, "a datagram of a train has a size")
+        precondition(size > 0, "the size of the datagrams of a train must be positive")
         let sent = payload.withContiguousStorageIfAvailable { bytes in
             Result { () throws(SteeringError) in try send(train: bytes, of: size, from: source, to: destination) }
         }

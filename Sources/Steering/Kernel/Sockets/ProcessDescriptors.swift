@@ -217,7 +217,7 @@ extension SteeringError {
             why = "/proc hides it (hidepid), and this process has no \(lacking)"
         }
         return SteeringError(
-            .processUnavailable, "the sockets of \(process) may not be taken: \(why); \(remedy)",
+            .processUnavailable, "the sockets of \(process) cannot be taken: \(why); \(remedy)",
             cause: .systemCall(error == EPERM ? "pidfd_getfd" : "readlink", errno: error))
     }
 

@@ -119,8 +119,8 @@ package struct SteerableSocket: Sendable {
         let name = interfaceName(index) ?? "number \(index)"
         throw SteeringError(
             .socketBoundToDevice,
-            "the socket is bound to the device \(name) (SO_BINDTODEVICE), which steering does not see: "
-                + "leave that out, and give its bindings `--on \(name)`, in a policy file `on: \(name)`")
+            "the socket is bound to the device \(name) (SO_BINDTODEVICE), which steering ignores: "
+                + "do not set that, and give its bindings `--on \(name)`, or `on: \(name)` in a policy file")
     }
 
     private static func interfaceName(_ index: UInt32) -> String? {

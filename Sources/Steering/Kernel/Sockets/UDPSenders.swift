@@ -110,7 +110,7 @@ extension SteeringError {
     static func notLocal(_ source: SocketAddress, _ call: String, _ error: CInt) -> SteeringError {
         SteeringError(
             .addressUnavailable,
-            "a datagram cannot be sent from \(source): is the address routed to this host? `steer doctor` says so",
+            "a datagram cannot be sent from \(source): check that the address is routed to this host, with `steer doctor`",
             cause: .systemCall(call, errno: error))
     }
 }

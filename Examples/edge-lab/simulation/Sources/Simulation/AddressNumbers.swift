@@ -14,7 +14,7 @@ struct AddressNumbers: Sendable {
         pool = all.restricted(to: .ipv4)
         guard pool.count >= 1, pool.count <= UInt128(AnswerCache.addressLimit) else {
             throw SimulationError(
-                "the pools have \(pool.count) addresses of IPv4: take 1 to \(AnswerCache.addressLimit), a /12 at most")
+                "the pools have \(pool.count) IPv4 addresses: use 1 to \(AnswerCache.addressLimit), a /12 at most")
         }
         count = Int(pool.count)
     }

@@ -51,7 +51,7 @@ public struct Catchment: Sendable {
             parameters.trials >= 1, parameters.names >= 1, (2...65_536).contains(parameters.resolvers)
         else {
             throw SimulationError(
-                "shares are 0 to 1, the TTL 1 to 86400 s, resolvers 2 to 65536, and the rest above 0: mend the parameters"
+                "shares are 0 to 1, the TTL 1 to 86400 s, resolvers 2 to 65536, and the rest above 0: correct the parameters"
             )
         }
         self.parameters = parameters

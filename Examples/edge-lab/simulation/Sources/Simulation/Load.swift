@@ -71,14 +71,14 @@ public struct Load: Sendable {
     public init(_ serving: Serving, _ parameters: Parameters) throws(SimulationError) {
         guard (1...Int(UInt32.max)).contains(parameters.names), (1...65_536).contains(parameters.resolvers) else {
             throw SimulationError(
-                "there are 1 to 4,294,967,295 names and 1 to 65,536 resolvers: take a number in between")
+                "there are 1 to 4,294,967,295 names and 1 to 65,536 resolvers: use a number in between")
         }
         guard parameters.requests >= 0, parameters.rate > 0, parameters.skew >= 0 else {
             throw SimulationError(
-                "requests, their rate and the skew are not negative, and the rate is not 0: mend them")
+                "requests, their rate and the skew must not be negative, and the rate not 0: correct them")
         }
         guard Double(parameters.requests) / parameters.rate < 15_000_000 else {
-            throw SimulationError("that is more than 15,000,000 seconds: take fewer requests, or a higher rate")
+            throw SimulationError("that is more than 15,000,000 seconds: use fewer requests, or a higher rate")
         }
         self.serving = serving
         self.parameters = parameters

@@ -44,7 +44,7 @@ public struct Search: Sendable {
             (1...65_536).contains(parameters.resolvers)
         else {
             throw SimulationError(
-                "slices are 2 to \(SlicePolicies.largestCount), the attack's share is below 1, resolvers are 1 to 65536, and the rest is above 0: mend the parameters"
+                "slices are 2 to \(SlicePolicies.largestCount), the attack's share is below 1, resolvers are 1 to 65536, and the rest is above 0: correct the parameters"
             )
         }
         self.parameters = parameters

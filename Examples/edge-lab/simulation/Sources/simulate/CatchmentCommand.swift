@@ -5,12 +5,12 @@ import Simulation
 struct CatchmentCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "catchment",
-        abstract: "Tell how soon a leak of routes is seen and drained, where each site answers from its own prefix.")
+        abstract: "Measure how soon a route leak is detected and drained if each site answers from its own prefix.")
 
-    @Option(help: "Connections a second, at both sites together.")
+    @Option(help: "Connections per second, at both sites together.")
     var requestsPerSecond: Double
 
-    @Option(help: ArgumentHelp("For how long answers are remembered.", valueName: "seconds"))
+    @Option(help: ArgumentHelp("The TTL of answers, for which resolvers cache them.", valueName: "seconds"))
     var ttl: Int
 
     @Option(help: ArgumentHelp("The share of clients that always arrive at the other site.", valueName: "share"))
@@ -18,32 +18,33 @@ struct CatchmentCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "The share of A's clients that arrive at B in a leak; more than one are tried in turn.", valueName: "share")
+            "The share of A's clients that arrive at B in a leak; if repeated, each is tried in turn.",
+            valueName: "share")
     )
     var leak: [Double]
 
-    @Option(help: ArgumentHelp("How long there is no leak, to count false alarms.", valueName: "seconds"))
+    @Option(help: ArgumentHelp("The time without a leak, to count false alarms.", valueName: "seconds"))
     var seconds: Int
 
-    @Option(help: "How many leaks of each size there are.")
+    @Option(help: "The number of leaks of each size.")
     var trials = 100
 
     @Option(help: "The sum at which the alarm is raised, in standard deviations.")
     var threshold = 15.0
 
-    @Option(help: ArgumentHelp("How long the baseline is learnt.", valueName: "seconds"))
+    @Option(help: ArgumentHelp("The time for which the baseline is learned.", valueName: "seconds"))
     var learn = 600
 
-    @Option(help: ArgumentHelp("How long a leak goes on before it counts as missed.", valueName: "seconds"))
+    @Option(help: ArgumentHelp("The time after which a leak counts as missed.", valueName: "seconds"))
     var limit = 600
 
-    @Option(help: "How many names there are.")
+    @Option(help: "The number of names.")
     var names = 100_000
 
-    @Option(help: "How many resolvers there are.")
+    @Option(help: "The number of resolvers.")
     var resolvers = 1_000
 
-    @Option(help: "What all that is random follows from.")
+    @Option(help: "The seed of all random numbers.")
     var seed: UInt64 = 1
 
     func run() throws {

@@ -8,37 +8,37 @@ import SteeringDNS
 struct LoadCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "load",
-        abstract: "Count the requests that come to each address.",
+        abstract: "Count the requests to each address.",
         discussion: """
-            Clients ask for n1.example.com, n2.example.com and so on, the first of which is the most popular. Their \
-            resolvers remember what they are answered for as long as its TTL says.
+            Clients look up n1.example.com, n2.example.com and so on; the first is the most popular. Their resolvers \
+            cache answers for their TTL.
             """)
 
-    @Option(help: ArgumentHelp("The policy file, YAML or JSON, as steer-dns reads it.", valueName: "file"))
+    @Option(help: ArgumentHelp("A policy file of steer-dns, YAML or JSON.", valueName: "file"))
     var policy: String
 
-    @Option(help: "How many names there are.")
+    @Option(help: "The number of names.")
     var names: Int
 
-    @Option(help: "How many requests come.")
+    @Option(help: "The number of requests.")
     var requests: Int
 
-    @Option(help: ArgumentHelp("How many of them in a second.", valueName: "requests-per-second"))
+    @Option(help: ArgumentHelp("The number of requests per second.", valueName: "requests-per-second"))
     var rate: Double
 
-    @Option(help: "How many resolvers there are.")
+    @Option(help: "The number of resolvers.")
     var resolvers = 10_000
 
     @Option(help: "The exponent of the names' popularity (Zipf).")
     var skew = 1.0
 
-    @Option(help: "What all that is random follows from.")
+    @Option(help: "The seed of all random numbers.")
     var seed: UInt64 = 1
 
-    @Option(help: ArgumentHelp("Where the count of each address is written: ADDRESS COUNT.", valueName: "file"))
+    @Option(help: ArgumentHelp("The file for the count of each address, in lines ADDRESS COUNT.", valueName: "file"))
     var histogram: String
 
-    @Option(help: "How many threads work.")
+    @Option(help: "The number of threads.")
     var threads = ProcessInfo.processInfo.activeProcessorCount
 
     func run() async throws {

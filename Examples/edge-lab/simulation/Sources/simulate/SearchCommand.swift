@@ -5,36 +5,39 @@ import Simulation
 struct SearchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "search",
-        abstract: "Find the name under attack by parting names over addresses, or tell that it is the address.")
+        abstract:
+            "Find the name under attack by dividing names over addresses, or find that the attack is on the address.")
 
-    @Option(help: "How many names there are.")
+    @Option(help: "The number of names.")
     var names: Int
 
-    @Option(help: "Into how many slices the suspected names are parted in a round.")
+    @Option(help: "The number of slices into which each round divides the suspected names.")
     var slices = 256
 
-    @Option(help: ArgumentHelp("For how long answers are remembered.", valueName: "seconds"))
+    @Option(help: ArgumentHelp("The TTL of answers, for which resolvers cache them.", valueName: "seconds"))
     var ttl: Int
 
     @Option(help: ArgumentHelp("The attack's share of all requests.", valueName: "share"))
     var attack: Double
 
-    @Option(help: "Legitimate requests a second.")
+    @Option(help: "Legitimate requests per second.")
     var requestsPerSecond = 37_500.0
 
-    @Option(help: ArgumentHelp("How long is counted once old answers have expired.", valueName: "seconds"))
+    @Option(
+        help: ArgumentHelp(
+            "The time for which requests are counted, once old answers have expired.", valueName: "seconds"))
     var observe = 10
 
-    @Option(help: "How many attacks there are on names, and as many on the address.")
+    @Option(help: "The number of attacks on names; there are as many on the address.")
     var trials = 10
 
     @Option(help: "The exponent of the names' popularity (Zipf).")
     var skew = 1.0
 
-    @Option(help: "How many resolvers there are.")
+    @Option(help: "The number of resolvers.")
     var resolvers = 1_000
 
-    @Option(help: "What all that is random follows from.")
+    @Option(help: "The seed of all random numbers.")
     var seed: UInt64 = 1
 
     func run() throws {

@@ -94,7 +94,7 @@ import Testing
             ("load --policy missing.yaml --names 1 --requests 1 --rate 1 --histogram h", "missing.yaml"),
             ("load --policy policy.yaml --names 0 --requests 1 --rate 1 --histogram h", "names"),
             ("load --policy policy.yaml --names 1 --requests 1 --rate 0 --histogram h", "rate"),
-            ("catchment --requests-per-second 0 --ttl 1 --baseline 0 --leak 1 --seconds 1", "mend"),
+            ("catchment --requests-per-second 0 --ttl 1 --baseline 0 --leak 1 --seconds 1", "correct"),
             ("search --names 10 --slices 1 --ttl 1 --attack 0.1", "slices"),
         ])
     func refusals(arguments: String, word: String) throws {
