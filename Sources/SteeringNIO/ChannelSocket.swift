@@ -13,7 +13,7 @@ extension Channel {
 
     /// Returns a duplicate of the channel's socket; call it on the event loop.
     ///
-    /// This is the only place that uses NIO's unsafe access to the descriptor. Closing a lent descriptor would break
+    /// This is the only place that lends the descriptor that NIO owns. Closing a lent descriptor would break
     /// the channel; a duplicate can be closed independently.
     func syncDuplicateSocket() throws -> SharedDescriptor {
         let socket = try pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) { lent in

@@ -95,12 +95,8 @@ struct DrainOptions: ParsableArguments {
         let prefixes: [IPPrefix]
         do { prefixes = try texts.map { try IPPrefix($0) } } catch { throw ValidationError("\(error)") }
         guard let first = prefixes.first else { throw ValidationError("name a prefix") }
-        do {
-            let found = try pool.map { name throws(DocumentError) in try DrainablePool(name, policy: policy) }
-            return (
-                try found ?? DrainablePool(with: first, policy: policy), PrefixPool(prefixes)
-            )
-        }
+        let found = try pool.map { name throws(DocumentError) in try DrainablePool(name, policy: policy) }
+        return (try found ?? DrainablePool(with: first, policy: policy), PrefixPool(prefixes))
     }
 }
 

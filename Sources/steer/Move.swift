@@ -240,8 +240,15 @@ struct Move {
         let arrivals = try Arrivals(at: leaving.prefixes, steering, target)
         while true {
             let before = try arrivals.packets().reduce(0, &+)
-            usleep(UInt32(quiet * 1e6))
-            let packets = try arrivals.packets().reduce(0, &+) - before
+            let end = ContinuousClock.now + .seconds(quiet)
+            var after = before
+            repeat {
+                usleep(50_000)
+                after = try arrivals.packets().reduce(0, &+)  // Also follows policy changes.
+            } while .now < end
+            // Bindings that another command removed took their counts with them: start over.
+            guard after >= before else { continue }
+            let packets = after - before
             if packets <= threshold { break }
             report.waiting("\(counted(packets, "packet")) in \(quiet) s still come to \(leaving)")
         }

@@ -124,7 +124,7 @@ extension Query {
             let isSound = edns.version > 0 || edns.readOptions(message, data)
             self.edns = edns
             return isSound ? nil : .formatError
-        case 250:  // TSIG must be last (RFC 8945, section 5.1); this server has no keys.
+        case RecordType.TSIG.rawValue:  // It must be last (RFC 8945, section 5.1); this server has no keys.
             return isLast ? .notAuthorized : .formatError
         default: return nil
         }

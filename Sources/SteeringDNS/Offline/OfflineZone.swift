@@ -148,16 +148,3 @@ public struct OfflineZone: Sendable {
         return records.filter { $0.type == .SOA } + records.filter { $0.type != .SOA }
     }
 }
-
-/// The identity of a file, whatever its path.
-private struct FileIdentity: Equatable {
-    let device: dev_t
-    let inode: ino_t
-
-    /// Nil if the file does not exist.
-    init?(_ path: String) {
-        var status = stat()
-        guard stat(path, &status) == 0 else { return nil }
-        (device, inode) = (status.st_dev, status.st_ino)
-    }
-}
