@@ -153,7 +153,7 @@ import Testing
         #expect(twice.contains("is read twice: write it to a file"), "\(twice)")
     }
 
-    @Test("a disk that gets full leaves the old file as it was, and nothing beside it")
+    @Test("a disk that gets full leaves the old file as it was, and nothing beside it", .kernel)
     func full() throws {
         let bed = try bed(Self.single)
         let many = (0..<100_000).map { "name-\($0).example.com\n" }.joined()
