@@ -80,7 +80,7 @@ struct Register: ParsableCommand {
             try target.namespace().run { () throws(SteeringError) in
                 var follower = program.follower()
                 let registered = try program.register(&follower)
-                try RegisterReport(registered, of: follower.registered.count, steering).show(isJSON: isJSON)
+                RegisterReport(registered, of: follower.registered.count, steering).show(isJSON: isJSON)
                 Remarks.say(program.answers(follower, by: doctor, in: steering), asJSON: isJSON)
                 guard stays else { return }
                 try Terminal.finish()
@@ -89,9 +89,9 @@ struct Register: ParsableCommand {
         } else {
             let sockets = try activated()
             let steering = try target.open(for: .changing)
-            let registered = try steering.sockets.register(sockets, replacing: replace)
-            try RegisterReport(registered, of: sockets.count, steering).show(isJSON: target.json)
             let doctor = Doctor(try target.namespace(), bpffs: target.bpffs)
+            let registered = try steering.sockets.register(sockets, replacing: replace)
+            RegisterReport(registered, of: sockets.count, steering).show(isJSON: target.json)
             Remarks.say(doctor.answers(of: sockets.map(\.descriptor), registeredIn: steering), asJSON: target.json)
         }
     }
