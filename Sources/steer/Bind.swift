@@ -117,7 +117,7 @@ struct Bind: ParsableCommand {
             for binding in bindings { policy.bind(binding) }
         }
         if target.json { print(JSON.text(BoundReport(bound: new.map(BindingReport.init)))) }
-        Remarks.say(doctor.remarks(on: Policy(bindings)), asJSON: target.json)
+        Remarks.say(doctor.remarks(on: Policy(bindings), inForceIn: steering), asJSON: target.json)
     }
 }
 

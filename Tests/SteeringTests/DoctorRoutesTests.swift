@@ -260,6 +260,38 @@ struct DoctorRoutesTests {
         }
     }
 
+    @Test("Ports are reserved for all bindings at once, and never so many that few are left")
+    func reserving() async throws {
+        try await withNetworkNamespace(routing: Flow.prefixes) {
+            try shell("ip addr add 192.0.2.1/32 dev lo; sysctl -q -w net.ipv4.ip_local_port_range='40000 41000'")
+            let bpffs = try TestFileSystem()
+            let steering = try SocketSteering.load(into: try .current(), bpffs: bpffs.path)
+            func found(_ ports: PortSet...) throws -> [Finding] {
+                try steering.apply(
+                    Policy(ports.map { try Binding(.udp, to: IPPrefix("192.0.2.1/32"), ports: $0, .refuse) }))
+                return try Doctor(try .current(), bpffs: bpffs.path).examine().filter { $0.subject == "clients" }
+            }
+            for ports: PortSet in [.all, [40000...41000], [40000...40600]] {
+                let all = try found(ports)
+                try verify(all.map(\.remedy), is: [nil], "\(ports)")
+                try verify(all[0].message.hasSuffix(": let them connect"), all[0].message)
+            }
+            let two = try found([40000...40009], [7, 40500])
+            let setting = "net.ipv4.ip_local_reserved_ports=40000-40009,40500"
+            try verify(two.map(\.remedy?.description), is: Array(repeating: "sysctl -w \(setting)", count: 2))
+            try shell(two[1].remedy!.description)
+            try verify(found([40000...40009], [7, 40500]), is: [])
+            // What a binding adds is told with what others need, and what is reserved counts.
+            let added = try Policy([Binding(.udp, to: IPPrefix("192.0.2.1/32"), ports: [40700], .refuse)])
+            try steering.update { $0.bind(added.bindings[0]) }
+            try steering.update { $0.bind(try! Binding(.udp, to: IPPrefix("192.0.2.0/30"), ports: [40800], .refuse)) }
+            let remarks = try Doctor(try .current(), bpffs: bpffs.path).remarks(on: added, inForceIn: steering)
+            try verify(remarks.map(\.remedy?.description), is: ["sysctl -w \(setting),40700,40800"])
+            try shell("sysctl -q -w net.ipv4.ip_local_reserved_ports=40000-40480")
+            try verify(found([40481...40520]).map(\.remedy), is: [nil])
+        }
+    }
+
     @Test("A group of twenty: those that find no place are not missed; more than ten findings are counted")
     func counts() async throws {
         try await withNetworkNamespace {
