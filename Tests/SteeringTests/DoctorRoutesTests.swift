@@ -205,6 +205,24 @@ struct DoctorRoutesTests {
             try verify(findings.map(\.subject), is: ["interfaces"])
             try verify(findings[0].message.hasPrefix("in0 is now named in9: "), findings[0].message)
 
+            // No change but applying it again takes it from the interface.
+            let other4 = try Binding(.both, to: IPPrefix("203.0.113.0/24"), ports: .all, .refuse)
+            let onIt = try Binding(.tcp, to: IPPrefix("203.0.113.0/24"), ports: [9], on: "in0", .label("web"))
+            let changes: [(String, () throws -> Void)] = [
+                ("bind", { try steering.bind(other4) }), ("bind on it", { try steering.bind(onIt) }),
+                ("unbind on it", { try steering.unbind(onIt) }), ("unbind", { try steering.unbind(other4) }),
+                ("label", { try steering.update { $0["web"] = LabelOptions(withoutSocket: .pass) } }),
+                ("register", { try steering.sockets.register(server.descriptor, as: "new") }),
+                ("upgrade", { try SocketSteering.upgrade(in: .current(), bpffs: bpffs.path) }),
+            ]
+            for (name, change) in changes {
+                try change()
+                let answer = try server.exchange(with: target, by: neighbour)
+                guard case .answered = answer else { throw Unmet(description: "\(answer) after \(name)") }
+            }
+            let remarks = try Doctor(try .current(), bpffs: bpffs.path).remarks(on: Policy([onIt]), inForceIn: steering)
+            try verify(remarks.map(\.message), is: findings.map(\.message))
+
             // Another one takes the name.
             try shell("ip link add in0 type veth peer name e0; ip link set in0 up")
             let other = try steering.explain(Packet(.tcp, to: target, on: "in0"), in: .current())

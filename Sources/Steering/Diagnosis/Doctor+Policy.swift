@@ -17,7 +17,8 @@ extension Doctor {
     ///   - steering: The steering.
     /// - Returns: The findings, the most severe first. Remedies that replace a setting are for the whole policy.
     public func remarks(on added: Policy, inForceIn steering: SocketSteering) -> [Finding] {
-        remarks(on: added, isInForce: false, partOf: try? steering.policy).sorted { $0.severity > $1.severity }
+        let all = remarks(on: added, isInForce: true, partOf: try? steering.policy)
+        return (all + ((try? interfaces(of: steering, added)) ?? [])).sorted { $0.severity > $1.severity }
     }
 
     /// As above, unsorted; if `isInForce`, the policy's interfaces are examined by their index in the tables instead.
