@@ -39,10 +39,11 @@ struct RegisterReport: Encodable {
     ///   - sockets: The registered sockets; nil if they could not be listed.
     ///   - given: The number of sockets that were to be registered.
     ///   - steering: The steering.
-    init(_ sockets: [RegisteredSocket]?, of given: Int, _ steering: SocketSteering) {
+    ///   - place: The steering's namespace and BPF file system, for commands in notes.
+    init(_ sockets: [RegisteredSocket]?, of given: Int, _ steering: SocketSteering, at place: RemedyPlace) {
         guard let sockets else {
             registered = []
-            notes = ["the sockets are registered, but could not be listed: `steer sockets` lists them"]
+            notes = ["the sockets are registered, but could not be listed: \(place.command(["sockets"])) lists them"]
             return
         }
         registered = Socket.each(of: sockets)
@@ -55,7 +56,7 @@ struct RegisterReport: Encodable {
         let bindings = try? steering.policy.bindings
         for label in Set(sockets.map(\.destination.label)).sorted() {
             if let bindings, !bindings.contains(where: { $0.outcome == .label(label) }) {
-                notes.append("no binding leads to \(label): steer bind \(label) PROTOCOL PREFIX PORTS")
+                notes.append(place.noBinding(of: label))
             }
             let missing = (try? steering.sockets.destinationsWithoutSocket(of: label)) ?? []
             if !missing.isEmpty {
@@ -76,5 +77,12 @@ struct RegisterReport: Encodable {
         }
         for line in lines { print(line.count == 1 ? line.text : "\(line.text) (\(counted(line.count, "socket")))") }
         for note in notes ?? [] { print("note: \(note)") }
+    }
+}
+
+extension RemedyPlace {
+    /// A note that no binding leads to a label.
+    func noBinding(of label: Label) -> String {
+        "no binding leads to \(label): \(command(["bind", label.name], blanks: ["PROTOCOL", "PREFIX", "PORTS"]))"
     }
 }
