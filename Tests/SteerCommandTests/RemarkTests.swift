@@ -91,9 +91,13 @@ struct RemarkTests {
             let plain = try registered("", 5353)
             try verify(plain.contains("it answers from 127.0.0.1, where it is bound"), plain)
             try verify(plain.contains("is bound to port 5353, and answers datagrams to"), plain)
+            // From that address no answer is expected; from that port some are.
+            let severities = plain.split(separator: "\n").map { $0.split(separator: " ")[1] }
+            try verify(severities, is: ["warning:", "note:"])
             // IP_PKTINFO tells the address, IP_RECVORIGDSTADDR the port, too.
             let address = try registered("8", 5354)
             try verify(!address.contains("where it is bound") && address.contains("port 5354"), address)
+            try verify(address.hasPrefix("steer: warning: ") && bed.run("doctor").exitCode == 1, address)
             try verify(registered("20", 5355), is: "")
         }
     }
