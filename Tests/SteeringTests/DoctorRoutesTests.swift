@@ -325,6 +325,14 @@ struct DoctorRoutesTests {
             try steering.sockets.register(([first] + others).map { ($0.descriptor, "web") })
             try shell("sysctl -q -w net.ipv4.tcp_migrate_req=1")
             try verify(Doctor(try .current(), bpffs: bpffs.path).examine(), is: [])
+            // A follower's standby socket has a slot, too.
+            let standby = try StandbySocket(.tcp, .ipv4)
+            try steering.sockets.standBy(standby.socket.rawValue, for: "web")
+            try verify(steering.sockets.list().count, is: 15)
+            try verify(Doctor(try .current(), bpffs: bpffs.path).examine(), is: [])
+            let last = try steering.sockets.list().last!
+            try steering.sockets.unregister(last.cookie, from: "web")
+            try verify(Doctor(try .current(), bpffs: bpffs.path).examine().map(\.subject), is: ["groups"])
         }
     }
 }
