@@ -102,7 +102,7 @@ extension NetworkLink {
 
 extension IPPrefix {
     /// Whether all of its addresses are IPv4-mapped.
-    fileprivate var isMapped: Bool { length >= 96 && address.isMapped }
+    fileprivate var isMapped: Bool { length >= 96 && address.isIPv4Mapped }
 
     /// The IPv4 prefix of an IPv4-mapped one.
     fileprivate var unmapped: IPPrefix { IPPrefix(masking: address.unmapped, length: length - 96) }
