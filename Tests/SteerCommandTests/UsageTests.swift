@@ -109,6 +109,19 @@ struct UsageTests {
         }
     }
 
+    @Test("Without /proc steerd-run names the cause, and does not wait for a program that it cannot see")
+    func runWithoutProc() async throws {
+        try await withBed(loaded: false) { bed in
+            let steerd = try SteerdBed(bed)
+            let running = try steerd.start()
+            let program = try Programs.path(of: "steerd-run")
+            let line = "\(SteerdBed.webUser) \(program) web --steerd \(steerd.socket) -- sleep 600"
+            let run = try bed.sh("unshare -m sh -c 'umount -l /proc && exec \(line)'")
+            try verify(run.exitCode == 1 && run.error.contains("/proc is not mounted"), "\(run)")
+            _ = running
+        }
+    }
+
     @Test("Completion knows namespaces with a name, and labels")
     func completions() async throws {
         try await withBed { bed in
