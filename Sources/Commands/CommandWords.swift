@@ -22,19 +22,23 @@ package enum CommandWords {
         }
         let name = root._commandName
         if all.first == "--version" { throw CleanExit.message("\(name) \(version)") }
-        if all.first != "help" { try refuseUnknownVerb(root, name, all[...]) }
+        if all.first != "help" {
+            try refuseUnknownVerb(root, name, all[...])
+        } else if all.count > 1, all[1] != "help" {
+            try refuseUnknownVerb(root, name, all.dropFirst(), isHelp: true)
+        }
     }
 
-    /// Descends to the given verb. Options before it are left to the parser.
+    /// Descends to the given verb. Options before it are left to the parser. Help needs no verb.
     private static func refuseUnknownVerb(
-        _ command: any ParsableCommand.Type, _ path: String, _ words: ArraySlice<String>
+        _ command: any ParsableCommand.Type, _ path: String, _ words: ArraySlice<String>, isHelp: Bool = false
     ) throws {
         let verbs = command.configuration.subcommands
-        if verbs.isEmpty { return }
+        if verbs.isEmpty || isHelp && words.isEmpty { return }
         if let word = words.first {
             if word.hasPrefix("-"), word != "--" { return }
             for verb in verbs where verb._commandName == word {
-                return try refuseUnknownVerb(verb, "\(path) \(word)", words.dropFirst())
+                return try refuseUnknownVerb(verb, "\(path) \(word)", words.dropFirst(), isHelp: isHelp)
             }
         }
         var names: [String] = []

@@ -106,6 +106,8 @@ struct Bind: ParsableCommand {
     func run() throws {
         let bindings = try binding.bindings()
         let steering = try target.open(for: .changing)
+        // Before the change: what fails after it must not look like a failure of the change.
+        let doctor = Doctor(try target.namespace(), bpffs: target.bpffs)
         var new: [Binding] = []
         try steering.update { policy in
             if target.json {
@@ -115,7 +117,7 @@ struct Bind: ParsableCommand {
             for binding in bindings { policy.bind(binding) }
         }
         if target.json { print(JSON.text(BoundReport(bound: new.map(BindingReport.init)))) }
-        Remarks.say(try target.remarks(on: Policy(bindings)), asJSON: target.json)
+        Remarks.say(doctor.remarks(on: Policy(bindings), inForceIn: steering), asJSON: target.json)
     }
 }
 

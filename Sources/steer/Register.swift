@@ -75,12 +75,12 @@ struct Register: ParsableCommand {
             let part = SocketFollower.Part(label, selectors) { policy.needs($0, label) }
             let program = RegisteredProgram(
                 pid, part, steering.sockets, isOne: !all, isReplacing: replace, patience: .seconds(wait))
-            let (stays, isJSON) = (follow, target.json)
+            let (stays, isJSON, place) = (follow, target.json, try target.place())
             let doctor = Doctor(try target.namespace(), bpffs: target.bpffs)
             try target.namespace().run { () throws(SteeringError) in
                 var follower = program.follower()
                 let registered = try program.register(&follower)
-                try RegisterReport(registered, of: follower.registered.count, steering).show(isJSON: isJSON)
+                RegisterReport(registered, of: follower.registered.count, steering, at: place).show(isJSON: isJSON)
                 Remarks.say(program.answers(follower, by: doctor, in: steering), asJSON: isJSON)
                 guard stays else { return }
                 try Terminal.finish()
@@ -89,9 +89,10 @@ struct Register: ParsableCommand {
         } else {
             let sockets = try activated()
             let steering = try target.open(for: .changing)
-            let registered = try steering.sockets.register(sockets, replacing: replace)
-            try RegisterReport(registered, of: sockets.count, steering).show(isJSON: target.json)
             let doctor = Doctor(try target.namespace(), bpffs: target.bpffs)
+            let place = try target.place()
+            let registered = try steering.sockets.register(sockets, replacing: replace)
+            RegisterReport(registered, of: sockets.count, steering, at: place).show(isJSON: target.json)
             Remarks.say(doctor.answers(of: sockets.map(\.descriptor), registeredIn: steering), asJSON: target.json)
         }
     }
@@ -168,7 +169,8 @@ struct Unregister: ParsableCommand {
             guard let registered = former.first(where: { $0.cookie.description == cookie }) else {
                 throw SteeringError(
                     .socketNotRegistered,
-                    "no registered socket has the cookie \(cookie.debugDescription): `steer sockets` lists them")
+                    "no registered socket has the cookie \(cookie.debugDescription): `\(try target.place().command(["sockets"]))` lists them"
+                )
             }
             try steering.sockets.unregister(registered.cookie, from: label)
         } else {

@@ -33,8 +33,19 @@ struct RegisterReport: Encodable {
     /// Sentences; `nil` if there are none.
     let notes: [String]?
 
-    /// Creates a report; `given` is the number of sockets that were to be registered.
-    init(_ sockets: [RegisteredSocket], of given: Int, _ steering: SocketSteering) throws(SteeringError) {
+    /// Creates a report. It cannot fail, because the sockets are registered already.
+    ///
+    /// - Parameters:
+    ///   - sockets: The registered sockets; nil if they could not be listed.
+    ///   - given: The number of sockets that were to be registered.
+    ///   - steering: The steering.
+    ///   - place: The steering's namespace and BPF file system, for commands in notes.
+    init(_ sockets: [RegisteredSocket]?, of given: Int, _ steering: SocketSteering, at place: RemedyPlace) {
+        guard let sockets else {
+            registered = []
+            notes = ["the sockets are registered, but could not be listed: \(place.command(["sockets"])) lists them"]
+            return
+        }
         registered = Socket.each(of: sockets)
         var notes: [String] = []
         if registered.count < given {
@@ -42,12 +53,12 @@ struct RegisterReport: Encodable {
                 "\(registered.count) of the group's \(given) sockets are registered, the most that a label keeps: the "
                     + "others share its packets, but do not stand in when those are closed")
         }
-        let bindings = try steering.policy.bindings
+        let bindings = try? steering.policy.bindings
         for label in Set(sockets.map(\.destination.label)).sorted() {
-            if !bindings.contains(where: { $0.outcome == .label(label) }) {
-                notes.append("no binding leads to \(label): steer bind \(label) PROTOCOL PREFIX PORTS")
+            if let bindings, !bindings.contains(where: { $0.outcome == .label(label) }) {
+                notes.append(place.noBinding(of: label))
             }
-            let missing = try steering.sockets.destinationsWithoutSocket(of: label)
+            let missing = (try? steering.sockets.destinationsWithoutSocket(of: label)) ?? []
             if !missing.isEmpty {
                 notes.append(
                     "\(missing.map(\.description).joined(separator: " and ")) "
@@ -66,5 +77,12 @@ struct RegisterReport: Encodable {
         }
         for line in lines { print(line.count == 1 ? line.text : "\(line.text) (\(counted(line.count, "socket")))") }
         for note in notes ?? [] { print("note: \(note)") }
+    }
+}
+
+extension RemedyPlace {
+    /// A note that no binding leads to a label.
+    func noBinding(of label: Label) -> String {
+        "no binding leads to \(label): \(command(["bind", label.name], blanks: ["PROTOCOL", "PREFIX", "PORTS"]))"
     }
 }

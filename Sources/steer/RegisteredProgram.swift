@@ -25,7 +25,9 @@ struct RegisteredProgram: Sendable {
     func follower() -> SocketFollower { SocketFollower(pid, [part], sockets) { Terminal.complain("steer: \($0)") } }
 
     /// Registers the sockets on which the program listens, and waits for them up to `patience`.
-    func register(_ follower: inout SocketFollower) throws(SteeringError) -> [RegisteredSocket] {
+    ///
+    /// - Returns: The sockets; nil if they are registered but cannot be listed.
+    func register(_ follower: inout SocketFollower) throws(SteeringError) -> [RegisteredSocket]? {
         let begin = ContinuousClock.now
         var known: [SocketFollower.Choice] = []
         while true {
@@ -34,7 +36,9 @@ struct RegisteredProgram: Sendable {
             // Programs may open sockets one by one: assume that all are open if a second look finds the same ones.
             if !choices.isEmpty, choices == known || !isPatient, try follower.register(replacing: isReplacing) {
                 let own = follower.registered
-                return try sockets.list().filter { own.contains($0.cookie) && $0.destination.label == part.label }
+                return (try? sockets.list())?.filter {
+                    own.contains($0.cookie) && $0.destination.label == part.label
+                }
             }
             // Throws an error that lists the sockets the program has instead.
             if choices.isEmpty, !isPatient { try explainMissing() }

@@ -27,11 +27,24 @@ struct SetLabel: ParsableCommand {
     func run() throws {
         let label = try steer.label(label)
         let options = LabelOptions(withoutSocket: withoutSocket == .pass ? .pass : .refuse)
-        try target.open(for: .changing).update { $0[label] = options }
-        if target.json { print(JSON.text(Report(label: label.name, withoutSocket: withoutSocket.rawValue))) }
+        let steering = try target.open(for: .changing)
+        let place = try target.place()
+        var isBound = true
+        try steering.update { policy in
+            policy[label] = options
+            isBound = policy.bindings.contains { $0.outcome == .label(label) }
+        }
+        let notes = isBound ? nil : [place.noBinding(of: label)]
+        if target.json {
+            print(JSON.text(Report(label: label.name, withoutSocket: withoutSocket.rawValue, notes: notes)))
+        } else {
+            for note in notes ?? [] { print("note: \(note)") }
+        }
     }
 
     private struct Report: Encodable {
         let label, withoutSocket: String
+        /// Sentences; `nil` if there are none.
+        let notes: [String]?
     }
 }

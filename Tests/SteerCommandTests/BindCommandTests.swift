@@ -19,6 +19,18 @@ struct BindCommandTests {
         }
     }
 
+    @Test("A label that no binding leads to can have an outcome, and a note says so")
+    func unboundLabel() async throws {
+        try await withBed { bed in
+            let rest = "--bpffs \(bed.bpffs.path)"
+            let note = "no binding leads to nosuch: steer bind nosuch PROTOCOL PREFIX PORTS \(rest)"
+            try verify(bed.steer("label nosuch --without-socket pass"), is: "note: \(note)\n")
+            try verify(bed.json("label nosuch --without-socket refuse")["notes"].array.map(\.string), is: [note])
+            try bed.steer("bind nosuch tcp 192.0.2.0/24 80")
+            try verify(bed.steer("label nosuch --without-socket pass"), is: "")
+        }
+    }
+
     @Test("Several prefixes are bound, and unbound, in one step or not at all")
     func severalPrefixes() async throws {
         try await withBed { bed in

@@ -99,7 +99,7 @@ struct RegisterTests {
                 alone,
                 is: """
                     registered tcp 127.0.0.1:8080 as web
-                    note: no binding leads to web: steer bind web PROTOCOL PREFIX PORTS
+                    note: no binding leads to web: steer bind web PROTOCOL PREFIX PORTS --bpffs \(bed.bpffs.path)
 
                     """)
             try bed.steer("bind web tcp+udp 192.0.2.0/24 80")
@@ -121,6 +121,24 @@ struct RegisterTests {
             let text = try bed.steer("register crowd --pid \(crowd.pid)")
             try verify(text.contains("registered tcp 127.0.0.1:8006 as crowd (16 sockets)\n"), text)
             try verify(text.contains("note: 16 of the group's 20 sockets are registered"), text)
+        }
+    }
+
+    @Test("A note's command is for the namespace and the file system of what it is about")
+    func elsewhere() async throws {
+        try await withBed(loaded: false) { bed in
+            let neighbour = try Neighbour("in0", number: 1)
+            let name = neighbour.path.split(separator: "/").last!
+            let line = "socat TCP4-LISTEN:8080,bind=127.0.0.1,reuseaddr,fork SYSTEM:\"echo here\""
+            let server = try Background(neighbour.line(line), in: bed)
+            try eventually("a server") { try neighbour.shell("ss -Hltn").contains("127.0.0.1:8080 ") }
+            try bed.steer("load --netns \(name)")
+            let notes = try bed.json("register web --pid \(server.pid)")["notes"].array.map(\.string)
+            let rest = "--netns \(name) --bpffs \(bed.bpffs.path)"
+            try verify(notes, is: ["no binding leads to web: steer bind web PROTOCOL PREFIX PORTS \(rest)"])
+            let cookie = try bed.run("unregister web --cookie 1 --pid \(server.pid)")
+            try verify(cookie.error.contains("`steer sockets \(rest)`"), cookie.error)
+            try bed.steer("unload --netns \(name)")
         }
     }
 

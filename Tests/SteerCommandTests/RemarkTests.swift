@@ -58,11 +58,20 @@ struct RemarkTests {
             let zero = try bed.run("bind --refuse tcp 192.0.2.0/24 0")
             try verify(
                 zero.exitCode == 0 && zero.error.hasPrefix("steer: note: ") && zero.error.contains("`all`"), "\(zero)")
+            for line in ["::ffff:192.0.2.0/120 81", "2001:db8::/64 82 --from ::ffff:192.0.2.0/120"] {
+                let mapped = try bed.run("bind --refuse tcp \(line)")
+                try verify(mapped.exitCode == 0 && mapped.error.hasPrefix("steer: warning: "), "\(mapped)")
+                try verify(mapped.error.contains("no packets of IPv4: ::ffff:192.0.2.0/120 is IPv6"), mapped.error)
+                try verify(mapped.error.hasSuffix("; give 192.0.2.0/24 instead\n"), mapped.error)
+            }
+            let file = "{ bindings: [{ outcome: refuse, protocols: tcp, prefixes: '::ffff:192.0.2.0/120', ports: 81 }] }"
+            try bed.refused("apply \(bed.write(file, to: "mapped.yaml")) --strict", "no packets of IPv4")
             // Those that have them among others mean others.
+            try bed.steer("bind --refuse tcp ::/0 83")
             try bed.steer("bind --refuse tcp 0.0.0.0/0 81")
             try bed.steer("bind --refuse tcp 198.51.100.0/24 81")
             let doctor = try bed.run("doctor")
-            try verify(doctor.output.split(separator: "\n").filter { $0.contains("[addresses]") }.count, is: 5)
+            try verify(doctor.output.split(separator: "\n").filter { $0.contains("[addresses]") }.count, is: 7)
         }
     }
 
@@ -91,9 +100,13 @@ struct RemarkTests {
             let plain = try registered("", 5353)
             try verify(plain.contains("it answers from 127.0.0.1, where it is bound"), plain)
             try verify(plain.contains("is bound to port 5353, and answers datagrams to"), plain)
+            // From that address no answer is expected; from that port some are.
+            let severities = plain.split(separator: "\n").map { $0.split(separator: " ")[1] }
+            try verify(severities, is: ["warning:", "note:"])
             // IP_PKTINFO tells the address, IP_RECVORIGDSTADDR the port, too.
             let address = try registered("8", 5354)
             try verify(!address.contains("where it is bound") && address.contains("port 5354"), address)
+            try verify(address.hasPrefix("steer: warning: ") && bed.run("doctor").exitCode == 1, address)
             try verify(registered("20", 5355), is: "")
         }
     }

@@ -64,12 +64,20 @@ struct UsageTests {
                 ("", "steer needs a verb: give one of load, "), ("--", "\"--\" is not a verb of steer"),
                 ("pool", "steer pool needs a verb: give one of status, move"),
                 ("pool shift", "\"shift\" is not a verb of steer pool: give one of status, move"),
+                ("help nosuch", "\"nosuch\" is not a verb of steer: give one of load, "),
+                ("help pool shift", "\"shift\" is not a verb of steer pool: give one of status, move"),
             ] {
                 let run = try bed.sh("\(bed.steer) \(line)")
                 try verify(run.exitCode == 64 && run.output.isEmpty && run.error.contains(hint), "\(line): \(run)")
             }
-            let dns = try bed.sh("\(try Programs.path(of: "steer-dns")) reload")
-            try verify(dns.exitCode == 64 && dns.error.contains("give one of serve, check, ask"), "\(dns)")
+            for words in ["reload", "help reload"] {
+                let dns = try bed.sh("\(try Programs.path(of: "steer-dns")) \(words)")
+                try verify(dns.exitCode == 64 && dns.error.contains("give one of serve, check, ask"), "\(dns)")
+            }
+            for words in ["help", "help load", "help pool", "help pool move", "help help"] {
+                let help = try bed.sh("\(bed.steer) \(words)")
+                try verify(help.exitCode == 0 && help.output.contains("USAGE: "), "\(words): \(help)")
+            }
         }
     }
 
@@ -98,6 +106,19 @@ struct UsageTests {
             let run = try bed.sh("unshare -m sh -c 'umount -l /proc && exec \(path) \(words)'")
             try verify(run.exitCode != 0 && !run.error.isEmpty, "\(run)")
             try verify(!run.output.contains("OVERVIEW"), run.output)
+        }
+    }
+
+    @Test("Without /proc steerd-run names the cause, and does not wait for a program that it cannot see")
+    func runWithoutProc() async throws {
+        try await withBed(loaded: false) { bed in
+            let steerd = try SteerdBed(bed)
+            let running = try steerd.start()
+            let program = try Programs.path(of: "steerd-run")
+            let line = "\(SteerdBed.webUser) \(program) web --steerd \(steerd.socket) -- sleep 600"
+            let run = try bed.sh("unshare -m sh -c 'umount -l /proc && exec \(line)'")
+            try verify(run.exitCode == 1 && run.error.contains("/proc is not mounted"), "\(run)")
+            _ = running
         }
     }
 

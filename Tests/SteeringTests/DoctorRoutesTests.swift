@@ -205,6 +205,24 @@ struct DoctorRoutesTests {
             try verify(findings.map(\.subject), is: ["interfaces"])
             try verify(findings[0].message.hasPrefix("in0 is now named in9: "), findings[0].message)
 
+            // No change but applying it again takes it from the interface.
+            let other4 = try Binding(.both, to: IPPrefix("203.0.113.0/24"), ports: .all, .refuse)
+            let onIt = try Binding(.tcp, to: IPPrefix("203.0.113.0/24"), ports: [9], on: "in0", .label("web"))
+            let changes: [(String, () throws -> Void)] = [
+                ("bind", { try steering.bind(other4) }), ("bind on it", { try steering.bind(onIt) }),
+                ("unbind on it", { try steering.unbind(onIt) }), ("unbind", { try steering.unbind(other4) }),
+                ("label", { try steering.update { $0["web"] = LabelOptions(withoutSocket: .pass) } }),
+                ("register", { try steering.sockets.register(server.descriptor, as: "new") }),
+                ("upgrade", { try SocketSteering.upgrade(in: .current(), bpffs: bpffs.path) }),
+            ]
+            for (name, change) in changes {
+                try change()
+                let answer = try server.exchange(with: target, by: neighbour)
+                guard case .answered = answer else { throw Unmet(description: "\(answer) after \(name)") }
+            }
+            let remarks = try Doctor(try .current(), bpffs: bpffs.path).remarks(on: Policy([onIt]), inForceIn: steering)
+            try verify(remarks.map(\.message), is: findings.map(\.message))
+
             // Another one takes the name.
             try shell("ip link add in0 type veth peer name e0; ip link set in0 up")
             let other = try steering.explain(Packet(.tcp, to: target, on: "in0"), in: .current())
@@ -260,6 +278,38 @@ struct DoctorRoutesTests {
         }
     }
 
+    @Test("Ports are reserved for all bindings at once, and never so many that few are left")
+    func reserving() async throws {
+        try await withNetworkNamespace(routing: Flow.prefixes) {
+            try shell("ip addr add 192.0.2.1/32 dev lo; sysctl -q -w net.ipv4.ip_local_port_range='40000 41000'")
+            let bpffs = try TestFileSystem()
+            let steering = try SocketSteering.load(into: try .current(), bpffs: bpffs.path)
+            func found(_ ports: PortSet...) throws -> [Finding] {
+                try steering.apply(
+                    Policy(ports.map { try Binding(.udp, to: IPPrefix("192.0.2.1/32"), ports: $0, .refuse) }))
+                return try Doctor(try .current(), bpffs: bpffs.path).examine().filter { $0.subject == "clients" }
+            }
+            for ports: PortSet in [.all, [40000...41000], [40000...40600]] {
+                let all = try found(ports)
+                try verify(all.map(\.remedy), is: [nil], "\(ports)")
+                try verify(all[0].message.hasSuffix(": let them connect"), all[0].message)
+            }
+            let two = try found([40000...40009], [7, 40500])
+            let setting = "net.ipv4.ip_local_reserved_ports=40000-40009,40500"
+            try verify(two.map(\.remedy?.description), is: Array(repeating: "sysctl -w \(setting)", count: 2))
+            try shell(two[1].remedy!.description)
+            try verify(found([40000...40009], [7, 40500]), is: [])
+            // What a binding adds is told with what others need, and what is reserved counts.
+            let added = try Policy([Binding(.udp, to: IPPrefix("192.0.2.1/32"), ports: [40700], .refuse)])
+            try steering.update { $0.bind(added.bindings[0]) }
+            try steering.update { $0.bind(try! Binding(.udp, to: IPPrefix("192.0.2.0/30"), ports: [40800], .refuse)) }
+            let remarks = try Doctor(try .current(), bpffs: bpffs.path).remarks(on: added, inForceIn: steering)
+            try verify(remarks.map(\.remedy?.description), is: ["sysctl -w \(setting),40700,40800"])
+            try shell("sysctl -q -w net.ipv4.ip_local_reserved_ports=40000-40480")
+            try verify(found([40481...40520]).map(\.remedy), is: [nil])
+        }
+    }
+
     @Test("A group of twenty: those that find no place are not missed; more than ten findings are counted")
     func counts() async throws {
         try await withNetworkNamespace {
@@ -275,6 +325,14 @@ struct DoctorRoutesTests {
             try steering.sockets.register(([first] + others).map { ($0.descriptor, "web") })
             try shell("sysctl -q -w net.ipv4.tcp_migrate_req=1")
             try verify(Doctor(try .current(), bpffs: bpffs.path).examine(), is: [])
+            // A follower's standby socket has a slot, too.
+            let standby = try StandbySocket(.tcp, .ipv4)
+            try steering.sockets.standBy(standby.socket.rawValue, for: "web")
+            try verify(steering.sockets.list().count, is: 15)
+            try verify(Doctor(try .current(), bpffs: bpffs.path).examine(), is: [])
+            let last = try steering.sockets.list().last!
+            try steering.sockets.unregister(last.cookie, from: "web")
+            try verify(Doctor(try .current(), bpffs: bpffs.path).examine().map(\.subject), is: ["groups"])
         }
     }
 }

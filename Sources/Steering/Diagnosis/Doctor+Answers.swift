@@ -65,31 +65,36 @@ extension Doctor {
                         "the socket of \(destination) cannot answer from \(foreign.prefix), whose addresses no interface has: it has no IPV6_FREEBIND, and \(Self.nonlocalBind) is 0",
                         remedy: place.sysctl(.bindNonlocal, ["\(Self.nonlocalBind)=1"])))
             }
-            if let known { findings += Self.strangers(destination, socket, known, bindings) }
+            if let known { findings += Self.strangers(destination, socket, known, bindings, looked?.addresses) }
         }
         return findings
     }
 
-    /// Returns findings about answers from another address or port than the original destination.
+    /// Returns findings about answers from another address or port than the original destination: warnings if no client
+    /// of a binding ever gets an answer from where it asked.
     private static func strangers(
-        _ destination: Destination, _ socket: RegisteredSocket, _ options: AnswerOptions, _ bindings: [Binding]
+        _ destination: Destination, _ socket: RegisteredSocket, _ options: AnswerOptions, _ bindings: [Binding],
+        _ addresses: Set<IPAddress>?
     ) -> [Finding] {
         let bound = socket.boundAddress
+        let isOne = bound.address.bits != 0
         var findings: [Finding] = []
-        if !options.knowsAddress,
-            let other = bindings.first(where: { $0.prefix.count > 1 || $0.prefix.first != bound.address })
-        {
-            let isOne = bound.address.bits != 0
+        let sources = isOne ? [bound.address.unmapped] : addresses
+        func isLost(_ binding: Binding) -> Bool { sources.map { !$0.contains(where: binding.prefix.contains) } ?? false }
+        let others = bindings.filter { $0.prefix.count > 1 || $0.prefix.first != bound.address }
+        if !options.knowsAddress, let other = others.first(where: isLost) ?? others.first {
             findings.append(
                 Finding(
-                    .note, "answers",
+                    isLost(other) ? .warning : .note, "answers",
                     "the server of \(destination) does not request the original destination of datagrams to \(other.prefix) (IP_PKTINFO): it answers from "
                         + (isOne ? "\(bound.address), where it is bound" : "an address that the route chooses")))
         }
-        if !options.knowsPort, let other = bindings.first(where: { $0.ports != PortSet(PortRange(bound.port)) }) {
+        let elsewhere = bindings.filter { $0.ports != PortSet(PortRange(bound.port)) }
+        let unasked = elsewhere.first { !$0.ports.contains(bound.port) }
+        if !options.knowsPort, let other = unasked ?? elsewhere.first {
             findings.append(
                 Finding(
-                    .note, "answers",
+                    unasked == nil ? .note : .warning, "answers",
                     "the socket of \(destination) is bound to port \(bound.port), and answers datagrams to \(other.ports) from that port, too: bind only that port, or use a socket for each"
                 ))
         }

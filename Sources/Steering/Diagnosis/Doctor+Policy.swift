@@ -10,10 +10,21 @@ extension Doctor {
         remarks(on: policy, isInForce: false).sorted { $0.severity > $1.severity }
     }
 
+    /// As above, for bindings that were just added to the policy in force.
+    ///
+    /// - Parameters:
+    ///   - added: The bindings.
+    ///   - steering: The steering.
+    /// - Returns: The findings, the most severe first. Remedies that replace a setting are for the whole policy.
+    public func remarks(on added: Policy, inForceIn steering: SocketSteering) -> [Finding] {
+        let all = remarks(on: added, isInForce: true, partOf: try? steering.policy)
+        return (all + ((try? interfaces(of: steering, added)) ?? [])).sorted { $0.severity > $1.severity }
+    }
+
     /// As above, unsorted; if `isInForce`, the policy's interfaces are examined by their index in the tables instead.
-    func remarks(on policy: Policy, isInForce: Bool) -> [Finding] {
+    func remarks(on policy: Policy, isInForce: Bool, partOf whole: Policy? = nil) -> [Finding] {
         let bindings = policy.bindings
-        return groups(bindings) + ports(bindings) + members(policy) + clients(bindings)
+        return groups(bindings) + mapped(bindings) + ports(bindings) + members(policy) + clients(bindings, partOf: whole ?? policy)
             + (isInForce ? [] : absent(policy))
     }
 
@@ -28,6 +39,19 @@ extension Doctor {
             return Finding(
                 .warning, "addresses",
                 "'\(binding)' matches nothing: \(binding.prefix) is \(isMulticast ? "multicast" : "a broadcast address"), and the kernel runs no sk_lookup program for packets to it"
+            )
+        }
+    }
+
+    /// Returns findings about bindings of IPv4-mapped addresses: a dual-stack socket shows them for IPv4 clients, whose
+    /// packets are of IPv4.
+    private func mapped(_ bindings: [Binding]) -> [Finding] {
+        let mapped = bindings.filter { $0.prefix.isMapped || $0.source?.isMapped == true }
+        return Self.shortened(mapped, "addresses") { binding in
+            let written = binding.prefix.isMapped ? binding.prefix : binding.source!
+            return Finding(
+                .warning, "addresses",
+                "'\(binding)' matches no packets of IPv4: \(written) is IPv6, as its addresses are written for dual-stack sockets; give \(written.unmapped) instead"
             )
         }
     }
@@ -61,44 +85,6 @@ extension Doctor {
             return Finding(.warning, "interfaces", "the bindings on \(name) match nothing: \(receiver.taking(name))")
         }
     }
-
-    /// Returns findings about bindings that match answers to unconnected UDP clients of this host, whose ports the
-    /// kernel chose.
-    private func clients(_ bindings: [Binding]) -> [Finding] {
-        let wide = bindings.filter { $0.protocols.contains(.udp) && $0.outcome != .pass && !$0.isConditional }
-        guard !wide.isEmpty else { return [] }
-        struct Environment: Sendable {
-            var chosen: ClosedRange<UInt16>?
-            var reserved: String
-            var addresses: [IPAddress]
-        }
-        let looked = try? namespace.run { () throws(SteeringError) in
-            Environment(
-                chosen: HostFacts.localPorts, reserved: HostFacts.sysctl(Self.reservedPorts) ?? "",
-                addresses: try NetworkLinks.addresses())
-        }
-        guard let looked, let chosen = looked.chosen else { return [] }
-        let reserved = looked.reserved.isEmpty ? nil : try? PortSet(looked.reserved)
-        var found: [(Binding, IPAddress, PortSet)] = []
-        for binding in wide {
-            let ports = binding.ports.intersection(PortSet(PortRange(chosen)))
-            let hit = reserved.map { ports.subtracting($0) } ?? ports
-            guard !hit.isEmpty, let address = looked.addresses.first(where: { binding.prefix.contains($0) }) else {
-                continue
-            }
-            found.append((binding, address, hit))
-        }
-        return Self.shortened(found, "clients") { binding, address, ports in
-            let text = ([reserved].compactMap { $0 } + [ports]).map(\.description).joined(separator: ",")
-            return Finding(
-                .note, "clients",
-                "'\(binding)' also matches answers to unconnected UDP clients of this host, whose ports the kernel chooses from \(chosen.lowerBound)-\(chosen.upperBound) on \(address): let them connect, or reserve these ports",
-                remedy: ports.count > 1024
-                    ? nil : place.sysctl(.reservePorts, ["\(Self.reservedPorts)=\(text)"]))
-        }
-    }
-
-    private static let reservedPorts = "net.ipv4.ip_local_reserved_ports"
 }
 
 extension NetworkLink {
@@ -114,17 +100,10 @@ extension NetworkLink {
     }
 }
 
-extension PortSet {
-    fileprivate func subtracting(_ other: PortSet) -> PortSet {
-        var ranges: [PortRange] = []
-        for range in self.ranges {
-            var start = Int(range.lower)
-            for hole in other.ranges where hole.overlaps(range) {
-                if Int(hole.lower) > start { ranges.append(PortRange(UInt16(start)...hole.lower - 1)) }
-                start = Int(hole.upper) + 1
-            }
-            if start <= Int(range.upper) { ranges.append(PortRange(UInt16(start)...range.upper)) }
-        }
-        return PortSet(ranges)
-    }
+extension IPPrefix {
+    /// Whether all of its addresses are IPv4-mapped.
+    fileprivate var isMapped: Bool { length >= 96 && address.isIPv4Mapped }
+
+    /// The IPv4 prefix of an IPv4-mapped one.
+    fileprivate var unmapped: IPPrefix { IPPrefix(masking: address.unmapped, length: length - 96) }
 }

@@ -15,12 +15,22 @@ extension Doctor {
         guard let known = try? namespace.run({ () throws(SteeringError) in try SocketDiagnostics().sockets() }) else {
             return findings
         }
-        let groups = SocketGroups(registered, known)
+        let groups = SocketGroups(registered, known, full: try full(steering))
         let owners = try SocketOwners(of: groups.inodes)
         let byCookie = Dictionary(grouping: registered, by: \.cookie).sorted { $0.key < $1.key }
         findings += Self.shortened(byCookie.compactMap { dead($0.value, known[$0.key], owners) }, "sockets") { $0 }
         findings += unregistered(groups, owners) + waiting(groups, owners)
         return findings + migration(groups) + answers(registered, known, owners, policy)
+    }
+
+    /// Returns the destinations without a free slot. A standby socket, which no list shows, has a slot, too.
+    private func full(_ steering: SocketSteering) throws(SteeringError) -> Set<Destination> {
+        try steering.reading { state throws(SteeringError) in
+            let labels = state.numbers.byNumber
+            let taken = Dictionary(grouping: try SocketSlots(state.plane).all(), by: \.destination)
+            let full = taken.filter { $0.value.count >= SocketSlots.perDestination }
+            return Set(full.keys.compactMap { Destination(number: $0, labels) })
+        }
     }
 
     /// Returns a finding about a socket, registered for one or two destinations, that can no longer receive.
@@ -114,7 +124,9 @@ struct SocketGroups {
     /// The inodes of all registered sockets and of all members of their groups.
     let inodes: [UInt32]
 
-    init(_ registered: [RegisteredSocket], _ known: [SocketCookie: DiagnosedSocket]) {
+    init(
+        _ registered: [RegisteredSocket], _ known: [SocketCookie: DiagnosedSocket], full: Set<Destination>
+    ) {
         let bound = Dictionary(grouping: known.values, by: \.place)
         var groups: [Group] = []
         for (destination, sockets) in Dictionary(grouping: registered, by: \.destination) {
@@ -127,7 +139,7 @@ struct SocketGroups {
             groups.append(
                 Group(
                     destination: destination, members: members, others: members.filter { !taken.contains($0.cookie) },
-                    hasRoom: sockets.count < SocketSlots.perDestination))
+                    hasRoom: !full.contains(destination)))
         }
         all = groups.sorted { $0.destination < $1.destination }
         inodes = registered.compactMap { known[$0.cookie]?.inode } + groups.flatMap { $0.members.map(\.inode) }

@@ -31,7 +31,7 @@ package struct RemedyPlace: Sendable {
 
     package init(_ namespace: borrowing NetworkNamespace, bpffs: String) {
         let isOwn = (try? NetworkNamespace.current().inode) == namespace.inode
-        self.namespace = isOwn ? nil : namespace.absolutePath
+        self.namespace = isOwn ? nil : namespace.lastingPath
         self.bpffs = bpffs == SocketSteering.defaultBPFFS ? nil : bpffs
     }
 

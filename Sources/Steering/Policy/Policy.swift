@@ -92,6 +92,13 @@ public struct Policy: Sendable, Hashable {
     /// The interfaces in bindings, in ascending order.
     var interfaces: [InterfaceName] { Set(records.conditions.values.compactMap(\.interface)).sorted() }
 
+    /// The interfaces in bindings that another policy does not have.
+    func interfaces(inAdditionTo other: Policy) -> Set<InterfaceName> {
+        if records == other.records || interfaces.isEmpty { return [] }
+        let known = Set(other.records.bindingsOnInterfaces)
+        return Set(records.bindingsOnInterfaces.lazy.filter { !known.contains($0) }.compactMap(\.interface))
+    }
+
     /// Whether there are no bindings.
     public var isEmpty: Bool { records.records.isEmpty }
 

@@ -21,6 +21,10 @@ struct PolicyRecords: Hashable, Sendable {
 
     var bindings: [Binding] { records.map(binding) }
 
+    var bindingsOnInterfaces: [Binding] {
+        records.lazy.filter(\.isConditional).map(binding).filter { $0.interface != nil }
+    }
+
     func binding(_ record: PolicyRecord) -> Binding {
         Binding(
             checked: record.protocols, to: record.prefix, ports: portSets.values[record.portSet],

@@ -152,8 +152,9 @@ extension SocketSteering {
     ///
     /// The exchange is one step: each packet meets the former program or the new one. State pinned by an older version
     /// is read, and pinned again in the current layout. Missing pins are recreated where possible: `program`, `grace`
-    /// and `token`, and `metrics` and `verdicts` with zeros. Interface names are looked up again, and the tables get
-    /// the size that the policy needs.
+    /// and `token`, and `metrics` and `verdicts` with zeros. Interface names are looked up again; one that no
+    /// interface has any more keeps its interface, if that was only renamed. The tables get the size that the policy
+    /// needs.
     ///
     /// - Parameters:
     ///   - namespace: The network namespace.
@@ -173,7 +174,9 @@ extension SocketSteering {
 
         let former = try FormerState(pins.directory)
         var stored = former.stored
-        stored.interfaceIndices = try InterfaceIndices(of: namespace)(of: stored.policy.interfaces)
+        let names = stored.policy.interfaces
+        stored.interfaceIndices = try InterfaceIndices(of: namespace)(
+            of: names, keeping: stored.interfaceIndices, lookingUp: Set(names))
         let tables = try Tables(stored.policy, interfaceIndices: stored.interfaceIndices) { stored.numbers[$0]! }
         _ = try replaceProgram(of: pins, former.link, reusing: former.maps, stored, tables)
         try finishReplacement(pins)

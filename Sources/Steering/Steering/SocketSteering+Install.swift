@@ -1,10 +1,27 @@
 /// Putting a policy in force.
 extension SocketSteering {
+    /// Puts a policy in force, unless it is in force already, with the same interfaces.
+    ///
+    /// - Parameters:
+    ///   - policy: The policy.
+    ///   - state: The state.
+    ///   - names: The interface names to look up again. Others mean the same interface as before.
+    ///   - former: The indices that names keep.
+    func put(
+        _ policy: Policy, _ state: inout State, lookingUp names: Set<InterfaceName>,
+        keeping former: [InterfaceName: UInt32]
+    ) throws(SteeringError) {
+        let indices = try interfaces(of: policy.interfaces, keeping: former, lookingUp: names)
+        if policy == state.policy, indices == state.interfaceIndices { return }
+        try install(policy, &state, indices)
+    }
+
     /// Compiles a policy and puts it in force.
     ///
     /// On failure nothing has changed, unless the message says that the new bindings are in force.
     func install(
-        _ policy: Policy, _ state: inout State, forms: [Tables.Form] = Tables.Form.allCases
+        _ policy: Policy, _ state: inout State, _ indices: [InterfaceName: UInt32],
+        forms: [Tables.Form] = Tables.Form.allCases
     ) throws(SteeringError) {
         let labels = policy.labels
         var numbers = state.numbers
@@ -14,15 +31,21 @@ extension SocketSteering {
         }
         let fresh = labels.filter { numbers[$0] == nil }
         for label in fresh { _ = try numbers.assign(label) }
-        try install(policy, numbers, &state, forms: forms)
+        try install(policy, numbers, &state, indices, forms: forms)
     }
 
-    /// As above, with the numbers that labels are to have.
-    func install(
-        _ policy: Policy, _ numbers: LabelNumbers, _ state: inout State,
-        forms: [Tables.Form] = Tables.Form.allCases
+    /// As above, with the numbers that labels are to have, and the interfaces of the policy in force.
+    func install(_ policy: Policy, _ numbers: LabelNumbers, _ state: inout State) throws(SteeringError) {
+        try install(policy, numbers, &state, state.interfaceIndices, forms: Tables.Form.allCases)
+    }
+
+    private func install(
+        _ policy: Policy, _ numbers: LabelNumbers, _ state: inout State, _ indices: [InterfaceName: UInt32],
+        forms: [Tables.Form]
     ) throws(SteeringError) {
-        let indices = try interfaceIndices(policy, state.memory!)
+        if state.memory!.ignoresInterfaces, let first = policy.interfaces.first {
+            throw .interfacesUnsupported(first)
+        }
         let tables = try compile(policy, numbers, indices, &state, forms)
         let next = StoredPolicy(
             generation: state.generation, namespaceCookie: state.namespace.cookie ?? 0, policy: policy,
@@ -52,22 +75,6 @@ extension SocketSteering {
         let compilation = try Compilation(policy, forms: forms, interfaceIndices: indices) { numbers[$0]! }
         state.compilation = compilation
         return compilation.tables
-    }
-
-    /// Whether the interfaces named by the policy in force are still those in the tables.
-    func hasItsInterfaces(_ state: borrowing State) throws(SteeringError) -> Bool {
-        try interfaces(of: state.policy.interfaces) == state.interfaceIndices
-    }
-
-    /// Returns the indices of the interfaces named by a policy.
-    ///
-    /// - Throws: `unsupportedKernel` before Linux 5.17 if there are any.
-    private func interfaceIndices(
-        _ policy: Policy, _ memory: PolicyMemory
-    ) throws(SteeringError) -> [InterfaceName: UInt32] {
-        let names = policy.interfaces
-        if let first = names.first, memory.ignoresInterfaces { throw .interfacesUnsupported(first) }
-        return try interfaces(of: names)
     }
 
     private func publish(

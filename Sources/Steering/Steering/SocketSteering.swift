@@ -121,15 +121,22 @@ public final class SocketSteering: Sendable {
     ///   ``open(_:bpffs:for:)``.
     public func apply(_ policy: Policy) throws(SteeringError) {
         guard !policy.isEmpty else { throw .emptyPolicy }
-        try update { $0 = policy }
+        try changing { state throws(SteeringError) in
+            try put(policy, &state, lookingUp: Set(policy.interfaces), keeping: [:])
+        }
     }
 
     /// Applies a policy with the given form of tables.
     package func apply(_ policy: Policy, as form: Tables.Form) throws(SteeringError) {
-        try changing { state throws(SteeringError) in try install(policy, &state, forms: [form]) }
+        try changing { state throws(SteeringError) in
+            try install(policy, &state, try interfaces(of: policy.interfaces), forms: [form])
+        }
     }
 
     /// Changes the policy by a closure, while no other thread or process can change it.
+    ///
+    /// Interface names in bindings that the change does not add keep their interface, even if it has been renamed, as
+    /// long as it exists. Names in added bindings are looked up, and keep theirs only if no interface has the name.
     ///
     /// - Parameter change: Changes the policy, which may become empty. It must not use this steering, whose lock is
     ///   held.
@@ -138,8 +145,8 @@ public final class SocketSteering: Sendable {
         try changing { state throws(SteeringError) in
             var policy = state.policy
             try change(&policy)
-            let isInForce = try policy == state.policy ? hasItsInterfaces(state) : false
-            if !isInForce { try install(policy, &state) }
+            let added = policy.interfaces(inAdditionTo: state.policy)
+            try put(policy, &state, lookingUp: added, keeping: state.interfaceIndices)
         }
     }
 

@@ -19,6 +19,27 @@ struct InterfaceIndices: Sendable {
         return try inside { () throws(SteeringError) in try Self.indices(of: names) }
     }
 
+    /// Returns the indices of interfaces, where an interface that was renamed keeps its name in the tables.
+    ///
+    /// - Parameters:
+    ///   - names: The names. Those without an interface are left out.
+    ///   - former: The indices in the tables. An index without an interface does not count.
+    ///   - anew: The names to look up. They keep their index only if no interface has the name.
+    /// - Throws: As for the indices.
+    func callAsFunction(
+        of names: [InterfaceName], keeping former: [InterfaceName: UInt32], lookingUp anew: Set<InterfaceName>
+    ) throws(SteeringError) -> [InterfaceName: UInt32] {
+        if names.isEmpty { return [:] }
+        return try inside { () throws(SteeringError) in
+            var kept: [InterfaceName: UInt32] = [:]
+            for (name, index) in former where try Self.exists(index) { kept[name] = index }
+            let sought = names.filter { kept[$0] == nil || anew.contains($0) }
+            let found = try Self.indices(of: sought)
+            for name in names { kept[name] = found[name] ?? kept[name] }
+            return kept.filter { names.contains($0.key) }
+        }
+    }
+
     /// Returns all interfaces by index, except those with a name that no binding can have.
     ///
     /// - Throws: As for the indices.
@@ -43,6 +64,13 @@ struct InterfaceIndices: Sendable {
         let namespace = try NetworkNamespace(path: path)
         guard namespace.inode == inode else { throw .namespaceGone }
         return try namespace.run(body)
+    }
+
+    private static func exists(_ index: UInt32) throws(SteeringError) -> Bool {
+        var name = [CChar](repeating: 0, count: Int(IFNAMSIZ))
+        if if_indextoname(index, &name) != nil { return true }
+        guard errno == ENXIO || errno == ENODEV else { throw .failed("if_indextoname", errno) }
+        return false
     }
 
     private static func indices(of names: [InterfaceName]) throws(SteeringError) -> [InterfaceName: UInt32] {

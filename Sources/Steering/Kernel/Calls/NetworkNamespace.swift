@@ -45,6 +45,22 @@ public struct NetworkNamespace: ~Copyable, Sendable {
         return String(cString: folder) + "/" + path
     }
 
+    /// A path for later: that of the name, if the namespace was opened by a process and has one; otherwise the absolute
+    /// path.
+    var lastingPath: String {
+        guard path.hasPrefix("/proc/"), let folder = opendir(Self.namedFolder) else { return absolutePath }
+        defer { closedir(folder) }
+        while let entry = readdir(folder) {
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if let named = try? NetworkNamespace(path: "\(Self.namedFolder)/\(name)"), named.inode == inode {
+                return named.path
+            }
+        }
+        return absolutePath
+    }
+
     /// Opens a namespace by path.
     ///
     /// - Parameter path: A path such as `/run/netns/NAME` or `/proc/PID/ns/net`.

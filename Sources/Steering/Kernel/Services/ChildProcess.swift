@@ -65,10 +65,16 @@ package final class ChildProcess: Sendable {
         }
     }
 
-    /// Makes this process adopt its orphaned descendants (PR_SET_CHILD_SUBREAPER).
+    /// Makes this process adopt its orphaned descendants (PR_SET_CHILD_SUBREAPER), which /proc lists.
     ///
-    /// - Throws: `systemCall`.
+    /// - Throws: `systemCall`, also if /proc is not mounted.
     package static func adoptDescendants() throws(SteeringError) {
+        guard access("/proc/self/task", F_OK) == 0 else {
+            throw SteeringError(
+                .systemCall,
+                "/proc is not mounted, and without it neither the processes of a program nor their sockets can be found: mount it (mount -t proc proc /proc)",
+                cause: .systemCall("access(/proc/self/task)", errno: errno))
+        }
         try call("prctl(PR_SET_CHILD_SUBREAPER)", csteering_adopt_descendants())
     }
 
