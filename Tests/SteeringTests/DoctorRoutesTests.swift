@@ -220,7 +220,7 @@ struct DoctorRoutesTests {
                 let answer = try server.exchange(with: target, by: neighbour)
                 guard case .answered = answer else { throw Unmet(description: "\(answer) after \(name)") }
             }
-            let remarks = try Doctor(try .current(), bpffs: bpffs.path).remarks(on: Policy([onIt]), inForceIn: steering)
+            let remarks = Doctor(try .current(), bpffs: bpffs.path).remarks(on: Policy([onIt]), inForceIn: steering)
             try verify(remarks.map(\.message), is: findings.map(\.message))
 
             // Another one takes the name.
