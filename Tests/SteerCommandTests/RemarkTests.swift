@@ -64,8 +64,8 @@ struct RemarkTests {
                 try verify(mapped.error.contains("no packets of IPv4: ::ffff:192.0.2.0/120 is IPv6"), mapped.error)
                 try verify(mapped.error.hasSuffix("; give 192.0.2.0/24 instead\n"), mapped.error)
             }
-            let file = "{ bindings: [{ outcome: refuse, protocols: tcp, prefixes: '::ffff:192.0.2.0/120', ports: 81 }] }"
-            try bed.refused("apply \(bed.write(file, to: "mapped.yaml")) --strict", "no packets of IPv4")
+            let mapped = bed.policy("web").replacing("192.0.2.0/24", with: "'::ffff:192.0.2.0/120'")
+            try bed.refused("apply \(bed.write(mapped, to: "mapped.yaml")) --strict", "no packets of IPv4")
             // Those that have them among others mean others.
             try bed.steer("bind --refuse tcp ::/0 83")
             try bed.steer("bind --refuse tcp 0.0.0.0/0 81")

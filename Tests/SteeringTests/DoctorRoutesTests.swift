@@ -220,7 +220,7 @@ struct DoctorRoutesTests {
                 let answer = try server.exchange(with: target, by: neighbour)
                 guard case .answered = answer else { throw Unmet(description: "\(answer) after \(name)") }
             }
-            let remarks = try Doctor(try .current(), bpffs: bpffs.path).remarks(on: Policy([onIt]), inForceIn: steering)
+            let remarks = Doctor(try .current(), bpffs: bpffs.path).remarks(on: Policy([onIt]), inForceIn: steering)
             try verify(remarks.map(\.message), is: findings.map(\.message))
 
             // Another one takes the name.
@@ -303,7 +303,7 @@ struct DoctorRoutesTests {
             let added = try Policy([Binding(.udp, to: IPPrefix("192.0.2.1/32"), ports: [40700], .refuse)])
             try steering.update { $0.bind(added.bindings[0]) }
             try steering.update { $0.bind(try! Binding(.udp, to: IPPrefix("192.0.2.0/30"), ports: [40800], .refuse)) }
-            let remarks = try Doctor(try .current(), bpffs: bpffs.path).remarks(on: added, inForceIn: steering)
+            let remarks = Doctor(try .current(), bpffs: bpffs.path).remarks(on: added, inForceIn: steering)
             try verify(remarks.map(\.remedy?.description), is: ["sysctl -w \(setting),40700,40800"])
             try shell("sysctl -q -w net.ipv4.ip_local_reserved_ports=40000-40480")
             try verify(found([40481...40520]).map(\.remedy), is: [nil])

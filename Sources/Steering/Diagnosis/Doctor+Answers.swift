@@ -80,7 +80,9 @@ extension Doctor {
         let isOne = bound.address.bits != 0
         var findings: [Finding] = []
         let sources = isOne ? [bound.address.unmapped] : addresses
-        func isLost(_ binding: Binding) -> Bool { sources.map { !$0.contains(where: binding.prefix.contains) } ?? false }
+        func isLost(_ binding: Binding) -> Bool {
+            sources.map { !$0.contains(where: binding.prefix.contains) } ?? false
+        }
         let others = bindings.filter { $0.prefix.count > 1 || $0.prefix.first != bound.address }
         if !options.knowsAddress, let other = others.first(where: isLost) ?? others.first {
             findings.append(

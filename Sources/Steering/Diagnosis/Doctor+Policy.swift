@@ -24,8 +24,8 @@ extension Doctor {
     /// As above, unsorted; if `isInForce`, the policy's interfaces are examined by their index in the tables instead.
     func remarks(on policy: Policy, isInForce: Bool, partOf whole: Policy? = nil) -> [Finding] {
         let bindings = policy.bindings
-        return groups(bindings) + mapped(bindings) + ports(bindings) + members(policy) + clients(bindings, partOf: whole ?? policy)
-            + (isInForce ? [] : absent(policy))
+        return groups(bindings) + mapped(bindings) + ports(bindings) + members(policy)
+            + clients(bindings, partOf: whole ?? policy) + (isInForce ? [] : absent(policy))
     }
 
     /// Returns findings about bindings of multicast and broadcast addresses: the kernel delivers such packets to every

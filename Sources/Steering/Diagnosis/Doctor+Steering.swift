@@ -27,7 +27,8 @@ extension Doctor {
                 remedy: place.steer(.upgrade, ["upgrade"]))
         } catch {
             guard error.code == .damagedState else {
-                return Finding(.broken, "loaded", "\(what): run `\(place.command(["doctor"]))` as root to see the remedy")
+                let command = place.command(["doctor"])
+                return Finding(.broken, "loaded", "\(what): run `\(command)` as root to see the remedy")
             }
         }
         // Nothing shows any more whether an attached program is ours.
