@@ -5,8 +5,9 @@ import NIOPosix
 
 /// Serves counters over HTTP, in the format of Prometheus: GET and HEAD of /metrics, nothing else.
 ///
-/// It has its own event loop and a limited number of connections. A connection beyond the limit closes the oldest, and
-/// each request has a deadline, so that idle clients do not keep others out.
+/// It has its own event loop and a limited number of connections. A connection beyond the limit closes the oldest. Each
+/// connection is answered once and has a deadline, so that idle clients do not keep others out, and a client that sends
+/// requests and reads no answers makes this process store one.
 public final class MetricsListener: Sendable {
     /// The content of a response.
     public enum Page: Sendable {
@@ -83,15 +84,18 @@ private final class MetricsHandler: ChannelInboundHandler {
 
     private let page: @Sendable () -> MetricsListener.Page
     private var head: HTTPRequestHead?
+    private var isAnswered = false
     private var deadline: Scheduled<Void>?
 
-    /// For a whole request and its response, and between two requests. A limit on idle time would let a client that
-    /// sends a byte now and then keep its connection forever.
+    /// For a whole connection. A limit on idle time would let a client that sends a byte now and then keep its
+    /// connection forever.
     private static let limit = TimeAmount.seconds(30)
 
     init(_ page: @escaping @Sendable () -> MetricsListener.Page) { self.page = page }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        // The pipeline reads no further while a request that it has delivered is not answered.
+        guard !isAnswered else { return }
         switch unwrapInboundIn(data) {
         case .head(let head): self.head = head
         case .body: break
@@ -99,12 +103,7 @@ private final class MetricsHandler: ChannelInboundHandler {
         }
     }
 
-    func channelActive(context: ChannelHandlerContext) { renewDeadline(context) }
-
-    func channelInactive(context: ChannelHandlerContext) { deadline?.cancel() }
-
-    private func renewDeadline(_ context: ChannelHandlerContext) {
-        deadline?.cancel()
+    func channelActive(context: ChannelHandlerContext) {
         let channel = context.channel
         deadline = context.eventLoop.scheduleTask(in: Self.limit) { channel.close(promise: nil) }
     }
@@ -113,6 +112,7 @@ private final class MetricsHandler: ChannelInboundHandler {
 
     private func answer(_ context: ChannelHandlerContext) {
         guard let head else { return }
+        isAnswered = true
         var (status, body, type) = (HTTPResponseStatus.ok, "", "text/plain; charset=utf-8")
         if ![.GET, .HEAD].contains(head.method) {
             (status, body) = (.methodNotAllowed, "only GET and HEAD\n")
@@ -124,19 +124,16 @@ private final class MetricsHandler: ChannelInboundHandler {
             case .unavailable(let sentence): (status, body) = (.serviceUnavailable, "\(sentence)\n")
             }
         }
-        var headers: HTTPHeaders = ["Content-Type": type, "Content-Length": "\(body.utf8.count)"]
+        var headers: HTTPHeaders = [
+            "Content-Type": type, "Content-Length": "\(body.utf8.count)", "Connection": "close",
+        ]
         if status == .methodNotAllowed { headers.add(name: "Allow", value: "GET, HEAD") }
-        if !head.isKeepAlive { headers.add(name: "Connection", value: "close") }
         let answer = HTTPResponseHead(version: head.version, status: status, headers: headers)
         context.write(wrapOutboundOut(.head(answer)), promise: nil)
         if head.method != .HEAD {
             context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(string: body)))), promise: nil)
         }
-        let (channel, bound) = (context.channel, NIOLoopBound((self, context), eventLoop: context.eventLoop))
-        context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { result in
-            guard case .success = result, head.isKeepAlive else { return channel.close(promise: nil) }
-            bound.value.0.renewDeadline(bound.value.1)
-        }
-        self.head = nil
+        let channel = context.channel
+        context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { _ in channel.close(promise: nil) }
     }
 }
