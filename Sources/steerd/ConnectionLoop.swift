@@ -116,7 +116,8 @@ final class ConnectionLoop {
                     isPauseTold = false
                     return
                 }
-                reception.admit(socket, isKnown: keeper.knows, hasProcess: onDemand != nil)
+                reception.admit(
+                    socket, isKnown: keeper.knows, groups: keeper.groups, hasProcess: onDemand != nil)
             } catch {
                 // Most likely no descriptor is left. New clients stay in the queue; an immediate retry would loop
                 // forever.

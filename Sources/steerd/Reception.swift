@@ -53,10 +53,11 @@ final class Reception {
     /// - Parameters:
     ///   - socket: The connection.
     ///   - isKnown: Returns whether a client may use any label.
+    ///   - groups: The groups that matter for that.
     ///   - hasProcess: Whether the client's process is needed.
-    func admit(_ socket: MessageSocket, isKnown: (Peer) -> Bool, hasProcess: Bool) {
+    func admit(_ socket: MessageSocket, isKnown: (Peer) -> Bool, groups: Set<gid_t>, hasProcess: Bool) {
         do throws(SteeringError) {
-            let peer = try socket.peer()
+            let peer = try socket.peer(among: groups)
             let attendance = try attendance(of: isKnown(peer) ? peer.user : nil)
             guard attendance.untaken + attendance.coming < Limits.untakenConnections else { return }
             let process = hasProcess ? (try? socket.process()) ?? nil : nil

@@ -41,6 +41,9 @@ final class SocketKeeper {
     /// Whether a client may use any label. Descriptors from other clients are not even received.
     func knows(_ peer: Peer) -> Bool { authority.allowsAnything(peer) }
 
+    /// The groups whose members may use a label.
+    var groups: Set<UInt32> { authority.groups }
+
     /// Carries out the request in a message; returns the answer and the descriptors that go with it.
     func answer(
         _ message: ClientMessage, from client: Reception.Client
