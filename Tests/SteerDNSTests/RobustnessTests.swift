@@ -103,6 +103,21 @@ import Testing
         #expect(Set(result.answers.keys) == Set((1...6).map { "0 192.0.2.\($0)" }), "\(result)")
     }
 
+    @Test("a list that is a FIFO is refused, and the next reload reads another")
+    func fifo() throws {
+        let policy = policy(1).replacing("zones:", with: "lists: { a: list }, zones:")
+        let bed = try DNSBed(policy, ["zone": DNSBed.zone, "list": "a.example.com\n"])
+        try shell("rm \(bed.folder)/list; mkfifo \(bed.folder)/list")
+        try bed.server.signal("HUP")
+        try eventually("it is refused") {
+            try bed.server.error.contains("list cannot be read, it is not a regular file")
+        }
+        try shell("rm \(bed.folder)/list; echo b.example.com >\(bed.folder)/list")
+        try bed.replace("policy.yaml", with: policy.replacing("192.0.2.1", with: "192.0.2.2"))
+        try bed.server.signal("HUP")
+        try answers(bed, 2)
+    }
+
     private struct Queued: Decodable { let answered: Int }
 
     @Test("SIGTERM ends a server when what has come in is answered")
