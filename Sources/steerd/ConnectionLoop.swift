@@ -58,7 +58,7 @@ final class ConnectionLoop {
             let now = ContinuousClock.now
             let waits = [
                 reception.nextTurn, watchdog, onDemand?.nextTurn, pauseEnd.map { $0 - now }, end.map { $0 - now },
-                ServiceState.interval,
+                keeper.nextTurn, ServiceState.interval,
             ]
             let ready = try poll.wait(waits.compactMap { $0 }.min().map { max($0, .zero) })
             if watchdog != nil { manager?.notify("WATCHDOG=1") }
@@ -86,7 +86,7 @@ final class ConnectionLoop {
     private func obey(_ orders: (stop: Bool, reload: Bool)) {
         if orders.reload {
             manager?.notify("RELOADING=1\nMONOTONIC_USEC=\(ServiceManager.monotonicMicroseconds)")
-            try? keeper.reload()
+            try? keeper.reloadEventually()
             manager?.notify("READY=1\nSTATUS=\(keeper.status)")
         }
         if orders.stop, end == nil {

@@ -120,6 +120,8 @@ struct ActivationService: Sendable {
         let reception = try Reception(start.attendants, start.bin)
         let loop = try ConnectionLoop(start.listener, control, keeper, reception, manager, onDemand, logger)
         state.serve(start.service)
+        // Another process was changing the steering: the file may be right.
+        if start.problem?.code == .busy { try? keeper.reloadEventually() }
         try loop.run()
         logger.info("stopped", metadata: ["held": "\(keeper.count)"])
     }
