@@ -8,7 +8,7 @@ final class SocketKeeper {
     private let steering: SocketSteering
     private let policyFile: String
     private let limits: Limits
-    private let manager: ServiceManager?
+    private let manager: Notifier?
     private let onDemand: OnDemand?
     private let state: ServiceState
     private let logger: Logger
@@ -20,7 +20,7 @@ final class SocketKeeper {
 
     init(
         _ steering: SocketSteering, _ authority: Authority, policyFile: String, _ limits: Limits,
-        _ manager: ServiceManager?, _ onDemand: OnDemand?, _ state: ServiceState, _ logger: Logger
+        _ manager: Notifier?, _ onDemand: OnDemand?, _ state: ServiceState, _ logger: Logger
     ) {
         self.steering = steering
         self.policyFile = policyFile
@@ -98,6 +98,7 @@ final class SocketKeeper {
         case .claim(let label):
             let sockets = holdings[label]
             guard !sockets.isEmpty else { throw .nothingHeld(label) }
+            guard sockets.count <= limits.socketsPerLabel else { throw .full("the answer", limits.socketsPerLabel) }
             log.add("claimed", label, sockets, peer)
             return (.done(try lines(sockets, label)), sockets.map(\.descriptor.rawValue))
         case .list(let label):
@@ -315,10 +316,14 @@ final class SocketKeeper {
             }
             do throws(SteeringError) {
                 let socket = try Holding(one.descriptor)
-                if !holdings[label].contains(where: { $0.facts.cookie == socket.facts.cookie }) {
-                    holdings[label].append(socket)
+                if holdings[label].contains(where: { $0.facts.cookie == socket.facts.cookie }) { continue }
+                guard holdings[label].count < limits.socketsPerLabel else {
+                    throw .full("label \(label)", limits.socketsPerLabel)
                 }
+                guard holdings.count < limits.sockets else { throw .full("steerd", limits.sockets) }
+                holdings[label].append(socket)
             } catch {
+                manager?.forget(one.name)
                 logger.warning(
                     "a stored socket is no longer held",
                     metadata: ["label": "\(label)", "code": "\(error.code)", "message": "\(error.message)"])

@@ -108,7 +108,7 @@ struct ActivationService: Sendable {
     let logger: Logger
 
     func run() throws(SteeringError) {
-        let manager = ServiceManager()
+        let manager = Notifier()
         let onDemand = try start.starter.map { starter throws(SteeringError) in
             try OnDemand(starter.connection, labels: starter.labels, manager, logger)
         }
