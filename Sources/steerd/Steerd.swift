@@ -117,7 +117,7 @@ struct ActivationService: Sendable {
             start.steering, Authority(start.service), policyFile: start.policyFile, start.limits, manager, onDemand,
             state, logger)
         keeper.restore(start.stored.take())
-        let reception = try Reception(start.attendants, start.bin)
+        let reception = try Reception(start.attendants, start.bin, logger)
         let loop = try ConnectionLoop(start.listener, control, keeper, reception, manager, onDemand, logger)
         state.serve(start.service)
         // Another process was changing the steering: the file may be right.
