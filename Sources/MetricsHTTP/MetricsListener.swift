@@ -1,4 +1,5 @@
 import AddressPools
+import Glibc
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -17,8 +18,15 @@ public final class MetricsListener: Sendable {
         case unavailable(String)
     }
 
+    /// This process may open too few files.
+    public struct TooFewDescriptors: Error, CustomStringConvertible {
+        /// The sentence to print.
+        public let description: String
+    }
+
     /// The maximum number of concurrent connections, each with one descriptor.
     public static let places = 64
+    private static let fewest: rlim_t = 24
 
     /// The address at which it listens, with the actual port.
     public let address: AddressPools.SocketAddress
@@ -30,8 +38,15 @@ public final class MetricsListener: Sendable {
     /// - Parameters:
     ///   - address: The address at which to listen; port 0 for a free one.
     ///   - page: Returns the content of a response; called on the event loop for each request of /metrics.
-    /// - Throws: The error of SwiftNIO if the address cannot be bound.
+    /// - Throws: The error of SwiftNIO if the address cannot be bound; ``TooFewDescriptors``.
     public init(on address: AddressPools.SocketAddress, _ page: @escaping @Sendable () -> Page) throws {
+        // SwiftNIO ends the process where it cannot create an event queue.
+        var limit = rlimit()
+        if getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0, limit.rlim_cur < Self.fewest {
+            throw TooFewDescriptors(
+                description:
+                    "this process may open \(limit.rlim_cur) files, and needs \(Self.fewest) or more: raise ulimit -n")
+        }
         group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let loop = group.next()
         do {
@@ -107,6 +122,8 @@ private final class MetricsHandler: ChannelInboundHandler {
         let channel = context.channel
         deadline = context.eventLoop.scheduleTask(in: Self.limit) { channel.close(promise: nil) }
     }
+
+    func channelInactive(context: ChannelHandlerContext) { deadline?.cancel() }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 

@@ -111,6 +111,8 @@ struct MetricsServerTests {
             try bed.refused("metrics --listen 198.51.100.1:9110", "Cannot assign requested address")
             try bed.refused("metrics --listen 127.0.0.1", "", exitCode: 64)
             try bed.refused("metrics --listen nowhere:1", "nowhere", exitCode: 64)
+            let few = try bed.sh(bed.line("metrics --listen 127.0.0.1:0", under: "prlimit --nofile=23:23"))
+            try verify(few.exitCode == 1 && few.error.contains("may open 23 files, and needs 24 or more"), "\(few)")
             try server.signal("TERM")
             try verify(server.exitCode(), is: 0)
         }

@@ -118,6 +118,16 @@ import Testing
         try answers(bed, 2)
     }
 
+    @Test("with too few descriptors it ends by a sentence", arguments: [8, 16, 24])
+    func tooFewDescriptors(limit: Int) throws {
+        let folder = try DNSBed.folder(policy(1), ["zone": DNSBed.zone])
+        defer { _ = try? shell("rm -r \(folder)") }
+        let text = try shell(
+            "timeout $PATIENCE prlimit --nofile=\(limit):\(limit) \(try Programs.path(of: "steer-dns")) serve "
+                + "--policy \(folder)/policy.yaml --listen 127.0.0.1:0 --workers 1 --metrics 127.0.0.1:0 2>&1 || true")
+        #expect(text.contains("steer-dns: this process may open \(limit) files, and needs 26 or more"), "\(text)")
+    }
+
     private struct Queued: Decodable { let answered: Int }
 
     @Test("SIGTERM ends a server when what has come in is answered")
