@@ -1,12 +1,14 @@
 import AddressPools
+import Glibc
 import NIOCore
 import NIOHTTP1
 import NIOPosix
 
 /// Serves counters over HTTP, in the format of Prometheus: GET and HEAD of /metrics, nothing else.
 ///
-/// It has its own event loop and a limited number of connections. A connection beyond the limit closes the oldest, and
-/// each request has a deadline, so that idle clients do not keep others out.
+/// It has its own event loop and a limited number of connections. A connection beyond the limit closes the oldest. Each
+/// connection is answered once and has a deadline, so that idle clients do not keep others out, and a client that sends
+/// requests and reads no answers makes this process store one.
 public final class MetricsListener: Sendable {
     /// The content of a response.
     public enum Page: Sendable {
@@ -16,8 +18,15 @@ public final class MetricsListener: Sendable {
         case unavailable(String)
     }
 
+    /// This process may open too few files.
+    public struct TooFewDescriptors: Error, CustomStringConvertible {
+        /// The sentence to print.
+        public let description: String
+    }
+
     /// The maximum number of concurrent connections, each with one descriptor.
     public static let places = 64
+    private static let fewest: rlim_t = 24
 
     /// The address at which it listens, with the actual port.
     public let address: AddressPools.SocketAddress
@@ -29,8 +38,15 @@ public final class MetricsListener: Sendable {
     /// - Parameters:
     ///   - address: The address at which to listen; port 0 for a free one.
     ///   - page: Returns the content of a response; called on the event loop for each request of /metrics.
-    /// - Throws: The error of SwiftNIO if the address cannot be bound.
+    /// - Throws: The error of SwiftNIO if the address cannot be bound; ``TooFewDescriptors``.
     public init(on address: AddressPools.SocketAddress, _ page: @escaping @Sendable () -> Page) throws {
+        // SwiftNIO ends the process where it cannot create an event queue.
+        var limit = rlimit()
+        if getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0, limit.rlim_cur < Self.fewest {
+            throw TooFewDescriptors(
+                description:
+                    "this process may open \(limit.rlim_cur) files, and needs \(Self.fewest) or more: raise ulimit -n")
+        }
         group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let loop = group.next()
         do {
@@ -83,15 +99,18 @@ private final class MetricsHandler: ChannelInboundHandler {
 
     private let page: @Sendable () -> MetricsListener.Page
     private var head: HTTPRequestHead?
+    private var isAnswered = false
     private var deadline: Scheduled<Void>?
 
-    /// For a whole request and its response, and between two requests. A limit on idle time would let a client that
-    /// sends a byte now and then keep its connection forever.
+    /// For a whole connection. A limit on idle time would let a client that sends a byte now and then keep its
+    /// connection forever.
     private static let limit = TimeAmount.seconds(30)
 
     init(_ page: @escaping @Sendable () -> MetricsListener.Page) { self.page = page }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        // The pipeline reads no further while a request that it has delivered is not answered.
+        guard !isAnswered else { return }
         switch unwrapInboundIn(data) {
         case .head(let head): self.head = head
         case .body: break
@@ -99,20 +118,18 @@ private final class MetricsHandler: ChannelInboundHandler {
         }
     }
 
-    func channelActive(context: ChannelHandlerContext) { renewDeadline(context) }
-
-    func channelInactive(context: ChannelHandlerContext) { deadline?.cancel() }
-
-    private func renewDeadline(_ context: ChannelHandlerContext) {
-        deadline?.cancel()
+    func channelActive(context: ChannelHandlerContext) {
         let channel = context.channel
         deadline = context.eventLoop.scheduleTask(in: Self.limit) { channel.close(promise: nil) }
     }
+
+    func channelInactive(context: ChannelHandlerContext) { deadline?.cancel() }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 
     private func answer(_ context: ChannelHandlerContext) {
         guard let head else { return }
+        isAnswered = true
         var (status, body, type) = (HTTPResponseStatus.ok, "", "text/plain; charset=utf-8")
         if ![.GET, .HEAD].contains(head.method) {
             (status, body) = (.methodNotAllowed, "only GET and HEAD\n")
@@ -124,19 +141,16 @@ private final class MetricsHandler: ChannelInboundHandler {
             case .unavailable(let sentence): (status, body) = (.serviceUnavailable, "\(sentence)\n")
             }
         }
-        var headers: HTTPHeaders = ["Content-Type": type, "Content-Length": "\(body.utf8.count)"]
+        var headers: HTTPHeaders = [
+            "Content-Type": type, "Content-Length": "\(body.utf8.count)", "Connection": "close",
+        ]
         if status == .methodNotAllowed { headers.add(name: "Allow", value: "GET, HEAD") }
-        if !head.isKeepAlive { headers.add(name: "Connection", value: "close") }
         let answer = HTTPResponseHead(version: head.version, status: status, headers: headers)
         context.write(wrapOutboundOut(.head(answer)), promise: nil)
         if head.method != .HEAD {
             context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(string: body)))), promise: nil)
         }
-        let (channel, bound) = (context.channel, NIOLoopBound((self, context), eventLoop: context.eventLoop))
-        context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { result in
-            guard case .success = result, head.isKeepAlive else { return channel.close(promise: nil) }
-            bound.value.0.renewDeadline(bound.value.1)
-        }
-        self.head = nil
+        let channel = context.channel
+        context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { _ in channel.close(promise: nil) }
     }
 }

@@ -5,6 +5,8 @@ import MetricsHTTP
 enum Descriptors {
     /// Descriptors besides sockets and connections: files being read, pipes, event queues.
     private static let others = 48
+    /// Those without which the server cannot run: SwiftNIO ends the process where it cannot create an event queue.
+    private static let fewest = 24
 
     /// Raises the limit, as far as this process may, to fit the given connections and sockets.
     ///
@@ -13,7 +15,8 @@ enum Descriptors {
     ///   - sockets: The number of sockets.
     ///   - servesCounters: Whether to leave room for connections that read the counters.
     /// - Returns: The number of connections that fit, at least 1.
-    static func room(for connections: Int, sockets: Int, servesCounters: Bool) -> Int {
+    /// - Throws: `CommandError` if the server cannot run with so few descriptors.
+    static func room(for connections: Int, sockets: Int, servesCounters: Bool) throws -> Int {
         let others = Self.others + (servesCounters ? MetricsListener.places : 0)
         let resource = CInt(RLIMIT_NOFILE.rawValue)
         var limit = rlimit()
@@ -23,6 +26,11 @@ enum Descriptors {
             var raised = limit
             raised.rlim_cur = min(limit.rlim_max, needed)
             if setrlimit(resource, &raised) == 0 { limit = raised }
+        }
+        guard limit.rlim_cur >= sockets + fewest else {
+            throw CommandError(
+                "this process may open \(limit.rlim_cur) files, and needs \(sockets + fewest) or more: raise LimitNOFILE, or ulimit -n"
+            )
         }
         return min(connections, max(1, Int(clamping: limit.rlim_cur) - sockets - others))
     }

@@ -98,7 +98,7 @@ struct Serve: ParsableCommand {
             listen: try listen.map(Self.socketAddress),
             workers: workers ?? ProcessInfo.processInfo.activeProcessorCount, anyAddress: anyAddress)
         let metricsAddress = try metrics.map(Self.socketAddress)
-        let room = Descriptors.room(
+        let room = try Descriptors.room(
             for: tcpConnections, sockets: sockets.datagrams.count + sockets.listeners.count,
             servesCounters: metricsAddress != nil)
         if room < tcpConnections {

@@ -21,6 +21,8 @@ struct MetricsServer {
                     return .unavailable(error.message)
                 }
             }
+        } catch let error as MetricsListener.TooFewDescriptors {
+            throw SteeringError(.systemCall, error.description)
         } catch {
             let reason = (error as? IOError).map { describe(errno: $0.errnoCode) } ?? "\(error)"
             throw SteeringError(

@@ -5,10 +5,15 @@ import Steering
 /// Decides who may use which label: root, steerd's own user, and those whom the policy file allows.
 struct Authority: Sendable {
     private let allowances: [Label: Allowance]
+    /// The groups that the policy file allows anything.
+    let groups: Set<gid_t>
 
     private let ownUser = geteuid()
 
-    init(_ service: ServicePolicy) { allowances = service.services.mapValues(\.allowance) }
+    init(_ service: ServicePolicy) {
+        allowances = service.services.mapValues(\.allowance)
+        groups = allowances.values.reduce(into: []) { $0.formUnion($1.groups) }
+    }
 
     func allows(_ peer: Peer, _ label: Label) -> Bool {
         isPrivileged(peer) || allowances[label].map { $0.includes(peer) } == true

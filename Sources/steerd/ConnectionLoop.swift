@@ -12,7 +12,7 @@ final class ConnectionLoop {
     private let control: Control
     private let keeper: SocketKeeper
     private let reception: Reception
-    private let manager: ServiceManager?
+    private let manager: Notifier?
     private let onDemand: OnDemand?
     private let logger: Logger
     private var poll: EventPoll
@@ -28,7 +28,7 @@ final class ConnectionLoop {
 
     init(
         _ listener: MessageListener, _ control: Control, _ keeper: SocketKeeper, _ reception: Reception,
-        _ manager: ServiceManager?, _ onDemand: OnDemand?, _ logger: Logger
+        _ manager: Notifier?, _ onDemand: OnDemand?, _ logger: Logger
     ) throws(SteeringError) {
         self.listener = listener
         self.control = control
@@ -50,18 +50,17 @@ final class ConnectionLoop {
     /// - Throws: `serviceUnavailable` if attendants can no longer be made, which a restart of steerd fixes;
     ///   `systemCall`.
     func run() throws(SteeringError) {
-        let watchdog = ServiceManager.watchdogInterval().map { $0 / 2 }
         manager?.notify("READY=1\nSTATUS=\(keeper.status)")
         while true {
             // It also wakes up without an event: for attendants, the watchdog, services to be started again, and to
             // check whether the steering has been unloaded.
             let now = ContinuousClock.now
             let waits = [
-                reception.nextTurn, watchdog, onDemand?.nextTurn, pauseEnd.map { $0 - now }, end.map { $0 - now },
-                ServiceState.interval,
+                reception.nextTurn, manager?.nextTurn, onDemand?.nextTurn, pauseEnd.map { $0 - now },
+                end.map { $0 - now }, keeper.nextTurn, ServiceState.interval,
             ]
             let ready = try poll.wait(waits.compactMap { $0 }.min().map { max($0, .zero) })
-            if watchdog != nil { manager?.notify("WATCHDOG=1") }
+            manager?.turn()
             if ready.contains(reception.end) { throw .noAttendants }
             if ready.contains(control.rawValue) { obey(control.take()) }
             reception.turn { message, client in
@@ -71,7 +70,7 @@ final class ConnectionLoop {
             onDemand?.turn()
             keeper.lookAfterSteering()
             if let end {
-                if reception.hasFinished || end < .now { return }
+                if reception.hasFinished && manager?.isEmpty != false || end < .now { return }
             } else if ready.contains(listener.socket.rawValue) {
                 acceptSome()
             }
@@ -86,7 +85,7 @@ final class ConnectionLoop {
     private func obey(_ orders: (stop: Bool, reload: Bool)) {
         if orders.reload {
             manager?.notify("RELOADING=1\nMONOTONIC_USEC=\(ServiceManager.monotonicMicroseconds)")
-            try? keeper.reload()
+            try? keeper.reloadEventually()
             manager?.notify("READY=1\nSTATUS=\(keeper.status)")
         }
         if orders.stop, end == nil {
@@ -116,7 +115,8 @@ final class ConnectionLoop {
                     isPauseTold = false
                     return
                 }
-                reception.admit(socket, isKnown: keeper.knows, hasProcess: onDemand != nil)
+                reception.admit(
+                    socket, isKnown: keeper.knows, groups: keeper.groups, hasProcess: onDemand != nil)
             } catch {
                 // Most likely no descriptor is left. New clients stay in the queue; an immediate retry would loop
                 // forever.

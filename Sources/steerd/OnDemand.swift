@@ -7,7 +7,7 @@ final class OnDemand {
     /// The connection to the process that starts services.
     private let starter: MessageSocket
     private let logger: Logger
-    private let manager: ServiceManager?
+    private let manager: Notifier?
     private var poll: EventPoll
     private var standbys: [Label: Standby] = [:]
     private(set) var starts = Counts<Label>()
@@ -44,7 +44,7 @@ final class OnDemand {
     }
 
     init(
-        _ starter: MessageSocket, labels: Set<Label>, _ manager: ServiceManager?, _ logger: Logger
+        _ starter: MessageSocket, labels: Set<Label>, _ manager: Notifier?, _ logger: Logger
     ) throws(SteeringError) {
         self.starter = starter
         self.manager = manager

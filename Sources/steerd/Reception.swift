@@ -1,4 +1,5 @@
 import Glibc
+import Logging
 import Steering
 
 /// The attendants, and the clients of each. Used by one thread, which waits for none of them.
@@ -22,14 +23,16 @@ final class Reception {
     /// Processes that were killed but have not ended, by user; nil for strangers.
     private var lost: [uid_t?: [SharedDescriptor]] = [:]
     private var lastNumber: UInt64 = 0
+    private var failures: LimitedLog
 
     /// How long an attendant may need to take connections, and how long one without any is kept.
     private static let patience = Duration.seconds(2)
     private static let idleness = Duration.seconds(5)
 
-    init(_ maker: AttendantMaker, _ bin: Bin) throws(SteeringError) {
+    init(_ maker: AttendantMaker, _ bin: Bin, _ logger: Logger) throws(SteeringError) {
         self.maker = maker
         self.bin = bin
+        failures = LimitedLog(logger, .error, rest: "closed more connections")
         poll = try EventPoll()
     }
 
@@ -48,15 +51,16 @@ final class Reception {
     // MARK: - Admitting clients
 
     /// Passes a client's connection to its attendant. If there is none, or it is not taking connections, the connection
-    /// is closed without an answer.
+    /// is closed without an answer; the reason is logged.
     ///
     /// - Parameters:
     ///   - socket: The connection.
     ///   - isKnown: Returns whether a client may use any label.
+    ///   - groups: The groups that matter for that.
     ///   - hasProcess: Whether the client's process is needed.
-    func admit(_ socket: MessageSocket, isKnown: (Peer) -> Bool, hasProcess: Bool) {
+    func admit(_ socket: MessageSocket, isKnown: (Peer) -> Bool, groups: Set<gid_t>, hasProcess: Bool) {
         do throws(SteeringError) {
-            let peer = try socket.peer()
+            let peer = try socket.peer(among: groups)
             let attendance = try attendance(of: isKnown(peer) ? peer.user : nil)
             guard attendance.untaken + attendance.coming < Limits.untakenConnections else { return }
             let process = hasProcess ? (try? socket.process()) ?? nil : nil
@@ -65,7 +69,11 @@ final class Reception {
             socket.socket.holdElsewhere()
             attendance.clients[lastNumber] = Client(peer: peer, process: process)
             attendance.coming += 1
-        } catch {}
+        } catch {
+            failures.add("closed a connection without an answer") {
+                ["code": "\(error.code)", "message": "\(error.message)"]
+            }
+        }
     }
 
     /// Lets attendants serve the admitted connections, which must be closed here by now.

@@ -35,7 +35,7 @@ struct RequestLog {
 }
 
 /// Logs up to 10 lines a second, and then how many were left out: otherwise a client could fill the log.
-private struct LimitedLog {
+struct LimitedLog {
     private let logger: Logger
     private let level: Logger.Level
     private let rest: Logger.Message

@@ -7,7 +7,7 @@ import Steering
 final class ServiceState {
     private let policyFile: String
     private let steering: SocketSteering
-    private let manager: ServiceManager?
+    private let manager: Notifier?
     private let logger: Logger
     /// The reason why the policy file is not in force; nil if it is.
     private var problem: SteeringError?
@@ -19,7 +19,7 @@ final class ServiceState {
     /// How often to check whether the steering has been unloaded.
     static let interval = Duration.seconds(2)
 
-    init(_ start: Start, _ manager: ServiceManager?, _ logger: Logger) {
+    init(_ start: Start, _ manager: Notifier?, _ logger: Logger) {
         policyFile = start.policyFile
         steering = start.steering
         problem = start.problem

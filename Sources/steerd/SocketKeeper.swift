@@ -8,7 +8,7 @@ final class SocketKeeper {
     private let steering: SocketSteering
     private let policyFile: String
     private let limits: Limits
-    private let manager: ServiceManager?
+    private let manager: Notifier?
     private let onDemand: OnDemand?
     private let state: ServiceState
     private let logger: Logger
@@ -16,10 +16,11 @@ final class SocketKeeper {
     private var authority: Authority
     private var holdings = Holdings()
     private var requests = Counts<String>()
+    private var postponed = PostponedWork()
 
     init(
         _ steering: SocketSteering, _ authority: Authority, policyFile: String, _ limits: Limits,
-        _ manager: ServiceManager?, _ onDemand: OnDemand?, _ state: ServiceState, _ logger: Logger
+        _ manager: Notifier?, _ onDemand: OnDemand?, _ state: ServiceState, _ logger: Logger
     ) {
         self.steering = steering
         self.policyFile = policyFile
@@ -30,6 +31,7 @@ final class SocketKeeper {
         self.state = state
         self.logger = logger
         log = RequestLog(logger)
+        steering.waitForWriters(atMost: PostponedWork.patience)
     }
 
     /// The state of the service in one line.
@@ -40,6 +42,9 @@ final class SocketKeeper {
 
     /// Whether a client may use any label. Descriptors from other clients are not even received.
     func knows(_ peer: Peer) -> Bool { authority.allowsAnything(peer) }
+
+    /// The groups whose members may use a label.
+    var groups: Set<UInt32> { authority.groups }
 
     /// Carries out the request in a message; returns the answer and the descriptors that go with it.
     func answer(
@@ -70,7 +75,7 @@ final class SocketKeeper {
     ) throws(SteeringError) -> (ActivationReply, [CInt]) {
         if let label = request.label {
             guard authority.allows(peer, label) else { throw .notAllowed(peer, label) }
-            prune(label)
+            try prune(label)
         }
         switch request {
         case .register(let label, let replacing):
@@ -93,6 +98,7 @@ final class SocketKeeper {
         case .claim(let label):
             let sockets = holdings[label]
             guard !sockets.isEmpty else { throw .nothingHeld(label) }
+            guard sockets.count <= limits.socketsPerLabel else { throw .full("the answer", limits.socketsPerLabel) }
             log.add("claimed", label, sockets, peer)
             return (.done(try lines(sockets, label)), sockets.map(\.descriptor.rawValue))
         case .list(let label):
@@ -148,7 +154,7 @@ final class SocketKeeper {
                 sockets.map { ($0.descriptor.rawValue, label) }, replacing: replacing)
         } catch {
             // Sockets that were replaced before the failure are not restored by themselves.
-            if replacing { reinstate(label) }
+            if replacing, error.code != .busy { reinstate(label) }
             throw error
         }
         // Packets now go to the new sockets; only now may the replaced ones be closed.
@@ -196,10 +202,16 @@ final class SocketKeeper {
 
     /// Releases sockets that no longer listen: any holder can shut a socket down for all, and the kernel's map keeps it
     /// until it is closed everywhere.
-    private func prune(_ label: Label) {
+    ///
+    /// - Throws: `busy`, since a socket that stays registered must stay held.
+    private func prune(_ label: Label) throws(SteeringError) {
         let dead = holdings[label].filter(\.cannotBeSteeredTo)
         guard !dead.isEmpty else { return }
-        for socket in dead { try? steering.sockets.unregister(socket.facts.cookie, from: label) }
+        for socket in dead {
+            do throws(SteeringError) { try steering.sockets.unregister(socket.facts.cookie, from: label) } catch {
+                if error.code == .busy { throw error }
+            }
+        }
         hold(holdings[label].filter { socket in !dead.contains { $0.facts.cookie == socket.facts.cookie } }, label)
     }
 
@@ -211,6 +223,7 @@ final class SocketKeeper {
             do throws(SteeringError) {
                 try steering.sockets.register(socket.descriptor.rawValue, as: label)
             } catch {
+                if error.code == .busy { return postpone(.reinstate(label), error) }
                 logger.warning(
                     "not registered",
                     metadata: [
@@ -220,9 +233,40 @@ final class SocketKeeper {
         }
     }
 
+    private func postpone(_ task: PostponedWork.Task, _ error: SteeringError) {
+        guard postponed.add(task) else { return }
+        logger.warning("trying again until it succeeds", metadata: ["message": "\(error.message)"])
+    }
+
+    /// Does what was postponed; stops at a task that must wait again.
+    private func resume() {
+        while let task = postponed.next() {
+            switch task {
+            case .reinstate(let label): reinstate(label)
+            case .reload: try? reloadEventually()
+            }
+        }
+        if postponed.isDone() { logger.info("what was postponed is done") }
+    }
+
+    /// The time until the next attempt of what was postponed.
+    var nextTurn: Duration? { postponed.nextTurn }
+
+    /// Rereads the policy file, later if another process is changing the steering now.
+    ///
+    /// - Throws: As ``reload()``.
+    func reloadEventually() throws(SteeringError) {
+        do throws(SteeringError) { try reload() } catch {
+            if error.code == .busy { postpone(.reload, error) }
+            throw error
+        }
+    }
+
     /// Rereads the policy file: permissions and bindings. A file that cannot be applied changes nothing.
     func reload() throws(SteeringError) {
         do throws(SteeringError) {
+            // Reading a large file takes long: not while another process is changing the steering.
+            do throws(SteeringError) { try steering.update { _ in } } catch { if error.code == .busy { throw error } }
             let service = try ServiceFile.read(policyFile)
             try apply(service.policy)
             authority = Authority(service)
@@ -231,6 +275,8 @@ final class SocketKeeper {
             state.reloaded(service)
             logger.info("policy reloaded", metadata: ["bindings": "\(service.policy.count)"])
         } catch {
+            // That says nothing about the file.
+            if error.code == .busy { throw error }
             state.failed(error)
             logger.error(
                 "policy not reloaded", metadata: ["code": "\(error.code)", "message": "\(error.message)"])
@@ -240,13 +286,17 @@ final class SocketKeeper {
 
     /// Checks from time to time whether the steering was replaced by another, and registers the held sockets with that.
     func lookAfterSteering() {
+        resume()
         guard state.isReplaced() else { return }
         logger.warning("the steering was unloaded and loaded again: registering what is held")
         reinstateAll()
     }
 
     private func reinstateAll() {
-        for label in holdings.labels { reinstate(label) }
+        for label in holdings.labels {
+            // Where one has to wait, so do the others.
+            if postponed.tasks.isEmpty { reinstate(label) } else { _ = postponed.add(.reinstate(label)) }
+        }
     }
 
     /// Applies a policy. Without capabilities only the policy in force can be applied; another needs CAP_BPF.
@@ -266,19 +316,21 @@ final class SocketKeeper {
             }
             do throws(SteeringError) {
                 let socket = try Holding(one.descriptor)
-                if !holdings[label].contains(where: { $0.facts.cookie == socket.facts.cookie }) {
-                    holdings[label].append(socket)
+                if holdings[label].contains(where: { $0.facts.cookie == socket.facts.cookie }) { continue }
+                guard holdings[label].count < limits.socketsPerLabel else {
+                    throw .full("label \(label)", limits.socketsPerLabel)
                 }
+                guard holdings.count < limits.sockets else { throw .full("steerd", limits.sockets) }
+                holdings[label].append(socket)
             } catch {
+                manager?.forget(one.name)
                 logger.warning(
                     "a stored socket is no longer held",
                     metadata: ["label": "\(label)", "code": "\(error.code)", "message": "\(error.message)"])
             }
         }
-        for label in holdings.labels {
-            reinstate(label)
-            onDemand?.hold(holdings[label].map(\.descriptor), label)
-        }
+        for label in holdings.labels { onDemand?.hold(holdings[label].map(\.descriptor), label) }
+        reinstateAll()
         if holdings.count > 0 { logger.info("took stored sockets back", metadata: ["sockets": "\(holdings.count)"]) }
     }
 

@@ -108,7 +108,7 @@ struct ActivationService: Sendable {
     let logger: Logger
 
     func run() throws(SteeringError) {
-        let manager = ServiceManager()
+        let manager = Notifier()
         let onDemand = try start.starter.map { starter throws(SteeringError) in
             try OnDemand(starter.connection, labels: starter.labels, manager, logger)
         }
@@ -117,9 +117,11 @@ struct ActivationService: Sendable {
             start.steering, Authority(start.service), policyFile: start.policyFile, start.limits, manager, onDemand,
             state, logger)
         keeper.restore(start.stored.take())
-        let reception = try Reception(start.attendants, start.bin)
+        let reception = try Reception(start.attendants, start.bin, logger)
         let loop = try ConnectionLoop(start.listener, control, keeper, reception, manager, onDemand, logger)
         state.serve(start.service)
+        // Another process was changing the steering: the file may be right.
+        if start.problem?.code == .busy { try? keeper.reloadEventually() }
         try loop.run()
         logger.info("stopped", metadata: ["held": "\(keeper.count)"])
     }

@@ -38,13 +38,12 @@ enum StoredAllowances {
     }
 }
 
-extension ServiceManager {
+extension Notifier {
     /// Stores the allowances in place of those stored before.
     func store(allowancesOf service: ServicePolicy) {
         guard let file = try? MemoryFile.make(StoredAllowances.name, Array(StoredAllowances.text(service).utf8)) else {
             return
         }
-        notify("FDSTOREREMOVE=1\nFDNAME=\(StoredAllowances.name)")
-        file.lend { notify("FDSTORE=1\nFDPOLL=0\nFDNAME=\(StoredAllowances.name)", [$0]) }
+        replace(StoredAllowances.name, by: file)
     }
 }

@@ -41,15 +41,6 @@ struct StoredName: Sendable, CustomStringConvertible {
     }
 }
 
-extension ServiceManager {
-    /// Stores a descriptor. FDPOLL=0, since the service manager would otherwise drop a UDP socket with a pending error.
-    func store(_ descriptor: SharedDescriptor, as name: StoredName) {
-        notify("FDSTORE=1\nFDPOLL=0\nFDNAME=\(name)", [descriptor.rawValue])
-    }
-
-    func forget(_ name: StoredName) { notify("FDSTOREREMOVE=1\nFDNAME=\(name)") }
-}
-
 /// A descriptor that was stored for a later steerd.
 struct StoredDescriptor: Sendable {
     let name: StoredName

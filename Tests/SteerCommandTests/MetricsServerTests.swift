@@ -38,7 +38,7 @@ struct MetricsServerTests {
             try verify(curl("\(url)/x").status, is: "HTTP/1.1 404 Not Found")
             try verify(curl(url.replacing("/metrics", with: "/")).status, is: "HTTP/1.1 404 Not Found")
             try verify(curl("\(url)?x=y").status, is: "HTTP/1.1 200 OK")
-            // Several on one connection.
+            // Each connection is answered once, and curl opens another.
             let both = try shell("curl -s --max-time $PATIENCE \(url) \(url)")
             try verify(both, is: answer.body + answer.body)
 
@@ -75,6 +75,31 @@ struct MetricsServerTests {
         }
     }
 
+    @Test("Of requests that follow each other on one connection the first is answered, and the rest is not read")
+    func pipelined() async throws {
+        try await withBed { bed in
+            let (server, url) = try server("127.0.0.1:9110", in: bed)
+            let client = try bed.python(
+                """
+                import socket
+                client = socket.create_connection(('127.0.0.1', 9110), \(Patience.seconds))
+                answers = b''
+                try:
+                    client.sendall(b'GET /metrics HTTP/1.1\\r\\nHost: here\\r\\n\\r\\n' * 20000)
+                except OSError: pass
+                try:
+                    while part := client.recv(65536): answers += part
+                except ConnectionResetError: pass
+                print(answers.count(b'HTTP/1.1 200 OK'), b'connection: close' in answers.lower(), flush=True)
+                """)
+            try eventually("it ends") { try !client.output.isEmpty }
+            try verify(client.output, is: "1 True\n")
+            try verify(curl(url).status, is: "HTTP/1.1 200 OK")
+            try server.signal("TERM")
+            try verify(server.exitCode(), is: 0)
+        }
+    }
+
     @Test("IPv6, and addresses where it cannot listen")
     func addresses() async throws {
         try await withBed { bed in
@@ -86,6 +111,8 @@ struct MetricsServerTests {
             try bed.refused("metrics --listen 198.51.100.1:9110", "Cannot assign requested address")
             try bed.refused("metrics --listen 127.0.0.1", "", exitCode: 64)
             try bed.refused("metrics --listen nowhere:1", "nowhere", exitCode: 64)
+            let few = try bed.sh(bed.line("metrics --listen 127.0.0.1:0", under: "prlimit --nofile=23:23"))
+            try verify(few.exitCode == 1 && few.error.contains("may open 23 files, and needs 24 or more"), "\(few)")
             try server.signal("TERM")
             try verify(server.exitCode(), is: 0)
         }

@@ -7,9 +7,10 @@ import Testing
 @Suite(.kernel)
 struct ServiceManagerTests {
     /// Listens as systemd does, prints each message, and keeps stored descriptors. It starts steerd at SIGUSR1, with
-    /// its listening socket and what is stored.
+    /// its listening socket and what is stored; from SIGUSR2 on it reads nothing, until the next one.
     private static let manager = """
-        import os, signal, socket, sys
+        import os, resource, signal, socket, sys, time
+        resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
         steerd, folder, watchdog = sys.argv[1].split(), sys.argv[2], sys.argv[3]
         told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); told.bind(folder + '/notify')
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -18,18 +19,25 @@ struct ServiceManagerTests {
         def start(*_):
             passed = [('steerd.socket', listener.fileno())] + sorted(stored.items())
             if os.fork(): return
-            high = [os.dup2(d, 200 + i) for i, (_, d) in enumerate(passed)]
+            high = [os.dup2(d, 1000 + i) for i, (_, d) in enumerate(passed)]
             for i, d in enumerate(high): os.dup2(d, 3 + i)
             os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(passed)),
                 LISTEN_FDNAMES=':'.join(name for name, _ in passed), NOTIFY_SOCKET=folder + '/notify')
             if watchdog != '0': os.environ.update(WATCHDOG_USEC=watchdog, WATCHDOG_PID=str(os.getpid()))
             open(folder + '/pid', 'w').write(str(os.getpid()) + '\\n')
-            os.closerange(3 + len(passed), 300)
+            os.closerange(3 + len(passed), 2000)
             os.execv(steerd[0], steerd)
+        paused = False
+        def pause(*_):
+            global paused
+            paused = not paused
+            print('paused' if paused else 'resumed', flush=True)
         signal.signal(signal.SIGUSR1, start)
+        signal.signal(signal.SIGUSR2, pause)
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         start()
         while True:
+            while paused: time.sleep(0.02)
             text, descriptors, *_ = socket.recv_fds(told, 4096, 253)
             lines = dict(line.split('=', 1) for line in text.decode().split('\\n'))
             if 'FDSTORE' in lines: stored[lines['FDNAME']] = descriptors[0]
@@ -59,6 +67,19 @@ struct ServiceManagerTests {
             try eventually("'\(line)', \(times) times") {
                 try process.output.split(separator: "\n").filter { $0.hasPrefix(line) }.count >= times
             }
+        }
+
+        /// What it has stored for a label.
+        func stored(_ label: Label) throws -> Set<String> {
+            var names: Set<String> = []
+            for line in try process.output.split(separator: "\n") {
+                guard let name = line.split(separator: " ").first(where: { $0.hasPrefix("FDNAME=\(label)@") }) else {
+                    continue
+                }
+                let cookie = String(name.split(separator: "@")[1])
+                if line.hasPrefix("FDSTORE=1") { names.insert(cookie) } else { names.remove(cookie) }
+            }
+            return names
         }
 
         /// Sends steerd a signal; waits until it has ended, where it ends by that.
@@ -168,6 +189,61 @@ struct ServiceManagerTests {
             try verify(refused.hasPrefix("error notAllowed"), refused)
             let stranger = try steerd.ask([("steering/1 reload", "")], as: SteerdBed.webUser, at: manager.path)[0]
             try verify(stranger.hasPrefix("error notAllowed"), stranger)
+        }
+    }
+
+    @Test("What a manager that is slow has no room for is sent later, and what is wanted no longer is not sent")
+    func slowManager() async throws {
+        try await withSteerdBed { steerd in
+            let manager = try Manager(steerd)
+            try manager.process.signal("USR2")
+            try manager.heard("paused")
+            // A queue has room for 10 messages in a fresh namespace.
+            let group = """
+                *[(lambda s: (s.setsockopt(SOL_SOCKET, SO_REUSEPORT, 1), s.bind(('127.0.0.1', HERE)), s)[2])\
+                (socket(type=SOCK_DGRAM)) for i in range(100)]
+                """
+            let rounds = (0..<4).map { round in
+                ("steering/1 register dns replacing", group.replacing("HERE", with: "\(6000 + round % 2)"))
+            }
+            let answers = try steerd.ask(rounds, as: SteerdBed.dnsUser, at: manager.path)
+            try verify(answers.allSatisfy { $0.hasPrefix("ok") }, "\(answers)")
+            _ = try steerd.ask([("steering/1 register web", "tcp()")], as: SteerdBed.webUser, at: manager.path)
+            try manager.signal("HUP")
+            try manager.process.signal("USR2")
+            for label: Label in ["web", "dns"] {
+                let held = Set(try manager.client.sockets(of: label).map { "\($0.cookie)" })
+                try verify(held.count, is: label == "dns" ? 100 : 1)
+                try eventually("\(label) is stored") { try manager.stored(label) == held }
+            }
+            try manager.heard("RELOADING=1 MONOTONIC_USEC=")
+            try manager.heard("READY=1 ", times: 2)
+            let stores = try manager.process.output.components(separatedBy: "FDSTORE=1 FDPOLL=0 FDNAME=dns@").count - 1
+            try verify(stores < 200, "\(stores) stored for 100")
+            try manager.signal("KILL")
+            try manager.process.signal("USR1")
+            try verify(try manager.client.claim("dns").count, is: 100)
+        }
+    }
+
+    @Test("Of too many stored sockets of a label as many are held as one message carries; the rest is forgotten")
+    func tooManyStored() async throws {
+        try await withSteerdBed { steerd in
+            let manager = try Manager(steerd)
+            try manager.signal("TERM")
+            let client = try steerd.bed.python(
+                """
+                from socket import *
+                told = socket(AF_UNIX, SOCK_DGRAM); told.connect('\(steerd.bed.folder)/notify')
+                for i in range(260):
+                    s = socket(type=SOCK_DGRAM); s.setsockopt(SOL_SOCKET, SO_REUSEPORT, 1); s.bind(('127.0.0.1', 6000))
+                    send_fds(told, [b'FDSTORE=1\\nFDNAME=dns@%x' % (0xf0000 + i)], [s.fileno()]); s.close()
+                print('all', flush=True)
+                """)
+            try eventually("they are stored") { try client.output == "all\n" && manager.stored("dns").count == 260 }
+            try manager.process.signal("USR1")
+            try verify(try manager.client.claim("dns").count, is: 253)
+            try eventually("the rest is forgotten") { try manager.stored("dns").count == 253 }
         }
     }
 

@@ -47,6 +47,37 @@ struct SteerdAuthorityTests {
         }
     }
 
+    @Test("Of a user in 65,536 groups only those are kept that the policy file names", arguments: [true, false])
+    func manyGroups(isMember: Bool) async throws {
+        try await withSteerdBed { steerd in
+            let process = try steerd.start()
+            let groups = "range(300000, 365535), [\(isMember ? 65533 : 400_000)]"
+            let client = try steerd.bed.python(
+                """
+                import itertools
+                \(SteerdBed.helpers.replacing("PATH", with: steerd.socket))
+                os.setgroups([*itertools.chain(\(groups))]); os.setgid(65531); os.setuid(65531)
+                kept = []
+                for _ in range(32):
+                    ask('steering/1 list dns', [])
+                    kept.append(d); d = None
+                print('all', flush=True)
+                time.sleep(600)
+                """)
+            try eventually("it has asked") { try client.output.hasSuffix("all\n") || !client.error.isEmpty }
+            let answers = try client.output.components(separatedBy: "\u{1}\n").dropLast()
+            let expected = isMember ? "ok" : "error notAllowed user 65531 may not use any label"
+            try verify(answers.count == 32 && answers.allSatisfy { $0.hasPrefix(expected) }, "\(answers)")
+            // All groups of 32 connections would take 16 MiB.
+            let status = try shell("cat /proc/\(process.pid)/status").split(separator: "\n")
+            func kibibytes(_ name: String) -> Int {
+                status.first { $0.hasPrefix(name) }.flatMap { Int($0.split(separator: " ").dropLast().last!) } ?? 0
+            }
+            let data = kibibytes("RssAnon:")
+            try verify(data > 0 && data < 16 << 10, "\(data) KiB")
+        }
+    }
+
     @Test("SIGHUP reads the file anew; what cannot be applied changes nothing, and is said")
     func reload() async throws {
         try await withSteerdBed { steerd in

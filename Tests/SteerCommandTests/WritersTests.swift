@@ -1,4 +1,5 @@
 import KernelTestSupport
+import Steering
 import Testing
 
 /// Several commands that change one steering.
@@ -29,6 +30,34 @@ struct WritersTests {
             try shell("pkill -KILL -P \(holder.pid); kill -9 \(holder.pid) || true")
             try verify(writer.exitCode(), is: 0)
             try verify(Set(bed.inForce()), is: ["web 80", "api 81"])
+        }
+    }
+
+    @Test("steerd does not wait for a writer that does not finish: it answers, and registers later")
+    func steerd() async throws {
+        try await withSteerdBed { steerd in
+            let process = try steerd.start()
+            let inside = try SocketAddress("192.0.2.9:80")
+            _ = try steerd.ask([("steering/1 register web", "tcp()")], as: SteerdBed.webUser)
+            // It finds another steering that a writer is changing.
+            try process.signal("STOP")
+            try steerd.bed.steer("unload")
+            try steerd.bed.steer("load")
+            try steerd.bed.steer("apply \(steerd.policy)")
+            let lock = try shell("echo \(steerd.bed.bpffs.path)/steering/lock-*").dropLast()
+            let holder = try Background("flock \(lock) sleep 600", in: steerd.bed)
+            try eventually("the lock") { try steerd.bed.sh("flock -n \(lock) true").exitCode != 0 }
+            try process.signal("CONT")
+            try eventually("it finds that") { try process.error.contains("trying again until it succeeds") }
+            let refused = try steerd.ask([("steering/1 register web replacing", "tcp()")], as: SteerdBed.webUser)
+            try verify(
+                refused[0].hasPrefix("error busy ") && refused[0].contains("is changing the steering"), refused[0])
+            let list = try steerd.ask([("steering/1 list web", "")], as: SteerdBed.webUser)
+            try verify(list[0].hasPrefix("ok\ntcp ") && !list[0].hasSuffix(" registered"), list[0])
+            try process.signal("HUP")
+            try shell("pkill -KILL -P \(holder.pid); kill -9 \(holder.pid) || true")
+            try eventually("it is registered") { try Traffic.connect(.tcp, to: inside) != nil }
+            try eventually("the file is reread") { try process.error.contains("policy reloaded") }
         }
     }
 }

@@ -175,4 +175,15 @@ import Testing
         let drained = try check([Self.last], files: ["drained": "192.0.2.0/24\n192.0.2.0/33\n"])
         #expect(drained.contains(" drained:2:1: "), "\(drained)")
     }
+    @Test("a list is a regular file", arguments: ["mkfifo", "mkdir", "ln -s /dev/zero"])
+    func lists(maker: String) throws {
+        let policy = "names: { zones: [zone], lists: { a: list }, policies: [{ name: default, outcome: pass }] }\n"
+        let folder = try DNSBed.folder(policy, ["zone": DNSBed.zone])
+        defer { _ = try? shell("rm -r \(folder)") }
+        try shell("\(maker) \(folder)/list")
+        let steerDNS = try Programs.path(of: "steer-dns")
+        let text = try shell("timeout $PATIENCE \(steerDNS) check \(folder)/policy.yaml 2>&1 || true")
+        #expect(
+            text.contains("list cannot be read, it is ") && text.contains("name a file, or - for standard"), "\(text)")
+    }
 }

@@ -103,6 +103,31 @@ import Testing
         #expect(Set(result.answers.keys) == Set((1...6).map { "0 192.0.2.\($0)" }), "\(result)")
     }
 
+    @Test("a list that is a FIFO is refused, and the next reload reads another")
+    func fifo() throws {
+        let policy = policy(1).replacing("zones:", with: "lists: { a: list }, zones:")
+        let bed = try DNSBed(policy, ["zone": DNSBed.zone, "list": "a.example.com\n"])
+        try shell("rm \(bed.folder)/list; mkfifo \(bed.folder)/list")
+        try bed.server.signal("HUP")
+        try eventually("it is refused") {
+            try bed.server.error.contains("list cannot be read, it is not a regular file")
+        }
+        try shell("rm \(bed.folder)/list; echo b.example.com >\(bed.folder)/list")
+        try bed.replace("policy.yaml", with: policy.replacing("192.0.2.1", with: "192.0.2.2"))
+        try bed.server.signal("HUP")
+        try answers(bed, 2)
+    }
+
+    @Test("with too few descriptors it ends by a sentence", arguments: [8, 16, 24])
+    func tooFewDescriptors(limit: Int) throws {
+        let folder = try DNSBed.folder(policy(1), ["zone": DNSBed.zone])
+        defer { _ = try? shell("rm -r \(folder)") }
+        let text = try shell(
+            "timeout $PATIENCE prlimit --nofile=\(limit):\(limit) \(try Programs.path(of: "steer-dns")) serve "
+                + "--policy \(folder)/policy.yaml --listen 127.0.0.1:0 --workers 1 --metrics 127.0.0.1:0 2>&1 || true")
+        #expect(text.contains("steer-dns: this process may open \(limit) files, and needs 26 or more"), "\(text)")
+    }
+
     private struct Queued: Decodable { let answered: Int }
 
     @Test("SIGTERM ends a server when what has come in is answered")

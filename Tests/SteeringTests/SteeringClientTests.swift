@@ -180,7 +180,7 @@ struct SteeringClientTests {
             #expect(try second.accept() == nil)
             let client = try MessageSocket(connectedTo: path, timeout: .seconds(1))
             let accepted = try #require(try second.accept())
-            let peer = try accepted.peer()
+            let peer = try accepted.peer(among: [])
             #expect(peer.user == getuid() && peer.pid == getpid() && peer.groups.contains(getgid()))
             withExtendedLifetime(client) {}
         }

@@ -10,27 +10,22 @@ package enum InputFile {
     ///
     /// With `mayBePipe`, accepts a pipe such as `<(COMMAND)` in a shell, and waits for its writer.
     package static func contents(of path: String, mayBePipe: Bool = false) throws(DocumentError) -> [UInt8] {
-        // The kernel would end the path at the NUL and open a different file.
-        guard !path.utf8.contains(0) else {
-            throw unreadable(quoted(path), "a path cannot contain a NUL", "name a file")
-        }
-        // Without O_NONBLOCK, opening a FIFO blocks until there is a writer.
-        let number = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
-        guard number >= 0 else {
-            throw unreadable(path, String(cString: strerror(errno)), "check its name and permissions")
-        }
+        let (number, status) = try opened(path)
         defer { close(number) }
-        var status = stat()
-        guard fstat(number, &status) == 0 else {
-            throw unreadable(path, String(cString: strerror(errno)), "check the file")
-        }
         if mayBePipe, status.st_mode & S_IFMT == S_IFIFO { return try bytes(ofPipe: number, path) }
-        guard status.st_mode & S_IFMT == S_IFREG else {
-            let kind = status.st_mode & S_IFMT == S_IFDIR ? "it is a directory" : "it is not a regular file"
-            throw unreadable(path, kind, "name a file, or - for standard input")
-        }
+        try checkIsRegular(status, path)
         guard status.st_size <= Document.maximumSize else { throw tooLarge(path) }
         return try bytes(of: number, path, expecting: Int(status.st_size))
+    }
+
+    /// Opens a regular file, of any size, that the caller reads and closes.
+    package static func open(_ path: String) throws(DocumentError) -> (descriptor: CInt, size: Int) {
+        let (number, status) = try opened(path)
+        do throws(DocumentError) { try checkIsRegular(status, path) } catch {
+            close(number)
+            throw error
+        }
+        return (number, Int(status.st_size))
     }
 
     /// Reads standard input; errors refer to it as `name`.
@@ -48,6 +43,32 @@ package enum InputFile {
     package static func isPipe(_ path: String) -> Bool {
         var status = stat()
         return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFIFO
+    }
+
+    /// Opens a file of any kind without waiting for anything.
+    private static func opened(_ path: String) throws(DocumentError) -> (CInt, stat) {
+        // The kernel would end the path at the NUL and open a different file.
+        guard !path.utf8.contains(0) else {
+            throw unreadable(quoted(path), "a path cannot contain a NUL", "name a file")
+        }
+        // Without O_NONBLOCK, opening a FIFO blocks until there is a writer.
+        let number = Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+        guard number >= 0 else {
+            throw unreadable(path, String(cString: strerror(errno)), "check its name and permissions")
+        }
+        var status = stat()
+        guard fstat(number, &status) == 0 else {
+            let reason = String(cString: strerror(errno))
+            close(number)
+            throw unreadable(path, reason, "check the file")
+        }
+        return (number, status)
+    }
+
+    private static func checkIsRegular(_ status: stat, _ path: String) throws(DocumentError) {
+        guard status.st_mode & S_IFMT != S_IFREG else { return }
+        let kind = status.st_mode & S_IFMT == S_IFDIR ? "it is a directory" : "it is not a regular file"
+        throw unreadable(path, kind, "name a file, or - for standard input")
     }
 
     private static func bytes(ofPipe descriptor: CInt, _ path: String) throws(DocumentError) -> [UInt8] {

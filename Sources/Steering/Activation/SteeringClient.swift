@@ -185,7 +185,8 @@ public final class SteeringClient: Sendable {
         }
     }
 
-    /// Sends the request until it is answered, since steerd may be restarted at any moment.
+    /// Sends the request until it is answered, since steerd may be restarted at any moment, and does not itself wait
+    /// for another process that is changing the steering.
     private func answer(
         to request: ActivationRequest, _ descriptors: [CInt], over connection: inout MessageSocket?
     ) throws(SteeringError) -> MessageSocket.Message {
@@ -197,6 +198,10 @@ public final class SteeringClient: Sendable {
                 try open.send(request.bytes, descriptors)
                 guard let message = try open.receive(limit: ActivationReply.maximumSize) else {
                     throw SteeringError.failed("recvmsg", ECONNRESET)
+                }
+                if case .refused(.busy, _)? = try? ActivationReply(message.bytes), .now < end {
+                    usleep(50_000)
+                    continue
                 }
                 return message
             } catch {

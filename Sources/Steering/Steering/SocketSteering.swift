@@ -45,6 +45,8 @@ public final class SocketSteering: Sendable {
     let pins: Pins?
     let state: Mutex<State>
     let interfaces: InterfaceIndices
+    /// How long a change waits for another writer, in milliseconds.
+    private let patience = Atomic(PinLock.patience)
 
     /// Loads the program and attaches it to the calling thread's network namespace.
     ///
@@ -235,6 +237,11 @@ public final class SocketSteering: Sendable {
 
     // MARK: - Access to the state
 
+    /// Sets how long changes of this loaded steering wait while another process changes it, before they throw `busy`.
+    package func waitForWriters(atMost patience: Duration) {
+        self.patience.store(Int(patience / .milliseconds(1)), ordering: .relaxed)
+    }
+
     /// Lends the current state for reading, without blocking writers in other processes or waiting for them.
     func reading<Result: Sendable>(
         _ body: (borrowing State) throws(SteeringError) -> Result
@@ -255,7 +262,7 @@ public final class SocketSteering: Sendable {
                 return try body(&state)
             }
             guard state.memory != nil else { throw .openedForReading }
-            let lock = try PinLock(pins)
+            let lock = try PinLock(pins, patience: patience.load(ordering: .relaxed))
             defer { lock.release() }
             try pins.finish()
             do throws(SteeringError) { try refresh(&state) } catch {

@@ -14,7 +14,7 @@ struct NameListStream {
     /// Makes a stream over a file.
     ///
     /// - Parameters:
-    ///   - path: The path of the file, or `-` for standard input.
+    ///   - path: The path of a regular file, or `-` for standard input.
     ///   - progress: Called after each chunk.
     init(_ path: String, progress: ((Int, Int?) -> Void)? = nil) {
         self.path = path
@@ -36,13 +36,9 @@ struct NameListStream {
         _ each: (_ name: Span<UInt8>, _ line: Span<UInt8>, _ attributes: Range<Int>) throws -> Void
     ) throws {
         let name = path == "-" ? "standard input" : path
-        let descriptor = path == "-" ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else {
-            throw DocumentError(
-                "\(name) cannot be read, \(String(cString: strerror(errno))): check its name and permissions")
-        }
-        defer { close(descriptor) }
-        let size = Self.size(of: path)
+        let file = path == "-" ? nil : try InputFile.open(path)
+        defer { if let file { close(file.descriptor) } }
+        let (descriptor, size) = (file?.descriptor ?? STDIN_FILENO, file?.size)
         var lines = Lines(name: name)
         var chunk = [UInt8](repeating: 0, count: 1 << 20)
         var wire: [UInt8] = []

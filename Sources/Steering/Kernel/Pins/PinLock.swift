@@ -7,13 +7,16 @@ struct PinLock: ~Copyable {
     private let path: String
     private let descriptor: OwnedDescriptor
 
+    /// How long a writer waits unless it says otherwise, in milliseconds.
+    static let patience = 10_000
+
     /// Takes the lock, waiting until its holder releases it.
     ///
     /// - Parameters:
     ///   - pins: The pins to lock.
-    ///   - patience: How long to wait, in seconds.
-    /// - Throws: `busy` after `patience` seconds, naming the holder; `storageUnavailable`.
-    init(_ pins: Pins, patience: Int = 10) throws(SteeringError) {
+    ///   - patience: How long to wait, in milliseconds; 0 to try once.
+    /// - Throws: `busy` after that time, naming the holder; `storageUnavailable`.
+    init(_ pins: Pins, patience: Int = PinLock.patience) throws(SteeringError) {
         let path = pins.lock
         self.path = path
         var waited = 0
@@ -32,7 +35,7 @@ struct PinLock: ~Copyable {
             }
             while flock(candidate.rawValue, LOCK_EX | LOCK_NB) != 0 {
                 guard errno == EWOULDBLOCK || errno == EINTR else { throw .storage("locking", path, errno) }
-                guard waited < patience * 1_000 else {
+                guard waited < patience else {
                     throw .busy(path, after: patience, holder: Self.holder(of: candidate.rawValue))
                 }
                 usleep(1_000)
@@ -75,10 +78,9 @@ struct PinLock: ~Copyable {
 }
 
 extension SteeringError {
-    static func busy(_ path: String, after seconds: Int, holder: String) -> SteeringError {
-        SteeringError(
-            .busy,
-            "\(holder) is changing the steering and did not finish within \(seconds) s: wait for it, or end it and try again"
-        )
+    static func busy(_ path: String, after milliseconds: Int, holder: String) -> SteeringError {
+        let wait = milliseconds < 1_000 ? "" : " and did not finish within \(milliseconds / 1_000) s"
+        return SteeringError(
+            .busy, "\(holder) is changing the steering\(wait): wait for it, or end it and try again")
     }
 }

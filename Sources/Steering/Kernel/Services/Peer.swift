@@ -4,6 +4,7 @@ import Glibc
 /// The credentials of the process at the other end of a connection, at the time it connected.
 package struct Peer: Sendable, Hashable, CustomStringConvertible {
     package let user: uid_t
+    /// Its primary group and its supplementary groups; see ``MessageSocket/peer(among:)``.
     package let groups: Set<gid_t>
     package let pid: pid_t
 
@@ -24,11 +25,16 @@ extension MessageSocket {
 
     /// Returns the credentials of the process that connected.
     ///
+    /// A process can be in 65,536 groups. Of more than 64 supplementary groups only those in `groups` are returned, and
+    /// none are read if that is empty.
+    ///
+    /// - Parameter groups: The groups that matter.
     /// - Throws: `systemCall`.
-    package func peer() throws(SteeringError) -> Peer {
+    package func peer(among groups: Set<gid_t>) throws(SteeringError) -> Peer {
         let credentials = try credentials()
         return Peer(
-            user: credentials.user, groups: supplementaryGroups().union([credentials.group]), pid: credentials.pid)
+            user: credentials.user, groups: supplementaryGroups(among: groups).union([credentials.group]),
+            pid: credentials.pid)
     }
 
     /// Returns a pidfd of the process that connected, readable once it ends; nil if it has ended already.
@@ -54,17 +60,22 @@ extension MessageSocket {
         return (user, group, pid)
     }
 
-    private func supplementaryGroups() -> Set<gid_t> {
+    private func supplementaryGroups(among wanted: Set<gid_t>) -> Set<gid_t> {
         let option: CInt = 59  // SO_PEERGROUPS, Linux 4.13, missing from older C libraries.
+        let most = 65_536  // NGROUPS_MAX
         var groups = [gid_t](repeating: 0, count: 64)
-        while true {
-            var size = socklen_t(groups.count * MemoryLayout<gid_t>.size)
-            if getsockopt(socket.rawValue, SOL_SOCKET, option, &groups, &size) == 0 {
-                return Set(groups.prefix(Int(size) / MemoryLayout<gid_t>.size))
-            }
-            // A process has at most 65,536 groups.
-            guard errno == ERANGE, groups.count <= 65_536 else { return [] }
-            groups = [gid_t](repeating: 0, count: Int(size) / MemoryLayout<gid_t>.size)
+        var size = socklen_t(groups.count * MemoryLayout<gid_t>.size)
+        if getsockopt(socket.rawValue, SOL_SOCKET, option, &groups, &size) == 0 {
+            return Set(groups.prefix(Int(size) / MemoryLayout<gid_t>.size))
         }
+        // The kernel has set the size that is needed; the credentials do not change any more.
+        let count = Int(size) / MemoryLayout<gid_t>.size
+        guard errno == ERANGE, count <= most, let first = wanted.min(), let last = wanted.max() else { return [] }
+        groups = [gid_t](repeating: 0, count: count)
+        guard getsockopt(socket.rawValue, SOL_SOCKET, option, &groups, &size) == 0 else { return [] }
+        var found: Set<gid_t> = []
+        // Comparing first is much faster than hashing each of very many groups.
+        for group in groups where first <= group && group <= last && wanted.contains(group) { found.insert(group) }
+        return found
     }
 }

@@ -16,10 +16,22 @@ package final class ServiceManager: Sendable {
         guard (try? address.pass(to: "connect") { connect(made, $0, $1) }) != nil else { return nil }
     }
 
-    /// Sends lines such as `READY=1`. Ignores errors: nothing here depends on the notification.
-    package func notify(_ lines: String, _ descriptors: [CInt] = []) {
+    /// Sends lines such as `READY=1`, without waiting.
+    ///
+    /// - Returns: False if there is no room for the message now: the manager's queue is full, or the kernel lacks memory
+    ///   or has too many descriptors in transit. Other errors are ignored.
+    package func send(_ lines: String, _ descriptors: [CInt] = []) -> Bool {
         let bytes = Array(lines.utf8)
-        _ = csteering_send_message(socket.rawValue, bytes, bytes.count, descriptors, descriptors.count)
+        let sent = csteering_send_message(socket.rawValue, bytes, bytes.count, descriptors, descriptors.count)
+        return ![EAGAIN, EINTR, ENOBUFS, ENOMEM, ETOOMANYREFS].contains(CInt(-min(sent, 0)))
+    }
+
+    /// Sends lines; waits up to a second while there is no room for them.
+    package func notify(_ lines: String) {
+        for _ in 0..<50 {
+            if send(lines) { return }
+            usleep(20_000)
+        }
     }
 
     /// The interval within which the service manager expects a keep-alive ($WATCHDOG_USEC); nil for none.
