@@ -152,7 +152,4 @@ final class Attendant {
 extension SteeringError {
     fileprivate static let tooManyConnections = SteeringError(
         .busy, "this user has as many connections as steerd allows: close some, and read their answers")
-
-    fileprivate static let tooManyInFlight = SteeringError(
-        .busy, "too many descriptors are in flight to clients that do not receive them: try again")
 }

@@ -28,7 +28,7 @@ final class ConnectionLoop {
 
     init(
         _ listener: MessageListener, _ control: Control, _ keeper: SocketKeeper, _ reception: Reception,
-        _ manager: ServiceManager?, _ onDemand: OnDemand?, _ logger: Logger
+        _ deputy: Deputy, _ manager: ServiceManager?, _ onDemand: OnDemand?, _ logger: Logger
     ) throws(SteeringError) {
         self.listener = listener
         self.control = control
@@ -42,6 +42,7 @@ final class ConnectionLoop {
         try poll.watch(control.rawValue)
         try poll.watch(reception.rawValue)
         try poll.watch(reception.end)
+        try poll.watch(deputy.rawValue)
         if let onDemand { try poll.watch(onDemand.rawValue) }
     }
 
@@ -68,6 +69,7 @@ final class ConnectionLoop {
                 let (reply, descriptors) = keeper.answer(message, from: client)
                 return (reply, descriptors, !keeper.knows(client.peer))
             }
+            keeper.correct()
             onDemand?.turn()
             keeper.lookAfterSteering()
             if let end {
