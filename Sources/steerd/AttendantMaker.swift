@@ -73,6 +73,7 @@ final class AttendantMaker: Sendable {
             // A process that is stuck must not keep open a pipe whose end somebody awaits.
             try ChildProcess.muteStandardStreams()
             try Capabilities.keep(HostFacts.capabilitiesToRegister())
+            try OpenFileLimit.raise()
             let steerd = MessageSocket(OwnedDescriptor(owning: 3))
             while let order = try steerd.receive(limit: 64) {
                 guard let task = Task(rawValue: String(decoding: order.bytes, as: UTF8.self)),

@@ -17,6 +17,8 @@ final class ConnectionLoop {
     private let logger: Logger
     private var poll: EventPoll
     private var nextSweep = ContinuousClock.now
+    /// A client that could not be admitted yet.
+    private var postponed: MessageSocket?
     /// When to accept again after a lack of room, and whether that lack has been logged.
     private var pauseEnd: ContinuousClock.Instant?
     private var isPauseTold = false
@@ -114,11 +116,13 @@ final class ConnectionLoop {
         while .now < end {
             guard reception.hasRoom else { return pauseAccepting(for: .milliseconds(20)) }
             do throws(SteeringError) {
-                guard let socket = try listener.accept(disposal: reception.disposal) else {
+                guard let socket = try nextClient() else {
                     isPauseTold = false
                     return
                 }
-                reception.admit(socket, isKnown: keeper.knows, hasProcess: onDemand != nil)
+                let isAdmitted = reception.admit(socket, isKnown: keeper.knows, hasProcess: onDemand != nil)
+                postponed = isAdmitted ? nil : socket
+                if !isAdmitted { return pauseAccepting(for: .milliseconds(20)) }
             } catch {
                 // Most likely no descriptor is left. New clients stay in the queue; an immediate retry would loop
                 // forever.
@@ -132,6 +136,11 @@ final class ConnectionLoop {
         }
     }
 
+    private func nextClient() throws(SteeringError) -> MessageSocket? {
+        if let postponed { return postponed }
+        return try listener.accept(disposal: reception.disposal)
+    }
+
     private func pauseAccepting(for pause: Duration) {
         if pauseEnd == nil { poll.forget(listener.socket.rawValue) }
         pauseEnd = .now + pause
@@ -141,8 +150,9 @@ final class ConnectionLoop {
         guard let pauseEnd, pauseEnd < .now, end == nil else { return }
         self.pauseEnd = nil
         do throws(SteeringError) { try poll.watch(listener.socket.rawValue) } catch {
-            pauseAccepting(for: .seconds(1))
+            return pauseAccepting(for: .seconds(1))
         }
+        if postponed != nil { acceptSome() }
     }
 }
 

@@ -240,5 +240,6 @@ extension SteeringError {
         .busy, "sockets that this user has sent are locked by system calls that do not return: end those first")
 
     static let tooManyInFlight = SteeringError(
-        .busy, "too many descriptors are in flight to clients that do not receive them: try again")
+        .busy, "too many descriptors are in flight to clients that do not receive them: try again",
+        cause: .systemCall("sendmsg", errno: ETOOMANYREFS))
 }

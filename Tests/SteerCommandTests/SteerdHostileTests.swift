@@ -195,6 +195,33 @@ struct SteerdHostileTests {
         }
     }
 
+    @Test("Descriptors that a client does not receive leave room for those that steerd's processes send each other")
+    func unread() async throws {
+        try await withSteerdBed { steerd in
+            let process = try steerd.start(under: "prlimit --nofile=2400:2400")
+            let hostile = try run(
+                """
+                made = [socket.socket(type=socket.SOCK_DGRAM) for turn in range(250)]
+                for one in made:
+                    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1); one.bind(('127.0.0.1', 5353))
+                answer = send('steering/1 register web', [os.dup(one.fileno()) for one in made], True)
+                assert answer.startswith(b'ok'), answer
+                unread = []
+                for turn in range(12):
+                    unread.append(connected()); unread[-1].send(b'steering/1 claim web'); time.sleep(0.05)
+                answer = unread[-1].recv(1 << 18)
+                assert answer.startswith(b'error busy too many descriptors'), answer
+                """, as: SteerdBed.webUser, steerd)
+            // It takes a process that does not exist yet.
+            let answers = try steerd.ask([("steering/1 status", "")], as: SteerdBed.stranger)
+            try verify(answers[0].hasPrefix("error notAllowed"), "\(answers)")
+            try serves(steerd)
+            try process.signal("TERM")
+            try verify(try process.exitCode(), is: 0)
+            withExtendedLifetime(hostile) {}
+        }
+    }
+
     @Test("Without a descriptor left clients wait, one line says so, and they are served when there is one")
     func noDescriptors() async throws {
         try await withSteerdBed { steerd in
