@@ -136,12 +136,24 @@ final class Attendant {
                 // Optimized code would otherwise release the descriptors, which closes them, as soon as it has their
                 // numbers.
                 defer { withExtendedLifetime(answer) {} }
-                try connection.send(reply, answer.descriptors.map(\.rawValue))
+                try pass(reply, answer.descriptors.map(\.rawValue), to: connection)
             } catch {
                 guard error.errno == ETOOMANYREFS else { throw error }
                 try connection.send(ActivationReply(.tooManyInFlight).bytes, [])
             }
             return !isLast
+        }
+    }
+
+    /// Sends an answer to a client, without descriptors if too many are in flight already.
+    private func pass(
+        _ reply: [UInt8], _ descriptors: [CInt], to connection: Connection
+    ) throws(SteeringError) {
+        guard !descriptors.isEmpty else { return try connection.send(reply, []) }
+        let present = connections.descriptorsInFlight(of: connection.user)
+        guard present + descriptors.count <= Limits.descriptorsInFlightPerUser else { throw .tooManyInFlight }
+        try OpenFileLimit.lowered(toPart: Limits.partInFlight) { () throws(SteeringError) in
+            try connection.send(reply, descriptors)
         }
     }
 
@@ -152,7 +164,4 @@ final class Attendant {
 extension SteeringError {
     fileprivate static let tooManyConnections = SteeringError(
         .busy, "this user has as many connections as steerd allows: close some, and read their answers")
-
-    fileprivate static let tooManyInFlight = SteeringError(
-        .busy, "too many descriptors are in flight to clients that do not receive them: try again")
 }

@@ -1,8 +1,8 @@
 import Glibc
 import Steering
 
-/// The process that makes attendants and bins: a copy of steerd without capabilities, forked before steerd held
-/// anything of value. Its children are copies of it in turn.
+/// The process that makes attendants, bins and deputies: a copy of steerd with at most the capabilities that registering
+/// takes, forked before steerd held anything of value. Its children are copies of it in turn; only deputies keep those.
 final class AttendantMaker: Sendable {
     /// The task of such a process.
     enum Task: String {
@@ -12,6 +12,8 @@ final class AttendantMaker: Sendable {
         case turnAway
         /// Closes descriptors.
         case close
+        /// Makes the calls that take a socket's lock.
+        case makeCalls
     }
 
     /// A new process, and this end of the connection to it, which is non-blocking.
@@ -19,6 +21,7 @@ final class AttendantMaker: Sendable {
         let channel: MessageSocket
         /// Readable when the process has ended.
         let process: SharedDescriptor
+        let pid: pid_t
     }
 
     private let connection: MessageSocket
@@ -48,15 +51,20 @@ final class AttendantMaker: Sendable {
     ///   - task: The task of the process.
     ///   - disposal: Takes the connection when it is released, with messages that were not received; nil to close it.
     /// - Returns: The process and the connection to it.
-    /// - Throws: `busy` if the system has no room for a process; `systemCall`.
+    /// - Throws: `busy` if the system has no room for a process, or too many descriptors are in flight; `systemCall`.
     func start(_ task: Task, _ disposal: (any DescriptorDisposal)? = nil) throws(SteeringError) -> Made {
         let (here, there) = try MessageSocket.pair(disposal: disposal)
         try OwnedDescriptor.setNonblocking(here.socket.rawValue)
-        try connection.send(Array(task.rawValue.utf8), [there.socket.rawValue])
-        guard let answer = try connection.receive(limit: 64), let process = answer.descriptors.first else {
-            throw SteeringError(.busy, "cannot create a process to talk to clients: raise TasksMax, or ulimit -u")
+        do throws(SteeringError) { try connection.send(Array(task.rawValue.utf8), [there.socket.rawValue]) } catch {
+            throw error.errno == ETOOMANYREFS ? .tooManyInFlight : error
         }
-        return Made(channel: here, process: process)
+        guard let answer = try connection.receive(limit: 64) else { throw .noMaker }
+        let words = String(decoding: answer.bytes, as: UTF8.self).split(separator: " ")
+        guard words.count == 2, let number = Int32(words[1]) else { throw .noMaker }
+        guard words[0] == "made", let process = answer.descriptors.first else {
+            throw number == ETOOMANYREFS ? .tooManyInFlight : .noProcess(number)
+        }
+        return Made(channel: here, process: process, pid: number)
     }
 
     private static func run(over connection: MessageSocket) -> Never {
@@ -64,15 +72,22 @@ final class AttendantMaker: Sendable {
             try ChildProcess.keepOpen(connection.socket.rawValue)
             // A process that is stuck must not keep open a pipe whose end somebody awaits.
             try ChildProcess.muteStandardStreams()
-            try Capabilities.keep([])
+            try Capabilities.keep(HostFacts.capabilitiesToRegister())
+            try OpenFileLimit.raise()
             let steerd = MessageSocket(OwnedDescriptor(owning: 3))
             while let order = try steerd.receive(limit: 64) {
                 guard let task = Task(rawValue: String(decoding: order.bytes, as: UTF8.self)),
                     let channel = order.descriptors.first
                 else { break }
-                let made = try? ChildProcess.copy { task.run(over: channel) }
-                try steerd.send(
-                    Array((made == nil ? "failed" : "made").utf8), made.map { [$0.descriptor.rawValue] } ?? [])
+                do throws(SteeringError) {
+                    let made = try ChildProcess.copy { task.run(over: channel) }
+                    do throws(SteeringError) {
+                        try steerd.send(Array("made \(made.pid)".utf8), [made.descriptor.rawValue])
+                    } catch {
+                        ChildProcess.forceEnd(of: made.descriptor)
+                        throw error
+                    }
+                } catch { try steerd.send(Array("failed \(error.errno)".utf8)) }
             }
         } catch {}
         _exit(0)
@@ -91,12 +106,25 @@ extension AttendantMaker.Task {
         do throws(SteeringError) {
             try ChildProcess.keepOpen(channel.rawValue)
             let steerd = MessageSocket(OwnedDescriptor(owning: 3))
+            if self != .makeCalls { try Capabilities.keep([]) }
             switch self {
             case .attend: try Attendant(steerd, takesDescriptors: true).serve()
             case .turnAway: try Attendant(steerd, takesDescriptors: false).serve()
             case .close: try Bin.closeAll(from: steerd)
+            case .makeCalls: try Deputy.makeCalls(for: steerd)
             }
         } catch {}
         _exit(0)
+    }
+}
+
+extension SteeringError {
+    fileprivate static let noMaker = SteeringError(
+        .serviceUnavailable, "the process that creates attendants has ended: restart steerd")
+
+    fileprivate static func noProcess(_ error: CInt) -> SteeringError {
+        SteeringError(
+            .busy,
+            "cannot create a process to talk to clients (\(describe(errno: error))): raise TasksMax, or ulimit -u")
     }
 }

@@ -17,6 +17,8 @@ final class ConnectionLoop {
     private let logger: Logger
     private var poll: EventPoll
     private var nextSweep = ContinuousClock.now
+    /// A client that could not be admitted yet.
+    private var postponed: MessageSocket?
     /// When to accept again after a lack of room, and whether that lack has been logged.
     private var pauseEnd: ContinuousClock.Instant?
     private var isPauseTold = false
@@ -28,7 +30,7 @@ final class ConnectionLoop {
 
     init(
         _ listener: MessageListener, _ control: Control, _ keeper: SocketKeeper, _ reception: Reception,
-        _ manager: Notifier?, _ onDemand: OnDemand?, _ logger: Logger
+        _ deputy: Deputy, _ manager: Notifier?, _ onDemand: OnDemand?, _ logger: Logger
     ) throws(SteeringError) {
         self.listener = listener
         self.control = control
@@ -42,6 +44,7 @@ final class ConnectionLoop {
         try poll.watch(control.rawValue)
         try poll.watch(reception.rawValue)
         try poll.watch(reception.end)
+        try poll.watch(deputy.rawValue)
         if let onDemand { try poll.watch(onDemand.rawValue) }
     }
 
@@ -67,6 +70,7 @@ final class ConnectionLoop {
                 let (reply, descriptors) = keeper.answer(message, from: client)
                 return (reply, descriptors, !keeper.knows(client.peer))
             }
+            keeper.correct()
             onDemand?.turn()
             keeper.lookAfterSteering()
             if let end {
@@ -111,12 +115,14 @@ final class ConnectionLoop {
         while .now < end {
             guard reception.hasRoom else { return pauseAccepting(for: .milliseconds(20)) }
             do throws(SteeringError) {
-                guard let socket = try listener.accept(disposal: reception.disposal) else {
+                guard let socket = try nextClient() else {
                     isPauseTold = false
                     return
                 }
-                reception.admit(
+                let isAdmitted = reception.admit(
                     socket, isKnown: keeper.knows, groups: keeper.groups, hasProcess: onDemand != nil)
+                postponed = isAdmitted ? nil : socket
+                if !isAdmitted { return pauseAccepting(for: .milliseconds(20)) }
             } catch {
                 // Most likely no descriptor is left. New clients stay in the queue; an immediate retry would loop
                 // forever.
@@ -130,6 +136,11 @@ final class ConnectionLoop {
         }
     }
 
+    private func nextClient() throws(SteeringError) -> MessageSocket? {
+        if let postponed { return postponed }
+        return try listener.accept(disposal: reception.disposal)
+    }
+
     private func pauseAccepting(for pause: Duration) {
         if pauseEnd == nil { poll.forget(listener.socket.rawValue) }
         pauseEnd = .now + pause
@@ -139,8 +150,9 @@ final class ConnectionLoop {
         guard let pauseEnd, pauseEnd < .now, end == nil else { return }
         self.pauseEnd = nil
         do throws(SteeringError) { try poll.watch(listener.socket.rawValue) } catch {
-            pauseAccepting(for: .seconds(1))
+            return pauseAccepting(for: .seconds(1))
         }
+        if postponed != nil { acceptSome() }
     }
 }
 

@@ -10,8 +10,8 @@ final class Connection {
     var lastActive = ContinuousClock.now
     /// The last turn in which it was served.
     var served: UInt64 = 0
-    /// Whether descriptors were sent that the client may not have received yet.
-    private var hasDescriptors = false
+    /// The number of descriptors sent that the client may not have received yet.
+    private var sentDescriptors = 0
 
     init(_ socket: MessageSocket, _ number: UInt64, _ user: uid_t) {
         self.socket = socket
@@ -23,14 +23,18 @@ final class Connection {
 
     func send(_ reply: [UInt8], _ descriptors: [CInt]) throws(SteeringError) {
         try socket.send(reply, descriptors)
-        hasDescriptors = !descriptors.isEmpty
+        sentDescriptors = descriptors.count
     }
 
     /// Whether descriptors are in flight. If the connection were closed here, they would stay so until the client
     /// closes its end; while it is open, it counts against the client's limit.
     func keepsDescriptors() -> Bool {
-        if hasDescriptors, !socket.hasUnread { hasDescriptors = false }
-        return hasDescriptors
+        descriptorsInFlight > 0
+    }
+
+    var descriptorsInFlight: Int {
+        if sentDescriptors > 0, !socket.hasUnread { sentDescriptors = 0 }
+        return sentDescriptors
     }
 }
 
@@ -59,6 +63,11 @@ struct Connections {
         byDescriptor[connection.rawValue] = connection
         byUser[connection.user, default: []].append(connection)
         return (true, closed)
+    }
+
+    /// Returns how many descriptors were sent to a user who has not received them.
+    func descriptorsInFlight(of user: uid_t) -> Int {
+        (byUser[user] ?? []).reduce(0) { $0 + $1.descriptorsInFlight }
     }
 
     /// Closes a connection: with the last reference, the kernel closes its descriptor and removes it from epoll.

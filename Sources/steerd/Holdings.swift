@@ -5,21 +5,6 @@ struct Holding: Sendable, CustomStringConvertible {
     let descriptor: SharedDescriptor
     let facts: SteerableSocket
 
-    /// Inspects a socket, and throws the reason if it cannot be steered to.
-    init(_ descriptor: SharedDescriptor) throws(SteeringError) {
-        self.descriptor = descriptor
-        facts = try SteerableSocket(descriptor.rawValue)
-    }
-
-    /// Whether the kernel shows that it can no longer be steered to. A failed check, for lack of memory for example,
-    /// shows nothing.
-    var cannotBeSteeredTo: Bool {
-        do throws(SteeringError) {
-            _ = try SteerableSocket(descriptor.rawValue)
-            return false
-        } catch { return error.errno == 0 }
-    }
-
     var description: String { "\(facts.transport) \(facts.localAddress)" }
 
     /// Returns the socket as it appears in answers.

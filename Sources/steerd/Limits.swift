@@ -1,4 +1,3 @@
-import Glibc
 import Steering
 
 /// Bounds on the resources that clients can make steerd use.
@@ -18,6 +17,11 @@ struct Limits: Sendable {
     let socketsPerLabel = MessageSocket.maximumDescriptors
     /// Processes tracked as serving a label that can be started; further workers are ignored.
     static let processesPerLabel = 32
+    /// Descriptors that a user may have been sent without receiving them: those of two answers.
+    static let descriptorsInFlightPerUser = 2 * MessageSocket.maximumDescriptors
+    /// The part of the limit of open files up to which descriptors are sent to clients at all. The rest is for messages
+    /// among steerd's own processes, which count in the kernel for the same user.
+    static let partInFlight = 0.25
     /// How long a connection may be idle.
     static let silence = Duration.seconds(30)
 
@@ -29,17 +33,14 @@ struct Limits: Sendable {
     /// - Parameter startable: The number of labels that can be started.
     /// - Throws: `systemCall`, also if the maximum is too low.
     init(startable: Int) throws(SteeringError) {
-        var limit = rlimit()
-        try systemCall("getrlimit") { getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) }
-        limit.rlim_cur = limit.rlim_max
-        try systemCall("setrlimit") { setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) }
+        let limit = try OpenFileLimit.raise()
         let ofServices = startable * Self.processesPerLabel
         let others = Self.descriptorsOfClients + MessageSocket.maximumDescriptors + ofServices + 128
-        let room = Int(clamping: limit.rlim_max) - others
+        let room = limit - others
         guard room > 0 else {
             throw SteeringError(
                 .systemCall,
-                "this process may open \(limit.rlim_max) files, and needs more than \(others): raise LimitNOFILE, or ulimit -n"
+                "this process may open \(limit) files, and needs more than \(others): raise LimitNOFILE, or ulimit -n"
             )
         }
         sockets = min(room, 8192)

@@ -58,11 +58,12 @@ final class Reception {
     ///   - isKnown: Returns whether a client may use any label.
     ///   - groups: The groups that matter for that.
     ///   - hasProcess: Whether the client's process is needed.
-    func admit(_ socket: MessageSocket, isKnown: (Peer) -> Bool, groups: Set<gid_t>, hasProcess: Bool) {
+    /// - Returns: False if too many descriptors are in flight: try again later.
+    func admit(_ socket: MessageSocket, isKnown: (Peer) -> Bool, groups: Set<gid_t>, hasProcess: Bool) -> Bool {
         do throws(SteeringError) {
             let peer = try socket.peer(among: groups)
             let attendance = try attendance(of: isKnown(peer) ? peer.user : nil)
-            guard attendance.untaken + attendance.coming < Limits.untakenConnections else { return }
+            guard attendance.untaken + attendance.coming < Limits.untakenConnections else { return true }
             let process = hasProcess ? (try? socket.process()) ?? nil : nil
             lastNumber += 1
             try attendance.tell(.take(lastNumber, peer.user), [socket.socket.rawValue])
@@ -70,10 +71,12 @@ final class Reception {
             attendance.clients[lastNumber] = Client(peer: peer, process: process)
             attendance.coming += 1
         } catch {
+            if error.errno == ETOOMANYREFS { return false }
             failures.add("closed a connection without an answer") {
                 ["code": "\(error.code)", "message": "\(error.message)"]
             }
         }
+        return true
     }
 
     /// Lets attendants serve the admitted connections, which must be closed here by now.
@@ -129,7 +132,12 @@ final class Reception {
         case .asks(let number, let message):
             guard let client = attendance.clients[number] else { return false }
             let (reply, descriptors, isLast) = answer(message, client)
-            try attendance.tell(.answer(reply.bytes, isLast: isLast), descriptors)
+            do throws(SteeringError) {
+                try attendance.tell(.answer(reply.bytes, isLast: isLast), descriptors)
+            } catch {
+                guard error.errno == ETOOMANYREFS else { throw error }
+                try attendance.tell(.answer(ActivationReply(.tooManyInFlight).bytes, isLast: isLast))
+            }
         case nil: return false
         }
         return true

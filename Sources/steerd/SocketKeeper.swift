@@ -6,6 +6,10 @@ import Steering
 /// Carries out requests: holds sockets, and keeps the steering's map consistent with them. Used by one thread.
 final class SocketKeeper {
     private let steering: SocketSteering
+    /// Makes the calls that a client could block.
+    private let deputy: Deputy
+    /// The sockets registered for labels, by way of the deputy.
+    private let registered: SockMap
     private let policyFile: String
     private let limits: Limits
     private let manager: Notifier?
@@ -17,12 +21,16 @@ final class SocketKeeper {
     private var holdings = Holdings()
     private var requests = Counts<String>()
     private var postponed = PostponedWork()
+    /// Stored sockets that are locked: they are taken over when they are not.
+    private var locked: [StoredDescriptor] = []
 
     init(
-        _ steering: SocketSteering, _ authority: Authority, policyFile: String, _ limits: Limits,
+        _ steering: SocketSteering, _ deputy: Deputy, _ authority: Authority, policyFile: String, _ limits: Limits,
         _ manager: Notifier?, _ onDemand: OnDemand?, _ state: ServiceState, _ logger: Logger
     ) {
         self.steering = steering
+        self.deputy = deputy
+        registered = steering.sockets(by: deputy)
         self.policyFile = policyFile
         self.authority = authority
         self.limits = limits
@@ -76,6 +84,7 @@ final class SocketKeeper {
         if let label = request.label {
             guard authority.allows(peer, label) else { throw .notAllowed(peer, label) }
             try prune(label)
+            deputy.begin(.user(peer.user), label)
         }
         switch request {
         case .register(let label, let replacing):
@@ -87,7 +96,7 @@ final class SocketKeeper {
         case .standby(let label):
             guard try steering.policy.labels.contains(label) else { throw .labelUnknown(label) }
             if let refusal = message.refusal { throw refusal }
-            try steering.sockets.standBy(message.descriptors[0].rawValue, for: label)
+            try registered.standBy(message.descriptors[0].rawValue, for: label)
             return (.done([]), [])
         case .tubular(let label):
             _ = try register(message, label, replacing: true, peer)
@@ -126,8 +135,8 @@ final class SocketKeeper {
         guard try steering.policy.labels.contains(label) else { throw .labelUnknown(label) }
         if let refusal = message.refusal { throw refusal }
         var sockets: [Holding] = []
-        for descriptor in message.descriptors {
-            let socket = try Holding(descriptor)
+        for (descriptor, facts) in zip(message.descriptors, try inspect(message.descriptors)) {
+            let socket = Holding(descriptor: descriptor, facts: try facts.get())
             if !sockets.contains(where: { $0.facts.cookie == socket.facts.cookie }) { sockets.append(socket) }
         }
         let former = holdings[label]
@@ -150,17 +159,16 @@ final class SocketKeeper {
             throw .full("steerd", limits.sockets)
         }
         do throws(SteeringError) {
-            try steering.sockets.register(
-                sockets.map { ($0.descriptor.rawValue, label) }, replacing: replacing)
+            try registered.register(
+                sockets.map { ($0.descriptor.rawValue, $0.facts) }, as: label, replacing: replacing)
         } catch {
             // Sockets that were replaced before the failure are not restored by themselves.
             if replacing, error.code != .busy { reinstate(label) }
             throw error
         }
         // Packets now go to the new sockets; only now may the replaced ones be closed.
-        let registered = Set(
-            try steering.sockets.list().filter { $0.destination.label == label }.map(\.cookie))
-        hold(staying { registered.contains($0.facts.cookie) } + fresh, label)
+        let present = Set(try steering.sockets.list().filter { $0.destination.label == label }.map(\.cookie))
+        hold(staying { present.contains($0.facts.cookie) } + fresh, label)
         log.add(replacing ? "registered in place of others" : "registered", label, sockets, peer)
         return sockets
     }
@@ -173,7 +181,7 @@ final class SocketKeeper {
         var cookies = Set(registered.map(\.cookie)).union(holdings[label].map(\.facts.cookie))
         if !message.descriptors.isEmpty || cookie != nil {
             var meant = Set([cookie].compactMap { $0 })
-            for descriptor in message.descriptors { meant.insert(try SteerableSocket(descriptor.rawValue).cookie) }
+            for descriptor in message.descriptors { meant.insert(try SteerableSocket.cookie(descriptor.rawValue)) }
             guard meant.isSubset(of: cookies) else { throw .notRegistered(label) }
             cookies = meant
         }
@@ -205,7 +213,16 @@ final class SocketKeeper {
     ///
     /// - Throws: `busy`, since a socket that stays registered must stay held.
     private func prune(_ label: Label) throws(SteeringError) {
-        let dead = holdings[label].filter(\.cannotBeSteeredTo)
+        deputy.begin(.label(label), label)
+        let datagram = holdings[label].filter { $0.facts.transport == .udp }
+        // If they are locked, or memory is lacking, this shows nothing.
+        let found = datagram.isEmpty ? nil : try? inspect(datagram.map(\.descriptor))
+        var dead = zip(datagram, found ?? []).filter { _, facts in
+            if case .failure(let error) = facts { error.errno == 0 && error.code != .busy } else { false }
+        }.map(\.0)
+        dead += holdings[label].filter {
+            $0.facts.transport == .tcp && (try? SteerableSocket.listens($0.descriptor.rawValue)) == false
+        }
         guard !dead.isEmpty else { return }
         for socket in dead {
             do throws(SteeringError) { try steering.sockets.unregister(socket.facts.cookie, from: label) } catch {
@@ -215,15 +232,28 @@ final class SocketKeeper {
         hold(holdings[label].filter { socket in !dead.contains { $0.facts.cookie == socket.facts.cookie } }, label)
     }
 
+    /// Inspects sockets by way of the deputy.
+    private func inspect(
+        _ descriptors: [SharedDescriptor]
+    ) throws(SteeringError) -> [Result<SteerableSocket, SteeringError>] {
+        try withExtendedLifetime(descriptors) { () throws(SteeringError) in
+            try deputy.inspect(descriptors.map(\.rawValue))
+        }
+    }
+
     // MARK: - Keeping the map consistent
 
     /// Registers held sockets of a label that are not registered, if no other socket has their place.
     private func reinstate(_ label: Label) {
+        deputy.begin(.label(label), label)
         for socket in holdings[label] {
             do throws(SteeringError) {
-                try steering.sockets.register(socket.descriptor.rawValue, as: label)
+                try registered.register([(socket.descriptor.rawValue, socket.facts)], as: label)
             } catch {
-                if error.code == .busy { return postpone(.reinstate(label), error) }
+                // Once it is no longer locked, `correct` registers it.
+                if error.code == .busy, !deputy.isLocked(socket.facts.cookie) {
+                    return postpone(.reinstate(label), error)
+                }
                 logger.warning(
                     "not registered",
                     metadata: [
@@ -299,6 +329,20 @@ final class SocketKeeper {
         }
     }
 
+    /// Corrects what processes that were given up have done after all, when they got the lock that they waited for.
+    func correct() {
+        let ended = deputy.takeEnded()
+        guard !ended.isEmpty else { return }
+        for (label, late) in ended {
+            guard let late else { continue }
+            try? registered.remove(late)
+            reinstate(label)
+        }
+        let stored = locked
+        locked = []
+        if !stored.isEmpty { restore(stored) }
+    }
+
     /// Applies a policy. Without capabilities only the policy in force can be applied; another needs CAP_BPF.
     private func apply(_ policy: Policy) throws(SteeringError) {
         do throws(SteeringError) { try steering.apply(policy) } catch {
@@ -315,17 +359,18 @@ final class SocketKeeper {
                 continue
             }
             do throws(SteeringError) {
-                let socket = try Holding(one.descriptor)
-                if holdings[label].contains(where: { $0.facts.cookie == socket.facts.cookie }) { continue }
+                deputy.begin(.label(label), label)
+                let facts = try inspect([one.descriptor])[0].get()
+                if holdings[label].contains(where: { $0.facts.cookie == facts.cookie }) { continue }
                 guard holdings[label].count < limits.socketsPerLabel else {
                     throw .full("label \(label)", limits.socketsPerLabel)
                 }
                 guard holdings.count < limits.sockets else { throw .full("steerd", limits.sockets) }
-                holdings[label].append(socket)
+                holdings[label].append(Holding(descriptor: one.descriptor, facts: facts))
             } catch {
-                manager?.forget(one.name)
+                if error.code == .busy { locked.append(one) } else { manager?.forget(one.name) }
                 logger.warning(
-                    "a stored socket is no longer held",
+                    error.code == .busy ? "a stored socket is locked" : "a stored socket is no longer held",
                     metadata: ["label": "\(label)", "code": "\(error.code)", "message": "\(error.message)"])
             }
         }

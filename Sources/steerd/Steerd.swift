@@ -113,12 +113,15 @@ struct ActivationService: Sendable {
             try OnDemand(starter.connection, labels: starter.labels, manager, logger)
         }
         let state = ServiceState(start, manager, logger)
+        let deputy = try Deputy(start.attendants)
         let keeper = SocketKeeper(
-            start.steering, Authority(start.service), policyFile: start.policyFile, start.limits, manager, onDemand,
+            start.steering, deputy, Authority(start.service), policyFile: start.policyFile, start.limits, manager,
+            onDemand,
             state, logger)
         keeper.restore(start.stored.take())
         let reception = try Reception(start.attendants, start.bin, logger)
-        let loop = try ConnectionLoop(start.listener, control, keeper, reception, manager, onDemand, logger)
+        let loop = try ConnectionLoop(
+            start.listener, control, keeper, reception, deputy, manager, onDemand, logger)
         state.serve(start.service)
         // Another process was changing the steering: the file may be right.
         if start.problem?.code == .busy { try? keeper.reloadEventually() }

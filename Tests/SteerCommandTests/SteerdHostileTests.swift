@@ -99,6 +99,68 @@ struct SteerdHostileTests {
         }
     }
 
+    /// Mounts a file system that never answers, for as long as the closure runs or the returned process.
+    private func withSilentFiles(
+        _ steerd: SteerdBed, _ body: (_ folder: String, _ server: Background) throws -> Void
+    ) throws {
+        let folder = "\(steerd.bed.folder)/silent"
+        let server = try run(
+            """
+            files = kinds.SilentFileSystem('\(folder)')
+            threading.Thread(target=files.serve, daemon=True).start()
+            """, as: "", steerd)
+        defer {
+            server.end()
+            _ = try? shell("umount -l \(folder)")
+        }
+        try body(folder, server)
+    }
+
+    @Test("A socket whose lock somebody holds for ever holds up nobody", arguments: ["udp", "tcp"])
+    func locked(protocol name: String) async throws {
+        try await withSteerdBed { steerd in
+            try withSilentFiles(steerd) { folder, server in
+                let process = try steerd.start()
+                // Six of them, which is more than the processes that may be lost to one user.
+                let hostile = try run(
+                    """
+                    made = []
+                    for turn in range(6):
+                        one = kinds.registrable('\(name)')
+                        made.append(one)
+                        answer = send('steering/1 register web replacing', [os.dup(one.fileno())], True)
+                        assert answer.startswith(b'ok'), answer
+                        kinds.hold_lock(one, '\(folder)/file')
+                        assert send('steering/1 list web', [], True).startswith(b'ok')
+                    """, as: SteerdBed.webUser, steerd)
+                try serves(steerd)
+                // All that is held is put into a map again, which takes the locks.
+                try steerd.bed.steer("unload")
+                try steerd.bed.steer("apply --load \(steerd.policy)")
+                try eventually("it registers what is held") { try process.error.contains("not registered") }
+                try serves(steerd)
+                try verify(try steerd.client.sockets(of: "web").map(\.isRegistered), is: [false], "the locked one")
+                // Another socket of the same label takes its place.
+                let answers = try steerd.ask(
+                    [("steering/1 register web replacing", "\(name)()")], as: SteerdBed.webUser)
+                try verify(answers[0].hasPrefix("ok\n"), "\(answers)")
+                let present = try steerd.client.sockets(of: "web").map(\.cookie)
+                // Once the locks are released, what waited for them has not displaced it.
+                server.end()
+                try eventually("no process waits for a lock") {
+                    try shell("ps -eo stat,comm | grep -c '^D.*steerd' || true").hasPrefix("0")
+                }
+                try eventually("it is still registered") {
+                    let held = try steerd.client.sockets(of: "web")
+                    return held.map(\.cookie) == present && held.allSatisfy(\.isRegistered)
+                }
+                try process.signal("TERM")
+                try verify(try process.exitCode(), is: 0)
+                withExtendedLifetime(hostile) {}
+            }
+        }
+    }
+
     @Test("Files that cannot be closed hold up nobody, and steerd ends with some of them sent and received")
     func silentFiles() async throws {
         try await withSteerdBed { steerd in
@@ -130,6 +192,33 @@ struct SteerdHostileTests {
             let second = try steerd.start()
             try serves(steerd)
             withExtendedLifetime((hostile, second)) {}
+        }
+    }
+
+    @Test("Descriptors that a client does not receive leave room for those that steerd's processes send each other")
+    func unread() async throws {
+        try await withSteerdBed { steerd in
+            let process = try steerd.start(under: "prlimit --nofile=2400:2400")
+            let hostile = try run(
+                """
+                made = [socket.socket(type=socket.SOCK_DGRAM) for turn in range(250)]
+                for one in made:
+                    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1); one.bind(('127.0.0.1', 5353))
+                answer = send('steering/1 register web', [os.dup(one.fileno()) for one in made], True)
+                assert answer.startswith(b'ok'), answer
+                unread = []
+                for turn in range(12):
+                    unread.append(connected()); unread[-1].send(b'steering/1 claim web'); time.sleep(0.05)
+                answer = unread[-1].recv(1 << 18)
+                assert answer.startswith(b'error busy too many descriptors'), answer
+                """, as: SteerdBed.webUser, steerd)
+            // It takes a process that does not exist yet.
+            let answers = try steerd.ask([("steering/1 status", "")], as: SteerdBed.stranger)
+            try verify(answers[0].hasPrefix("error notAllowed"), "\(answers)")
+            try serves(steerd)
+            try process.signal("TERM")
+            try verify(try process.exitCode(), is: 0)
+            withExtendedLifetime(hostile) {}
         }
     }
 

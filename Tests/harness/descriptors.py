@@ -6,6 +6,8 @@ import os
 import select
 import socket
 import struct
+import threading
+import time
 
 libc = ctypes.CDLL(None, use_errno=True)
 # The numbers of system calls that Python does not have, of x86-64 and of the architectures after it.
@@ -241,7 +243,8 @@ SOCKETS = {
 # MARK: - A file system in user space that never answers to close
 
 class SilentFileSystem:
-    """A FUSE file system with one file that anyone can open; close() blocks until the serving process ends."""
+    """A FUSE file system with one file that anyone can open; close() blocks until the serving process ends, and so does
+    whatever touches memory that is mapped to the file."""
 
     def __init__(self, folder):
         os.makedirs(folder, exist_ok=True)
@@ -253,7 +256,7 @@ class SilentFileSystem:
     @staticmethod
     def attributes(node):
         mode = 0o40755 if node == 1 else 0o100666
-        return struct.pack("QQQQQQIIIIIIIIII", node, 0, 0, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
+        return struct.pack("QQQQQQIIIIIIIIII", node, 1 << 20, 8, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
 
     def serve(self):
         lookup, getattr_, open_, release, init, opendir = 1, 3, 14, 18, 26, 27
@@ -274,5 +277,44 @@ class SilentFileSystem:
             elif operation in (open_, opendir):
                 answer = struct.pack("QII", 1, 0, 0)
             elif operation != release:
-                continue  # Nothing else is answered, and above all no FLUSH.
+                continue  # Nothing else is answered, and above all no FLUSH and no READ.
             os.write(self.device, struct.pack("IiQ", 16 + len(answer), error, unique) + answer)
+
+
+# MARK: - Sockets whose lock is held
+
+def registrable(protocol):
+    """Returns a socket that can be registered."""
+    made = socket.socket(type=socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM)
+    made.bind(("127.0.0.1", 0))
+    if protocol == "tcp":
+        made.listen()
+    return made
+
+
+def hold_lock(made, path):
+    """Holds the lock of a socket, by a call that copies from a silent file while it has the lock."""
+    file = os.open(path, os.O_RDONLY)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+    memory = ctypes.c_void_p(libc.mmap(None, 1 << 16, 1, 1, file, 0))  # PROT_READ, MAP_SHARED
+
+    def hold():
+        if made.type == socket.SOCK_DGRAM:
+            address = struct.pack("=HH4s8x", socket.AF_INET, socket.htons(9), socket.inet_aton("127.0.0.1"))
+            libc.sendto(made.fileno(), memory, 1000, 0x8000, address, 16)  # MSG_MORE
+        else:
+            libc.setsockopt(made.fileno(), socket.IPPROTO_IP, socket.IP_OPTIONS, memory, 8)
+    thread = threading.Thread(target=hold, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 10
+    while thread.is_alive() and time.monotonic() < deadline:
+        try:
+            with open(f"/proc/self/task/{thread.native_id}/wchan") as place:
+                if "request_wait_answer" in place.read():
+                    return
+        except OSError:
+            pass  # It has not started, or this kernel does not tell.
+        time.sleep(0.01)
+    if not thread.is_alive():
+        raise OSError("the call returned")

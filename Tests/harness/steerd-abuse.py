@@ -161,6 +161,23 @@ def silent_files(path, kept):
         client.recv(1 << 18)
 
 
+def locking(protocol):
+    """Returns an attack that registers sockets and holds their locks, by calls that never return."""
+    def attack(path, kept):
+        made = kinds.registrable(protocol)
+        kept.append(made)
+        with connected(path) as client:
+            ask(client, "steering/1 register dns replacing", [made.fileno()])
+        kinds.hold_lock(made, f"{FUSE_FOLDER}/file")
+        for text, numbers in (("list", []), ("register", [made.fileno()]), ("unregister", [])):
+            with connected(path) as client:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, 200_000))
+                socket.send_fds(client, [f"steering/1 {text} dns".encode()], numbers)
+                client.recv(1 << 18)
+    attack.__name__ = f"locked_{protocol}_sockets"
+    return attack
+
+
 def turned_sockets(path, kept):
     """Has held listeners become connections with unsent data, and releases them from their label."""
     def register(numbers):
@@ -331,8 +348,11 @@ def run(lab, options, problems):
     files = serve_silent_files()
     if not files:
         problems.append("cannot mount a FUSE file system: does /dev/fuse exist?")
-    elif options.only in silent_files.__name__:
-        rows += [survive(steerd, path, user, silent_files, options.seconds, problems) for user in (ALLOWED, STRANGER)]
+    else:
+        silent = [(user, silent_files) for user in (ALLOWED, STRANGER)]
+        silent += [(ALLOWED, locking(protocol)) for protocol in ("udp", "tcp")]
+        rows += [survive(steerd, path, *attack, options.seconds, problems) for attack in silent
+                 if options.only in attack[1].__name__]
     time.sleep(2)
     resident, left = usage(steerd.pid)
     # What it may hold: 64 connections of two users, 254 sockets, one message, and what every process has.

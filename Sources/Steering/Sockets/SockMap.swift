@@ -19,9 +19,13 @@ public struct RegisteredSocket: Sendable, Hashable {
 /// The map keeps no socket open. When the last descriptor of a socket is closed, the kernel removes it, and its label
 /// is without a socket. A process that ends needs no cleanup.
 public struct SockMap: Sendable {
-    private let steering: SocketSteering
+    let steering: SocketSteering
+    private let calls: any LockingCalls
 
-    init(_ steering: SocketSteering) { self.steering = steering }
+    init(_ steering: SocketSteering, _ calls: any LockingCalls = DirectCalls()) {
+        self.steering = steering
+        self.calls = calls
+    }
 
     /// Registers a socket: from now on the label's packets go to it.
     ///
@@ -61,8 +65,16 @@ public struct SockMap: Sendable {
     ///
     /// - Throws: As `register`.
     package func standBy(_ descriptor: CInt, for label: Label) throws(SteeringError) {
-        let candidate = try SocketPlacement.Candidate(descriptor, label, isStandby: true)
-        try register([candidate], replacing: false)
+        let facts = try calls.inspect(descriptor)
+        try register([SocketPlacement.Candidate(descriptor, label, facts, isStandby: true)], replacing: false)
+    }
+
+    /// Registers sockets that have been inspected, as `register` and `replace` do for one: all of them or none.
+    package func register(
+        _ sockets: [(descriptor: CInt, facts: SteerableSocket)], as label: Label, replacing: Bool = false
+    ) throws(SteeringError) {
+        try register(
+            sockets.map { SocketPlacement.Candidate($0.descriptor, label, $0.facts) }, replacing: replacing)
     }
 
     /// Registers several sockets, as `register` and `replace` do for one: all of them or none.
@@ -78,7 +90,10 @@ public struct SockMap: Sendable {
     ) throws(SteeringError) -> [RegisteredSocket] {
         // Sockets that cannot be steered to are found before anything is changed.
         var candidates: [SocketPlacement.Candidate] = []
-        for socket in sockets { candidates.append(try SocketPlacement.Candidate(socket.descriptor, socket.label)) }
+        for socket in sockets {
+            let facts = try calls.inspect(socket.descriptor)
+            candidates.append(SocketPlacement.Candidate(socket.descriptor, socket.label, facts))
+        }
         return try register(candidates, replacing: replacing)
     }
 
@@ -93,10 +108,10 @@ public struct SockMap: Sendable {
                 return try SocketSlots(state.plane).registrations(at: destination.number(labelNumber: number))
             }
             try assignNumbers(to: candidates.map(\.label), &state)
-            let slots = SocketSlots(state.plane)
+            let slots = SocketSlots(state.plane, calls)
+            // Whatever became of the sockets. If removing stale records fails, the next call does it.
+            defer { try? slots.forgetGone() }
             try placement.perform(state.numbers, in: slots)
-            // The sockets are registered. If removing stale records fails, the next call does it.
-            try? slots.forgetGone()
             return placement.registered
         }
     }

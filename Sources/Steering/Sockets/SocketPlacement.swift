@@ -14,11 +14,11 @@ struct SocketPlacement {
         /// of a stand-in.
         let isStandby: Bool
 
-        init(_ descriptor: CInt, _ label: Label, isStandby: Bool = false) throws(SteeringError) {
+        init(_ descriptor: CInt, _ label: Label, _ facts: SteerableSocket, isStandby: Bool = false) {
             self.descriptor = descriptor
             self.label = label
+            self.facts = facts
             self.isStandby = isStandby
-            facts = try SteerableSocket(descriptor)
         }
 
         var registration: Registration {

@@ -96,6 +96,9 @@ public final class SocketSteering: Sendable {
     /// The sockets registered for labels.
     public var sockets: SockMap { SockMap(self) }
 
+    /// The sockets registered for labels, with the calls that take a socket's lock left to somebody else.
+    package func sockets(by calls: any LockingCalls) -> SockMap { SockMap(self, calls) }
+
     /// The policy in force.
     ///
     /// - Throws: For a loaded steering as ``open(_:bpffs:for:)``; otherwise nothing, even after ``detach()``.

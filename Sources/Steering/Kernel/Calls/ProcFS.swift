@@ -38,6 +38,11 @@ enum ProcFS {
         return flags & 0x4 != 0
     }
 
+    /// Whether a process waits in the kernel, where no signal reaches it (state D).
+    static func isUninterruptible(_ process: pid_t) -> Bool {
+        text("/proc/\(process)/stat")?.split(separator: ")").last?.split(separator: " ").first == "D"
+    }
+
     /// Returns the start time of a process, in clock ticks since boot, which together with the PID identifies it; nil
     /// if it has ended.
     static func startTime(of process: pid_t) -> UInt64? {

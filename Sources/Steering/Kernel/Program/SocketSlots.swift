@@ -21,10 +21,12 @@ struct Registration: Sendable, Hashable {
 struct SocketSlots {
     private let sockets: CInt
     private let registrations: CInt
+    private let calls: any LockingCalls
 
-    init(_ plane: DataPlane) {
+    init(_ plane: DataPlane, _ calls: any LockingCalls = DirectCalls()) {
         sockets = plane[.sockets]
         registrations = plane[.registrations]
+        self.calls = calls
     }
 
     static let perDestination = Int(STEERING_SLOTS)
@@ -77,15 +79,14 @@ struct SocketSlots {
     /// its last descriptor is closed.
     func set(_ descriptor: CInt, _ registration: Registration, at destination: UInt32, slot: Int) throws(SteeringError)
     {
-        var slot = Self.slot(destination, slot)
+        let slot = Self.slot(destination, slot)
         var key = steering_registration_key(cookie: registration.cookie.rawValue, slot: slot, reserved: 0)
         var record = steering_registration(registration)
         try call("bpf_map_update_elem(registrations)") {
             bpf_map_update_elem(registrations, &key, &record, UInt64(BPF_ANY))
         }
-        var value = UInt64(descriptor)
         // If this fails, the record remains without its socket, until the next `forgetGone`.
-        try call("bpf_map_update_elem(sockets)") { bpf_map_update_elem(sockets, &slot, &value, UInt64(BPF_ANY)) }
+        try calls.put(descriptor, into: sockets, at: slot)
     }
 
     /// Empties a slot. An empty slot is no error: its socket may just have been closed.

@@ -118,6 +118,9 @@ package final class ChildProcess: Sendable {
         }
     }
 
+    /// Whether a process waits in the kernel, where no signal reaches it (state D).
+    package static func isUninterruptible(_ pid: pid_t) -> Bool { ProcFS.isUninterruptible(pid) }
+
     /// Forks a child that exits when the returned descriptor is closed.
     ///
     /// The child has duplicates of all descriptors. If this process closes a socket first, the child closes the last

@@ -107,6 +107,20 @@ package final class MessageSocket: Sendable {
         }
     }
 
+    /// Waits until there is a message to receive, or the other end has closed the connection.
+    ///
+    /// - Parameter limit: How long to wait.
+    /// - Returns: False after that time.
+    package func isReadable(within limit: Duration) -> Bool {
+        let end = ContinuousClock.now + limit
+        while true {
+            var state = pollfd(fd: socket.rawValue, events: Int16(POLLIN), revents: 0)
+            let left = max((end - .now) / .milliseconds(1), 0)
+            let ready = poll(&state, 1, CInt(left.rounded(.up)))
+            if ready >= 0 || errno != EINTR { return ready > 0 }
+        }
+    }
+
     /// Whether the other end has not yet received all messages.
     package var hasUnread: Bool {
         var count: CInt = 0

@@ -30,7 +30,16 @@ package struct SteerableSocket: Sendable {
     package let localAddress: SocketAddress
     package let isReuseport: Bool
 
-    /// Inspects a socket.
+    /// Creates it from the facts that an inspection in another process has found.
+    package init(
+        _ cookie: SocketCookie, _ transport: TransportProtocol, _ families: [IPFamily], _ localAddress: SocketAddress,
+        isReuseport: Bool
+    ) {
+        (self.cookie, self.transport, self.families) = (cookie, transport, families)
+        (self.localAddress, self.isReuseport) = (localAddress, isReuseport)
+    }
+
+    /// Inspects a socket, which takes its lock: see ``LockingCalls``.
     ///
     /// - Throws: A code for the reason why it cannot be steered to: `unixSocket`, `unsupportedProtocol`,
     ///   `multipathTCP`, `udpLite`, `socketBoundToDevice`, `socketConnected`, `socketNotListening`, `socketNotBound`,
@@ -96,7 +105,13 @@ package struct SteerableSocket: Sendable {
         return try option(descriptor, CInt(IPV6_V6ONLY), level: CInt(IPPROTO_IPV6)) == 0
     }
 
-    static func cookie(_ descriptor: CInt) throws(SteeringError) -> SocketCookie {
+    /// Whether a TCP socket listens. Does not take its lock.
+    package static func listens(_ descriptor: CInt) throws(SteeringError) -> Bool {
+        try option(descriptor, SO_ACCEPTCONN) == 1
+    }
+
+    /// Returns a socket's cookie. Does not take its lock.
+    package static func cookie(_ descriptor: CInt) throws(SteeringError) -> SocketCookie {
         var cookie: UInt64 = 0
         var size = socklen_t(MemoryLayout<UInt64>.size)
         try systemCall("getsockopt(SO_COOKIE)") { getsockopt(descriptor, SOL_SOCKET, SO_COOKIE, &cookie, &size) }
