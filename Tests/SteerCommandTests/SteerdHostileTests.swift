@@ -238,22 +238,4 @@ struct SteerdHostileTests {
             try eventually("the client is served") { try client.output.hasPrefix("ok") }
         }
     }
-
-    @Test("Where no attendant can be created, the log says why")
-    func noAttendant() async throws {
-        try await withSteerdBed { steerd in
-            let process = try steerd.start()
-            // The next descriptor is the last: it is the connection, and an attendant needs more.
-            let open = Set(try shell("ls /proc/\(process.pid)/fd").split(separator: "\n").compactMap { Int($0) })
-            let next = (0...).first { !open.contains($0) }!
-            try shell("prlimit --pid \(process.pid) --nofile=\(next + 1):")
-            let client = try steerd.bed.python(
-                SteerdBed.helpers.replacing("PATH", with: steerd.socket)
-                    + "try: ask('steering/1 status', [])\nexcept OSError: print('closed', flush=True)")
-            try eventually("the client is told") { try client.output == "closed\n" }
-            try eventually("it is logged") { try process.error.contains("closed a connection without an answer") }
-            try shell("prlimit --pid \(process.pid) --nofile=4096:")
-            try serves(steerd)
-        }
-    }
 }
