@@ -120,7 +120,7 @@ final class ConnectionLoop {
                     isPauseTold = false
                     return
                 }
-                let isAdmitted = reception.admit(socket, isKnown: keeper.knows, hasProcess: onDemand != nil)
+                let isAdmitted = reception.admit(socket, standing: keeper.standing, hasProcess: onDemand != nil)
                 postponed = isAdmitted ? nil : socket
                 if !isAdmitted { return pauseAccepting(for: .milliseconds(20)) }
             } catch {

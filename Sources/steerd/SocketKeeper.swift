@@ -49,6 +49,9 @@ final class SocketKeeper {
     /// Whether a client may use any label. Descriptors from other clients are not even received.
     func knows(_ peer: Peer) -> Bool { authority.allowsAnything(peer) }
 
+    /// Returns how the policy file knows a client.
+    func standing(of peer: Peer) -> Standing { authority.standing(of: peer) }
+
     /// Carries out the request in a message; returns the answer and the descriptors that go with it.
     func answer(
         _ message: ClientMessage, from client: Reception.Client
