@@ -2,6 +2,16 @@ import Glibc
 import PolicyFiles
 import Steering
 
+/// How the policy file knows a client.
+enum Standing {
+    /// It may use no label.
+    case stranger
+    /// A group that it belongs to may use a label. In a user namespace one member can be many users.
+    case member
+    /// Its user may use a label.
+    case named
+}
+
 /// Decides who may use which label: root, steerd's own user, and those whom the policy file allows.
 struct Authority: Sendable {
     private let allowances: [Label: Allowance]
@@ -22,6 +32,12 @@ struct Authority: Sendable {
     /// Whether a client may use any label.
     func allowsAnything(_ peer: Peer) -> Bool {
         isPrivileged(peer) || allowances.values.contains { $0.includes(peer) }
+    }
+
+    /// Returns how a client may use any label.
+    func standing(of peer: Peer) -> Standing {
+        if isPrivileged(peer) || allowances.values.contains(where: { $0.users.contains(peer.user) }) { return .named }
+        return allowsAnything(peer) ? .member : .stranger
     }
 
     /// Whether a client may have the policy file reread.

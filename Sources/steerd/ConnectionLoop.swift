@@ -120,7 +120,7 @@ final class ConnectionLoop {
                     return
                 }
                 let isAdmitted = reception.admit(
-                    socket, isKnown: keeper.knows, groups: keeper.groups, hasProcess: onDemand != nil)
+                    socket, standing: keeper.standing, groups: keeper.groups, hasProcess: onDemand != nil)
                 postponed = isAdmitted ? nil : socket
                 if !isAdmitted { return pauseAccepting(for: .milliseconds(20)) }
             } catch {

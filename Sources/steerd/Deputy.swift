@@ -104,7 +104,9 @@ final class Deputy: LockingCalls {
         return try state.withLock { state throws(SteeringError) in
             guard let work = state.work else { throw .gaveUp }
             let own = state.lost.filter { $0.charge == work.charge && !ChildProcess.hasEnded($0.process) }
-            guard own.count < Limits.lostAttendants else { throw .tooManyLocked }
+            guard own.count < Limits.lostAttendants, state.lost.count < Limits.lostProcesses else {
+                throw .tooManyLocked
+            }
             guard !state.lost.contains(where: { !$0.sockets.isDisjoint(with: cookies) }) else { throw .gaveUp }
             let made: AttendantMaker.Made
             if let present = state.made { made = present } else { made = try maker.start(.makeCalls) }

@@ -5,8 +5,15 @@ struct Limits: Sendable {
     /// Concurrent connections of an attendant, and of a user. A connection beyond that replaces an idle one.
     static let connectionsPerAttendant = 1024
     static let connectionsPerUser = 32
-    /// Concurrent attendants of users; further users share those. Clients that may not use any label share one more.
+    /// Concurrent attendants of users whom the policy file allows as members of groups; further members share those.
+    /// Users whom it names have one each. Clients that may not use any label share one more.
     static let attendants = 32
+    /// Killed processes of all users that have not ended; at this number members of groups get no new attendant.
+    static let lostProcesses = 96
+    /// Clients whose processes are tracked: those of members of groups, and with the users whom the policy file names.
+    /// Beyond that, clients are refused.
+    static let clientsOfMembers = 384
+    static let clientsWithProcess = 576
     /// Killed attendants of a user that have not ended; at this number nothing is received from the user until one has.
     static let lostAttendants = 4
     /// Connections that an attendant has been given but not taken, and descriptors that wait to be closed.
@@ -25,8 +32,9 @@ struct Limits: Sendable {
     /// How long a connection may be idle.
     static let silence = Duration.seconds(30)
 
-    /// Descriptors reserved for the processes of clients and the channels to attendants.
-    private static let descriptorsOfClients = 1024
+    /// Descriptors reserved for the processes of clients, for attendants and lost processes, and for what waits to be
+    /// closed.
+    private static let descriptorsOfClients = 1280
 
     /// Raises the limit of open descriptors to its maximum, to make room for connections, sockets and one message.
     ///

@@ -55,14 +55,20 @@ final class Reception {
     ///
     /// - Parameters:
     ///   - socket: The connection.
-    ///   - isKnown: Returns whether a client may use any label.
+    ///   - standing: Returns how the policy file knows a client.
     ///   - groups: The groups that matter for that.
     ///   - hasProcess: Whether the client's process is needed.
     /// - Returns: False if too many descriptors are in flight: try again later.
-    func admit(_ socket: MessageSocket, isKnown: (Peer) -> Bool, groups: Set<gid_t>, hasProcess: Bool) -> Bool {
+    func admit(_ socket: MessageSocket, standing: (Peer) -> Standing, groups: Set<gid_t>, hasProcess: Bool) -> Bool {
         do throws(SteeringError) {
             let peer = try socket.peer(among: groups)
-            let attendance = try attendance(of: isKnown(peer) ? peer.user : nil)
+            let standing = standing(peer)
+            let hasProcess = hasProcess && standing != .stranger
+            if hasProcess, !hasRoom(forProcessOf: standing) {
+                try socket.send(ActivationReply(.tooManyClients).bytes)
+                return true
+            }
+            let attendance = try attendance(of: peer.user, standing)
             guard attendance.untaken + attendance.coming < Limits.untakenConnections else { return true }
             let process = hasProcess ? (try? socket.process()) ?? nil : nil
             lastNumber += 1
@@ -84,17 +90,28 @@ final class Reception {
         for attendance in attendances.values { attendance.begin() }
     }
 
-    private func attendance(of user: uid_t?) throws(SteeringError) -> Attendance {
+    /// Whether the process of one more client can be tracked: what remains free is for steerd's own work.
+    private func hasRoom(forProcessOf standing: Standing) -> Bool {
+        let count = attendances.values.reduce(0) { $0 + ($1.user == nil ? 0 : $1.clients.count) }
+        return count < (standing == .named ? Limits.clientsWithProcess : Limits.clientsOfMembers)
+    }
+
+    private func attendance(of uid: uid_t, _ standing: Standing) throws(SteeringError) -> Attendance {
+        let user = standing == .stranger ? nil : uid
         if let known = user.map({ byUser[$0] }) ?? strangers { return known }
-        if let user, byUser.count >= Limits.attendants {
-            let shared = Array(attendances.values.filter { $0.user != nil })
-            return shared[Int(user) % shared.count]
+        if standing == .member {
+            // Users whom the policy file names share with nobody: it bounds their number.
+            let shared = Array(byUser.values.filter(\.isMember))
+            if shared.count >= Limits.attendants { return shared[Int(uid) % shared.count] }
         }
-        lost[user]?.removeAll(where: ChildProcess.hasEnded)
-        guard lost[user, default: []].count < Limits.lostAttendants else {
-            throw SteeringError(.busy, "descriptors that this user has sent keep processes from exiting")
-        }
-        let attendance = Attendance(user, try maker.start(user == nil ? .turnAway : .attend, bin))
+        for user in lost.keys { lost[user]!.removeAll(where: ChildProcess.hasEnded) }
+        lost = lost.filter { !$0.value.isEmpty }
+        let all = lost.values.reduce(0) { $0 + $1.count }
+        guard lost[user, default: []].count < Limits.lostAttendants,
+            standing != .member || all < Limits.lostProcesses
+        else { throw SteeringError(.busy, "descriptors that this user has sent keep processes from exiting") }
+        let attendance = Attendance(
+            user, isMember: standing == .member, try maker.start(user == nil ? .turnAway : .attend, bin))
         try poll.watch(attendance.rawValue)
         attendances[attendance.rawValue] = attendance
         if let user { byUser[user] = attendance } else { strangers = attendance }
@@ -183,6 +200,8 @@ final class Reception {
 private final class Attendance {
     /// Its user; nil for clients that may not use any label.
     let user: uid_t?
+    /// Whether it is for a member of a group, and may be shared with others.
+    let isMember: Bool
     let channel: MessageSocket
     let process: SharedDescriptor
     var clients: [UInt64: Reception.Client] = [:]
@@ -193,8 +212,9 @@ private final class Attendance {
     private(set) var lastUse = ContinuousClock.now
     var hasFinished = false
 
-    init(_ user: uid_t?, _ made: AttendantMaker.Made) {
+    init(_ user: uid_t?, isMember: Bool, _ made: AttendantMaker.Made) {
         self.user = user
+        self.isMember = isMember
         channel = made.channel
         process = made.process
     }
@@ -224,4 +244,9 @@ private final class Attendance {
     }
 
     func finish() { hasFinished = (try? tell(.finish)) == nil }
+}
+
+extension SteeringError {
+    fileprivate static let tooManyClients = SteeringError(
+        .busy, "steerd has as many clients as it has room for: close connections, or try again")
 }

@@ -54,6 +54,9 @@ final class SocketKeeper {
     /// The groups whose members may use a label.
     var groups: Set<UInt32> { authority.groups }
 
+    /// Returns how the policy file knows a client.
+    func standing(of peer: Peer) -> Standing { authority.standing(of: peer) }
+
     /// Carries out the request in a message; returns the answer and the descriptors that go with it.
     func answer(
         _ message: ClientMessage, from client: Reception.Client

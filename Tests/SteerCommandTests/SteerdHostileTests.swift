@@ -99,68 +99,6 @@ struct SteerdHostileTests {
         }
     }
 
-    /// Mounts a file system that never answers, for as long as the closure runs or the returned process.
-    private func withSilentFiles(
-        _ steerd: SteerdBed, _ body: (_ folder: String, _ server: Background) throws -> Void
-    ) throws {
-        let folder = "\(steerd.bed.folder)/silent"
-        let server = try run(
-            """
-            files = kinds.SilentFileSystem('\(folder)')
-            threading.Thread(target=files.serve, daemon=True).start()
-            """, as: "", steerd)
-        defer {
-            server.end()
-            _ = try? shell("umount -l \(folder)")
-        }
-        try body(folder, server)
-    }
-
-    @Test("A socket whose lock somebody holds for ever holds up nobody", arguments: ["udp", "tcp"])
-    func locked(protocol name: String) async throws {
-        try await withSteerdBed { steerd in
-            try withSilentFiles(steerd) { folder, server in
-                let process = try steerd.start()
-                // Six of them, which is more than the processes that may be lost to one user.
-                let hostile = try run(
-                    """
-                    made = []
-                    for turn in range(6):
-                        one = kinds.registrable('\(name)')
-                        made.append(one)
-                        answer = send('steering/1 register web replacing', [os.dup(one.fileno())], True)
-                        assert answer.startswith(b'ok'), answer
-                        kinds.hold_lock(one, '\(folder)/file')
-                        assert send('steering/1 list web', [], True).startswith(b'ok')
-                    """, as: SteerdBed.webUser, steerd)
-                try serves(steerd)
-                // All that is held is put into a map again, which takes the locks.
-                try steerd.bed.steer("unload")
-                try steerd.bed.steer("apply --load \(steerd.policy)")
-                try eventually("it registers what is held") { try process.error.contains("not registered") }
-                try serves(steerd)
-                try verify(try steerd.client.sockets(of: "web").map(\.isRegistered), is: [false], "the locked one")
-                // Another socket of the same label takes its place.
-                let answers = try steerd.ask(
-                    [("steering/1 register web replacing", "\(name)()")], as: SteerdBed.webUser)
-                try verify(answers[0].hasPrefix("ok\n"), "\(answers)")
-                let present = try steerd.client.sockets(of: "web").map(\.cookie)
-                // Once the locks are released, what waited for them has not displaced it.
-                server.end()
-                try eventually("no process waits for a lock") {
-                    try shell("ps -eo stat,comm | grep -c '^D.*steerd' || true").hasPrefix("0")
-                }
-                try eventually("it is still registered") {
-                    let held = try steerd.client.sockets(of: "web")
-                    return held.map(\.cookie) == present && held.allSatisfy(\.isRegistered)
-                }
-                try process.signal("TERM")
-                try verify(try process.exitCode(), is: 0)
-                withExtendedLifetime(hostile) {}
-            }
-        }
-    }
-
     @Test("Files that cannot be closed hold up nobody, and steerd ends with some of them sent and received")
     func silentFiles() async throws {
         try await withSteerdBed { steerd in
@@ -218,6 +156,63 @@ struct SteerdHostileTests {
             try serves(steerd)
             try process.signal("TERM")
             try verify(try process.exitCode(), is: 0)
+            withExtendedLifetime(hostile) {}
+        }
+    }
+
+    /// Runs lines of Python in processes of many users, who are members of the group that may use dns.
+    private func members(_ count: Int, _ lines: String, _ steerd: SteerdBed) throws -> Background {
+        try run(
+            """
+            parent, (reading, writing) = os.getpid(), os.pipe()
+            def member(number):
+            \(lines.split(separator: "\n").map { "    \($0)" }.joined(separator: "\n"))
+            for number in range(\(count)):
+                if os.fork() == 0:
+                    os.setgroups([65533]); os.setresgid(*[70000 + number] * 3); os.setresuid(*[70000 + number] * 3)
+                    kept = member(number)
+                    os.write(writing, b'x')
+                    while os.getppid() == parent: time.sleep(0.1)
+                    os._exit(0)
+            for number in range(\(count)): os.read(reading, 1)
+            """, as: "", steerd)
+    }
+
+    @Test("Members of a group who block their attendants hold up nobody whom the policy file names")
+    func members() async throws {
+        try await withSteerdBed { steerd in
+            let process = try steerd.start()
+            let hostile = try members(
+                40, "send('steering/1 unregister dns', kinds.tcp('with unsent data', 3600)())", steerd)
+            let answers = try steerd.ask([("steering/1 register web", "tcp()")], as: SteerdBed.webUser)
+            try verify(answers[0].hasPrefix("ok\n"), "\(answers)")
+            try process.signal("TERM")
+            try verify(try process.exitCode(), is: 0)
+            withExtendedLifetime(hostile) {}
+        }
+    }
+
+    @Test("Clients whose processes are tracked are refused before descriptors run out for anything else")
+    func tracked() async throws {
+        try await withSteerdBed { steerd in
+            let start = "start: { command: /bin/true, user: nobody }"
+            try shell("sed -i 's|users: 65534 }|users: 65534 }, \(start)|' \(steerd.policy)")
+            let process = try steerd.start(under: "prlimit --nofile=1700:1700")
+            let hostile = try members(
+                16,
+                """
+                kept = [connected() for turn in range(30)]
+                for each in kept:
+                    try: each.send(b'steering/1 status')
+                    except BrokenPipeError: pass  # Refused already.
+                    answer = each.recv(1 << 18)
+                    assert answer.startswith((b'ok', b'error busy steerd has')), answer
+                return kept
+                """, steerd)
+            let descriptors = try steerd.descriptors(of: process)
+            try verify(descriptors < 480, "\(descriptors) descriptors")
+            let answers = try steerd.ask([("steering/1 register web", "tcp()")], as: SteerdBed.webUser)
+            try verify(answers[0].hasPrefix("ok\n"), "\(answers)")
             withExtendedLifetime(hostile) {}
         }
     }

@@ -6,7 +6,6 @@ import os
 import select
 import socket
 import struct
-import threading
 import time
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -293,28 +292,28 @@ def registrable(protocol):
 
 
 def hold_lock(made, path):
-    """Holds the lock of a socket, by a call that copies from a silent file while it has the lock."""
-    file = os.open(path, os.O_RDONLY)
+    """Holds the lock of a socket until this process ends, by a call that copies from a silent file while it has the lock.
+
+    The call is made by another process: the memory of this one must stay usable."""
     libc.mmap.restype = ctypes.c_void_p
     libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
-    memory = ctypes.c_void_p(libc.mmap(None, 1 << 16, 1, 1, file, 0))  # PROT_READ, MAP_SHARED
-
-    def hold():
-        if made.type == socket.SOCK_DGRAM:
-            address = struct.pack("=HH4s8x", socket.AF_INET, socket.htons(9), socket.inet_aton("127.0.0.1"))
-            libc.sendto(made.fileno(), memory, 1000, 0x8000, address, 16)  # MSG_MORE
-        else:
-            libc.setsockopt(made.fileno(), socket.IPPROTO_IP, socket.IP_OPTIONS, memory, 8)
-    thread = threading.Thread(target=hold, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 10
-    while thread.is_alive() and time.monotonic() < deadline:
+    holder = os.fork()
+    if holder == 0:
         try:
-            with open(f"/proc/self/task/{thread.native_id}/wchan") as place:
-                if "request_wait_answer" in place.read():
-                    return
-        except OSError:
-            pass  # It has not started, or this kernel does not tell.
+            libc.prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL
+            file = os.open(path, os.O_RDONLY)
+            memory = ctypes.c_void_p(libc.mmap(None, 1 << 16, 1, 1, file, 0))  # PROT_READ, MAP_SHARED
+            if made.type == socket.SOCK_DGRAM:
+                address = struct.pack("=HH4s8x", socket.AF_INET, socket.htons(9), socket.inet_aton("127.0.0.1"))
+                libc.sendto(made.fileno(), memory, 1000, 0x8000, address, 16)  # MSG_MORE
+            else:
+                libc.setsockopt(made.fileno(), socket.IPPROTO_IP, socket.IP_OPTIONS, memory, 8)
+        finally:
+            os._exit(0)
+    deadline = time.monotonic() + 1
+    while time.monotonic() < deadline:
+        with open(f"/proc/{holder}/wchan") as place:
+            # Waits for the file system, or for a process that reads the same page.
+            if place.read().startswith(("request_wait_answer", "folio_wait", "wait_on_page", "__lock_page")):
+                break
         time.sleep(0.01)
-    if not thread.is_alive():
-        raise OSError("the call returned")
