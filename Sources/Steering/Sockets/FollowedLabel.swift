@@ -72,6 +72,13 @@ struct FollowedLabel {
 
     // MARK: - Following
 
+    /// Has the next ``follow(_:stillOpen:_:_:)`` register all sockets again, since their registrations are lost.
+    mutating func registerAnew() {
+        for index in served.indices { served[index].cookies = [] }
+        standbys = [:]
+        isUnsettled = true
+    }
+
     /// Brings the registered sockets in line with the program's.
     mutating func follow(
         _ groups: [ListenerGroup], stillOpen: Set<SocketCookie>, _ lender: any SocketLender,

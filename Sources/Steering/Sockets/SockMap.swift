@@ -19,7 +19,7 @@ public struct RegisteredSocket: Sendable, Hashable {
 /// The map keeps no socket open. When the last descriptor of a socket is closed, the kernel removes it, and its label
 /// is without a socket. A process that ends needs no cleanup.
 public struct SockMap: Sendable {
-    private let steering: SocketSteering
+    let steering: SocketSteering
 
     init(_ steering: SocketSteering) { self.steering = steering }
 

@@ -41,6 +41,10 @@ package struct SocketFollower {
     /// The sockets that listened in the namespace when the program was last inspected.
     private var listened: Set<SocketCookie> = []
     private var nextLook = ContinuousClock.now
+    /// The number of what the sockets are registered in; nil if it is unknown.
+    private var attachment: UInt32?
+    private var isLoaded = true
+    private var nextQuestion = ContinuousClock.now
 
     /// Creates a follower, which registers nothing before ``register(replacing:)``.
     ///
@@ -93,6 +97,8 @@ package struct SocketFollower {
     /// - Returns: False if a chosen socket has been closed; the labels before it are registered.
     /// - Throws: Errors of the lender; `systemCall`.
     package mutating func register(replacing: Bool) throws(SteeringError) -> Bool {
+        // Asked first: if it is loaded again meanwhile, the sockets are registered once more.
+        attachment = try? lender.attachment()
         for index in labels.indices {
             guard try labels[index].begin(lender, replacing: replacing) else { return false }
         }
@@ -125,13 +131,14 @@ package struct SocketFollower {
     /// The registered sockets that were open at the last inspection.
     package var registered: Set<SocketCookie> { Set(labels.flatMap(\.cookies)) }
 
-    /// Registers new sockets, and drops closed ones.
+    /// Registers new sockets, and drops closed ones. If the steering was unloaded and loaded again, registers all.
     ///
     /// - Parameter isSure: Whether to inspect the program even if nothing seems to have changed.
     /// - Throws: `processUnavailable`, `systemCall`. Errors of the lender are reported to `tell` instead.
     package mutating func turn(isSure: Bool = false) throws(SteeringError) {
         let listening = try ListeningSockets()
         let now = ContinuousClock.now
+        if isSure || now >= nextQuestion { noticeLoading() }
         let isDue = labels.contains(where: \.isUnsettled) || listening.cookies != listened || now >= nextLook
         for index in labels.indices { labels[index].keepStandbys(listening.cookies, lender, tell) }
         guard isSure || isDue else { return }
@@ -140,6 +147,28 @@ package struct SocketFollower {
             let part = labels[index].part
             let own = listeners.filter { part.means($0.facts.transport, $0.facts.localAddress) }
             labels[index].follow(own.groups, stillOpen: listening.cookies, lender, tell)
+        }
+    }
+
+    /// Notices every 2 seconds whether the steering was unloaded, and loaded again.
+    private mutating func noticeLoading() {
+        nextQuestion = .now + .seconds(2)
+        do throws(SteeringError) {
+            guard let number = try lender.attachment() else {
+                // An older steerd logs each question that it does not know.
+                nextQuestion = .now + .seconds(3600)
+                return
+            }
+            isLoaded = true
+            defer { attachment = number }
+            guard let former = attachment, former != number else { return }
+            for index in labels.indices { labels[index].registerAnew() }
+            tell("the steering was unloaded and loaded again: registering the sockets again")
+        } catch {
+            // steerd may be restarting; then the steering goes on.
+            guard error.code == .notLoaded, isLoaded else { return }
+            isLoaded = false
+            tell("nothing is steered any more: \(error.message)")
         }
     }
 
