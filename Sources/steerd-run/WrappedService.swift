@@ -31,7 +31,10 @@ struct WrappedService {
     ///   ``SteeringClient/register(_:as:replacing:)``.
     func run() throws(SteeringError) -> CInt {
         var held: [HeldSocket] = []
+        var followed: [SocketFollower.Part] = []
         for part in parts {
+            let destinations = try client.destinations(of: part.label)
+            followed.append(SocketFollower.Part(part.label, part.selectors, destinations: destinations))
             let own = try client.sockets(of: part.label).filter { !$0.isLent }
             if isFresh { try giveUp(own, part.label) } else { held += own }
         }
@@ -43,7 +46,7 @@ struct WrappedService {
             _exit(127)
         }
         do throws(SteeringError) {
-            var follower = SocketFollower(child.pid, parts, lender, tell: { complain($0) })
+            var follower = SocketFollower(child.pid, followed, lender, tell: { complain($0) })
             let hasListened = try begin(&follower, child, &signals)
             let outcome = try hasListened ? follow(&follower, &child, &signals) : child.outcome()
             // Otherwise the former one's standby sockets would keep clients waiting.
@@ -117,16 +120,26 @@ struct WrappedService {
     ) throws(SteeringError) -> Bool {
         let begin = ContinuousClock.now
         var (known, isTold): ([SocketFollower.Choice], Bool) = ([], false)
+        var reason: SteeringError?
         while true {
             signals.pass(to: child, within: .milliseconds(50))
             if child.hasEnded { return false }
-            let choices = try follower.choices()
+            var choices: [SocketFollower.Choice] = []
+            do throws(SteeringError) {
+                choices = try follower.choices()
+                reason = nil
+            } catch {
+                // It may yet open those of the protocol that is needed.
+                guard error.code == .socketNotFound else { throw error }
+                reason = error
+            }
             // Some commands open their sockets one after the other: wait until two looks in a row agree.
             if !choices.isEmpty, choices == known, try follower.register(replacing: true) { return true }
             known = choices
-            if .now - begin > patience { throw .doesNotListen(command[0], parts, patience) }
+            if .now - begin > patience { throw reason ?? .doesNotListen(command[0], parts, patience) }
             if .now - begin > .seconds(2), !isTold {
-                complain("waiting for \(command[0]) to listen, \(patience) at most")
+                let why = reason.map { ": \($0.message)" } ?? ""
+                complain("waiting for \(command[0]) to listen, \(patience) at most\(why)")
                 isTold = true
             }
         }

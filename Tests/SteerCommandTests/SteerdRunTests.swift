@@ -254,6 +254,7 @@ struct SteerdRunTests {
     func refusals() async throws {
         try await withPlace { place in
             let two = "import socket; a = [socket.create_server((\\\"127.0.0.1\\\", p)) for p in (7001, 7002)]; input()"
+            let datagrams = "import socket; s = socket.socket(type=2); s.bind((\\\"127.0.0.1\\\", 7003)); input()"
             let waiting = "sleep 4711"
             let leaves = try place.steerd.bed.write(
                 "\(waiting) & \(Bed.python) -c 'import socket, time; s = socket.create_server((\"127.0.0.1\", 0)); time.sleep(1)'",
@@ -265,6 +266,7 @@ struct SteerdRunTests {
                 ("web", "sh -c \"\(waiting) & exit 0\"", "sh went to the background"),
                 ("web", "sh \(leaves)", "sh went to the background"),
                 ("dns", waiting, "user 65534 may not use the label dns"),
+                ("web --wait 0.5", "\(Bed.python) -c \"\(datagrams)\" < /dev/zero", "the bindings of web are for tcp"),
                 ("web --steerd /nowhere", waiting, "/nowhere"),
                 ("web", "\(Bed.python) -c \"\(two)\" < /dev/zero", "2 sockets that match"),
                 ("web --listen tcp:203.0.113.1:80", waiting, "cannot be bound to 203.0.113.1:80"),
@@ -356,6 +358,57 @@ struct SteerdRunTests {
                         && run.error.contains("127.0.0.1:8080"), "\(run)")
             }
             try verify(try place.steerd.client.sockets(of: "web"), is: [], "what is registered")
+        }
+    }
+
+    @Test("What cannot be steered to is named for the family that lacks a socket, by pid and after a reload, too")
+    func familyWithoutSocket() async throws {
+        try await withPlace { place in
+            let bed = place.steerd.bed
+            // On SIGHUP it opens IPv4 anew, bound to a device.
+            let program = try bed.write(
+                """
+                import signal, sys, time
+                from socket import *
+                six = socket(AF_INET6); six.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, 1)
+                four = socket(AF_INET, SOCK_STREAM, int(sys.argv[1]))
+                for s in six, four:
+                    s.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1); s.bind(('::' if s is six else '0.0.0.0', 8080)); s.listen()
+                def reload(number, frame):
+                    global four
+                    four.close(); four = socket(); four.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+                    four.setsockopt(SOL_SOCKET, SO_BINDTODEVICE, b'lo'); four.bind(('0.0.0.0', 8080)); four.listen()
+                signal.signal(signal.SIGHUP, reload)
+                while True: time.sleep(600)
+                """, to: "families.py")
+            let lacks = "web has no socket for tcp/IPv4: "
+            for number in [262, 0] {
+                let plain = try Background("\(SteerdBed.webUser) \(Bed.python) \(program) \(number)", in: bed)
+                try bed.listens(":8080", 2)
+                let run = try bed.run("register web --pid \(plain.pid) tcp :8080 --all --replace")
+                try verify(run.exitCode, is: 0)
+                try verify(
+                    number == 0 ? run.error.isEmpty : run.error.contains(lacks) && run.error.contains("Multipath TCP"),
+                    run.error)
+                try plain.signal("KILL")
+                _ = try plain.exitCode()
+
+                let wrapped = try place.run("web=:8080", "\(Bed.python) \(program) \(number)")
+                if number == 262 {
+                    try eventually("it is named") {
+                        try wrapped.error.contains(lacks) && wrapped.error.contains("Multipath TCP")
+                    }
+                }
+                try eventually("it is registered") {
+                    try place.steerd.client.sockets(of: "web").count == (number == 0 ? 2 : 1)
+                }
+                try wrapped.signal("HUP")
+                try eventually("the device is named") {
+                    try wrapped.error.contains("\(lacks)the socket is bound to the device lo")
+                }
+                try wrapped.signal("TERM")
+                _ = try wrapped.exitCode()
+            }
         }
     }
 }

@@ -19,6 +19,7 @@ extension Doctor {
         let owners = try SocketOwners(of: groups.inodes)
         let byCookie = Dictionary(grouping: registered, by: \.cookie).sorted { $0.key < $1.key }
         findings += Self.shortened(byCookie.compactMap { dead($0.value, known[$0.key], owners) }, "sockets") { $0 }
+        findings += Self.shortened(byCookie.compactMap { bound($0.value, known[$0.key]) }, "devices") { $0 }
         findings += unregistered(groups, owners) + waiting(groups, owners)
         return findings + migration(groups) + answers(registered, known, owners, policy)
     }
@@ -38,6 +39,18 @@ extension Doctor {
         guard owners[inode].isEmpty, owners.isComplete else { return nil }
         return Finding(
             .warning, "sockets", "no process holds \(what), so nothing can accept from it", remedy: remedy)
+    }
+
+    /// Returns a finding about a socket that has been bound to a device after it was registered.
+    private func bound(_ registered: [RegisteredSocket], _ socket: DiagnosedSocket?) -> Finding? {
+        guard let socket, socket.interface != 0 else { return nil }
+        let links = try? namespace.run { () throws(SteeringError) in try NetworkLinks() }
+        let name = links?.all[socket.interface]?.name ?? "number \(socket.interface)"
+        let destinations = registered.map { "\($0.destination)" }.joined(separator: " and ")
+        return Finding(
+            .warning, "devices",
+            "the socket \(socket.cookie) of \(destinations) is bound to the device \(name) (SO_BINDTODEVICE), which steering ignores: over other devices TCP handshakes fail, and UDP answers are lost; have its service leave that out, and give the bindings `--on \(name)`"
+        )
     }
 
     /// Returns findings about unregistered group members: once the registered ones are closed, the label has no socket.

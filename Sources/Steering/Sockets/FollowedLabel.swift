@@ -19,6 +19,8 @@ struct FollowedLabel {
     let part: SocketFollower.Part
     /// The groups to register first, which ``SocketFollower/choices(one:)`` picks.
     var chosen: [ListenerGroup] = []
+    /// The reasons why packets have no socket, which ``MissingSockets`` gives.
+    var missing: [String] = []
     /// Whether a registration failed and is to be retried.
     private(set) var isUnsettled = false
     private var served: [Served] = []
@@ -162,6 +164,10 @@ struct FollowedLabel {
         try withExtendedLifetime(sockets) { () throws(SteeringError) in
             try lender.lend(sockets.map(\.rawValue), to: part.label, replacing: replacing)
         }
+    }
+
+    mutating func tellMissing(_ tell: (String) -> Void) {
+        for reason in missing { tellOnce(reason, tell) }
     }
 
     private mutating func tellOnce(_ sentence: String, _ tell: (String) -> Void) {
