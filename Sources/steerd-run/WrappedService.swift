@@ -48,6 +48,7 @@ struct WrappedService {
         do throws(SteeringError) {
             var follower = SocketFollower(child.pid, followed, lender, tell: { complain($0) })
             let hasListened = try begin(&follower, child, &signals)
+            if hasListened { tellHeld() }
             let outcome = try hasListened ? follow(&follower, &child, &signals) : child.outcome()
             // Otherwise the former one's standby sockets would keep clients waiting.
             follower = SocketFollower(child.pid, [], lender, tell: { complain($0) })
@@ -97,18 +98,22 @@ struct WrappedService {
     private func giveUp(_ held: [HeldSocket], _ label: Label) throws(SteeringError) {
         guard !held.isEmpty else { return }
         try client.unregister(label)
-        // A service manager closes its own duplicates later.
-        for _ in 0..<100 {
-            let open = try SocketDiagnostics().sockets()
-            if !held.contains(where: { open[$0.cookie] != nil }) { return }
-            usleep(20_000)
+        try held.waitUntilClosed()
+    }
+
+    /// Tells of sockets that steerd holds for the labels beside the command's: clients wait there, unanswered.
+    private func tellHeld() {
+        for part in parts {
+            let held = ((try? lender.sockets(of: part.label)) ?? []).filter { !$0.isLent }.unserved
+            guard !held.isEmpty else { continue }
+            complain(
+                "steerd still holds \(held.words) for \(part.label), which \(command[0]) does not serve: unless another process does, clients wait there, so release it with --fresh"
+            )
         }
     }
 
     private func hint(_ held: [HeldSocket]) -> String {
-        let places = held.prefix(4).map { "\($0.transport) \($0.boundAddress)" }.joined(separator: ", ")
-        return
-            "\(command[0]) ended before it listened, and steerd holds \(places), so nothing else can bind there: "
+        "\(command[0]) ended before it listened, and steerd holds \(held.words), so nothing else can bind there: "
             + "if no process serves it any more, --fresh releases it"
     }
 

@@ -20,7 +20,7 @@ extension Doctor {
         let byCookie = Dictionary(grouping: registered, by: \.cookie).sorted { $0.key < $1.key }
         findings += Self.shortened(byCookie.compactMap { dead($0.value, known[$0.key], owners) }, "sockets") { $0 }
         findings += Self.shortened(byCookie.compactMap { bound($0.value, known[$0.key]) }, "devices") { $0 }
-        findings += unregistered(groups, owners) + waiting(groups, owners)
+        findings += unregistered(groups, owners) + waiting(groups, owners) + alone(registered, known, owners)
         return findings + migration(groups) + answers(registered, known, owners, policy)
     }
 
@@ -81,17 +81,37 @@ extension Doctor {
     /// Returns findings about sockets with waiting connections that their service has closed, and that only steerd
     /// holds.
     private func waiting(_ groups: SocketGroups, _ owners: SocketOwners) -> [Finding] {
-        func isKeptOnly(_ socket: DiagnosedSocket) -> Bool {
-            !owners[socket.inode].isEmpty && owners[socket.inode].allSatisfy { $0.command.hasPrefix("steerd") }
-        }
         var stuck: [(Destination, DiagnosedSocket)] = []
-        for group in groups.all where group.members.contains(where: { !owners[$0.inode].isEmpty && !isKeptOnly($0) }) {
-            stuck += group.members.filter { $0.waiting > 0 && isKeptOnly($0) }.map { (group.destination, $0) }
+        for group in groups.all where group.members.contains(where: { owners.areServing($0) }) {
+            stuck += group.members.filter { $0.waiting > 0 && owners.onlyKeep($0) }.map { (group.destination, $0) }
         }
         return Self.shortened(stuck, "queues") { destination, socket in
             Finding(
                 .warning, "queues",
-                "\(socket.waiting == 1 ? "a connection waits" : "\(socket.waiting) connections wait") on the socket \(socket.cookie) of \(destination), which only \(owners[socket.inode][0]) holds, while others of its group are served: the service has closed it, so restart the service under steerd, or end that process"
+                "\(socket.waiting == 1 ? "a connection waits" : "\(socket.waiting) connections wait") on the socket \(socket.cookie) of \(destination), which only \(owners.keeper(of: socket)) holds, while others of its group are served: the service has closed it, so restart the service under steerd, or end that process"
+            )
+        }
+    }
+
+    /// Returns findings about destinations whose sockets only steerd holds, while a process serves others of the label:
+    /// it was started without them.
+    private func alone(
+        _ registered: [RegisteredSocket], _ known: [SocketCookie: DiagnosedSocket], _ owners: SocketOwners
+    ) -> [Finding] {
+        let served = registered.filter { known[$0.cookie].map(owners.areServing) ?? false }.map(\.destination)
+        let labels = Set(served.map(\.label))
+        let lone = registered.filter { socket in
+            !served.contains(socket.destination) && labels.contains(socket.destination.label)
+                && known[socket.cookie].map(owners.onlyKeep) ?? false
+        }
+        let byCookie = Dictionary(grouping: lone, by: \.cookie).sorted { $0.key < $1.key }
+        return Self.shortened(byCookie, "queues") { cookie, sockets in
+            let socket = known[cookie]!
+            let waiting = socket.waiting == 0 ? "" : " (now \(socket.waiting))"
+            let served = Set(served.filter { $0.label == sockets[0].destination.label }).sorted()
+            return Finding(
+                .warning, "queues",
+                "clients of \(sockets.map { "\($0.destination)" }.joined(separator: " and ")) wait\(waiting) on the socket \(cookie) at \(socket.localAddress), which only \(owners.keeper(of: socket)) holds, while \(served.map { "\($0)" }.joined(separator: " and ")) is served: restart the service with a --listen for it, or with --fresh, which releases it"
             )
         }
     }
@@ -111,6 +131,28 @@ extension Doctor {
                 remedy: place.sysctl(.migrateRequests, ["\(name)=1"]))
         ]
     }
+}
+
+extension SocketOwners {
+    /// Whether only steerd holds a socket, and a service manager that stores it for steerd, but no service.
+    fileprivate func onlyKeep(_ socket: DiagnosedSocket) -> Bool {
+        // Who sees what steerd, as root, holds sees what services hold.
+        self[socket.inode].contains(where: \.isSteerd)
+            && self[socket.inode].allSatisfy { $0.isSteerd || $0.pid == 1 }
+    }
+
+    /// Whether a process holds a socket that serves it.
+    fileprivate func areServing(_ socket: DiagnosedSocket) -> Bool {
+        !self[socket.inode].isEmpty && !onlyKeep(socket)
+    }
+
+    fileprivate func keeper(of socket: DiagnosedSocket) -> SocketOwner {
+        self[socket.inode].first(where: \.isSteerd) ?? self[socket.inode][0]
+    }
+}
+
+extension SocketOwner {
+    fileprivate var isSteerd: Bool { command.hasPrefix("steerd") }
 }
 
 /// The SO_REUSEPORT groups of registered sockets.
