@@ -152,6 +152,26 @@ struct RemarkTests {
         }
     }
 
+    @Test("Of a group that is larger than its room, what is left out is told, and is no finding")
+    func largeGroup() async throws {
+        try await withBed { bed in
+            try bed.steer("bind web tcp 192.0.2.0/24 80")
+            let server = try bed.python(
+                """
+                import time
+                from socket import *
+                group = [create_server(('127.0.0.1', 8080), reuse_port=True) for number in range(20)]
+                time.sleep(600)
+                """)
+            try bed.listens(":8080", 20)
+            let follower = try Background(bed.line("register web --pid \(server.pid) --follow"), in: bed)
+            // Its standby socket has the last slot by then.
+            try eventually("it is told") { try follower.error.contains("15 of the 20 sockets at tcp 127.0.0.1:8080") }
+            let found = try bed.run("doctor").output
+            try verify(!found.contains("[groups]"), found)
+        }
+    }
+
     @Test("A namespace is meant by its name, its path or a process, whichever is given")
     func namespaces() async throws {
         try await withBed(loaded: false) { bed in

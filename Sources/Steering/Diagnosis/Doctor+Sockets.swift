@@ -15,7 +15,7 @@ extension Doctor {
         guard let known = try? namespace.run({ () throws(SteeringError) in try SocketDiagnostics().sockets() }) else {
             return findings
         }
-        let groups = SocketGroups(registered, known)
+        let groups = SocketGroups(registered, known, standby: try standby(in: steering))
         let owners = try SocketOwners(of: groups.inodes)
         let byCookie = Dictionary(grouping: registered, by: \.cookie).sorted { $0.key < $1.key }
         findings += Self.shortened(byCookie.compactMap { dead($0.value, known[$0.key], owners) }, "sockets") { $0 }
@@ -51,6 +51,15 @@ extension Doctor {
             .warning, "devices",
             "the socket \(socket.cookie) of \(destinations) is bound to the device \(name) (SO_BINDTODEVICE), which steering ignores: over other devices TCP handshakes fail, and UDP answers are lost; have its service leave that out, and give the bindings `--on \(name)`"
         )
+    }
+
+    /// Returns the destinations in which a standby socket takes a slot.
+    private func standby(in steering: SocketSteering) throws(SteeringError) -> Set<Destination> {
+        try steering.reading { state throws(SteeringError) in
+            let labels = state.numbers.byNumber
+            let taken = try SocketSlots(state.plane).all().filter(\.registration.isStandby)
+            return Set(taken.compactMap { Destination(number: $0.destination, labels) })
+        }
     }
 
     /// Returns findings about unregistered group members: once the registered ones are closed, the label has no socket.
@@ -169,7 +178,13 @@ struct SocketGroups {
     /// The inodes of all registered sockets and of all members of their groups.
     let inodes: [UInt32]
 
-    init(_ registered: [RegisteredSocket], _ known: [SocketCookie: DiagnosedSocket]) {
+    /// - Parameters:
+    ///   - registered: The registered sockets.
+    ///   - known: All sockets.
+    ///   - standby: The destinations in which a standby socket takes a slot.
+    init(
+        _ registered: [RegisteredSocket], _ known: [SocketCookie: DiagnosedSocket], standby: Set<Destination> = []
+    ) {
         let bound = Dictionary(grouping: known.values, by: \.place)
         var groups: [Group] = []
         for (destination, sockets) in Dictionary(grouping: registered, by: \.destination) {
@@ -182,7 +197,7 @@ struct SocketGroups {
             groups.append(
                 Group(
                     destination: destination, members: members, others: members.filter { !taken.contains($0.cookie) },
-                    hasRoom: sockets.count < SocketSlots.perDestination))
+                    hasRoom: sockets.count + (standby.contains(destination) ? 1 : 0) < SocketSlots.perDestination))
         }
         all = groups.sorted { $0.destination < $1.destination }
         inodes = registered.compactMap { known[$0.cookie]?.inode } + groups.flatMap { $0.members.map(\.inode) }

@@ -98,6 +98,7 @@ struct FollowedLabel {
         }
         for group in groups { followAtItsPlace(group, lender, tell) }
         followElsewhere(groups, lender, tell)
+        for group in served { tellLeftOut(group, tell) }
     }
 
     /// Registers new sockets at a known address: more members of a group, or the same listener opened again.
@@ -168,6 +169,15 @@ struct FollowedLabel {
 
     mutating func tellMissing(_ tell: (String) -> Void) {
         for reason in missing { tellOnce(reason, tell) }
+    }
+
+    /// Tells of the members of a SO_REUSEPORT group that find no slot, of which the standby socket takes one.
+    private mutating func tellLeftOut(_ group: Served, _ tell: (String) -> Void) {
+        let room = SocketSlots.perDestination - 1
+        guard group.cookies.count > room else { return }
+        tellOnce(
+            "\(room) of the \(group.cookies.count) sockets at \(group.place) are registered as \(part.label): all get their share, but the others do not stand in when these are closed",
+            tell)
     }
 
     private mutating func tellOnce(_ sentence: String, _ tell: (String) -> Void) {
