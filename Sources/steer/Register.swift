@@ -72,7 +72,7 @@ struct Register: ParsableCommand {
             let selectors = try selector().map { [$0] } ?? []
             let steering = try target.open(for: .changing)
             let policy = try steering.policy
-            let part = SocketFollower.Part(label, selectors) { policy.needs($0, label) }
+            let part = SocketFollower.Part(label, selectors, destinations: policy.destinations(of: label))
             let program = RegisteredProgram(
                 pid, part, steering.sockets, isOne: !all, isReplacing: replace, patience: .seconds(wait))
             let (stays, isJSON, place) = (follow, target.json, try target.place())
@@ -126,14 +126,6 @@ struct Register: ParsableCommand {
         return sockets.compactMap { socket in
             socket.name.flatMap { labels[$0] }.map { (socket.descriptor, $0) }
         }
-    }
-}
-
-extension Policy {
-    /// Returns whether a binding of the label has the protocol, or the label has no bindings.
-    fileprivate func needs(_ transport: TransportProtocol, _ label: Label) -> Bool {
-        let own = bindings.filter { $0.outcome == .label(label) }
-        return own.isEmpty || own.contains { $0.protocols.contains(transport) }
     }
 }
 

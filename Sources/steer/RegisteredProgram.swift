@@ -31,8 +31,12 @@ struct RegisteredProgram: Sendable {
         let begin = ContinuousClock.now
         var known: [SocketFollower.Choice] = []
         while true {
-            let choices = try follower.choices(one: isOne)
             let isPatient = patience > .zero && .now - begin < patience
+            var choices: [SocketFollower.Choice] = []
+            do throws(SteeringError) { choices = try follower.choices(one: isOne) } catch {
+                // It may yet open those of the protocol that is needed.
+                guard isPatient, error.code == .socketNotFound else { throw error }
+            }
             // Programs may open sockets one by one: assume that all are open if a second look finds the same ones.
             if !choices.isEmpty, choices == known || !isPatient, try follower.register(replacing: isReplacing) {
                 let own = follower.registered

@@ -57,7 +57,7 @@ struct SteerdRun: ParsableCommand {
 
     @Flag(
         help:
-            "First release the sockets that steerd still holds for the label from an earlier --listen: binding would fail."
+            "First release the sockets that steerd still holds for the label from an earlier --listen, except those that --listen names."
     )
     var fresh = false
 
@@ -75,9 +75,6 @@ struct SteerdRun: ParsableCommand {
 
     func validate() throws {
         guard !command.isEmpty else { throw ValidationError("which command? steerd-run LABEL -- COMMAND ...") }
-        guard listen.isEmpty || !fresh else {
-            throw ValidationError("--fresh is for sockets that the command opens itself: give it without --listen")
-        }
         guard !nginx || !listen.isEmpty else {
             throw ValidationError("--nginx is for the sockets of --listen: give that, too, or leave --nginx out")
         }
@@ -109,7 +106,7 @@ struct SteerdRun: ParsableCommand {
                 isFresh: fresh)
             Glibc.exit(try service.run())
         }
-        throw PassedSockets(client, try passed(), isForNginx: nginx).become(command)
+        throw PassedSockets(client, try passed(), isForNginx: nginx, isFresh: fresh).become(command)
     }
 
     /// Returns the labels, with the command's sockets that belong to each.

@@ -31,7 +31,10 @@ struct WrappedService {
     ///   ``SteeringClient/register(_:as:replacing:)``.
     func run() throws(SteeringError) -> CInt {
         var held: [HeldSocket] = []
+        var followed: [SocketFollower.Part] = []
         for part in parts {
+            let destinations = try client.destinations(of: part.label)
+            followed.append(SocketFollower.Part(part.label, part.selectors, destinations: destinations))
             let own = try client.sockets(of: part.label).filter { !$0.isLent }
             if isFresh { try giveUp(own, part.label) } else { held += own }
         }
@@ -43,8 +46,9 @@ struct WrappedService {
             _exit(127)
         }
         do throws(SteeringError) {
-            var follower = SocketFollower(child.pid, parts, lender, tell: { complain($0) })
+            var follower = SocketFollower(child.pid, followed, lender, tell: { complain($0) })
             let hasListened = try begin(&follower, child, &signals)
+            if hasListened { tellHeld() }
             let outcome = try hasListened ? follow(&follower, &child, &signals) : child.outcome()
             // Otherwise the former one's standby sockets would keep clients waiting.
             follower = SocketFollower(child.pid, [], lender, tell: { complain($0) })
@@ -94,18 +98,22 @@ struct WrappedService {
     private func giveUp(_ held: [HeldSocket], _ label: Label) throws(SteeringError) {
         guard !held.isEmpty else { return }
         try client.unregister(label)
-        // A service manager closes its own duplicates later.
-        for _ in 0..<100 {
-            let open = try SocketDiagnostics().sockets()
-            if !held.contains(where: { open[$0.cookie] != nil }) { return }
-            usleep(20_000)
+        try held.waitUntilClosed()
+    }
+
+    /// Tells of sockets that steerd holds for the labels beside the command's: clients wait there, unanswered.
+    private func tellHeld() {
+        for part in parts {
+            let held = ((try? lender.sockets(of: part.label)) ?? []).filter { !$0.isLent }.unserved
+            guard !held.isEmpty else { continue }
+            complain(
+                "steerd still holds \(held.words) for \(part.label), which \(command[0]) does not serve: unless another process does, clients wait there, so release it with --fresh"
+            )
         }
     }
 
     private func hint(_ held: [HeldSocket]) -> String {
-        let places = held.prefix(4).map { "\($0.transport) \($0.boundAddress)" }.joined(separator: ", ")
-        return
-            "\(command[0]) ended before it listened, and steerd holds \(places), so nothing else can bind there: "
+        "\(command[0]) ended before it listened, and steerd holds \(held.words), so nothing else can bind there: "
             + "if no process serves it any more, --fresh releases it"
     }
 
@@ -117,16 +125,26 @@ struct WrappedService {
     ) throws(SteeringError) -> Bool {
         let begin = ContinuousClock.now
         var (known, isTold): ([SocketFollower.Choice], Bool) = ([], false)
+        var reason: SteeringError?
         while true {
             signals.pass(to: child, within: .milliseconds(50))
             if child.hasEnded { return false }
-            let choices = try follower.choices()
+            var choices: [SocketFollower.Choice] = []
+            do throws(SteeringError) {
+                choices = try follower.choices()
+                reason = nil
+            } catch {
+                // It may yet open those of the protocol that is needed.
+                guard error.code == .socketNotFound else { throw error }
+                reason = error
+            }
             // Some commands open their sockets one after the other: wait until two looks in a row agree.
             if !choices.isEmpty, choices == known, try follower.register(replacing: true) { return true }
             known = choices
-            if .now - begin > patience { throw .doesNotListen(command[0], parts, patience) }
+            if .now - begin > patience { throw reason ?? .doesNotListen(command[0], parts, patience) }
             if .now - begin > .seconds(2), !isTold {
-                complain("waiting for \(command[0]) to listen, \(patience) at most")
+                let why = reason.map { ": \($0.message)" } ?? ""
+                complain("waiting for \(command[0]) to listen, \(patience) at most\(why)")
                 isTold = true
             }
         }

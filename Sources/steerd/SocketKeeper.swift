@@ -118,6 +118,11 @@ final class SocketKeeper {
             let isBound = try steering.policy.labels.contains(label)
             guard isBound || !sockets.isEmpty else { throw .labelUnknown(label) }
             return (.done(sockets), [])
+        case .loaded(let label):
+            let destinations = try label.map { label throws(SteeringError) in
+                try steering.policy.destinations(of: label).map(\.line)
+            }
+            return (.done(["\(try steering.attachment())"] + (destinations ?? [])), [])
         case .status:
             return (.done(try status(for: peer).map(\.line)), [])
         case .metrics:

@@ -191,6 +191,29 @@ struct FollowTests {
         }
     }
 
+    @Test(
+        "Where the steering is unloaded and loaded again, what is followed is registered again",
+        arguments: Way.allCases.flatMap { way in
+            [Flow(.tcp, .ipv4), Flow(.udp, .ipv6)].map { Case(way: way, flow: $0) }
+        })
+    func loadedAgain(one: Case) async throws {
+        try await withFollowed(one) { followed in
+            // By pid it ends when it finds nothing loaded: here it looks only when all is done.
+            if one.way == .pid { try followed.follower!.signal("STOP") }
+            try followed.bed.steer("unload")
+            try verify(try followed.ask(seconds: 1) != "first", "an answer while nothing is loaded")
+            try followed.bed.steer("load")
+            try followed.bed.steer("apply \(followed.bed.folder)/policy.yaml")
+            if one.way == .pid { try followed.follower!.signal("CONT") }
+            try eventually("it is registered again") { try followed.ask(seconds: 1) == "first" }
+            let said = try (one.way == .pid ? followed.follower! : followed.server).error
+            try verify(said.contains("unloaded and loaded again"), said)
+            try followed.order("close")
+            try followed.order("open 8081 second")
+            try eventually("it is followed") { try followed.ask(seconds: 2) == "second" }
+        }
+    }
+
     @Test("register --follow ends with the program; the label is refused then")
     func ends() async throws {
         try await withFollowed(Case(way: .pid, flow: Flow(.tcp, .ipv6))) { followed in

@@ -140,6 +140,51 @@ struct RemarkTests {
         }
     }
 
+    @Test("A socket that was bound to a device after it was registered is named, by explain, too")
+    func devices() async throws {
+        try await withBed { bed in
+            try bed.steer("bind web tcp 192.0.2.0/24 80")
+            let server = try bed.python(
+                """
+                import signal, time
+                from socket import *
+                s = create_server(('127.0.0.1', 8080))
+                signal.signal(signal.SIGHUP, lambda *_: s.setsockopt(SOL_SOCKET, SO_BINDTODEVICE, b'lo'))
+                while True: time.sleep(600)
+                """)
+            try bed.listens(":8080")
+            try bed.steer("register web --pid \(server.pid)")
+            try verify(bed.steer("doctor"), is: "all is well\n")
+            try server.signal("HUP")
+            try eventually("it is found") {
+                let found = try bed.run("doctor").output
+                return found.hasPrefix("warning [devices] ") && found.contains("bound to the device lo")
+            }
+            let explained = try bed.run("explain tcp 192.0.2.9 80").output
+            try verify(explained.contains("bound to a device"), explained)
+        }
+    }
+
+    @Test("Of a group that is larger than its room, what is left out is told, and is no finding")
+    func largeGroup() async throws {
+        try await withBed { bed in
+            try bed.steer("bind web tcp 192.0.2.0/24 80")
+            let server = try bed.python(
+                """
+                import time
+                from socket import *
+                group = [create_server(('127.0.0.1', 8080), reuse_port=True) for number in range(20)]
+                time.sleep(600)
+                """)
+            try bed.listens(":8080", 20)
+            let follower = try Background(bed.line("register web --pid \(server.pid) --follow"), in: bed)
+            // Its standby socket has the last slot by then.
+            try eventually("it is told") { try follower.error.contains("15 of the 20 sockets at tcp 127.0.0.1:8080") }
+            let found = try bed.run("doctor").output
+            try verify(!found.contains("[groups]"), found)
+        }
+    }
+
     @Test("A namespace is meant by its name, its path or a process, whichever is given")
     func namespaces() async throws {
         try await withBed(loaded: false) { bed in

@@ -201,6 +201,23 @@ struct SteerdTests {
         }
     }
 
+    @Test("What is loaded is told, and to whom it may concern what the bindings of a label are for")
+    func loaded() async throws {
+        try await withSteerdBed { steerd in
+            let process = try steerd.start()
+            defer { withExtendedLifetime(process) {} }
+            let answers = try steerd.ask(
+                [("steering/1 loaded", ""), ("steering/1 loaded web", ""), ("steering/1 loaded dns", "")],
+                as: SteerdBed.webUser)
+            let number = answers[0].dropFirst("ok\n".count)
+            try verify(UInt32(number) != nil, "\(answers)")
+            try verify(answers[1], is: "ok\n\(number)\ntcp IPv4\ntcp IPv6")
+            try verify(answers[2].hasPrefix("error notAllowed"), answers[2])
+            try steerd.bed.steer("unload")
+            try verifyThrows(.notLoaded) { _ = try steerd.client.attachment() }
+        }
+    }
+
     @Test("Its counters are told: of labels, to who may use them; by steer metrics, too, which says when it is gone")
     func metrics() async throws {
         try await withSteerdBed { steerd in

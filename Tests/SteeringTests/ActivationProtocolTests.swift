@@ -21,6 +21,7 @@ struct ActivationProtocolTests {
             ("steering/1 unregister web 1a2b", .unregister("web", SocketCookie("1a2b")), 0),
             ("steering/1 unregister web", .unregister("web"), 0), ("steering/1 claim a.b_c-d", .claim("a.b_c-d"), 0),
             ("steering/1 list web", .list("web"), 0), ("steering/1 status", .status, 0),
+            ("steering/1 loaded", .loaded(nil), 0), ("steering/1 loaded web", .loaded("web"), 0),
             ("steering/1 metrics", .metrics, 0), ("steering/1 reload", .reload, 0), ("web#", .tubular("web"), 2),
         ])
     func requests(text: String, request: ActivationRequest, descriptors: Int) throws {
@@ -41,6 +42,7 @@ struct ActivationProtocolTests {
             ("steering/1 claim web ", 0, "invalidMessage", "more"),
             ("steering/1 claim web now", 0, "invalidMessage", "more"),
             ("steering/1 status web", 0, "invalidMessage", "more"),
+            ("steering/1 loaded web now", 0, "invalidMessage", "more"),
             ("steering/1 claim -web", 0, "invalidLabel", "begin"),
             ("steering/1 claim web\n", 0, "invalidMessage", "ASCII"),
             ("steering/1 claim w\u{e9}b", 0, "invalidMessage", "ASCII"),

@@ -15,6 +15,8 @@ package enum ActivationRequest: Sendable, Hashable {
     case list(Label)
     /// Requests a list of the labels that the client may use, with their sockets and counters.
     case status
+    /// Requests the number of what is loaded, and the destinations of the label that bindings lead to.
+    case loaded(Label?)
     /// Requests steerd's own counters.
     case metrics
     /// Has steerd reread its policy file.
@@ -57,7 +59,13 @@ package enum ActivationRequest: Sendable, Hashable {
         }
 
         guard let name = arguments.first else {
-            self = verb == "status" ? .status : verb == "metrics" ? .metrics : .reload
+            self =
+                switch verb {
+                case "status": .status
+                case "metrics": .metrics
+                case "loaded": .loaded(nil)
+                default: .reload
+                }
             return
         }
         let label = try Label(name)
@@ -74,6 +82,7 @@ package enum ActivationRequest: Sendable, Hashable {
             guard arguments.count == 1 || cookie != nil else { throw .invalid("has an invalid cookie") }
             self = .unregister(label, cookie)
         case "claim": self = .claim(label)
+        case "loaded": self = .loaded(label)
         default: self = .list(label)
         }
     }
@@ -81,7 +90,7 @@ package enum ActivationRequest: Sendable, Hashable {
     /// The number of words after each verb.
     private static let arguments = [
         "register": 1...2, "lend": 1...2, "standby": 1...1, "unregister": 1...2, "claim": 1...1, "list": 1...1,
-        "status": 0...0, "metrics": 0...0, "reload": 0...0,
+        "loaded": 0...1, "status": 0...0, "metrics": 0...0, "reload": 0...0,
     ]
 
     /// The verbs that require sockets in the message.
@@ -93,6 +102,7 @@ package enum ActivationRequest: Sendable, Hashable {
         case .register(let label, _), .lend(let label, _), .standby(let label), .unregister(let label, _),
             .claim(let label), .list(let label), .tubular(let label):
             label
+        case .loaded(let label): label
         case .status, .metrics, .reload: nil
         }
     }
@@ -106,6 +116,7 @@ package enum ActivationRequest: Sendable, Hashable {
         case .unregister: "unregister"
         case .claim: "claim"
         case .list: "list"
+        case .loaded: "loaded"
         case .status: "status"
         case .metrics: "metrics"
         case .reload: "reload"
@@ -123,9 +134,9 @@ package enum ActivationRequest: Sendable, Hashable {
             case .register(let label, true), .lend(let label, true): "\(Self.version) \(verb) \(label) replacing"
             case .unregister(let label, let cookie?): "\(Self.version) \(verb) \(label) \(cookie)"
             case .register(let label, _), .lend(let label, _), .standby(let label), .unregister(let label, _),
-                .claim(let label), .list(let label):
+                .claim(let label), .list(let label), .loaded(let label?):
                 "\(Self.version) \(verb) \(label)"
-            case .status, .metrics, .reload: "\(Self.version) \(verb)"
+            case .loaded, .status, .metrics, .reload: "\(Self.version) \(verb)"
             }
         return Array(text.utf8)
     }

@@ -157,6 +157,35 @@ public final class SteeringClient: Sendable {
     ///   `missingCapability` if its bindings are not those in force; `serviceUnavailable`, `busy`.
     public func reload() throws(SteeringError) { _ = try exchange(.reload) }
 
+    /// Returns the number of what steerd has loaded, which changes when it is unloaded and loaded again; nil if steerd
+    /// is too old to know. Does not wait for a restart of steerd.
+    ///
+    /// - Throws: `notLoaded` if nothing is loaded; `notAllowed`, `serviceUnavailable`, `busy`.
+    package func attachment() throws(SteeringError) -> UInt32? {
+        do throws(SteeringError) {
+            guard let number = try exchange(.loaded(nil), isPatient: false).lines.first.flatMap({ UInt32($0) }) else {
+                throw .invalidReply
+            }
+            return number
+        } catch {
+            guard error.code == .invalidMessage else { throw error }
+            return nil
+        }
+    }
+
+    /// Returns the destinations of a label that bindings lead to; none if steerd is too old to know.
+    ///
+    /// - Throws: `notLoaded`, `notAllowed`, `serviceUnavailable`, `busy`.
+    package func destinations(of label: Label) throws(SteeringError) -> [Destination] {
+        do throws(SteeringError) {
+            let lines = try exchange(.loaded(label)).lines.dropFirst()
+            return Destination.all(of: label).filter { lines.contains($0.line) }
+        } catch {
+            guard error.code == .invalidMessage else { throw error }
+            return []
+        }
+    }
+
     // MARK: - Messages
 
     private struct Answer {
@@ -171,11 +200,11 @@ public final class SteeringClient: Sendable {
     }
 
     private func exchange(
-        _ request: ActivationRequest, _ descriptors: [CInt] = []
+        _ request: ActivationRequest, _ descriptors: [CInt] = [], isPatient: Bool = true
     ) throws(SteeringError) -> Answer {
         guard descriptors.count <= MessageSocket.maximumDescriptors else { throw .tooManyDescriptors }
         let message = try connection.withLock { connection throws(SteeringError) in
-            try answer(to: request, descriptors, over: &connection)
+            try answer(to: request, descriptors, over: &connection, isPatient: isPatient)
         }
         guard !message.isCut, !message.lacksDescriptors else { throw .invalidReply }
         switch try ActivationReply(message.bytes) {
@@ -186,9 +215,9 @@ public final class SteeringClient: Sendable {
     }
 
     /// Sends the request until it is answered, since steerd may be restarted at any moment, and does not itself wait
-    /// for another process that is changing the steering.
+    /// for another process that is changing the steering; only once if not `isPatient`.
     private func answer(
-        to request: ActivationRequest, _ descriptors: [CInt], over connection: inout MessageSocket?
+        to request: ActivationRequest, _ descriptors: [CInt], over connection: inout MessageSocket?, isPatient: Bool
     ) throws(SteeringError) -> MessageSocket.Message {
         let end = ContinuousClock.now + patience
         while true {
@@ -208,7 +237,7 @@ public final class SteeringClient: Sendable {
                 // A late answer over this connection would be taken for that of the next request.
                 connection = nil
                 let isRestart = [EPIPE, ECONNRESET, ECONNREFUSED, ENOENT].contains(error.errno)
-                guard isRestart, .now < end else { throw .unavailable(path, error) }
+                guard isRestart, isPatient, .now < end else { throw .unavailable(path, error) }
                 usleep(20_000)
             }
         }

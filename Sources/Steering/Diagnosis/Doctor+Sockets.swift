@@ -19,7 +19,8 @@ extension Doctor {
         let owners = try SocketOwners(of: groups.inodes)
         let byCookie = Dictionary(grouping: registered, by: \.cookie).sorted { $0.key < $1.key }
         findings += Self.shortened(byCookie.compactMap { dead($0.value, known[$0.key], owners) }, "sockets") { $0 }
-        findings += unregistered(groups, owners) + waiting(groups, owners)
+        findings += Self.shortened(byCookie.compactMap { bound($0.value, known[$0.key]) }, "devices") { $0 }
+        findings += unregistered(groups, owners) + waiting(groups, owners) + alone(registered, known, owners)
         return findings + migration(groups) + answers(registered, known, owners, policy)
     }
 
@@ -50,6 +51,18 @@ extension Doctor {
             .warning, "sockets", "no process holds \(what), so nothing can accept from it", remedy: remedy)
     }
 
+    /// Returns a finding about a socket that has been bound to a device after it was registered.
+    private func bound(_ registered: [RegisteredSocket], _ socket: DiagnosedSocket?) -> Finding? {
+        guard let socket, socket.interface != 0 else { return nil }
+        let links = try? namespace.run { () throws(SteeringError) in try NetworkLinks() }
+        let name = links?.all[socket.interface]?.name ?? "number \(socket.interface)"
+        let destinations = registered.map { "\($0.destination)" }.joined(separator: " and ")
+        return Finding(
+            .warning, "devices",
+            "the socket \(socket.cookie) of \(destinations) is bound to the device \(name) (SO_BINDTODEVICE), which steering ignores: over other devices TCP handshakes fail, and UDP answers are lost; have its service leave that out, and give the bindings `--on \(name)`"
+        )
+    }
+
     /// Returns findings about unregistered group members: once the registered ones are closed, the label has no socket.
     private func unregistered(_ groups: SocketGroups, _ owners: SocketOwners) -> [Finding] {
         var missing: [(destination: Destination, member: DiagnosedSocket, owner: SocketOwner?, count: Int)] = []
@@ -78,17 +91,37 @@ extension Doctor {
     /// Returns findings about sockets with waiting connections that their service has closed, and that only steerd
     /// holds.
     private func waiting(_ groups: SocketGroups, _ owners: SocketOwners) -> [Finding] {
-        func isKeptOnly(_ socket: DiagnosedSocket) -> Bool {
-            !owners[socket.inode].isEmpty && owners[socket.inode].allSatisfy { $0.command.hasPrefix("steerd") }
-        }
         var stuck: [(Destination, DiagnosedSocket)] = []
-        for group in groups.all where group.members.contains(where: { !owners[$0.inode].isEmpty && !isKeptOnly($0) }) {
-            stuck += group.members.filter { $0.waiting > 0 && isKeptOnly($0) }.map { (group.destination, $0) }
+        for group in groups.all where group.members.contains(where: { owners.areServing($0) }) {
+            stuck += group.members.filter { $0.waiting > 0 && owners.onlyKeep($0) }.map { (group.destination, $0) }
         }
         return Self.shortened(stuck, "queues") { destination, socket in
             Finding(
                 .warning, "queues",
-                "\(socket.waiting == 1 ? "a connection waits" : "\(socket.waiting) connections wait") on the socket \(socket.cookie) of \(destination), which only \(owners[socket.inode][0]) holds, while others of its group are served: the service has closed it, so restart the service under steerd, or end that process"
+                "\(socket.waiting == 1 ? "a connection waits" : "\(socket.waiting) connections wait") on the socket \(socket.cookie) of \(destination), which only \(owners.keeper(of: socket)) holds, while others of its group are served: the service has closed it, so restart the service under steerd, or end that process"
+            )
+        }
+    }
+
+    /// Returns findings about destinations whose sockets only steerd holds, while a process serves others of the label:
+    /// it was started without them.
+    private func alone(
+        _ registered: [RegisteredSocket], _ known: [SocketCookie: DiagnosedSocket], _ owners: SocketOwners
+    ) -> [Finding] {
+        let served = registered.filter { known[$0.cookie].map(owners.areServing) ?? false }.map(\.destination)
+        let labels = Set(served.map(\.label))
+        let lone = registered.filter { socket in
+            !served.contains(socket.destination) && labels.contains(socket.destination.label)
+                && known[socket.cookie].map(owners.onlyKeep) ?? false
+        }
+        let byCookie = Dictionary(grouping: lone, by: \.cookie).sorted { $0.key < $1.key }
+        return Self.shortened(byCookie, "queues") { cookie, sockets in
+            let socket = known[cookie]!
+            let waiting = socket.waiting == 0 ? "" : " (now \(socket.waiting))"
+            let served = Set(served.filter { $0.label == sockets[0].destination.label }).sorted()
+            return Finding(
+                .warning, "queues",
+                "clients of \(sockets.map { "\($0.destination)" }.joined(separator: " and ")) wait\(waiting) on the socket \(cookie) at \(socket.localAddress), which only \(owners.keeper(of: socket)) holds, while \(served.map { "\($0)" }.joined(separator: " and ")) is served: restart the service with a --listen for it, or with --fresh, which releases it"
             )
         }
     }
@@ -110,6 +143,28 @@ extension Doctor {
     }
 }
 
+extension SocketOwners {
+    /// Whether only steerd holds a socket, and a service manager that stores it for steerd, but no service.
+    fileprivate func onlyKeep(_ socket: DiagnosedSocket) -> Bool {
+        // Who sees what steerd, as root, holds sees what services hold.
+        self[socket.inode].contains(where: \.isSteerd)
+            && self[socket.inode].allSatisfy { $0.isSteerd || $0.pid == 1 }
+    }
+
+    /// Whether a process holds a socket that serves it.
+    fileprivate func areServing(_ socket: DiagnosedSocket) -> Bool {
+        !self[socket.inode].isEmpty && !onlyKeep(socket)
+    }
+
+    fileprivate func keeper(of socket: DiagnosedSocket) -> SocketOwner {
+        self[socket.inode].first(where: \.isSteerd) ?? self[socket.inode][0]
+    }
+}
+
+extension SocketOwner {
+    fileprivate var isSteerd: Bool { command.hasPrefix("steerd") }
+}
+
 /// The SO_REUSEPORT groups of registered sockets.
 struct SocketGroups {
     struct Group {
@@ -124,6 +179,10 @@ struct SocketGroups {
     /// The inodes of all registered sockets and of all members of their groups.
     let inodes: [UInt32]
 
+    /// - Parameters:
+    ///   - registered: The registered sockets.
+    ///   - known: All sockets.
+    ///   - full: The destinations without a free slot.
     init(
         _ registered: [RegisteredSocket], _ known: [SocketCookie: DiagnosedSocket], full: Set<Destination>
     ) {

@@ -197,6 +197,10 @@ extension SocketSteering {
         if case .delivered(let receiver) = surroundings.verdict(address) {
             if receiver.isConnected {
                 caveats.append("this flow belongs to an established connection, so steering does not run for it")
+            } else if case .steered = decision, surroundings.receiver.map({ $0.interface != 0 }) ?? false {
+                caveats.append(
+                    "the socket is bound to a device (SO_BINDTODEVICE), which steering ignores: over other devices TCP handshakes fail, and UDP answers are lost"
+                )
             } else if case .steered(let sockets) = decision,
                 !sockets.contains(where: { $0.cookie == receiver.cookie || $0.boundAddress == receiver.boundAddress })
             {

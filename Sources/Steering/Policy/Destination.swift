@@ -24,6 +24,9 @@ public struct Destination: Sendable, Hashable, Comparable, CustomStringConvertib
     /// A description such as `web tcp/IPv4`.
     public var description: String { "\(label) \(transport)/\(family)" }
 
+    /// The line in an answer of steerd.
+    package var line: String { "\(transport) \(family)" }
+
     /// The four destinations of a label.
     static func all(of label: Label) -> [Destination] {
         IPFamily.allCases.flatMap { family in TransportProtocol.allCases.map { Destination(label, family, $0) } }
@@ -40,6 +43,18 @@ public struct Destination: Sendable, Hashable, Comparable, CustomStringConvertib
     func number(labelNumber: UInt32) -> UInt32 {
         labelNumber * UInt32(STEERING_DESTINATIONS_PER_LABEL) + (family == .ipv6 ? UInt32(STEERING_IPV6) : 0)
             + (transport == .udp ? UInt32(STEERING_UDP) : 0)
+    }
+}
+
+extension Policy {
+    /// Returns the destinations of a label that its bindings lead to.
+    package func destinations(of label: Label) -> [Destination] {
+        let own = bindings.filter { $0.outcome == .label(label) }
+        return Destination.all(of: label).filter { destination in
+            own.contains {
+                $0.prefix.family == destination.family && $0.protocols.contains(destination.transport)
+            }
+        }
     }
 }
 

@@ -19,6 +19,8 @@ struct FollowedLabel {
     let part: SocketFollower.Part
     /// The groups to register first, which ``SocketFollower/choices(one:)`` picks.
     var chosen: [ListenerGroup] = []
+    /// The reasons why packets have no socket, which ``MissingSockets`` gives.
+    var missing: [String] = []
     /// Whether a registration failed and is to be retried.
     private(set) var isUnsettled = false
     private var served: [Served] = []
@@ -72,6 +74,13 @@ struct FollowedLabel {
 
     // MARK: - Following
 
+    /// Has the next ``follow(_:stillOpen:_:_:)`` register all sockets again, since their registrations are lost.
+    mutating func registerAnew() {
+        for index in served.indices { served[index].cookies = [] }
+        standbys = [:]
+        isUnsettled = true
+    }
+
     /// Brings the registered sockets in line with the program's.
     mutating func follow(
         _ groups: [ListenerGroup], stillOpen: Set<SocketCookie>, _ lender: any SocketLender,
@@ -89,6 +98,7 @@ struct FollowedLabel {
         }
         for group in groups { followAtItsPlace(group, lender, tell) }
         followElsewhere(groups, lender, tell)
+        for group in served { tellLeftOut(group, tell) }
     }
 
     /// Registers new sockets at a known address: more members of a group, or the same listener opened again.
@@ -155,6 +165,19 @@ struct FollowedLabel {
         try withExtendedLifetime(sockets) { () throws(SteeringError) in
             try lender.lend(sockets.map(\.rawValue), to: part.label, replacing: replacing)
         }
+    }
+
+    mutating func tellMissing(_ tell: (String) -> Void) {
+        for reason in missing { tellOnce(reason, tell) }
+    }
+
+    /// Tells of the members of a SO_REUSEPORT group that find no slot, of which the standby socket takes one.
+    private mutating func tellLeftOut(_ group: Served, _ tell: (String) -> Void) {
+        let room = SocketSlots.perDestination - 1
+        guard group.cookies.count > room else { return }
+        tellOnce(
+            "\(room) of the \(group.cookies.count) sockets at \(group.place) are registered as \(part.label): all get their share, but the others do not stand in when these are closed",
+            tell)
     }
 
     private mutating func tellOnce(_ sentence: String, _ tell: (String) -> Void) {

@@ -17,16 +17,24 @@ package struct SocketFollower {
         package let label: Label
         /// The sockets, each matched by any of these; empty for all sockets.
         package let selectors: [SocketSelector]
-        /// Whether the label needs a socket of a protocol, because a binding has that protocol.
-        let needs: @Sendable (TransportProtocol) -> Bool
+        /// The label's destinations that bindings lead to; empty if there are none, or they are unknown.
+        private let destinations: [Destination]
 
-        package init(
-            _ label: Label, _ selectors: [SocketSelector],
-            needs: @escaping @Sendable (TransportProtocol) -> Bool = { _ in true }
-        ) {
+        package init(_ label: Label, _ selectors: [SocketSelector], destinations: [Destination] = []) {
             self.label = label
             self.selectors = selectors
-            self.needs = needs
+            self.destinations = destinations
+        }
+
+        /// Whether the label needs a socket for a kind of packets.
+        func needs(_ kind: ListeningProgram.Kind) -> Bool {
+            destinations.isEmpty
+                || destinations.contains { $0.transport == kind.transport && $0.family == kind.family }
+        }
+
+        /// Whether the label needs a socket of a protocol.
+        func needs(_ transport: TransportProtocol) -> Bool {
+            destinations.isEmpty || destinations.contains { $0.transport == transport }
         }
 
         func means(_ transport: TransportProtocol, _ address: SocketAddress) -> Bool {
@@ -41,6 +49,10 @@ package struct SocketFollower {
     /// The sockets that listened in the namespace when the program was last inspected.
     private var listened: Set<SocketCookie> = []
     private var nextLook = ContinuousClock.now
+    /// The number of what the sockets are registered in; nil if it is unknown.
+    private var attachment: UInt32?
+    private var isLoaded = true
+    private var nextQuestion = ContinuousClock.now
 
     /// Creates a follower, which registers nothing before ``register(replacing:)``.
     ///
@@ -79,7 +91,9 @@ package struct SocketFollower {
         for index in labels.indices {
             let part = labels[index].part
             let own = listeners.filter { part.means($0.facts.transport, $0.facts.localAddress) }
-            try explainMissing(part, own)
+            let missing = MissingSockets(part, own, of: program)
+            try missing.check()
+            labels[index].missing = missing.reasons
             let groups = try FollowedLabel.nearest(own.groups, one: one, of: program.root)
             labels[index].chosen = groups
             if !groups.isEmpty { choices.append(Choice(label: part.label, sockets: Set(groups.flatMap(\.cookies)))) }
@@ -93,31 +107,13 @@ package struct SocketFollower {
     /// - Returns: False if a chosen socket has been closed; the labels before it are registered.
     /// - Throws: Errors of the lender; `systemCall`.
     package mutating func register(replacing: Bool) throws(SteeringError) -> Bool {
+        // Asked first: if it is loaded again meanwhile, the sockets are registered once more.
+        attachment = try? lender.attachment()
         for index in labels.indices {
             guard try labels[index].begin(lender, replacing: replacing) else { return false }
+            labels[index].tellMissing(tell)
         }
         return true
-    }
-
-    /// Throws an error if the label lacks a socket of a protocol that it needs, and the program's sockets explain why.
-    private func explainMissing(
-        _ part: Part, _ own: [ListeningProgram.Listener]
-    ) throws(SteeringError) {
-        let transports = Set(own.map(\.facts.transport))
-        if !transports.contains(.tcp), part.needs(.tcp), part.selectors.allSatisfy({ $0.transport != .udp }),
-            let address = program.multipath.sorted().first(where: { part.means(.tcp, $0) })
-        {
-            throw .isMultipath("process \(program.root)", address)
-        }
-        if let refused = program.refused.first(where: {
-            part.means($0.transport, $0.address) && part.needs($0.transport) && !transports.contains($0.transport)
-        }) {
-            throw refused.error
-        }
-        guard let other = own.first, part.selectors.allSatisfy({ $0.transport == nil }),
-            !transports.contains(where: part.needs), let needed = TransportProtocol.allCases.first(where: part.needs)
-        else { return }
-        throw .ofOtherProtocol(part.label, needed, program.root, other.place)
     }
 
     // MARK: - Following
@@ -125,13 +121,14 @@ package struct SocketFollower {
     /// The registered sockets that were open at the last inspection.
     package var registered: Set<SocketCookie> { Set(labels.flatMap(\.cookies)) }
 
-    /// Registers new sockets, and drops closed ones.
+    /// Registers new sockets, and drops closed ones. If the steering was unloaded and loaded again, registers all.
     ///
     /// - Parameter isSure: Whether to inspect the program even if nothing seems to have changed.
     /// - Throws: `processUnavailable`, `systemCall`. Errors of the lender are reported to `tell` instead.
     package mutating func turn(isSure: Bool = false) throws(SteeringError) {
         let listening = try ListeningSockets()
         let now = ContinuousClock.now
+        if isSure || now >= nextQuestion { noticeLoading() }
         let isDue = labels.contains(where: \.isUnsettled) || listening.cookies != listened || now >= nextLook
         for index in labels.indices { labels[index].keepStandbys(listening.cookies, lender, tell) }
         guard isSure || isDue else { return }
@@ -140,6 +137,30 @@ package struct SocketFollower {
             let part = labels[index].part
             let own = listeners.filter { part.means($0.facts.transport, $0.facts.localAddress) }
             labels[index].follow(own.groups, stillOpen: listening.cookies, lender, tell)
+            labels[index].missing = MissingSockets(part, own, of: program).reasons
+            labels[index].tellMissing(tell)
+        }
+    }
+
+    /// Notices every 2 seconds whether the steering was unloaded, and loaded again.
+    private mutating func noticeLoading() {
+        nextQuestion = .now + .seconds(2)
+        do throws(SteeringError) {
+            guard let number = try lender.attachment() else {
+                // An older steerd logs each question that it does not know.
+                nextQuestion = .now + .seconds(3600)
+                return
+            }
+            isLoaded = true
+            defer { attachment = number }
+            guard let former = attachment, former != number else { return }
+            for index in labels.indices { labels[index].registerAnew() }
+            tell("the steering was unloaded and loaded again: registering the sockets again")
+        } catch {
+            // steerd may be restarting; then the steering goes on.
+            guard error.code == .notLoaded, isLoaded else { return }
+            isLoaded = false
+            tell("nothing is steered any more: \(error.message)")
         }
     }
 
@@ -198,15 +219,4 @@ struct ListenerGroup {
     var isReuseport: Bool { members[0].facts.isReuseport }
     var depth: Int { members[0].depth }
     var cookies: Set<SocketCookie> { Set(members.map(\.facts.cookie)) }
-}
-
-extension SteeringError {
-    fileprivate static func ofOtherProtocol(
-        _ label: Label, _ needed: TransportProtocol, _ process: pid_t, _ place: ListeningProgram.Place
-    ) -> SteeringError {
-        SteeringError(
-            .socketNotFound,
-            "the bindings of \(label) are for \(needed), and process \(process) has only \(place): give the process that listens, or name the socket to use it anyway"
-        )
-    }
 }

@@ -9,6 +9,12 @@ package protocol SocketLender: Sendable {
 
     /// Registers a ``StandbySocket``, which receives packets while the label has no other socket.
     func standBy(_ socket: CInt, for label: Label) throws(SteeringError)
+
+    /// Returns the number of what is loaded, which changes when it is unloaded and loaded again: then all registrations
+    /// are lost. Nil if it is unknown.
+    ///
+    /// - Throws: `notLoaded`; others if it may be known later.
+    func attachment() throws(SteeringError) -> UInt32?
 }
 
 extension SockMap: SocketLender {
@@ -19,6 +25,8 @@ extension SockMap: SocketLender {
     package func takeBack(_ socket: SocketCookie, from label: Label) throws(SteeringError) {
         try unregister(socket, from: label)
     }
+
+    package func attachment() throws(SteeringError) -> UInt32? { try steering.attachment() }
 }
 
 extension SteeringClient: SocketLender {}
