@@ -47,7 +47,7 @@ struct ActivationTests {
             try verify(
                 run.output.split(separator: "\n").sorted(),
                 is: [
-                    "note: no binding leads to web: steer bind web PROTOCOL PREFIX PORTS",
+                    "note: no binding leads to web: steer bind web PROTOCOL PREFIX PORTS --bpffs \(bed.bpffs.path)",
                     "registered tcp 127.0.0.1:8001 as web", "registered udp 127.0.0.1:8002 as web",
                 ])
             try verify(bound(bed), is: ["web 127.0.0.1:8001", "web 127.0.0.1:8002"])
