@@ -269,8 +269,8 @@ def main():
     parser.add_argument("--table", action="store_true", help="write the table in docs/kernels.md")
     parser.add_argument("--verbose", action="store_true", help="print all other output of the guest")
     parser.add_argument("--only", metavar="REGEX", help="run only checks whose name matches")
-    parser.add_argument("--steer", default=ROOT / ".build/release/steer")
-    parser.add_argument("--steerd", default=ROOT / ".build/release/steerd")
+    parser.add_argument("--programs", metavar="DIRECTORY", type=pathlib.Path, default=ROOT / ".build/release",
+                        help="where steer and steerd are")
     options = parser.parse_args()
 
     cache = ROOT / ".build/kernels"
@@ -285,7 +285,7 @@ def main():
                 failures.append(version)
                 tell(f"not ok {version}: {error}")
     with tempfile.TemporaryDirectory() as folder:
-        base = initramfs(pathlib.Path(folder), options.steer, options.steerd)
+        base = initramfs(pathlib.Path(folder), options.programs / "steer", options.programs / "steerd")
     tell(f"initramfs: {len(base) >> 20} MiB")
     for version, kernel in kernels.items():
         tell(f"booting {kernel.package}")

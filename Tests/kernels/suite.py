@@ -376,7 +376,10 @@ def run(name):
             for flow in FLOWS:
                 delivered(servers, *flow, 80)
             steer("status")
-            steer("doctor", "--json") if name == "root" else None
+            if name == "root":
+                # The servers here do not answer UDP, of which the doctor warns.
+                found, _ = steer.begin("doctor", "--json").communicate()
+                verify(found and '"broken"' not in found, found)
 
     @check(f"{name}: tables grow" if since((6, 0)) else f"{name}: larger tables are refused before Linux 6.0")
     def growth():
