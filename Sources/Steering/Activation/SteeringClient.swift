@@ -66,7 +66,7 @@ public final class SteeringClient: Sendable {
     ///   - socket: The socket.
     ///   - label: The label; a binding or a label option of the policy in force must name it.
     ///   - replacing: Whether it replaces the sockets that the label has for its protocol and families.
-    /// - Throws: As ``register(_:as:replacing:)``.
+    /// - Throws: As `register`.
     public func register(
         _ socket: borrowing OwnedDescriptor, as label: Label, replacing: Bool = false
     ) throws(SteeringError) {
@@ -76,7 +76,7 @@ public final class SteeringClient: Sendable {
     /// Registers sockets without having steerd hold them: they remain the caller's alone, and are unregistered by
     /// closing them.
     ///
-    /// - Throws: As ``register(_:as:replacing:)``.
+    /// - Throws: As `register`.
     package func lend(_ descriptors: [CInt], to label: Label, replacing: Bool) throws(SteeringError) {
         _ = try exchange(.lend(label, replacing: replacing), descriptors)
     }

@@ -87,7 +87,7 @@ extension SteeringClient: SocketRegistry {
     ///   - descriptors: The sockets, 253 at most.
     ///   - label: The label.
     ///   - replacing: Whether they replace the sockets that the label has.
-    /// - Throws: As ``register(_:as:replacing:)``.
+    /// - Throws: As `register`.
     public func registerSockets(_ descriptors: [CInt], as label: Label, replacing: Bool) throws(SteeringError) {
         try register(descriptors, as: label, replacing: replacing)
     }
