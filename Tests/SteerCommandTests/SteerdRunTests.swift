@@ -415,7 +415,7 @@ struct SteerdRunTests {
     func left() async throws {
         try await withPlace { place in
             let bed = place.steerd.bed, client = place.steerd.client
-            /// Runs a command that ends at once, and returns what is said.
+            /// Runs a command that ends at once, and returns its output.
             func passed(_ options: String, exitCode: Int32 = 0) throws -> String {
                 let run = try bed.sh(place.line(options, "true"))
                 try verify(run.exitCode, is: exitCode, "\(options): \(run)")

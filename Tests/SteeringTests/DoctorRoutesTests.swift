@@ -299,7 +299,7 @@ struct DoctorRoutesTests {
             try verify(two.map(\.remedy?.description), is: Array(repeating: "sysctl -w \(setting)", count: 2))
             try shell(two[1].remedy!.description)
             try verify(found([40000...40009], [7, 40500]), is: [])
-            // What a binding adds is told with what others need, and what is reserved counts.
+            // The finding covers all bindings together, and counts the ports that are reserved already.
             let added = try Policy([Binding(.udp, to: IPPrefix("192.0.2.1/32"), ports: [40700], .refuse)])
             try steering.update { $0.bind(added.bindings[0]) }
             try steering.update { $0.bind(try! Binding(.udp, to: IPPrefix("192.0.2.0/30"), ports: [40800], .refuse)) }
