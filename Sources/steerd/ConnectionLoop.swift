@@ -68,7 +68,7 @@ final class ConnectionLoop {
             if ready.contains(control.rawValue) { obey(control.take()) }
             reception.turn { message, client in
                 let (reply, descriptors) = keeper.answer(message, from: client)
-                return (reply, descriptors, !keeper.knows(client.peer))
+                return (reply, descriptors, keeper.standing(of: client.peer) == .stranger)
             }
             keeper.correct()
             onDemand?.turn()

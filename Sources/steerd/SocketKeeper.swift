@@ -48,13 +48,10 @@ final class SocketKeeper {
     /// The number of held sockets.
     var count: Int { holdings.count }
 
-    /// Whether a client may use any label. Descriptors from other clients are not even received.
-    func knows(_ peer: Peer) -> Bool { authority.allowsAnything(peer) }
-
     /// The groups whose members may use a label.
     var groups: Set<UInt32> { authority.groups }
 
-    /// Returns how the policy file knows a client.
+    /// Returns how the policy file knows a client. Descriptors from strangers are not even received.
     func standing(of peer: Peer) -> Standing { authority.standing(of: peer) }
 
     /// Carries out the request in a message; returns the answer and the descriptors that go with it.
