@@ -19,7 +19,6 @@ ns1 A 127.0.0.1
 @dataclasses.dataclass
 class Server:
     name: str
-    program: str  # the executable; a server whose program is not there is no part of --quick
     configure: object  # (folder, port) -> the command that starts it; writes its files there
     v4: str = SMALL
     distinct: int = 256  # how many IPv4 addresses it answers with; 1 for one that does not draw
@@ -48,7 +47,7 @@ def write_names(path, count):
 
 def bound(program):
     command = lambda folder, port: [program, ADDRESS, str(port), SMALL, SIX]
-    return Server("bound", program, command, traffic=(A, AAAA, MIXED))
+    return Server("bound", command, traffic=(A, AAAA, MIXED))
 
 
 def steer_dns(program, v4, distinct, names, traffic):
@@ -67,7 +66,7 @@ names:
 """)
         return [program, "serve", "--policy", policy, "--listen", f"{ADDRESS}:{port}", "--workers", "1",
                 "--no-response-limit"]
-    return Server(f"steer-dns /{v4.split('/')[1]}", program, configure, v4, distinct, traffic)
+    return Server(f"steer-dns /{v4.split('/')[1]}", configure, v4, distinct, traffic)
 
 
 def knot(v4, count):
@@ -98,7 +97,7 @@ zone:
     zonefile-load: whole
     module: mod-geoip/pool
 """)]
-    return Server(f"Knot + geoip, {count:,} addresses", "knotd", configure, v4, count)
+    return Server(f"Knot + geoip, {count:,} addresses", configure, v4, count)
 
 
 def gdnsd(count=64):
@@ -123,7 +122,7 @@ plugins => {{ weighted => {{ multi = false, service_types = up, web => {{
 }} }} }}
 """)
         return ["gdnsd", "-c", folder, "start"]
-    return Server(f"gdnsd weighted, {count} addresses", "gdnsd", configure, distinct=count)
+    return Server(f"gdnsd weighted, {count} addresses", configure, distinct=count)
 
 
 def nsd():
@@ -151,7 +150,7 @@ zone:
     name: example.com
     zonefile: {zone}
 """)]
-    return Server("NSD static, 1 address", "nsd", configure, ONE, 1)
+    return Server("NSD static, 1 address", configure, ONE, 1)
 
 
 def powerdns(what):
@@ -180,7 +179,7 @@ security-poll-suffix=
 zone-cache-refresh-interval=0
 """)
         return ["pdns_server", f"--config-dir={folder}", "--daemon=no", "--guardian=no", "--disable-syslog"]
-    return Server(f"PowerDNS Lua, {what}", "pdns_server", configure)
+    return Server(f"PowerDNS Lua, {what}", configure)
 
 
 def all_servers(bound_program, steer_dns_program, names):
