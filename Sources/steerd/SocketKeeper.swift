@@ -5,24 +5,24 @@ import Steering
 
 /// Carries out requests: holds sockets, and keeps the steering's map consistent with them. Used by one thread.
 final class SocketKeeper {
-    private let steering: SocketSteering
+    let steering: SocketSteering
     /// Makes the calls that a client could block.
-    private let deputy: Deputy
+    let deputy: Deputy
     /// The sockets registered for labels, by way of the deputy.
-    private let registered: SockMap
-    private let policyFile: String
-    private let limits: Limits
-    private let manager: Notifier?
-    private let onDemand: OnDemand?
-    private let state: ServiceState
-    private let logger: Logger
-    private var log: RequestLog
-    private var authority: Authority
-    private var holdings = Holdings()
-    private var requests = Counts<String>()
-    private var postponed = PostponedWork()
+    let registered: SockMap
+    let policyFile: String
+    let limits: Limits
+    let manager: Notifier?
+    let onDemand: OnDemand?
+    let state: ServiceState
+    let logger: Logger
+    var log: RequestLog
+    var authority: Authority
+    var holdings = Holdings()
+    var requests = Counts<String>()
+    var postponed = PostponedWork()
     /// Stored sockets that are locked: they are taken over when they are not.
-    private var locked: [StoredDescriptor] = []
+    var locked: [StoredDescriptor] = []
 
     init(
         _ steering: SocketSteering, _ deputy: Deputy, _ authority: Authority, policyFile: String, _ limits: Limits,
@@ -88,11 +88,9 @@ final class SocketKeeper {
         }
         switch request {
         case .register(let label, let replacing):
-            let sockets = try register(message, label, replacing: replacing, peer)
-            return (.done(try lines(sockets, label)), [])
+            return (.done(try register(message, label, replacing: replacing, peer)), [])
         case .lend(let label, let replacing):
-            let sockets = try register(message, label, replacing: replacing, isLent: true, peer)
-            return (.done(try lines(sockets, label)), [])
+            return (.done(try register(message, label, replacing: replacing, isLent: true, peer)), [])
         case .standby(let label):
             guard try steering.policy.labels.contains(label) else { throw .labelUnknown(label) }
             if let refusal = message.refusal { throw refusal }
@@ -133,9 +131,13 @@ final class SocketKeeper {
 
     // MARK: - Registering
 
+    /// Registers the sockets of a message, and holds them unless they are lent.
+    ///
+    /// - Returns: The sockets as they appear in the answer.
+    /// - Throws: Only if no socket is registered: what fails afterwards is not the client's concern.
     private func register(
         _ message: ClientMessage, _ label: Label, replacing: Bool, isLent: Bool = false, _ peer: Peer
-    ) throws(SteeringError) -> [Holding] {
+    ) throws(SteeringError) -> [String] {
         // A new label would need a number, which takes a capability; and a client could fill the map with labels.
         guard try steering.policy.labels.contains(label) else { throw .labelUnknown(label) }
         if let refusal = message.refusal { throw refusal }
@@ -163,19 +165,23 @@ final class SocketKeeper {
         guard holdings.count - former.count + most.count + fresh.count <= limits.sockets else {
             throw .full("steerd", limits.sockets)
         }
+        let result: [RegisteredSocket]
         do throws(SteeringError) {
-            try registered.register(
+            result = try registered.register(
                 sockets.map { ($0.descriptor.rawValue, $0.facts) }, as: label, replacing: replacing)
         } catch {
             // Sockets that were replaced before the failure are not restored by themselves.
             if replacing, error.code != .busy { reinstate(label) }
             throw error
         }
-        // Packets now go to the new sockets; only now may the replaced ones be closed.
-        let present = Set(try steering.sockets.list().filter { $0.destination.label == label }.map(\.cookie))
-        hold(staying { present.contains($0.facts.cookie) } + fresh, label)
+        // Packets now go to the new sockets; only now may the replaced ones be closed. Where the others cannot be listed,
+        // they stay until the next registration.
+        let present = (try? steering.sockets.list()).map { sockets in
+            Set(sockets.filter { $0.destination.label == label }.map(\.cookie))
+        }
+        hold(staying { present?.contains($0.facts.cookie) ?? true } + fresh, label)
         log.add(replacing ? "registered in place of others" : "registered", label, sockets, peer)
-        return sockets
+        return sockets.map { $0.shown(among: result).line }
     }
 
     private func unregister(
@@ -238,190 +244,12 @@ final class SocketKeeper {
     }
 
     /// Inspects sockets by way of the deputy.
-    private func inspect(
+    func inspect(
         _ descriptors: [SharedDescriptor]
     ) throws(SteeringError) -> [Result<SteerableSocket, SteeringError>] {
         try withExtendedLifetime(descriptors) { () throws(SteeringError) in
             try deputy.inspect(descriptors.map(\.rawValue))
         }
-    }
-
-    // MARK: - Keeping the map consistent
-
-    /// Registers held sockets of a label that are not registered, if no other socket has their place.
-    private func reinstate(_ label: Label) {
-        deputy.begin(.label(label), label)
-        for socket in holdings[label] {
-            do throws(SteeringError) {
-                try registered.register([(socket.descriptor.rawValue, socket.facts)], as: label)
-            } catch {
-                // Once it is no longer locked, `correct` registers it.
-                if error.code == .busy, !deputy.isLocked(socket.facts.cookie) {
-                    return postpone(.reinstate(label), error)
-                }
-                logger.warning(
-                    "not registered",
-                    metadata: [
-                        "label": "\(label)", "socket": "\(socket)", "message": "\(error.message)",
-                    ])
-            }
-        }
-    }
-
-    private func postpone(_ task: PostponedWork.Task, _ error: SteeringError) {
-        guard postponed.add(task) else { return }
-        logger.warning("trying again until it succeeds", metadata: ["message": "\(error.message)"])
-    }
-
-    /// Does what was postponed; stops at a task that must wait again.
-    private func resume() {
-        while let task = postponed.next() {
-            switch task {
-            case .reinstate(let label): reinstate(label)
-            case .reload: try? reloadEventually()
-            }
-        }
-        if postponed.isDone() { logger.info("what was postponed is done") }
-    }
-
-    /// The time until the next attempt of what was postponed.
-    var nextTurn: Duration? { postponed.nextTurn }
-
-    /// Rereads the policy file, later if another process is changing the steering now.
-    ///
-    /// - Throws: As ``reload()``.
-    func reloadEventually() throws(SteeringError) {
-        do throws(SteeringError) { try reload() } catch {
-            if error.code == .busy { postpone(.reload, error) }
-            throw error
-        }
-    }
-
-    /// Rereads the policy file: permissions and bindings. A file that cannot be applied changes nothing.
-    func reload() throws(SteeringError) {
-        do throws(SteeringError) {
-            // Reading a large file takes long: not while another process is changing the steering.
-            do throws(SteeringError) { try steering.update { _ in } } catch { if error.code == .busy { throw error } }
-            let service = try ServiceFile.read(policyFile)
-            try apply(service.policy)
-            authority = Authority(service)
-            onDemand?.reload()
-            reinstateAll()
-            state.reloaded(service)
-            logger.info("policy reloaded", metadata: ["bindings": "\(service.policy.count)"])
-        } catch {
-            // That says nothing about the file.
-            if error.code == .busy { throw error }
-            state.failed(error)
-            logger.error(
-                "policy not reloaded", metadata: ["code": "\(error.code)", "message": "\(error.message)"])
-            throw error
-        }
-    }
-
-    /// Checks from time to time whether the steering was replaced by another, and registers the held sockets with that.
-    func lookAfterSteering() {
-        resume()
-        guard state.isReplaced() else { return }
-        logger.warning("the steering was unloaded and loaded again: registering what is held")
-        reinstateAll()
-    }
-
-    private func reinstateAll() {
-        for label in holdings.labels {
-            // Where one has to wait, so do the others.
-            if postponed.tasks.isEmpty { reinstate(label) } else { _ = postponed.add(.reinstate(label)) }
-        }
-    }
-
-    /// Corrects what processes that were given up have done after all, when they got the lock that they waited for.
-    func correct() {
-        let ended = deputy.takeEnded()
-        guard !ended.isEmpty else { return }
-        for (label, late) in ended {
-            guard let late else { continue }
-            try? registered.remove(late)
-            reinstate(label)
-        }
-        let stored = locked
-        locked = []
-        if !stored.isEmpty { restore(stored) }
-    }
-
-    /// Applies a policy. Without capabilities only the policy in force can be applied; another needs CAP_BPF.
-    private func apply(_ policy: Policy) throws(SteeringError) {
-        do throws(SteeringError) { try steering.apply(policy) } catch {
-            throw error.code == .missingCapability || error.errno == EPERM ? .cannotApply(policyFile) : error
-        }
-    }
-
-    /// Takes over the descriptors that the service manager stored for a previous steerd.
-    func restore(_ stored: [StoredDescriptor]) {
-        for one in stored {
-            let label = one.name.label
-            if case .process(let pid) = one.name.kind {
-                onDemand?.serves(label, pid, one.descriptor)
-                continue
-            }
-            do throws(SteeringError) {
-                deputy.begin(.label(label), label)
-                let facts = try inspect([one.descriptor])[0].get()
-                if holdings[label].contains(where: { $0.facts.cookie == facts.cookie }) { continue }
-                guard holdings[label].count < limits.socketsPerLabel else {
-                    throw .full("label \(label)", limits.socketsPerLabel)
-                }
-                guard holdings.count < limits.sockets else { throw .full("steerd", limits.sockets) }
-                holdings[label].append(Holding(descriptor: one.descriptor, facts: facts))
-            } catch {
-                if error.code == .busy { locked.append(one) } else { manager?.forget(one.name) }
-                logger.warning(
-                    error.code == .busy ? "a stored socket is locked" : "a stored socket is no longer held",
-                    metadata: ["label": "\(label)", "code": "\(error.code)", "message": "\(error.message)"])
-            }
-        }
-        for label in holdings.labels { onDemand?.hold(holdings[label].map(\.descriptor), label) }
-        reinstateAll()
-        if holdings.count > 0 { logger.info("took stored sockets back", metadata: ["sockets": "\(holdings.count)"]) }
-    }
-
-    // MARK: - Answers
-
-    private func lines(_ sockets: [Holding], _ label: Label) throws(SteeringError) -> [String] {
-        let registered = try steering.sockets.list().filter { $0.destination.label == label }
-        return sockets.map { $0.shown(among: registered).line }
-    }
-
-    /// Returns the sockets of a label that are registered but not held.
-    private func lent(to label: Label) throws(SteeringError) -> [String] {
-        let held = Set(holdings[label].map(\.facts.cookie))
-        var seen: Set<SocketCookie> = []
-        return try steering.sockets.list().filter {
-            $0.destination.label == label && !held.contains($0.cookie) && seen.insert($0.cookie).inserted
-        }.map { HeldSocket($0.destination.transport, $0.boundAddress, $0.cookie, true, isLent: true).line }
-    }
-
-    private func status(for peer: Peer) throws(SteeringError) -> [LabelHoldings] {
-        let status = try steering.status()
-        return status.labels.filter { authority.allows(peer, $0.label) }.map {
-            LabelHoldings($0.label, sockets: holdings[$0.label].count, $0.metrics)
-        }
-    }
-
-    /// Returns counters since the start, in the Prometheus text format; those of labels only for labels that the client
-    /// may use.
-    private func metrics(for peer: Peer) throws(SteeringError) -> [String] {
-        let labels = try steering.policy.labels.filter { authority.allows(peer, $0) }.sorted()
-        var text = MetricsText()
-        text.add("requests_total", .counter, "Requests that were answered.", requests.sorted, as: "verb")
-        text.add("refusals_total", .counter, "Requests that were refused.", log.refusals.sorted, as: "code")
-        text.add(
-            "held_sockets", .gauge, "Sockets that are held.", labels.map { ($0.name, UInt64(holdings[$0].count)) },
-            as: "label")
-        let starts = onDemand?.starts.sorted.filter { labels.contains($0.key) } ?? []
-        text.add(
-            "starts_total", .counter, "How often a service was started.", starts.map { ($0.key.name, $0.value) },
-            as: "label")
-        return text.lines
     }
 }
 
@@ -441,18 +269,11 @@ extension SteeringError {
             .unknownLabel, "no binding in force leads to \(label): add one to the policy file, and reload it first")
     }
 
-    fileprivate static func cannotApply(_ path: String) -> SteeringError {
-        SteeringError(
-            .missingCapability,
-            "the bindings of \(path) are not those in force, and steerd has given up its capabilities: "
-                + "run steer apply \(path) first")
-    }
-
     fileprivate static func nothingHeld(_ label: Label) -> SteeringError {
         SteeringError(.socketNotFound, "no socket is held for \(label): register one")
     }
 
-    fileprivate static func full(_ what: String, _ limit: Int) -> SteeringError {
+    static func full(_ what: String, _ limit: Int) -> SteeringError {
         SteeringError(
             .tooManySockets, "\(what) would hold more than \(limit) sockets: unregister some, or replace them")
     }

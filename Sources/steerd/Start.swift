@@ -2,7 +2,7 @@ import Glibc
 import PolicyFiles
 import Steering
 
-/// The start with privileges: puts the policy in force, opens the listening socket and takes over stored sockets.
+/// The start with privileges: opens the listening socket, takes over stored sockets and puts the policy in force.
 struct Start: Sendable {
     let policyFile: String
     /// The contents of the policy file or, if that is wrong, the policy in force.
@@ -24,6 +24,9 @@ struct Start: Sendable {
         attendants = try AttendantMaker.make()
         bin = try Bin(attendants)
         let passed = try PassedDescriptors(bin)
+        // Whatever does not depend on the policy comes first: if it fails, nothing has changed.
+        if let listener = passed.listener { self.listener = listener } else { listener = try MessageListener(at: path) }
+        stored = StoredDescriptors(passed.stored)
         let basis: Basis
         do throws(SteeringError) {
             basis = try Basis(file, bpffs, readers)
@@ -34,10 +37,8 @@ struct Start: Sendable {
             }
             basis = inForce
         }
-        (service, problem, steering, starter) = (basis.service, basis.problem, basis.steering, basis.starter)
-        limits = try Limits(startable: starter?.labels.count ?? 0)
-        if let listener = passed.listener { self.listener = listener } else { listener = try MessageListener(at: path) }
-        stored = StoredDescriptors(passed.stored)
+        (service, problem, steering) = (basis.service, basis.problem, basis.steering)
+        (starter, limits) = (basis.starter, basis.limits)
     }
 
     /// A policy, and the steering in which it is in force.
@@ -46,13 +47,15 @@ struct Start: Sendable {
         let problem: SteeringError?
         let steering: SocketSteering
         let starter: (connection: MessageSocket, labels: Set<Label>)?
+        let limits: Limits
 
         /// Applies the policy in a file, loading the steering if necessary.
         init(_ file: String, _ bpffs: String, _ readers: String?) throws(SteeringError) {
             service = try ServiceFile.read(file)
             problem = nil
-            // Forked while this process holds nothing else.
+            // Forked before the steering's descriptors are open.
             starter = try Starter.make(service, policyFile: file)
+            limits = try Limits(startable: starter?.labels.count ?? 0)
             let group = try readers.map(Self.group)
             steering = try SocketSteering.loadOrOpen(NetworkNamespace.current(), bpffs: bpffs, readers: group)
             try steering.apply(service.policy)
@@ -66,6 +69,7 @@ struct Start: Sendable {
             service = ServicePolicy(policy: try steering.policy, services: try StoredAllowances.read(allowances))
             self.problem = problem
             starter = nil
+            limits = try Limits(startable: 0)
         }
 
         private static func group(_ name: String) throws(SteeringError) -> UInt32 {

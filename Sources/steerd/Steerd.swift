@@ -65,12 +65,18 @@ struct Steerd: ParsableCommand {
         // A SIGHUP during the start is handled once steerd serves; until then, other signals end it at once.
         Self.block([SIGHUP])
         let start = try Start(policy: policy, socket: socket, bpffs: bpffs, readers: readers)
-        try Capabilities.keep(HostFacts.capabilitiesToRegister())
+        let control: Control
+        do throws(SteeringError) {
+            try Capabilities.keep(HostFacts.capabilitiesToRegister())
+            control = try Control()
+        } catch {
+            throw SteeringError.cannotServe(error)
+        }
         JournalLogHandler.bootstrap()
 
         // Blocked before another thread starts, signals stay pending until sigwait takes them: none is lost.
         let signals = Self.block([SIGHUP, SIGTERM, SIGINT])
-        let service = ActivationService(start: start, control: try Control(), logger: Logger(label: "steerd"))
+        let service = ActivationService(start: start, control: control, logger: Logger(label: "steerd"))
         Thread.detachNewThread {
             do {
                 try service.run()
@@ -108,6 +114,15 @@ struct ActivationService: Sendable {
     let logger: Logger
 
     func run() throws(SteeringError) {
+        let (keeper, loop): (SocketKeeper, ConnectionLoop)
+        do throws(SteeringError) { (keeper, loop) = try prepare() } catch { throw .cannotServe(error) }
+        // Another process was changing the steering: the file may be right.
+        if start.problem?.code == .busy { try? keeper.reloadEventually() }
+        try loop.run()
+        logger.info("stopped", metadata: ["held": "\(keeper.count)"])
+    }
+
+    private func prepare() throws(SteeringError) -> (SocketKeeper, ConnectionLoop) {
         let manager = Notifier()
         let onDemand = try start.starter.map { starter throws(SteeringError) in
             try OnDemand(starter.connection, labels: starter.labels, manager, logger)
@@ -123,9 +138,14 @@ struct ActivationService: Sendable {
         let loop = try ConnectionLoop(
             start.listener, control, keeper, reception, deputy, manager, onDemand, logger)
         state.serve(start.service)
-        // Another process was changing the steering: the file may be right.
-        if start.problem?.code == .busy { try? keeper.reloadEventually() }
-        try loop.run()
-        logger.info("stopped", metadata: ["held": "\(keeper.count)"])
+        return (keeper, loop)
+    }
+}
+
+extension SteeringError {
+    /// The error for a start that fails after it has put the policy in force.
+    fileprivate static func cannotServe(_ error: SteeringError) -> SteeringError {
+        SteeringError(
+            error.code, "the policy is in force, but steerd cannot serve: \(error.message)", cause: error.cause)
     }
 }

@@ -70,9 +70,10 @@ public struct SockMap: Sendable {
     }
 
     /// Registers sockets that have been inspected, as `register` and `replace` do for one: all of them or none.
+    @discardableResult
     package func register(
         _ sockets: [(descriptor: CInt, facts: SteerableSocket)], as label: Label, replacing: Bool = false
-    ) throws(SteeringError) {
+    ) throws(SteeringError) -> [RegisteredSocket] {
         try register(
             sockets.map { SocketPlacement.Candidate($0.descriptor, label, $0.facts) }, replacing: replacing)
     }
