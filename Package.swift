@@ -46,8 +46,14 @@ let package = Package(
             name: "CSteering", dependencies: ["CLibBPF"], path: "CBPF/CSteering", exclude: ["steering.bpf.o"],
             cSettings: fortified),
 
+        // Below both halves: socket addresses for the kernel, passed descriptors, users. No libbpf.
+        .target(name: "LinuxSockets", dependencies: ["AddressPools"]),
+
         // Bindings, policies, sockets; the classifier; what speaks to the kernel.
-        .target(name: "Steering", dependencies: ["AddressPools", "CLibBPF", "CSteering"]),
+        .target(name: "Steering", dependencies: ["AddressPools", "LinuxSockets", "CLibBPF", "CSteering"]),
+
+        // Processes, their events and the service manager, for the commands that serve or run programs.
+        .target(name: "ServiceSupport", dependencies: ["Steering", "LinuxSockets", "CSteering"]),
 
         // What people write, YAML or JSON: nodes with their places, for both halves.
         .target(
@@ -61,7 +67,7 @@ let package = Package(
 
         // Names: zone files, address policies, answers. No system calls but its sockets', no libbpf.
         .target(name: "CSteeringDNS", cSettings: fortified),
-        .target(name: "SteeringDNS", dependencies: ["AddressPools", "Documents", "CSteeringDNS"]),
+        .target(name: "SteeringDNS", dependencies: ["AddressPools", "LinuxSockets", "Documents", "CSteeringDNS"]),
 
         // Pools that are drained and moved: what both commands know of it.
         .target(
@@ -106,6 +112,7 @@ let package = Package(
             name: "steer",
             dependencies: [
                 "Commands", "Steering", "PolicyFiles", "SteeringDNS", "Documents", "Draining", "MetricsHTTP", "Journal",
+                "ServiceSupport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "NIOCore", package: "swift-nio"),
             ]),
@@ -114,7 +121,7 @@ let package = Package(
         .executableTarget(
             name: "steerd",
             dependencies: [
-                "Commands", "Steering", "PolicyFiles", "Journal",
+                "Commands", "Steering", "PolicyFiles", "Journal", "ServiceSupport", "LinuxSockets",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ]),
@@ -123,14 +130,15 @@ let package = Package(
         .executableTarget(
             name: "steerd-run",
             dependencies: [
-                "Commands", "Steering", "Journal", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "Commands", "Steering", "Journal", "ServiceSupport", "LinuxSockets",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 
         // The DNS server and the zone generator; needs nothing of the kernel half.
         .executableTarget(
             name: "steer-dns",
             dependencies: [
-                "Commands", "SteeringDNS", "Documents", "Draining", "MetricsHTTP", "Journal",
+                "Commands", "SteeringDNS", "Documents", "Draining", "MetricsHTTP", "Journal", "LinuxSockets",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
@@ -219,7 +227,8 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOEmbedded", package: "swift-nio"),
             ], exclude: ["udp-pairs.py", "spread.py"]),
         .testTarget(
-            name: "SteeringTests", dependencies: ["Steering", "KernelTestSupport", "CSteering", "steering-probe"]),
+            name: "SteeringTests",
+            dependencies: ["Steering", "ServiceSupport", "KernelTestSupport", "CSteering", "steering-probe"]),
     ],
     cLanguageStandard: .c17
 )

@@ -1,4 +1,5 @@
 import Foundation
+import ServiceSupport
 import Steering
 
 /// A running program whose sockets are registered for a label, in the network namespace of the calling thread.

@@ -1,4 +1,5 @@
 import Glibc
+import ServiceSupport
 import Steering
 
 /// Sockets that steerd holds and that are passed to a command, so that they outlive it.

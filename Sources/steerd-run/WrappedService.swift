@@ -1,4 +1,5 @@
 import Glibc
+import ServiceSupport
 import Steering
 
 /// A command that opens its own sockets, and does not know that they are registered.

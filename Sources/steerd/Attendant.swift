@@ -1,4 +1,5 @@
 import Glibc
+import ServiceSupport
 import Steering
 
 /// Serves the clients of one user in a process of its own that steerd can afford to lose: receiving, inspecting and

@@ -1,4 +1,5 @@
 import Glibc
+import ServiceSupport
 import Steering
 
 /// The process that makes attendants, bins and deputies: a copy of steerd with at most the capabilities that registering

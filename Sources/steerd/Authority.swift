@@ -1,5 +1,6 @@
 import Glibc
 import PolicyFiles
+import ServiceSupport
 import Steering
 
 /// How the policy file knows a client.

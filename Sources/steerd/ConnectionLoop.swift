@@ -1,5 +1,6 @@
 import Glibc
 import Logging
+import ServiceSupport
 import Steering
 
 /// Accepts clients and answers the requests that attendants pass on, in one thread that never waits for a client.

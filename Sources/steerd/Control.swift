@@ -1,3 +1,4 @@
+import ServiceSupport
 import Steering
 
 /// Passes orders from other threads to the serving thread.

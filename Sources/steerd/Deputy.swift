@@ -1,4 +1,5 @@
 import Glibc
+import ServiceSupport
 import Steering
 import Synchronization
 

@@ -1,3 +1,4 @@
+import ServiceSupport
 import Steering
 
 /// Tells the service manager what it should know and store, without waiting for it: what does not fit in the manager's

@@ -1,4 +1,5 @@
 import Logging
+import ServiceSupport
 import Steering
 
 /// Starts a label's service when a connection or datagram waits in a socket held for it and no process serves: neither

@@ -1,5 +1,6 @@
 import Glibc
 import Logging
+import ServiceSupport
 import Steering
 
 /// The attendants, and the clients of each. Used by one thread, which waits for none of them.

@@ -1,4 +1,5 @@
 import Logging
+import ServiceSupport
 import Steering
 
 /// Logs the requests of clients, and counts refusals by code.

@@ -1,3 +1,4 @@
+import ServiceSupport
 import Steering
 
 /// What clients are shown.

@@ -1,6 +1,7 @@
 import Glibc
 import Logging
 import PolicyFiles
+import ServiceSupport
 import Steering
 
 /// Carries out requests: holds sockets, and keeps the steering's map consistent with them. Used by one thread.

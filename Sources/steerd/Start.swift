@@ -1,5 +1,6 @@
 import Glibc
 import PolicyFiles
+import ServiceSupport
 import Steering
 
 /// The start with privileges: opens the listening socket, takes over stored sockets and puts the policy in force.

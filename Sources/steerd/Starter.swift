@@ -1,6 +1,8 @@
 import Glibc
 import Journal
+import LinuxSockets
 import PolicyFiles
+import ServiceSupport
 import Steering
 
 /// The process that starts services: a copy of steerd, forked before steerd drops its capabilities, that keeps the two

@@ -1,4 +1,5 @@
 import PolicyFiles
+import ServiceSupport
 import Steering
 
 /// The allowances of the last valid policy file, stored beside the sockets for a steerd that finds the file invalid.

@@ -1,3 +1,4 @@
+import ServiceSupport
 import Steering
 import Synchronization
 

@@ -103,7 +103,7 @@ struct SecondStageTests {
                 }
                 try server.verifyRefused(flow.host(1, port: 7001))
                 steering.detach()
-                if steering.pins != nil { try SocketSteering.unload(from: .current(), bpffs: bpffs.path) }
+                if steering.bpffs != nil { try SocketSteering.unload(from: .current(), bpffs: bpffs.path) }
             }
         }
     }

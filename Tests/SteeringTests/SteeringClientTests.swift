@@ -1,6 +1,7 @@
 import CSteering
 import Glibc
 import KernelTestSupport
+import ServiceSupport
 import Testing
 
 @testable import Steering

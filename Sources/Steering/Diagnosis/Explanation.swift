@@ -101,7 +101,7 @@ extension SocketSteering {
             throw .mixedFamilies(source, packet.destination)
         }
         let interface = try Self.interface(of: packet, in: namespace)
-        let remedies = RemedyPlace(namespace, bpffs: pins?.bpffs ?? Self.defaultBPFFS)
+        let remedies = RemedyPlace(namespace, bpffs: bpffs ?? Self.defaultBPFFS)
         let list = try sockets.list()
         let (candidates, decision, metrics, unknown) = try reading { state throws(SteeringError) in
             // As in the tables: a name may have moved to another interface since.

@@ -5,8 +5,9 @@
 /// overlap, have equal precedence and differ in outcome are a conflict, which ``Policy/validate()`` and every change of
 /// a policy reject. So the order in which bindings are written never matters.
 ///
-/// The same order is implemented or assumed in the places below, which have to change together. `ReferenceMatcher` uses
-/// this type, and `ClassifierAgreementTests` compares the program with it.
+/// The same order is implemented or assumed in the places below, which have to change together. `PrecedenceTests` fails
+/// when one of those in Swift or in prose disagrees; `ReferenceMatcher` uses this type, and `ClassifierAgreementTests`
+/// compares the program with it.
 ///
 /// - `Policy/PolicyRecord.swift`: the order of the fields in `match`, and `rank`. Records are stored in this form, so a
 ///   change needs a new `STEERING_ABI_VERSION` in `CBPF/CSteering/include/steering_abi.h`, and conversion in

@@ -1,4 +1,4 @@
-import Glibc
+import LinuxSockets
 
 /// A file descriptor that the service manager passed to this process.
 public struct ActivatedSocket: Sendable, Hashable {
@@ -17,7 +17,7 @@ public struct ActivatedSocket: Sendable, Hashable {
 public enum ActivatedSockets {
     /// The protocol's variables in the environment of this process.
     public static var environment: [String: String] {
-        environmentVariables(["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"])
+        ListenDescriptors.environment
     }
 
     /// Returns all passed sockets in their order, and marks them close-on-exec.
@@ -32,47 +32,15 @@ public enum ActivatedSockets {
     public static func all(
         environment: [String: String] = environment
     ) throws(SteeringError) -> [ActivatedSocket] {
-        let pidText: String, countText: String
-        switch (environment["LISTEN_PID"], environment["LISTEN_FDS"]) {
-        case (let pid?, let count?): (pidText, countText) = (pid, count)
-        case (nil, nil): throw .notActivated("LISTEN_PID and LISTEN_FDS are not set")
-        case (nil, _): throw .notActivated("LISTEN_FDS is set, but not LISTEN_PID, the process that it is for")
-        case (_, nil): throw .notActivated("LISTEN_PID is set, but not LISTEN_FDS, the number of sockets")
+        do throws(ListenDescriptors.Failure) {
+            return try ListenDescriptors.all(environment: environment).map { ActivatedSocket(descriptor: $0, name: $1) }
+        } catch {
+            switch error {
+            case .nothingPassed(let why): throw .notActivated(why)
+            case .invalid(let problem): throw .invalid(problem)
+            case .systemCall(let name, let errno): throw .failed(name, errno)
+            }
         }
-        let pid = try number(pidText, of: "LISTEN_PID", atLeast: 1)
-        guard pid == getpid() else {
-            // Inherited through a process that should have unset them.
-            throw .notActivated("LISTEN_PID is \(pid), and this process is \(getpid())")
-        }
-        let count = try number(countText, of: "LISTEN_FDS", atLeast: 0)
-        guard count > 0 else { throw .notActivated("LISTEN_FDS is 0") }
-        let first: CInt = 3  // SD_LISTEN_FDS_START
-        guard count <= CInt.max - first else { throw .invalid("LISTEN_FDS is \(count), more than a process can have") }
-
-        let descriptors = first..<first + count
-        for descriptor in descriptors where fcntl(descriptor, F_GETFD) < 0 {
-            throw .invalid("LISTEN_FDS is \(count), but descriptor \(descriptor) is not open")
-        }
-        let names = environment["LISTEN_FDNAMES"].map { $0.split(separator: ":", omittingEmptySubsequences: false) }
-        if let names, names.count != descriptors.count {
-            throw .invalid("LISTEN_FDS is \(count), but LISTEN_FDNAMES has \(names.count) names")
-        }
-        for descriptor in descriptors {
-            try systemCall("fcntl") { fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
-        }
-        return descriptors.enumerated().map { index, descriptor in
-            ActivatedSocket(descriptor: descriptor, name: names.map { String($0[index]) })
-        }
-    }
-
-    /// Parses decimal digits only: the leniency of strtol would hide mistakes.
-    private static func number(_ text: String, of name: String, atLeast least: CInt) throws(SteeringError) -> CInt {
-        guard !text.isEmpty, text.utf8.allSatisfy({ (48...57).contains($0) }), let value = CInt(text), value >= least
-        else {
-            throw .invalid(
-                "\(name) is \(String(text.prefix(40)).debugDescription), which is not a valid number for it")
-        }
-        return value
     }
 }
 

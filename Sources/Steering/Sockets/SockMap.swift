@@ -188,7 +188,7 @@ public struct SockMap: Sendable {
         let fresh = Set(labels.filter { numbers[$0] == nil })
         guard !fresh.isEmpty else { return }
         for label in fresh.sorted() { _ = try numbers.assign(label) }
-        if state.pinned != nil {
+        if state.isLoaded {
             // Other processes must know the numbers, too.
             try steering.install(state.policy, numbers, &state)
         } else {

@@ -61,7 +61,7 @@ extension SocketSteering {
             let state = try loaded(
                 into: namespace, pins, identity, for: Pins.Readers(group: group),
                 hasIngressInterface: hasIngressInterface)
-            return SocketSteering(opening: pins, InterfaceIndices(of: namespace), state)
+            return SocketSteering(InterfaceIndices(of: namespace), state)
         } catch {
             try? Pins.remove(pins.draft)
             lock.remove()
@@ -88,8 +88,8 @@ extension SocketSteering {
             let pinned = try PinnedState(pins, plane, link)
             try pins.publishDraft()
             return State(
-                plane: plane, link: link, memory: memory, namespace: identity, generation: empty.generation,
-                pinned: pinned)
+                plane: plane, holding: .loaded(pins, pinned, link, memory), namespace: identity,
+                generation: empty.generation)
         } catch {
             // The link's pin may outlive this process.
             DataPlane.detach(link)
@@ -112,7 +112,7 @@ extension SocketSteering {
         let pins = Pins(bpffs: bpffs, inode: namespace.inode)
         try pins.checkFileSystem()
         let state = try State.opened(pins, toWrite: access == .changing)
-        return SocketSteering(opening: pins, InterfaceIndices(of: namespace), state)
+        return SocketSteering(InterfaceIndices(of: namespace), state)
     }
 
     /// Detaches the program and removes everything that is pinned for a network namespace.
@@ -234,84 +234,7 @@ extension SocketSteering {
 
     /// The program's ID in the kernel; nil if it may not be read.
     var programID: UInt32? {
-        state.withLock { state in state.link.flatMap { try? LinkInfo($0).programID } }
-    }
-
-    // MARK: - Changes by other processes
-
-    /// Updates the state with changes by other processes.
-    func refresh(_ state: inout State) throws(SteeringError) {
-        guard let pins else {
-            guard let link = state.link else { throw .steeringDetached }
-            guard try LinkInfo(link).namespaceInode != 0 else { throw .namespaceGone }
-            return
-        }
-        if try state.pinned!.isCurrent {
-            do throws(SteeringError) { return try state.readBindings() } catch {
-                // Not an error if an upgrade came in between.
-                guard try !state.pinned!.isCurrent else { throw error }
-            }
-        }
-        state = try State.opened(pins, toWrite: state.memory != nil)
-    }
-
-    /// Removes bindings left by a writer that failed or was killed; the lock must be held.
-    func dropLeftovers(_ state: inout State) throws(SteeringError) {
-        guard try state.pinned!.hasLeftovers(beside: state.generation) else { return }
-        // That writer may not have waited for running programs, and the half that it gave up is written next.
-        try state.plane.waitForRuns()
-        try state.pinned!.dropBindings(except: state.generation)
-    }
-}
-
-extension SocketSteering.State {
-    /// Opens the pinned state that is in force, and reads its bindings.
-    ///
-    /// The lock is not held: an upgrade may replace the directory between any two steps, in which case everything is
-    /// read again.
-    static func opened(_ pins: Pins, toWrite: Bool) throws(SteeringError) -> SocketSteering.State {
-        while true {
-            let identity = try Pins.identity(of: pins.directory)
-            do throws(SteeringError) {
-                var state = try SocketSteering.State(opening: pins, toWrite: toWrite)
-                try state.readBindings()
-                return state
-            } catch {
-                guard try Pins.identity(of: pins.directory) != identity else { throw error }
-            }
-        }
-    }
-
-    private init(opening pins: Pins, toWrite: Bool) throws(SteeringError) {
-        guard try pins.condition() == .loaded else { throw .notLoaded(pins) }
-        var pinned = try PinnedState(pins.directory, toWrite: toWrite)
-        if try !pinned.isInForce {
-            // An upgrade was interrupted after updating the link, before moving the draft.
-            pinned = try PinnedState(pins.draft, toWrite: toWrite)
-            guard try pinned.isInForce else { throw .damaged("\(pins.directory) belongs to another program") }
-        }
-        self.init(
-            plane: pinned.plane, link: pinned.link, memory: toWrite ? try PolicyMemory(pinned.plane) : nil,
-            namespace: NamespaceIdentity(inode: pins.inode, cookie: nil), generation: .max, pinned: pinned)
-    }
-
-    /// Reads the bindings unless they are those of the generation in force.
-    mutating func readBindings() throws(SteeringError) {
-        var missing: UInt64?
-        while true {
-            let current = try pinned!.generation(memory)
-            if current == generation { return }
-            guard let stored = try pinned!.bindings(current) else {
-                // Once is no error: a writer has replaced this generation meanwhile.
-                guard missing != current else { throw .damaged("\(pinned!.directory) lacks the bindings in force") }
-                missing = current
-                continue
-            }
-            adopt(stored)
-            namespace = NamespaceIdentity(
-                inode: namespace.inode, cookie: stored.namespaceCookie == 0 ? nil : stored.namespaceCookie)
-            return
-        }
+        state.withLock { state in try? LinkInfo(state.link).programID }
     }
 }
 

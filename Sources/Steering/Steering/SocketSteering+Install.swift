@@ -43,31 +43,32 @@ extension SocketSteering {
         _ policy: Policy, _ numbers: LabelNumbers, _ state: inout State, _ indices: [InterfaceName: UInt32],
         forms: [Tables.Form]
     ) throws(SteeringError) {
-        if state.memory!.ignoresInterfaces, let first = policy.interfaces.first {
+        let memory = try state.writableMemory
+        if memory.ignoresInterfaces, let first = policy.interfaces.first {
             throw .interfacesUnsupported(first)
         }
-        let tables = try compile(policy, numbers, indices, &state, forms)
+        let tables = try compile(policy, numbers, indices, &state, forms, roomFor: memory.size)
         let next = StoredPolicy(
             generation: state.generation, namespaceCookie: state.namespace.cookie ?? 0, policy: policy,
             numbers: numbers, interfaceIndices: indices)
         for label in numbers.labels where state.numbers[label] == nil {
             try Counters(state.plane).reset(label: numbers[label]!)
         }
-        if tables.size > state.memory!.size {
+        if tables.size > memory.size {
             try grow(next, tables, &state)
         } else {
-            try publish(next, tables, &state)
+            try publish(next, tables, memory, &state)
         }
     }
 
     /// Compiles a policy, starting from the last one if they differ little.
     private func compile(
         _ policy: Policy, _ numbers: LabelNumbers, _ indices: [InterfaceName: UInt32], _ state: inout State,
-        _ forms: [Tables.Form]
+        _ forms: [Tables.Form], roomFor size: TableSize
     ) throws(SteeringError) -> Tables {
         if forms == Tables.Form.allCases, var compilation = state.compilation.take(),
             try compilation.change(to: policy, number: { numbers[$0]! }),
-            compilation.tables.size <= state.memory!.size
+            compilation.tables.size <= size
         {
             state.compilation = compilation
             return compilation.tables
@@ -78,12 +79,12 @@ extension SocketSteering {
     }
 
     private func publish(
-        _ stored: StoredPolicy, _ tables: Tables, _ state: inout State
+        _ stored: StoredPolicy, _ tables: Tables, _ memory: PolicyMemory, _ state: inout State
     ) throws(SteeringError) {
         let former = state.generation
         var next = stored
         do throws(SteeringError) {
-            try state.memory!.publish(tables, state.plane) { generation throws(SteeringError) in
+            try memory.publish(tables, state.plane) { generation throws(SteeringError) in
                 next.generation = generation
                 try state.pinned?.save(next)
             }
@@ -107,27 +108,29 @@ extension SocketSteering {
     ) throws(SteeringError) {
         let lasting = state.plane.sharing(MapName.lasting)
         do throws(SteeringError) {
-            if let pins {
-                let made = try Self.replaceProgram(of: pins, state.link!, reusing: lasting, stored, tables)
+            switch state.holding {
+            case .detached: throw .steeringDetached
+            case .read: throw .openedForReading
+            case .loaded(let pins, _, let link, _):
+                let made = try Self.replaceProgram(of: pins, link, reusing: lasting, stored, tables)
                 state.plane = made.plane
-                state.memory = made.memory
-                state.pinned = made.pinned
+                state.holding = .loaded(pins, made.pinned, link, made.memory)
                 state.adopt(made.stored)
-            } else {
+            case .attached(let link, _):
                 let plane = try DataPlane(size: tables.size, reusing: lasting)
                 let memory = try PolicyMemory(plane)
                 memory.resume(after: state.generation)
                 try memory.publish(tables, plane) { _ in }
-                try plane.replaceProgram(of: state.link!)
+                try plane.replaceProgram(of: link)
                 state.plane = plane
-                state.memory = memory
+                state.holding = .attached(link, memory)
                 state.adopt(stored)
                 state.generation = memory.generation
             }
         } catch {
             throw error.code == .missingCapability ? .cannotGrow(error) : error
         }
-        if let pins { try Self.finishReplacement(pins) }
+        if case .loaded(let pins, _, _, _) = state.holding { try Self.finishReplacement(pins) }
         try waitForFormer(state.plane)
     }
 

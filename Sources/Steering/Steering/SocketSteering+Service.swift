@@ -26,8 +26,7 @@ extension SocketSteering {
     /// - Throws: `detached`, also if the link may not be opened; and as ``open(_:bpffs:for:)``.
     package func attachment() throws(SteeringError) -> UInt32 {
         try reading { state throws(SteeringError) in
-            guard let link = state.link else { throw .steeringDetached }
-            return try LinkInfo(link).linkID
+            try LinkInfo(try state.link).linkID
         }
     }
 }

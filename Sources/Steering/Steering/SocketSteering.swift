@@ -24,10 +24,7 @@ import Synchronization
 public final class SocketSteering: Sendable {
     struct State: ~Copyable {
         var plane: DataPlane
-        /// Nil once detached, and for a loaded steering whose link this process may not open.
-        var link: SharedDescriptor?
-        /// Nil if opened for reading.
-        var memory: PolicyMemory?
+        var holding: Holding
         var namespace: NamespaceIdentity
         var policy = Policy()
         var numbers = LabelNumbers()
@@ -37,12 +34,8 @@ public final class SocketSteering: Sendable {
         var generation: UInt64 = 0
         /// A policy that was in force, kept to compile the next one from it; nil until this process changes the policy.
         var compilation: Compilation?
-        /// For a loaded steering: the directory that this was read from.
-        var pinned: PinnedState?
     }
 
-    /// The place of a loaded steering in the BPF file system; nil for one attached to this process.
-    let pins: Pins?
     let state: Mutex<State>
     let interfaces: InterfaceIndices
     /// How long a change waits for another writer, in milliseconds.
@@ -80,15 +73,13 @@ public final class SocketSteering: Sendable {
         let identity = try NamespaceIdentity(namespace)
         let plane = try DataPlane(object: object, size: size, hasIngressInterface: hasIngressInterface)
         let memory = try PolicyMemory(plane)
-        pins = nil
         interfaces = InterfaceIndices(of: namespace)
-        state = Mutex(
-            State(plane: plane, link: try plane.attach(to: namespace), memory: memory, namespace: identity))
+        let link = try plane.attach(to: namespace)
+        state = Mutex(State(plane: plane, holding: .attached(link, memory), namespace: identity))
     }
 
     /// Wraps the pinned state of a namespace.
-    init(opening pins: Pins, _ interfaces: InterfaceIndices, _ state: consuming sending State) {
-        self.pins = pins
+    init(_ interfaces: InterfaceIndices, _ state: consuming sending State) {
         self.interfaces = interfaces
         self.state = Mutex(state)
     }
@@ -105,7 +96,7 @@ public final class SocketSteering: Sendable {
     public var policy: Policy {
         get throws(SteeringError) {
             try state.withLock { state throws(SteeringError) in
-                if pins != nil { try refresh(&state) }
+                if state.isLoaded { try refresh(&state) }
                 return state.policy
             }
         }
@@ -203,9 +194,10 @@ public final class SocketSteering: Sendable {
     ///
     /// Afterwards every method that uses the kernel throws `detached`. Detaching again has no effect.
     public func detach() {
-        guard pins == nil else { return }
         state.withLock { state in
-            if let link = state.link.take() { DataPlane.detach(link) }
+            guard case .attached(let link, _) = state.holding else { return }
+            DataPlane.detach(link)
+            state.holding = .detached
         }
     }
 
@@ -260,11 +252,14 @@ public final class SocketSteering: Sendable {
         _ body: (inout State) throws(SteeringError) -> Result
     ) throws(SteeringError) -> Result {
         try state.withLock { state throws(SteeringError) in
-            guard let pins else {
+            let pins: Pins
+            switch state.holding {
+            case .attached, .detached:
                 try refresh(&state)
                 return try body(&state)
+            case .read: throw .openedForReading
+            case .loaded(let place, _, _, _): pins = place
             }
-            guard state.memory != nil else { throw .openedForReading }
             let lock = try PinLock(pins, patience: patience.load(ordering: .relaxed))
             defer { lock.release() }
             try pins.finish()
@@ -277,16 +272,4 @@ public final class SocketSteering: Sendable {
             return try body(&state)
         }
     }
-}
-
-extension SteeringError {
-    static let steeringDetached = SteeringError(
-        .detached, "the steering was detached and steers nothing any more: attach a new one")
-
-    static let namespaceGone = SteeringError(
-        .networkNamespaceGone,
-        "the network namespace has ended, and the steering with it: attach to one that exists")
-
-    static let openedForReading = SteeringError(
-        .storageUnavailable, "the steering was opened for reading, and this would change it: open it for changing")
 }

@@ -1,5 +1,6 @@
 import AddressPools
 import Glibc
+import LinuxSockets
 
 /// The reason why a socket cannot be used.
 public struct ServerSocketError: Error, Sendable, CustomStringConvertible {
@@ -93,22 +94,7 @@ public struct ServerSocket: ~Copyable, Sendable {
         let result = withUnsafeMutablePointer(to: &storage) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(descriptor, $0, &length) }
         }
-        guard result == 0 else { return nil }
-        let family = CInt(storage.ss_family)
-        return withUnsafeBytes(of: &storage) { bytes in
-            switch family {
-            case AF_INET:
-                let address = bytes.load(as: sockaddr_in.self)
-                return SocketAddress(
-                    IPAddress(ipv4: UInt32(bigEndian: address.sin_addr.s_addr)),
-                    port: UInt16(bigEndian: address.sin_port))
-            case AF_INET6:
-                var address = bytes.load(as: sockaddr_in6.self)
-                let bits = withUnsafeBytes(of: &address.sin6_addr) { $0.reduce(UInt128(0)) { $0 << 8 | UInt128($1) } }
-                return SocketAddress(IPAddress(ipv6: bits), port: UInt16(bigEndian: address.sin6_port))
-            default: return nil
-            }
-        }
+        return result == 0 ? SocketAddress(storage) : nil
     }
 
     private static func bound(
@@ -124,27 +110,9 @@ public struct ServerSocket: ~Copyable, Sendable {
         if kind == SOCK_STREAM { setsockopt(number, SOL_SOCKET, SO_REUSEPORT, &on, size) }
         if family == AF_INET6 { setsockopt(number, CInt(IPPROTO_IPV6), IPV6_V6ONLY, &on, size) }
         if awaitingAddress { setsockopt(number, CInt(IPPROTO_IP), CInt(IP_FREEBIND), &on, size) }
-        let result: CInt
-        if family == AF_INET {
-            var name = sockaddr_in()
-            name.sin_family = sa_family_t(AF_INET)
-            name.sin_port = address.port.bigEndian
-            name.sin_addr.s_addr = UInt32(truncatingIfNeeded: address.address.bits).bigEndian
-            result = withUnsafePointer(to: &name) {
-                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    bind(number, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-                }
-            }
-        } else {
-            var name = sockaddr_in6()
-            name.sin6_family = sa_family_t(AF_INET6)
-            name.sin6_port = address.port.bigEndian
-            withUnsafeMutableBytes(of: &name.sin6_addr) { $0.copyBytes(from: address.address.bytes) }
-            result = withUnsafePointer(to: &name) {
-                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    bind(number, $0, socklen_t(MemoryLayout<sockaddr_in6>.size))
-                }
-            }
+        let (storage, length) = address.storage
+        let result = withUnsafePointer(to: storage) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(number, $0, length) }
         }
         guard result == 0 else { throw failure("cannot listen on \(address)") }
         return socket
@@ -195,23 +163,29 @@ extension ServerSocket {
     ///
     /// - Returns: The descriptors by socket type, owned by the caller; none if none were passed. All types other than
     ///   UDP count as listeners.
-    /// - Throws: ``ServerSocketError`` if a passed descriptor is not a socket.
+    /// - Throws: ``ServerSocketError`` if a passed descriptor is not a socket, or the variables contradict each other or
+    ///   the open descriptors.
     public static func passed() throws(ServerSocketError) -> (datagrams: [CInt], listeners: [CInt]) {
-        guard let count = environment("LISTEN_FDS").flatMap({ Int($0) }), count > 0,
-            environment("LISTEN_PID") == String(getpid())
-        else { return ([], []) }
-        unsetenv("LISTEN_FDS")
-        unsetenv("LISTEN_PID")
-        unsetenv("LISTEN_FDNAMES")
+        let passed: [(descriptor: CInt, name: String?)]
+        do throws(ListenDescriptors.Failure) { passed = try ListenDescriptors.all() } catch {
+            switch error {
+            case .nothingPassed: return ([], [])
+            case .invalid(let problem):
+                throw ServerSocketError(
+                    "\(problem): unset the LISTEN_ variables, or start the process from a .socket unit")
+            case .systemCall(let name, let errno):
+                throw ServerSocketError("cannot take the passed sockets (\(name)): check its limits", errno: errno)
+            }
+        }
+        ListenDescriptors.unsetEnvironment()
         var datagrams: [CInt] = [], listeners: [CInt] = []
-        for number in 3..<(3 + CInt(clamping: count)) {
+        for (number, _) in passed {
             var kind: CInt = 0
             var size = socklen_t(MemoryLayout<CInt>.size)
             guard getsockopt(number, SOL_SOCKET, SO_TYPE, &kind, &size) == 0 else {
                 throw ServerSocketError(
                     "descriptor \(number), which was passed to serve, is not a socket: pass sockets")
             }
-            _ = fcntl(number, F_SETFD, FD_CLOEXEC)
             if kind == CInt(SOCK_DGRAM.rawValue) { datagrams.append(number) } else { listeners.append(number) }
         }
         return (datagrams, listeners)
@@ -233,6 +207,4 @@ extension ServerSocket {
         try socket.prepareForDatagrams(fromAnyAddress: fromAnyAddress)
         return socket
     }
-
-    private static func environment(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
 }

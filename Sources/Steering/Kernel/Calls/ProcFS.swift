@@ -1,7 +1,7 @@
 import Glibc
 
 /// Reads /proc. A process may end while it is read; then there is nothing to read, which is no error here.
-enum ProcFS {
+package enum ProcFS {
     /// Returns the beginning of a file, up to a limit in bytes; nil if it cannot be opened.
     static func text(_ path: String, limit: Int = 8192) -> String? {
         let opened = open(path, O_RDONLY | O_CLOEXEC)
@@ -39,7 +39,7 @@ enum ProcFS {
     }
 
     /// Whether a process waits in the kernel, where no signal reaches it (state D).
-    static func isUninterruptible(_ process: pid_t) -> Bool {
+    package static func isUninterruptible(_ process: pid_t) -> Bool {
         text("/proc/\(process)/stat")?.split(separator: ")").last?.split(separator: " ").first == "D"
     }
 
@@ -51,7 +51,7 @@ enum ProcFS {
     }
 
     /// Returns the children of a process.
-    static func children(of process: pid_t) -> [pid_t] {
+    package static func children(of process: pid_t) -> [pid_t] {
         var children: [pid_t] = []
         _ = forEachNumber(in: "/proc/\(process)/task") { _, _, thread in
             let text = text("/proc/\(process)/task/\(thread)/children", limit: 1 << 16) ?? ""

@@ -12,19 +12,19 @@ package func systemCall(_ name: String, _ body: () -> CInt) throws(SteeringError
 
 /// Runs a call of libbpf or the shim, which return a negative errno, repeating it after EINTR.
 @discardableResult
-func call(_ name: String, _ body: () -> CInt) throws(SteeringError) -> CInt {
+package func call(_ name: String, _ body: () -> CInt) throws(SteeringError) -> CInt {
     try call(name, uninterrupted(body))
 }
 
 /// Throws if the result of such a call is a negative errno.
 @discardableResult
-func call(_ name: String, _ result: CInt) throws(SteeringError) -> CInt {
+package func call(_ name: String, _ result: CInt) throws(SteeringError) -> CInt {
     if result < 0 { throw .failed(name, -result) }
     return result
 }
 
 /// Runs such a call, repeating it after EINTR, and returns its result, for callers that handle some errors themselves.
-func uninterrupted(_ body: () -> CInt) -> CInt {
+package func uninterrupted(_ body: () -> CInt) -> CInt {
     while true {
         let result = body()
         if result != -EINTR { return result }

@@ -67,7 +67,7 @@ struct PinnedState: Sendable {
         for (name, map) in plane.sharing(MapName.allCases) {
             try Pins.pin(map.rawValue, at: "\(directory)/\(name)", for: readers)
         }
-        try Pins.pin(plane.program!.rawValue, at: "\(directory)/program", for: nil)
+        try Pins.pin(try plane.runnable.rawValue, at: "\(directory)/program", for: nil)
         try Pins.pin(link.rawValue, at: "\(directory)/link", for: nil)
     }
 

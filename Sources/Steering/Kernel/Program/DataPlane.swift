@@ -50,6 +50,14 @@ struct DataPlane: Sendable {
         hasIngressInterface = loaded.hasIngressInterface
     }
 
+    /// The program, for what readers may not do.
+    var runnable: SharedDescriptor {
+        get throws(SteeringError) {
+            guard let program else { throw .openedForReading }
+            return program
+        }
+    }
+
     /// The descriptor of a map, borrowed: keep the data plane alive while using it.
     subscript(name: MapName) -> CInt { maps[name]!.rawValue }
 
@@ -61,11 +69,11 @@ struct DataPlane: Sendable {
 
     /// Attaches the program to a namespace. Closing the returned link detaches it.
     func attach(to namespace: borrowing NetworkNamespace) throws(SteeringError) -> SharedDescriptor {
-        try program!.attach(to: namespace)
+        try runnable.attach(to: namespace)
     }
 
     /// Makes an attached link run this program instead of its former one, in one step.
-    func replaceProgram(of link: SharedDescriptor) throws(SteeringError) { try program!.replace(in: link) }
+    func replaceProgram(of link: SharedDescriptor) throws(SteeringError) { try runnable.replace(in: link) }
 
     /// Detaches a link. Closing it would not suffice while a duplicate is open, such as in a child between fork and
     /// exec.
@@ -99,7 +107,7 @@ struct DataPlane: Sendable {
             context.remote_ip6 = words(remote)
         }
         var verdict: UInt32 = 0
-        try call("BPF_PROG_TEST_RUN", program!.lend { csteering_test_run($0, &context, &verdict) })
+        try call("BPF_PROG_TEST_RUN", runnable.lend { csteering_test_run($0, &context, &verdict) })
         return (verdict, context.cookie == 0 ? nil : SocketCookie(context.cookie))
     }
 }

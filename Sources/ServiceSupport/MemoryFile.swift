@@ -1,5 +1,6 @@
 import CSteering
 import Glibc
+import Steering
 
 /// Files in memory (memfd), for passing bytes to another process.
 package enum MemoryFile {

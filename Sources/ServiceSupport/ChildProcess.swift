@@ -1,5 +1,6 @@
 import CSteering
 import Glibc
+import Steering
 
 /// A process that this one has started or watches.
 package final class ChildProcess: Sendable {

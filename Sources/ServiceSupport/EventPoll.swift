@@ -1,5 +1,6 @@
 import CSteering
 import Glibc
+import Steering
 
 /// Waits for descriptors to become readable (epoll).
 package struct EventPoll: ~Copyable {

@@ -1,5 +1,6 @@
 import CSteering
 import Glibc
+import Steering
 
 /// A listening Unix socket for ``MessageSocket`` connections.
 package final class MessageListener: Sendable {

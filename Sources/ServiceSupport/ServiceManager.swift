@@ -1,5 +1,7 @@
 import CSteering
 import Glibc
+import Steering
+import LinuxSockets
 
 /// The service manager that started this process, notified as sd_notify(3) does.
 package final class ServiceManager: Sendable {

@@ -1,4 +1,6 @@
 import Glibc
+import LinuxSockets
+import Steering
 
 /// A program to run in place of this one, with sockets passed as a service manager passes them: see sd_listen_fds(3).
 package struct ProgramExecution: Sendable {
@@ -46,7 +48,7 @@ package struct ProgramExecution: Sendable {
             sigemptyset(&none)
             sigprocmask(SIG_SETMASK, &none, nil)
             if let account {
-                try account.assume()
+                do throws(Account.SwitchError) { try account.assume() } catch { throw .failed(error.call, error.errno) }
                 try Capabilities.keep([])
             }
             var arguments = words.map { strdup($0) } + [nil]
@@ -77,7 +79,7 @@ package struct ProgramExecution: Sendable {
     private var whose: String { account.map { "user \($0.user)" } ?? "this user" }
 
     private func pass(_ descriptors: [CInt]) throws(SteeringError) {
-        let first: CInt = 3  // SD_LISTEN_FDS_START
+        let first = ListenDescriptors.first
         let end = first + CInt(descriptors.count)
         // First duplicate all to higher numbers, so that no dup2 overwrites one that is still needed.
         var duplicates: [CInt] = []
@@ -85,58 +87,5 @@ package struct ProgramExecution: Sendable {
             duplicates.append(try systemCall("fcntl") { fcntl(descriptor, F_DUPFD_CLOEXEC, end) })
         }
         for (number, duplicate) in zip(first..., duplicates) { try systemCall("dup2") { dup2(duplicate, number) } }
-    }
-}
-
-/// A user to run as, with the user's groups.
-package struct Account: Sendable, Hashable {
-    package let user: uid_t
-    private let group: gid_t
-    private let groups: [gid_t]
-    private let name, home, shell: String
-
-    /// Looks up a user and its groups; returns nil if there is no such user.
-    package init?(user: uid_t) {
-        guard let entry = getpwuid(user)?.pointee else { return nil }
-        self.user = user
-        group = entry.pw_gid
-        name = String(cString: entry.pw_name)
-        home = String(cString: entry.pw_dir)
-        shell = String(cString: entry.pw_shell)
-        var count: CInt = 64
-        while true {
-            let room = count
-            var found = [gid_t](repeating: 0, count: Int(room))
-            if getgrouplist(entry.pw_name, entry.pw_gid, &found, &count) >= 0 {
-                groups = Array(found.prefix(Int(count)))
-                return
-            }
-            guard count > room else { return nil }
-        }
-    }
-
-    /// Replaces the environment, working directory and umask of the calling process with those of a service of this
-    /// account.
-    func setEnvironment() {
-        let kept = environmentVariables(["LANG", "LANGUAGE", "LC_ALL", "TZ", "JOURNAL_STREAM"])
-        clearenv()
-        let own = [
-            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "HOME": home, "USER": name, "LOGNAME": name, "SHELL": shell,
-        ]
-        for (variable, value) in own.merging(kept, uniquingKeysWith: { own, _ in own }) { setenv(variable, value, 1) }
-        umask(0o022)
-        _ = chdir("/")
-    }
-
-    /// Switches the calling process to this account irrevocably. Switching to another user takes CAP_SETUID and
-    /// CAP_SETGID.
-    ///
-    /// - Throws: `systemCall`.
-    func assume() throws(SteeringError) {
-        guard user != geteuid() else { return }
-        try systemCall("setgroups") { setgroups(groups.count, groups) }
-        try systemCall("setgid") { setgid(group) }
-        try systemCall("setuid") { setuid(user) }
     }
 }

@@ -127,7 +127,7 @@ package final class MessageSocket: Sendable {
         return ioctl(socket.rawValue, UInt(TIOCOUTQ), &count) == 0 && count > 0
     }
 
-    static func make() throws(SteeringError) -> OwnedDescriptor {
+    package static func make() throws(SteeringError) -> OwnedDescriptor {
         OwnedDescriptor(
             owning: try systemCall("socket") {
                 Glibc.socket(AF_UNIX, CInt(SOCK_SEQPACKET.rawValue | SOCK_CLOEXEC.rawValue), 0)
@@ -136,14 +136,14 @@ package final class MessageSocket: Sendable {
 }
 
 /// The address of a Unix socket.
-struct UnixPath {
+package struct UnixPath {
     private let address: sockaddr_un
     private let size: socklen_t
 
     /// Takes a path.
     ///
     /// - Throws: `invalidAddress` if the path is empty, too long, or contains a NUL.
-    init(_ path: String) throws(SteeringError) {
+    package init(_ path: String) throws(SteeringError) {
         guard !path.isEmpty, !path.utf8.contains(0), let address = Self.address(Array(path.utf8)) else {
             throw SteeringError(
                 .invalidAddress,
@@ -154,7 +154,7 @@ struct UnixPath {
     }
 
     /// Takes a path, or an abstract name written with `@` in place of the leading NUL; returns nil for anything else.
-    init?(named text: String) {
+    package init?(named text: String) {
         var name = Array(text.utf8)
         guard let first = name.first, [UInt8(ascii: "/"), UInt8(ascii: "@")].contains(first) else { return nil }
         if first == UInt8(ascii: "@") { name[0] = 0 }
@@ -176,7 +176,7 @@ struct UnixPath {
         return fits ? address : nil
     }
 
-    func pass(
+    package func pass(
         to name: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> CInt
     ) throws(SteeringError) {
         try systemCall(name) {

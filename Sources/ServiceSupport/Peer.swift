@@ -1,5 +1,6 @@
 import CSteering
 import Glibc
+import Steering
 
 /// The credentials of the process at the other end of a connection, at the time it connected.
 package struct Peer: Sendable, Hashable, CustomStringConvertible {
