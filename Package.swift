@@ -130,7 +130,7 @@ let package = Package(
         .executableTarget(
             name: "steerd-run",
             dependencies: [
-                "Commands", "Steering", "Journal", "ServiceSupport", "LinuxSockets",
+                "Commands", "Steering", "Journal", "ServiceSupport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 

@@ -317,7 +317,7 @@ int csteering_peer(int socket, uid_t *user, gid_t *group, pid_t *process) {
     return 0;
 }
 
-int csteering_limit_capabilities(uint64_t kept) {
+int csteering_drop_capabilities(uint64_t kept) {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
     /* Fails without CAP_SETPCAP; then no_new_privs, below, keeps execve from restoring any of them. */

@@ -14,7 +14,7 @@ struct LeastPrivilege {
         // The only step that needs capabilities: CAP_BPF and CAP_NET_ADMIN.
         let steering = try SocketSteering.attach()
         // Before there are other threads: capabilities are per thread, and new threads inherit them.
-        try Capabilities.keep([])
+        try Capabilities.dropAll()
 
         let pool = try PrefixPool(parsing: Array(CommandLine.arguments.dropFirst()))
         let listener = try OwnedDescriptor.listener(on: SocketAddress("127.0.0.1:0"))

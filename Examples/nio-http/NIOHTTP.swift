@@ -42,7 +42,7 @@ struct NIOHTTP {
         // On SIGTERM, an attached server unregisters its sockets and gets no new connections. With steerd they stay
         // registered, and connections wait for the next instance.
         let service = SteeringService(
-            registry, listeners, as: "web", onShutdown: steerd == nil ? .withdraw : .leave)
+            registry, listeners, as: "web", onShutdown: steerd == nil ? .unregister : .keepRegistered)
         try await ServiceGroup(
             services: [service], gracefulShutdownSignals: [.sigterm, .sigint], logger: Logger(label: "nio-http")
         ).run()
@@ -62,7 +62,7 @@ private final class Answer: ChannelInboundHandler {
         case .head(let head): isKeptAlive = head.isKeepAlive
         case .body: break
         case .end:
-            let body = ByteBuffer(string: context.channel.askedAddress.map { "you asked \($0)\n" } ?? "")
+            let body = ByteBuffer(string: context.channel.originalDestination.map { "you asked \($0)\n" } ?? "")
             let headers: HTTPHeaders = [
                 "content-length": "\(body.readableBytes)", "connection": isKeptAlive ? "keep-alive" : "close",
             ]

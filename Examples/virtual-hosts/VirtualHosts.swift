@@ -53,7 +53,7 @@ private final class Site: ChannelInboundHandler {
     init(_ name: Label) { self.name = name }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        let asked = context.channel.askedAddress.map(String.init(describing:)) ?? "?"
+        let asked = context.channel.originalDestination.map(String.init(describing:)) ?? "?"
         let body = "\(name) at \(asked)\n"
         let answer = "HTTP/1.1 200 OK\r\ncontent-length: \(body.utf8.count)\r\n\r\n\(body)"
         context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: answer)), promise: nil)

@@ -49,7 +49,7 @@ package struct ProgramExecution: Sendable {
             sigprocmask(SIG_SETMASK, &none, nil)
             if let account {
                 do throws(Account.SwitchError) { try account.assume() } catch { throw .failed(error.call, error.errno) }
-                try Capabilities.keep([])
+                try Capabilities.dropAll()
             }
             var arguments = words.map { strdup($0) } + [nil]
             try systemCall("execvp") { execvp(words[0], &arguments) }

@@ -44,7 +44,7 @@ struct EventLog: Sendable {
     func readAgain() { logger?.info("counters read again") }
 
     private func metadata(_ channel: any Channel, _ label: Label) -> Logger.Metadata {
-        ["label": "\(label)", "socket": "\(channel.askedAddress.map(String.init(describing:)) ?? "closed")"]
+        ["label": "\(label)", "socket": "\(channel.originalDestination.map(String.init(describing:)) ?? "closed")"]
     }
     #else
     func registered(_ channel: any Channel, as label: Label) {}

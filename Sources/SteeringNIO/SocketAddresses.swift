@@ -50,7 +50,9 @@ extension Channel {
     /// regardless of where the listener is bound.
     ///
     /// For a listener, its bound address. `nil` if the channel is closed or not IPv4 or IPv6.
-    public var askedAddress: AddressPools.SocketAddress? { localAddress.flatMap { AddressPools.SocketAddress($0) } }
+    public var originalDestination: AddressPools.SocketAddress? {
+        localAddress.flatMap { AddressPools.SocketAddress($0) }
+    }
 
     /// The client's address and port of an accepted connection; `nil` if the channel has no IPv4 or IPv6 peer.
     public var clientAddress: AddressPools.SocketAddress? { remoteAddress.flatMap { AddressPools.SocketAddress($0) } }

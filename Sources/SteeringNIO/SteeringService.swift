@@ -21,19 +21,19 @@ public import Steering
 /// For a server that binds its channel itself, use ``add(_:)``.
 public struct SteeringService: Service {
     /// What happens to the sockets on shutdown.
-    public enum Departure: Sendable {
+    public enum ShutdownBehavior: Sendable {
         /// They are unregistered. New connections are refused or passed, depending on the label's `without-socket`
         /// option.
-        case withdraw
+        case unregister
         /// They stay registered. steerd holds them, and connections wait for the next instance to claim them.
-        case leave
+        case keepRegistered
     }
 
     private let registry: any SocketRegistry
     private let channels: [any Channel]
     private let label: Label
     private let isReplacing: Bool
-    private let departure: Departure
+    private let shutdown: ShutdownBehavior
     private let drain: @Sendable () async throws -> Void
     private let later = AsyncStream<any Channel>.makeStream()
     private var log = EventLog()
@@ -45,17 +45,17 @@ public struct SteeringService: Service {
     ///   - channels: The listening channels; empty if all are added later.
     ///   - label: The label.
     ///   - replacing: Whether to replace the label's registered sockets of the same families and protocols.
-    ///   - departure: What happens to the sockets on shutdown.
+    ///   - shutdown: What happens to the sockets on shutdown.
     ///   - drain: A closure to wait for after that, such as until open connections have ended.
     public init(
         _ registry: some SocketRegistry, _ channels: [any Channel] = [], as label: Label, replacing: Bool = false,
-        onShutdown departure: Departure = .withdraw, drain: @escaping @Sendable () async throws -> Void = {}
+        onShutdown shutdown: ShutdownBehavior = .unregister, drain: @escaping @Sendable () async throws -> Void = {}
     ) {
         self.registry = registry
         self.channels = channels
         self.label = label
         self.isReplacing = replacing
-        self.departure = departure
+        self.shutdown = shutdown
         self.drain = drain
     }
 
@@ -105,10 +105,10 @@ public struct SteeringService: Service {
             }
             try Task.checkCancellation()
         } catch {
-            await withdraw(registered)
+            await unregister(registered)
             throw error
         }
-        await withdraw(registered)
+        await unregister(registered)
         try await drain()
     }
 
@@ -131,8 +131,8 @@ public struct SteeringService: Service {
     /// Unregisters channels.
     ///
     /// Errors are only logged: a channel may be closed already, and shutdown must not depend on steerd.
-    private func withdraw(_ channels: [any Channel]) async {
-        guard case .withdraw = departure else { return }
+    private func unregister(_ channels: [any Channel]) async {
+        guard case .unregister = shutdown else { return }
         // In a task of its own, since a canceled one cannot wait.
         await Task { [registry, label, log] in
             for channel in channels {

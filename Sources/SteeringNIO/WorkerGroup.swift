@@ -11,12 +11,12 @@ public import Steering
 ///     }
 ///
 /// The kernel distributes connections and flows of datagrams over the group evenly, or by the processor on which
-/// packets arrive (`Spread`). A bootstrap created with one event loop keeps its connections on it. When a member is
+/// packets arrive (`LoadSpreading`). A bootstrap created with one event loop keeps its connections on it. When a member is
 /// closed, the others take over. (steerd, however, holds the registered sockets of closed members, and the kernel keeps
 /// assigning them their share: unregister before closing.)
 ///
 /// All required sockets are registered when the call returns. Registering all channels again, as ``SteeringService``
-/// does, is harmless, except that it forfeits the lower cost of UDP with `Spread.byCPU`.
+/// does, is harmless, except that it forfeits the lower cost of UDP with `LoadSpreading.byCPU`.
 ///
 /// Only the family of a socket matters, not the address to which it is bound, so by default there is one socket of each
 /// family on every loop. If IPv6 is disabled, pass only `127.0.0.1:0`.
@@ -34,7 +34,7 @@ extension SocketRegistry {
     /// - Throws: The errors of binding and of `register`. All channels are closed then.
     public func registerListeners(
         as label: Label, over group: any EventLoopGroup, at addresses: [AddressPools.SocketAddress] = .loopback,
-        spread: Spread = .evenly, replacing: Bool = false,
+        spread: LoadSpreading = .evenly, replacing: Bool = false,
         _ bootstrap: @Sendable (any EventLoop) throws -> ServerBootstrap
     ) async throws -> [any Channel] {
         try await registerWorkers(.tcp, spread, as: label, over: group, at: addresses, replacing, channel: { $0 }) {
@@ -58,7 +58,7 @@ extension SocketRegistry {
     /// - Throws: The errors of binding and of `register`. All channels are closed then.
     public func registerListeners<Connection: Sendable>(
         as label: Label, over group: any EventLoopGroup, at addresses: [AddressPools.SocketAddress] = .loopback,
-        spread: Spread = .evenly, replacing: Bool = false,
+        spread: LoadSpreading = .evenly, replacing: Bool = false,
         _ bootstrap: @Sendable (any EventLoop) throws -> ServerBootstrap,
         childChannelInitializer: @escaping @Sendable (any Channel) -> EventLoopFuture<Connection>
     ) async throws -> [NIOAsyncChannel<Connection, Never>] {
@@ -84,7 +84,7 @@ extension SocketRegistry {
     /// - Throws: The errors of binding and of `register`. All channels are closed then.
     public func registerReceivers(
         as label: Label, over group: any EventLoopGroup, at addresses: [AddressPools.SocketAddress] = .loopback,
-        spread: Spread = .evenly, replacing: Bool = false,
+        spread: LoadSpreading = .evenly, replacing: Bool = false,
         _ bootstrap: @Sendable (any EventLoop) throws -> DatagramBootstrap
     ) async throws -> [any Channel] {
         try await registerWorkers(.udp, spread, as: label, over: group, at: addresses, replacing, channel: { $0 }) {
@@ -108,7 +108,7 @@ extension SocketRegistry {
     /// - Throws: The errors of binding and of `register`. All channels are closed then.
     public func registerReceivers(
         as label: Label, over group: any EventLoopGroup, at addresses: [AddressPools.SocketAddress] = .loopback,
-        spread: Spread = .evenly, replacing: Bool = false
+        spread: LoadSpreading = .evenly, replacing: Bool = false
     ) async throws -> [NIOAsyncChannel<SteeredDatagram, SteeredDatagram>] {
         try await registerWorkers(.udp, spread, as: label, over: group, at: addresses, replacing, channel: \.channel) {
             loop, address, processor in
@@ -119,7 +119,7 @@ extension SocketRegistry {
     }
 
     private func registerWorkers<Worker>(
-        _ transport: TransportProtocol, _ spread: Spread, as label: Label, over group: any EventLoopGroup,
+        _ transport: TransportProtocol, _ spread: LoadSpreading, as label: Label, over group: any EventLoopGroup,
         at addresses: [AddressPools.SocketAddress], _ replacing: Bool, channel: (Worker) -> any Channel,
         bind: (any EventLoop, NIOCore.SocketAddress, _ processor: Int?) async throws -> Worker
     ) async throws -> [Worker] {

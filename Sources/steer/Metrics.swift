@@ -78,7 +78,7 @@ struct Metrics: ParsableCommand {
         while .now < end, !interruption.hasCome {
             let left = min(end - .now, .milliseconds(100)) / .microseconds(1)
             usleep(UInt32(max(0, left)))
-            try counter.keepUp()
+            try counter.refresh()
         }
         let report = BindingCounts(try counter.counts(), over: (ContinuousClock.now - start) / .seconds(1))
         print(target.json ? JSON.text(report) : report.text)

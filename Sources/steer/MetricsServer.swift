@@ -29,7 +29,7 @@ struct MetricsServer {
                 .addressUnavailable, "cannot listen on \(address) (\(reason)): choose another address or port")
         }
         // Follow policy changes even without scrapes. Errors are ignored here, since the next scrape reports them.
-        listener.everySecond { [metrics] in try? metrics.counter?.keepUp() }
+        listener.everySecond { [metrics] in try? metrics.counter?.refresh() }
         print("serving http://\(listener.address)/metrics")
         fflush(nil)
         interruption.wait()

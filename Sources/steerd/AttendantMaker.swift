@@ -73,7 +73,7 @@ final class AttendantMaker: Sendable {
             try ChildProcess.keepOpen(connection.socket.rawValue)
             // A process that is stuck must not keep open a pipe whose end somebody awaits.
             try ChildProcess.muteStandardStreams()
-            try Capabilities.keep(HostFacts.capabilitiesToRegister())
+            try Capabilities.dropAll(except: HostFacts.capabilitiesToRegister())
             try OpenFileLimit.raise()
             let steerd = MessageSocket(OwnedDescriptor(owning: 3))
             while let order = try steerd.receive(limit: 64) {
@@ -107,7 +107,7 @@ extension AttendantMaker.Task {
         do throws(SteeringError) {
             try ChildProcess.keepOpen(channel.rawValue)
             let steerd = MessageSocket(OwnedDescriptor(owning: 3))
-            if self != .makeCalls { try Capabilities.keep([]) }
+            if self != .makeCalls { try Capabilities.dropAll() }
             switch self {
             case .attend: try Attendant(steerd, takesDescriptors: true).serve()
             case .turnAway: try Attendant(steerd, takesDescriptors: false).serve()

@@ -42,7 +42,7 @@ final class Starter {
             // Descriptors that were passed to steerd must not stay open here.
             try ChildProcess.keepOpen(connection.socket.rawValue)
             let isRoot = geteuid() == 0
-            try Capabilities.keep(isRoot ? [.setUser, .setGroups] : [])
+            try Capabilities.dropAll(except: isRoot ? [.setUser, .setGroups] : [])
             let starter = try Starter(MessageSocket(OwnedDescriptor(owning: 3)), commands, policyFile)
             try starter.serve()
         } catch {

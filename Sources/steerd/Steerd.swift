@@ -67,7 +67,7 @@ struct Steerd: ParsableCommand {
         let start = try Start(policy: policy, socket: socket, bpffs: bpffs, readers: readers)
         let control: Control
         do throws(SteeringError) {
-            try Capabilities.keep(HostFacts.capabilitiesToRegister())
+            try Capabilities.dropAll(except: HostFacts.capabilitiesToRegister())
             control = try Control()
         } catch {
             throw SteeringError.cannotServe(error)

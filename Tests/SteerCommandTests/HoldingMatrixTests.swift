@@ -143,7 +143,7 @@ struct HoldingMatrixTests {
             for host in way.hosts {
                 for transport in TransportProtocol.allCases {
                     let selector = SocketSelector(transport, try SocketAddress("\(host):\(place.port)"))
-                    let sockets = try ProcessSocket.theOne(of: running.pid, matching: selector)
+                    let sockets = try ProcessSocket.onlySocket(of: running.pid, matching: selector)
                     for socket in sockets { try steering.sockets.register(socket.socket.rawValue, as: "all") }
                 }
             }

@@ -113,12 +113,12 @@ struct BindingCounterTests {
             let stays = try Binding(.udp, to: flow.prefix, ports: [80], .label("web"))
             let goes = try Binding(.udp, to: flow.prefix, ports: [81], .label("web"))
             try steering.apply(Policy([stays, goes]))
-            try counter.keepUp()
+            try counter.refresh()
             try send(3, to: flow.host(1, port: 80))
             try send(4, to: flow.host(1, port: 81))
             try untilCounted(7) { try counter.counts().map(\.packets).reduce(0, +) }
             try steering.apply(Policy([stays] + RuleSets.hostLists.bindings(60_000, labels: 10)))
-            try counter.keepUp()
+            try counter.refresh()
             try send(5, to: flow.host(1, port: 80))
             func count(_ binding: Binding) throws -> UInt64? {
                 try counter.counts().first { $0.binding == binding }?.packets
@@ -142,7 +142,7 @@ struct BindingCounterTests {
                 Policy([1, 2, 3, 4].map { try Binding(.udp, to: flow.prefix, ports: [$0], .label("web")) }))
             try verifyThrows(.tooManyBindings) { _ = try few.counts() }
             steering.detach()
-            try verifyThrows(.detached) { try counter.keepUp() }
+            try verifyThrows(.detached) { try counter.refresh() }
         }
     }
 }

@@ -194,7 +194,7 @@ struct ProcessSocketTests {
     func steers(flow: Flow) async throws {
         try await withNetworkNamespace(routing: Flow.prefixes) {
             let server = try flow.socket()
-            let taken = try ProcessSocket.theOne(of: getpid())
+            let taken = try ProcessSocket.onlySocket(of: getpid())
             try verify(taken.map(\.cookie.rawValue), is: [server.cookie], "cookies")
             try verify(taken[0].boundAddress, is: server.address)
             let steering = try SocketSteering.attach()

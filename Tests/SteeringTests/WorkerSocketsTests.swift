@@ -10,7 +10,7 @@ struct WorkerSocketsTests {
 
     /// A steering, and a group of workers behind it.
     private static func group(
-        _ flow: Flow, of workers: Int, _ spread: Spread
+        _ flow: Flow, of workers: Int, _ spread: LoadSpreading
     ) throws -> (SocketSteering, [WorkerSocket]) {
         let steering = try SocketSteering.attach()
         try steering.bind("web", .both, to: flow.pool, ports: [7000])
@@ -97,7 +97,7 @@ struct WorkerSocketsTests {
 struct SpreadTests {
     @Test("A worker alone is registered, whatever the spread")
     func alone() {
-        for spread in [Spread.evenly, .byCPU] {
+        for spread in [LoadSpreading.evenly, .byCPU] {
             let members = spread.members(.udp, workers: 1, processors: 8)
             #expect(members == [GroupMember(worker: 0, processor: nil, isRegistered: true)])
         }
@@ -105,14 +105,14 @@ struct SpreadTests {
 
     @Test("More workers than processors share processors")
     func manyWorkers() {
-        let members = Spread.byCPU.members(.tcp, workers: 5, processors: 2)
+        let members = LoadSpreading.byCPU.members(.tcp, workers: 5, processors: 2)
         #expect(members.map(\.processor) == [0, 1, 0, 1, 0])
         #expect(members.filter(\.isRegistered) == members)
     }
 
     @Test("Of UDP workers by processor the first and the last have an anchor, and only anchors are registered")
     func anchors() {
-        let members = Spread.byCPU.members(.udp, workers: 3, processors: 4)
+        let members = LoadSpreading.byCPU.members(.udp, workers: 3, processors: 4)
         #expect(members.map(\.worker) == [0, 1, 2, 0, 2])
         #expect(members.map(\.processor) == [0, 1, 2, nil, nil])
         #expect(members.map(\.isRegistered) == [false, false, false, true, true])

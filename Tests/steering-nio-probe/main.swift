@@ -26,7 +26,7 @@ final class Worker: ChannelInboundHandler {
     init(_ number: Int) { self.number = number }
 
     func channelActive(context: ChannelHandlerContext) {
-        let text = "worker \(number) at \(context.channel.askedAddress!) for \(context.channel.clientAddress!)\n"
+        let text = "worker \(number) at \(context.channel.originalDestination!) for \(context.channel.clientAddress!)\n"
         context.writeAndFlush(NIOAny(ByteBuffer(string: text)), promise: nil)
     }
 

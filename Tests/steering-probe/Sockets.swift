@@ -60,7 +60,7 @@ func take(_ arguments: [String], onlyOne: Bool) throws(SteeringError) {
     if arguments.count > 1 { transport = arguments[1] == "tcp" ? .tcp : .udp }
     let address = arguments.count > 2 ? try! SocketAddress(arguments[2]) : nil
     let selector = SocketSelector(transport, address)
-    let sockets = try (onlyOne ? ProcessSocket.theOne : ProcessSocket.sockets)(pid, selector)
+    let sockets = try (onlyOne ? ProcessSocket.onlySocket : ProcessSocket.sockets)(pid, selector)
     for socket in sockets { print(socket.transport, socket.boundAddress, "elsewhere", socket.membersElsewhere) }
 }
 

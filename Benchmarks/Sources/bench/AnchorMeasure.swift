@@ -71,13 +71,13 @@ extension bench_burst {
 /// A way of making a group of workers receive what is steered. One thread sends, so that by processor it all goes to one
 /// worker: those cases are to be compared with each other.
 private enum Grouping: String, CaseIterable {
-    /// `Spread.evenly`.
+    /// `LoadSpreading.evenly`.
     case registered
     case anchoredByFlow = "anchor, BPF by flow"
     case oneRegistered = "one of them registered"
     case registeredByCPU = "registered, BPF by CPU"
     case anchoredBPFByCPU = "anchor, BPF by CPU"
-    /// `Spread.byCPU`.
+    /// `LoadSpreading.byCPU`.
     case anchoredByCPU = "anchor, SO_INCOMING_CPU"
     case everywhere = "INADDR_ANY, not steered"
 

@@ -92,7 +92,7 @@ private final class Nginx {
         let process = process
         steering = try wire.asServer {
             let socket = try eventually {
-                try ProcessSocket.theOne(of: process, matching: SocketSelector(.tcp, Self.elsewhere))[0]
+                try ProcessSocket.onlySocket(of: process, matching: SocketSelector(.tcp, Self.elsewhere))[0]
             }
             let steering = try SocketSteering.attach()
             try steering.sockets.register(socket.socket, as: "web")

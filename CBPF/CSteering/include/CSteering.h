@@ -165,7 +165,7 @@ int csteering_peer(int socket, uid_t *user, gid_t *group, pid_t *process);
 
 /// Drops all capabilities of the calling thread except `kept`, irrevocably and across execve; also from the bounding
 /// set if that is allowed. Returns 0 or a negative errno.
-int csteering_limit_capabilities(uint64_t kept);
+int csteering_drop_capabilities(uint64_t kept);
 
 /// Forks the calling process, which must have a single thread. Returns the child's PID, 0 in the child, or a negative
 /// errno. In C because Swift does not import fork.

@@ -15,7 +15,7 @@ extension Policy {
     ///
     /// A binding of the same prefix comes first, otherwise one of the longest prefix that overlaps; of several, the one
     /// that has most in common.
-    public func nearest(to missing: Binding) -> Binding? {
+    package func nearest(to missing: Binding) -> Binding? {
         func likeness(_ binding: Binding) -> (Int, Int, Int) {
             let inCommon =
                 (binding.outcome == missing.outcome ? 1 : 0) + (binding.protocols == missing.protocols ? 1 : 0)

@@ -141,7 +141,7 @@ extension ProcessSocket {
     ///   - selector: The sockets to choose from; nil for all.
     /// - Returns: One socket, or the members of one group.
     /// - Throws: As ``sockets(of:matching:)``; `ambiguousSocket`, whose message lists the candidates.
-    public static func theOne(
+    public static func onlySocket(
         of pid: pid_t, matching selector: SocketSelector? = nil
     ) throws(SteeringError) -> [ProcessSocket] {
         let sockets = try sockets(of: pid, matching: selector)
@@ -160,9 +160,9 @@ extension ProcessSocket {
     ///
     /// - Parameter selector: The socket to return, if there are several; nil for any.
     /// - Returns: The only matching socket, or all members of its SO_REUSEPORT group.
-    /// - Throws: As ``theOne(of:matching:)``; `socketNotFound` until the library listens.
+    /// - Throws: As ``onlySocket(of:matching:)``; `socketNotFound` until the library listens.
     public static func own(matching selector: SocketSelector? = nil) throws(SteeringError) -> [ProcessSocket] {
-        try theOne(of: getpid(), matching: selector)
+        try onlySocket(of: getpid(), matching: selector)
     }
 }
 

@@ -6,7 +6,7 @@ public final class WorkerSocket: Sendable {
     public let worker: Int
     /// Whether it is registered.
     ///
-    /// If there are anchors, the workers' own sockets are not: see ``Spread/byCPU``.
+    /// If there are anchors, the workers' own sockets are not: see ``LoadSpreading/byCPU``.
     public let isRegistered: Bool
 
     fileprivate init(_ socket: consuming OwnedDescriptor, _ member: GroupMember) {
@@ -36,7 +36,7 @@ extension SocketRegistry {
     /// - Throws: `addressUnavailable`, `systemCall`; then as ``registerSockets(_:as:replacing:)``.
     public func registerListeners(
         _ workers: Int, as label: Label, on address: SocketAddress, _ options: SocketOptions = [],
-        spread: Spread = .evenly, replacing: Bool = false
+        spread: LoadSpreading = .evenly, replacing: Bool = false
     ) throws(SteeringError) -> [WorkerSocket] {
         try registerGroup(spread.members(.tcp, workers: workers), label, address, replacing) {
             address throws(SteeringError) in try .listener(on: address, options.union(.reusePort))
@@ -56,7 +56,7 @@ extension SocketRegistry {
     /// - Throws: `addressUnavailable`, `systemCall`; then as ``registerSockets(_:as:replacing:)``.
     public func registerReceivers(
         _ workers: Int, as label: Label, on address: SocketAddress, _ options: SocketOptions = [],
-        spread: Spread = .evenly, replacing: Bool = false
+        spread: LoadSpreading = .evenly, replacing: Bool = false
     ) throws(SteeringError) -> [WorkerSocket] {
         try registerGroup(spread.members(.udp, workers: workers), label, address, replacing) {
             address throws(SteeringError) in try .receiver(on: address, options.union(.reusePort))

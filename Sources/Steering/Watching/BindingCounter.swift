@@ -48,10 +48,10 @@ public final class BindingCounter: Sendable {
     ///
     /// Where bindings of equal precedence and outcome overlap, a packet counts for one of them.
     ///
-    /// - Throws: As ``keepUp()``.
+    /// - Throws: As ``refresh()``.
     public func counts() throws(SteeringError) -> [Count] {
         try state.withLock { state throws(SteeringError) in
-            try keepUp(&state)
+            try refresh(&state)
             return try Self.counts(state)
         }
     }
@@ -64,11 +64,11 @@ public final class BindingCounter: Sendable {
     ///
     /// - Throws: `tooManyBindings`, `tablesTooLarge`; `missingCapability` if CAP_BPF was dropped; `detached`,
     ///   `networkNamespaceGone`; for a loaded steering as ``SocketSteering/open(_:bpffs:for:)``.
-    public func keepUp() throws(SteeringError) {
-        try state.withLock { state throws(SteeringError) in try keepUp(&state) }
+    public func refresh() throws(SteeringError) {
+        try state.withLock { state throws(SteeringError) in try refresh(&state) }
     }
 
-    private func keepUp(_ state: inout State) throws(SteeringError) {
+    private func refresh(_ state: inout State) throws(SteeringError) {
         let snapshot = try steering.snapshot()
         guard snapshot.generation != state.generation else { return }
         let policy = counted(snapshot.policy)

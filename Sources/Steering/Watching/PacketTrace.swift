@@ -66,7 +66,7 @@ public struct PacketTrace: ~Copyable {
     public mutating func next(within timeout: Duration) throws(SteeringError) -> TracedPacket? {
         let deadline = ContinuousClock.now + timeout
         while true {
-            if ContinuousClock.now - checked > Self.interval { try keepUp() }
+            if ContinuousClock.now - checked > Self.interval { try refresh() }
             if let event = try stream.next() { return try traced(event) }
             let left = min(deadline - .now, Self.interval)
             if left <= .zero { return nil }
@@ -95,7 +95,7 @@ public struct PacketTrace: ~Copyable {
         }
     }
 
-    private mutating func keepUp() throws(SteeringError) {
+    private mutating func refresh() throws(SteeringError) {
         let snapshot = try steering.snapshot()
         let attachment = try Attachment(snapshot, label, oneIn)
         if attachment != self.attachment {
@@ -110,7 +110,7 @@ public struct PacketTrace: ~Copyable {
     }
 
     private mutating func traced(_ event: PacketEvent) throws(SteeringError) -> TracedPacket {
-        if policies.last!.generation < event.generation { try keepUp() }
+        if policies.last!.generation < event.generation { try refresh() }
         let policy = policies.last { $0.generation == event.generation } ?? policies.last!
         if event.interface != 0, interfaces[event.interface] == nil {
             // Without permission to look up names, packets have no interface.

@@ -35,10 +35,10 @@ public struct Capabilities: OptionSet, Sendable, Hashable, CustomStringConvertib
     /// An attached steering keeps working, and its policy and sockets can still be changed. Only tables that outgrow
     /// the smallest program need CAP_BPF.
     ///
-    /// - Parameter kept: The capabilities to keep, if the thread has them; `[]` for none.
+    /// - Parameter kept: The capabilities to keep, if the thread has them.
     /// - Throws: `systemCall`. Having none in the first place is no error.
-    public static func keep(_ kept: Capabilities) throws(SteeringError) {
-        try call("capset", csteering_limit_capabilities(kept.rawValue))
+    public static func dropAll(except kept: Capabilities = []) throws(SteeringError) {
+        try call("capset", csteering_drop_capabilities(kept.rawValue))
     }
 
     /// Returns the permitted capabilities of a process; nil if /proc does not show them.

@@ -2,9 +2,9 @@ import CSteering
 import Glibc
 
 /// A kernel version, such as 6.18.44.
-public struct KernelVersion: Sendable, Hashable, Comparable, CustomStringConvertible {
+package struct KernelVersion: Sendable, Hashable, Comparable, CustomStringConvertible {
     /// The components of the version.
-    public let major, minor, patch: Int
+    package let major, minor, patch: Int
 
     /// Creates a version from its components.
     ///
@@ -12,46 +12,46 @@ public struct KernelVersion: Sendable, Hashable, Comparable, CustomStringConvert
     ///   - major: The major version.
     ///   - minor: The minor version.
     ///   - patch: The patch level.
-    public init(_ major: Int, _ minor: Int, _ patch: Int = 0) {
+    package init(_ major: Int, _ minor: Int, _ patch: Int = 0) {
         (self.major, self.minor, self.patch) = (major, minor, patch)
     }
 
     /// Parses the leading version of a release such as `5.10.0-28-amd64`; returns nil if there is none.
     ///
     /// - Parameter release: The release, as `uname -r` prints it.
-    public init?(release: some StringProtocol) {
+    package init?(release: some StringProtocol) {
         let numbers = release.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }.split(separator: ".").map { Int($0) }
         guard numbers.count >= 2, let major = numbers[0], let minor = numbers[1] else { return nil }
         self.init(major, minor, numbers.count > 2 ? numbers[2] ?? 0 : 0)
     }
 
     /// Compares major, then minor version, then patch level.
-    public static func < (left: KernelVersion, right: KernelVersion) -> Bool {
+    package static func < (left: KernelVersion, right: KernelVersion) -> Bool {
         (left.major, left.minor, left.patch) < (right.major, right.minor, right.patch)
     }
 
     /// `6.18.44`.
-    public var description: String { "\(major).\(minor).\(patch)" }
+    package var description: String { "\(major).\(minor).\(patch)" }
 }
 
 /// Read-only facts about the machine, for diagnosing why steering fails.
-public enum HostFacts {
+package enum HostFacts {
     /// The release of the running kernel, such as `5.10.0-28-amd64`; empty if /proc is not mounted.
-    public static var kernelRelease: String {
+    package static var kernelRelease: String {
         ProcFS.text("/proc/sys/kernel/osrelease")?.split(separator: "\n").first.map(String.init) ?? ""
     }
 
     /// The version of the running kernel; nil if /proc is not mounted.
-    public static var kernelVersion: KernelVersion? { KernelVersion(release: kernelRelease) }
+    package static var kernelVersion: KernelVersion? { KernelVersion(release: kernelRelease) }
 
     /// The build options that steering needs from the kernel.
-    public static let neededKernelOptions = [
+    package static let neededKernelOptions = [
         "CONFIG_BPF_SYSCALL", "CONFIG_INET", "CONFIG_NET_NS", "CONFIG_NET_SOCK_MSG", "CONFIG_BPF_STREAM_PARSER",
     ]
 
     /// Returns the build options of the kernel that are set: `y`, `m` or a value, by option. Nil if
     /// `/boot/config-RELEASE` cannot be read, as in most containers.
-    public static func kernelOptions() -> [String: String]? {
+    package static func kernelOptions() -> [String: String]? {
         ProcFS.text("/boot/config-\(kernelRelease)", limit: 1 << 20).map { options(in: $0) }
     }
 
@@ -68,13 +68,13 @@ public enum HostFacts {
     ///
     /// - Parameter name: The name, such as `net.ipv4.ip_nonlocal_bind`, with slashes for the dots in an interface's
     ///   name.
-    public static func sysctl(_ name: String) -> String? {
+    package static func sysctl(_ name: String) -> String? {
         let path = name.map { $0 == "." ? "/" : $0 == "/" ? "." : $0 }
         return ProcFS.text("/proc/sys/" + String(path))?.split(separator: "\n").first.map(String.init)
     }
 
     /// The names of the interfaces in the calling thread's network namespace.
-    public static var interfaces: [String] {
+    package static var interfaces: [String] {
         guard let list = if_nameindex() else { return [] }
         defer { if_freenameindex(list) }
         var names: [String] = []
@@ -90,7 +90,7 @@ public enum HostFacts {
     /// is no such interface. The kernel uses the greater of the interface's own value and that of `all`.
     ///
     /// - Parameter interface: The name of the interface.
-    public static func reversePathFilter(_ interface: String) -> Int? {
+    package static func reversePathFilter(_ interface: String) -> Int? {
         let escaped = String(interface.map { $0 == "." ? "/" : $0 })
         guard let own = sysctl("net.ipv4.conf.\(escaped).rp_filter").flatMap({ Int($0) }) else { return nil }
         return max(own, sysctl("net.ipv4.conf.all.rp_filter").flatMap { Int($0) } ?? 0)
@@ -126,7 +126,7 @@ public enum HostFacts {
     /// locked memory (`RLIMIT_MEMLOCK`), whose default limit is too low.
     ///
     /// - Parameter version: The version of the kernel.
-    public static func mapMemoryLimit(on version: KernelVersion? = kernelVersion) -> UInt64? {
+    package static func mapMemoryLimit(on version: KernelVersion? = kernelVersion) -> UInt64? {
         guard let version, version < KernelVersion(5, 11) else { return nil }
         var limit = rlimit()
         guard getrlimit(CInt(__RLIMIT_MEMLOCK.rawValue), &limit) == 0, limit.rlim_cur != .max else {
@@ -207,16 +207,16 @@ extension FileSystem {
 }
 
 /// The file system that contains a path.
-public struct FileSystem: Sendable, Hashable {
+package struct FileSystem: Sendable, Hashable {
     /// Whether it is bpffs.
-    public let isBPF: Bool
+    package let isBPF: Bool
     /// Whether it is mounted read-only.
-    public let isReadOnly: Bool
+    package let isReadOnly: Bool
 
     /// Inspects the file system of a path; returns nil if the path does not exist or cannot be reached.
     ///
     /// - Parameter path: A path in the file system.
-    public init?(containing path: String) {
+    package init?(containing path: String) {
         var status = statfs()
         guard statfs(path, &status) == 0 else { return nil }
         isBPF = UInt32(truncatingIfNeeded: status.f_type) == 0xCAFE_4A11  // BPF_FS_MAGIC

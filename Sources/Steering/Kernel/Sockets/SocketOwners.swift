@@ -27,15 +27,15 @@ public struct SocketOwner: Sendable, Hashable, CustomStringConvertible {
 }
 
 /// The processes that hold given sockets, as `ss -p` shows them.
-public struct SocketOwners: Sendable {
+package struct SocketOwners: Sendable {
     /// By inode number of the socket, in the order of PIDs.
     private let owners: [UInt32: [SocketOwner]]
     /// Whether every process was inspected. If not, a socket without an owner may belong to a hidden process; finding
     /// it takes CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH.
-    public let isComplete: Bool
+    package let isComplete: Bool
 
     /// How many owners of a socket to find.
-    public enum Search: Sendable {
+    package enum Search: Sendable {
         /// The owner with the lowest PID; the search ends as soon as every socket has one.
         case first
         /// All owners.
@@ -50,7 +50,7 @@ public struct SocketOwners: Sendable {
     ///   - inodes: The inode numbers of the sockets.
     ///   - search: Whether to find the first or every owner of each socket.
     /// - Throws: `systemCall` if /proc is not mounted.
-    public init(of inodes: some Sequence<UInt32>, _ search: Search = .every) throws(SteeringError) {
+    package init(of inodes: some Sequence<UInt32>, _ search: Search = .every) throws(SteeringError) {
         let wanted = Set(inodes)
         var owners: [UInt32: [SocketOwner]] = [:]
         // With hidepid=2, /proc does not even list other users' processes, such as PID 1.
@@ -77,5 +77,5 @@ public struct SocketOwners: Sendable {
     }
 
     /// The owners of a socket, by inode number.
-    public subscript(inode: UInt32) -> [SocketOwner] { owners[inode] ?? [] }
+    package subscript(inode: UInt32) -> [SocketOwner] { owners[inode] ?? [] }
 }

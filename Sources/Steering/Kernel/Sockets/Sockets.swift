@@ -103,7 +103,7 @@ extension OwnedDescriptor {
     }
 }
 
-extension Spread {
+extension LoadSpreading {
     /// Returns the sockets of a worker group on this machine.
     package func members(_ transport: TransportProtocol, workers: Int) -> [GroupMember] {
         members(transport, workers: workers, processors: sysconf(CInt(_SC_NPROCESSORS_ONLN)))

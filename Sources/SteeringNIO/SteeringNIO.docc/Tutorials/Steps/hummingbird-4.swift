@@ -11,7 +11,7 @@ struct SteeredContext: RequestContext {
 
     init(source: ApplicationRequestContextSource) {
         coreContext = .init(source: source)
-        asked = source.channel.askedAddress
+        asked = source.channel.originalDestination
     }
 }
 

@@ -21,7 +21,7 @@ struct SteeredContext: RequestContext {
 
     init(source: ApplicationRequestContextSource) {
         coreContext = .init(source: source)
-        asked = source.channel.askedAddress
+        asked = source.channel.originalDestination
     }
 }
 
@@ -43,7 +43,7 @@ struct HummingbirdServer {
         }
         let registry: any SocketRegistry = steering?.sockets ?? SteeringClient(steerd!)
         let service = SteeringService(
-            registry, as: "web", replacing: true, onShutdown: steerd == nil ? .withdraw : .leave
+            registry, as: "web", replacing: true, onShutdown: steerd == nil ? .unregister : .keepRegistered
         ).logging(to: logger)
 
         let router = Router(context: SteeredContext.self)

@@ -1,7 +1,7 @@
 /// How the kernel distributes packets among the workers of a SO_REUSEPORT group.
 ///
 /// In both cases every socket of the group must be read, and when one is closed the others take over.
-public enum Spread: Sendable, Hashable {
+public enum LoadSpreading: Sendable, Hashable {
     /// By flow: the kernel hashes both addresses and ports, so a flow stays with one worker.
     ///
     /// Every worker's socket is registered.
@@ -40,7 +40,7 @@ package struct GroupMember: Sendable, Hashable {
     }
 }
 
-extension Spread {
+extension LoadSpreading {
     /// Returns the sockets of a group: one for each worker, then the anchors.
     ///
     /// - Parameters:
