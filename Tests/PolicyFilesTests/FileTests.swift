@@ -27,10 +27,11 @@ import Testing
     @Test("a pipe is read where that may wait, and by a service it is not") func pipes() throws {
         let directory = try TemporaryDirectory(), path = "\(directory.path)/fifo"
         #expect(mkfifo(path, 0o600) == 0)
-        let writer = popen("exec 3>\(path); sleep 0.2; printf 'bindings: ' >&3; sleep 0.2; printf '[]' >&3", "w")
+        let writer = try #require(
+            popen("exec 3>\(path); sleep 0.2; printf 'bindings: ' >&3; sleep 0.2; printf '[]' >&3", "w"))
         try #expect(PolicyFile.read(contentsOf: path).isEmpty)
         #expect(pclose(writer) == 0)
-        let silent = popen(": >\(path)", "w")
+        let silent = try #require(popen(": >\(path)", "w"))
         #expect(message(path).contains("no data came from the pipe"))
         #expect(pclose(silent) == 0)
         let service = #expect(throws: SteeringError.self) { try PolicyFile.readForService(contentsOf: path) }
