@@ -77,7 +77,7 @@ let package = Package(
                 .product(name: "NIOPosix", package: "swift-nio"),
             ]),
 
-        // Counters over HTTP, for both commands.
+        // Metrics over HTTP, for steer and steer-dns: apart from CommandSupport, so that the others do not link SwiftNIO.
         .target(
             name: "MetricsHTTP",
             dependencies: [
@@ -99,29 +99,29 @@ let package = Package(
                 .product(name: "Metrics", package: "swift-metrics", condition: .when(traits: ["Metrics"])),
             ]),
 
-        // What the commands have in common: the words of the command line, and what they say on standard error, as
-        // systemd's journal wants it.
-        .target(name: "CCommands"),
+        // What the commands have in common: arguments, output, signals.
+        .target(name: "CCommandSupport"),
         .target(
-            name: "Commands",
-            dependencies: ["CCommands", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
-        .target(name: "Journal", dependencies: [.product(name: "Logging", package: "swift-log")]),
+            name: "CommandSupport",
+            dependencies: [
+                "CCommandSupport", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ]),
 
         // The command.
         .executableTarget(
             name: "steer",
             dependencies: [
-                "Commands", "Steering", "PolicyFiles", "SteeringDNS", "Documents", "Draining", "MetricsHTTP", "Journal",
+                "CommandSupport", "Steering", "PolicyFiles", "SteeringDNS", "Documents", "Draining", "MetricsHTTP",
                 "ServiceSupport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
-                .product(name: "NIOCore", package: "swift-nio"),
             ]),
 
         // The socket activation service.
         .executableTarget(
             name: "steerd",
             dependencies: [
-                "Commands", "Steering", "PolicyFiles", "Journal", "ServiceSupport", "LinuxSockets",
+                "CommandSupport", "Steering", "PolicyFiles", "ServiceSupport", "LinuxSockets",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ]),
@@ -130,7 +130,7 @@ let package = Package(
         .executableTarget(
             name: "steerd-run",
             dependencies: [
-                "Commands", "Steering", "Journal", "ServiceSupport",
+                "CommandSupport", "Steering", "ServiceSupport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 
@@ -138,7 +138,7 @@ let package = Package(
         .executableTarget(
             name: "steer-dns",
             dependencies: [
-                "Commands", "SteeringDNS", "Documents", "Draining", "MetricsHTTP", "Journal", "LinuxSockets",
+                "CommandSupport", "SteeringDNS", "Documents", "Draining", "MetricsHTTP", "LinuxSockets",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
@@ -208,6 +208,7 @@ let package = Package(
                 .product(name: "MetricsTestKit", package: "swift-metrics"),
             ], path: "Tests/steering-nio-probe"),
         .testTarget(name: "AddressPoolsTests", dependencies: ["AddressPools"]),
+        .testTarget(name: "CommandSupportTests", dependencies: ["CommandSupport"]),
         .testTarget(name: "PolicyFilesTests", dependencies: ["PolicyFiles"]),
         .testTarget(name: "SteeringDNSTests", dependencies: ["SteeringDNS"]),
         .testTarget(

@@ -9,27 +9,38 @@ import NIOPosix
 /// It has its own event loop and a limited number of connections. A connection beyond the limit closes the oldest. Each
 /// connection is answered once and has a deadline, so that idle clients do not keep others out, and a client that sends
 /// requests and reads no answers makes this process store one.
-public final class MetricsListener: Sendable {
+package final class MetricsListener: Sendable {
     /// The content of a response.
-    public enum Page: Sendable {
+    package enum Page: Sendable {
         /// The counters, in the Prometheus text format.
         case counters(String)
         /// The reason why there are none, in one sentence.
         case unavailable(String)
     }
 
-    /// This process may open too few files.
-    public struct TooFewDescriptors: Error, CustomStringConvertible {
-        /// The sentence to print.
-        public let description: String
+    /// Why it cannot listen.
+    package enum Failure: Error, CustomStringConvertible {
+        /// This process may open too few files: this many.
+        case tooFewDescriptors(rlim_t)
+        /// The address cannot be bound, for this reason.
+        case cannotBind(String)
+
+        /// A sentence for the former, a reason for the latter.
+        package var description: String {
+            switch self {
+            case .tooFewDescriptors(let limit):
+                "this process may open \(limit) files, and needs \(MetricsListener.fewest) or more: raise ulimit -n"
+            case .cannotBind(let reason): reason
+            }
+        }
     }
 
     /// The maximum number of concurrent connections, each with one descriptor.
-    public static let places = 64
+    package static let places = 64
     private static let fewest: rlim_t = 24
 
     /// The address at which it listens, with the actual port.
-    public let address: AddressPools.SocketAddress
+    package let address: AddressPools.SocketAddress
     private let group: MultiThreadedEventLoopGroup
     private let channel: any Channel
 
@@ -38,14 +49,11 @@ public final class MetricsListener: Sendable {
     /// - Parameters:
     ///   - address: The address at which to listen; port 0 for a free one.
     ///   - page: Returns the content of a response; called on the event loop for each request of /metrics.
-    /// - Throws: The error of SwiftNIO if the address cannot be bound; ``TooFewDescriptors``.
-    public init(on address: AddressPools.SocketAddress, _ page: @escaping @Sendable () -> Page) throws {
+    package init(on address: AddressPools.SocketAddress, _ page: @escaping @Sendable () -> Page) throws(Failure) {
         // SwiftNIO ends the process where it cannot create an event queue.
         var limit = rlimit()
         if getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0, limit.rlim_cur < Self.fewest {
-            throw TooFewDescriptors(
-                description:
-                    "this process may open \(limit.rlim_cur) files, and needs \(Self.fewest) or more: raise ulimit -n")
+            throw .tooFewDescriptors(limit.rlim_cur)
         }
         group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let loop = group.next()
@@ -64,7 +72,8 @@ public final class MetricsListener: Sendable {
                 .bind(host: address.address.description, port: Int(address.port)).wait()
         } catch {
             try? group.syncShutdownGracefully()
-            throw error
+            let reason = (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
+            throw .cannotBind(reason)
         }
         let port = channel.localAddress?.port.flatMap(UInt16.init(exactly:)) ?? address.port
         self.address = AddressPools.SocketAddress(address.address, port: port)
@@ -73,12 +82,12 @@ public final class MetricsListener: Sendable {
     /// Runs a closure every second, on the thread that answers requests, until the listener is closed.
     ///
     /// - Parameter body: The closure; requests wait while it runs.
-    public func everySecond(_ body: @escaping @Sendable () -> Void) {
+    package func everySecond(_ body: @escaping @Sendable () -> Void) {
         group.next().scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { _ in body() }
     }
 
     /// Closes the listener and all connections.
-    public func close() { try? group.syncShutdownGracefully() }
+    package func close() { try? group.syncShutdownGracefully() }
 }
 
 /// The open connections, oldest first, confined to one event loop.

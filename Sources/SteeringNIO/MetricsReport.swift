@@ -10,14 +10,11 @@ struct MetricsReport {
         let sockets: Gauge
 
         init(_ destination: Destination, to factory: any MetricsFactory) {
-            let dimensions = [
-                ("label", "\(destination.label)"), ("family", "\(destination.family)"),
-                ("protocol", "\(destination.transport)"),
-            ]
-            lookups = Counter(label: "steering_lookups_total", dimensions: dimensions, factory: factory)
-            misses = Counter(label: "steering_misses_total", dimensions: dimensions, factory: factory)
-            incompatible = Counter(label: "steering_incompatible_total", dimensions: dimensions, factory: factory)
-            sockets = Gauge(label: "steering_sockets", dimensions: dimensions, factory: factory)
+            let labels = destination.metricLabels.map { ($0.name, $0.value) }
+            lookups = Counter(.lookups, labels, factory)
+            misses = Counter(.misses, labels, factory)
+            incompatible = Counter(.incompatible, labels, factory)
+            sockets = Gauge(.sockets, labels, factory)
         }
     }
 
@@ -30,10 +27,10 @@ struct MetricsReport {
 
     init(to factory: any MetricsFactory) {
         self.factory = factory
-        refused = Counter(label: "steering_refused_total", factory: factory)
-        passed = Counter(label: "steering_passed_total", factory: factory)
-        changes = Counter(label: "steering_policy_changes_total", factory: factory)
-        bindings = Gauge(label: "steering_bindings", factory: factory)
+        refused = Counter(.refused, [], factory)
+        passed = Counter(.passed, [], factory)
+        changes = Counter(.policyChanges, [], factory)
+        bindings = Gauge(.bindings, [], factory)
     }
 
     mutating func add(_ status: SteeringStatus) {
@@ -73,5 +70,21 @@ struct MetricsReport {
     ///
     /// A decrease means that it restarted from zero because the steering was reloaded.
     private func increase(from before: UInt64, to now: UInt64) -> UInt64 { now >= before ? now - before : now }
+}
+
+extension Counter {
+    fileprivate convenience init(
+        _ name: SteeringMetrics.Name, _ labels: [(String, String)], _ factory: any MetricsFactory
+    ) {
+        self.init(label: name.rawValue, dimensions: labels, factory: factory)
+    }
+}
+
+extension Gauge {
+    fileprivate convenience init(
+        _ name: SteeringMetrics.Name, _ labels: [(String, String)], _ factory: any MetricsFactory
+    ) {
+        self.init(label: name.rawValue, dimensions: labels, factory: factory)
+    }
 }
 #endif

@@ -1,5 +1,6 @@
 import AddressPools
 import ArgumentParser
+import CommandSupport
 import SteeringDNS
 
 /// `steer-dns ask NAME TYPE`.
@@ -22,18 +23,16 @@ struct Ask: ParsableCommand {
     var json = false
 
     func run() throws {
-        let asked: DNSName
-        do { asked = try DNSName(name) } catch { throw ValidationError(error.message) }
+        let asked = try parsed { try DNSName(name) }
         guard let recordType = RecordType(type) else {
             throw ValidationError("\(type) is not a record type: write A or AAAA")
         }
-        let client: IPAddress?
-        do { client = try from.map { try IPAddress($0) } } catch { throw ValidationError("\(error)") }
+        let client = try from.map { text in try parsed { try IPAddress(text) } }
         let explanation = try policy.read().explain(asked, recordType, from: client)
-        print(json ? Output.json(JSON(explanation)) : explanation.description)
+        print(json ? JSON.text(Report(explanation)) : explanation.description)
     }
 
-    private struct JSON: Encodable {
+    private struct Report: Encodable {
         let name: String, type: String, answer: String
         let policy: String?, pool: String?, addresses: String?, select: String?
         let ttl: UInt32?

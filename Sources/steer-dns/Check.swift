@@ -1,5 +1,5 @@
 import ArgumentParser
-import Commands
+import CommandSupport
 import SteeringDNS
 
 /// `steer-dns check FILE`.
@@ -28,7 +28,7 @@ struct Check: ParsableCommand {
             pools: Dictionary(uniqueKeysWithValues: policies.pools.map { ($0.name, $0.addresses.description) }),
             names: policies.nameCount, zones: serving.origins.map(\.description), bytesOfNames: policies.nameBytes)
         if json {
-            print(Output.json(summary))
+            print(JSON.text(summary))
             return
         }
         print(

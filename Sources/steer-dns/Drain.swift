@@ -1,5 +1,6 @@
 import AddressPools
 import ArgumentParser
+import CommandSupport
 import Documents
 import Draining
 import Foundation
@@ -45,7 +46,7 @@ struct Drain: ParsableCommand {
         let (pool, prefixes) = try options.pool(prefixes)
         try pool.drain(prefixes)
         var report = DrainReport(pool, try pool.status(watch), prefixes)
-        guard wait else { return print(options.json ? Output.json(report) : report.text) }
+        guard wait else { return print(options.json ? JSON.text(report) : report.text) }
         let bar = ProgressBar()
         while !report.hasExpired {
             let left = report.secondsLeft
@@ -57,7 +58,7 @@ struct Drain: ParsableCommand {
             report = DrainReport(pool, try pool.status(watch), prefixes)
         }
         bar.clear()
-        print(options.json ? Output.json(report) : report.text)
+        print(options.json ? JSON.text(report) : report.text)
     }
 }
 
@@ -74,7 +75,7 @@ struct Undrain: ParsableCommand {
         let (pool, prefixes) = try options.pool(prefixes)
         try pool.undrain(prefixes)
         let report = DrainReport(pool, [], prefixes)
-        print(options.json ? Output.json(report) : "the pool \(pool.name) is answered from \(prefixes) again")
+        print(options.json ? JSON.text(report) : "the pool \(pool.name) is answered from \(prefixes) again")
     }
 }
 
@@ -92,8 +93,7 @@ struct DrainOptions: ParsableArguments {
     var json = false
 
     func pool(_ texts: [String]) throws -> (DrainablePool, PrefixPool) {
-        let prefixes: [IPPrefix]
-        do { prefixes = try texts.map { try IPPrefix($0) } } catch { throw ValidationError("\(error)") }
+        let prefixes = try parsed { try texts.map { try IPPrefix($0) } }
         guard let first = prefixes.first else { throw ValidationError("name a prefix") }
         let found = try pool.map { name throws(DocumentError) in try DrainablePool(name, policy: policy) }
         return (try found ?? DrainablePool(with: first, policy: policy), PrefixPool(prefixes))

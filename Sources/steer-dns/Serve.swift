@@ -1,7 +1,7 @@
 import AddressPools
 import ArgumentParser
+import CommandSupport
 import Foundation
-import Journal
 import Logging
 import SteeringDNS
 
@@ -153,6 +153,6 @@ struct Serve: ParsableCommand {
     }
 
     static func socketAddress(_ text: String) throws -> SocketAddress {
-        do { return try SocketAddress(text) } catch { throw ValidationError("\(error)") }
+        try parsed { try SocketAddress(text) }
     }
 }

@@ -1,4 +1,5 @@
 import AddressPools
+import CommandSupport
 import Dispatch
 import Documents
 import Foundation
@@ -73,7 +74,7 @@ struct Service {
     private func listener(on address: AddressPools.SocketAddress) throws -> MetricsListener {
         do {
             return try MetricsListener(on: address) { [server, times] in
-                .counters(MetricsText(server, times.current).text)
+                .counters(Exporter(server, times.current).metrics.text)
             }
         } catch {
             throw CommandError("cannot serve the counters on \(address) (\(error)): choose another address or port")

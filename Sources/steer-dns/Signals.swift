@@ -1,3 +1,4 @@
+import CommandSupport
 import Foundation
 import Synchronization
 
@@ -15,18 +16,9 @@ final class Signals: Sendable {
     /// Blocks the signals; call this before any other thread starts. Until ``obey(reload:end:)``, SIGTERM and SIGINT
     /// end the process as by default.
     init() {
-        var signals = sigset_t()
-        sigemptyset(&signals)
-        for number in [SIGHUP, SIGTERM, SIGINT] { sigaddset(&signals, number) }
-        pthread_sigmask(SIG_BLOCK, &signals, nil)
+        let signals = BlockedSignals()
         signal(SIGPIPE, SIG_IGN)
-        Thread.detachNewThread { [signals] in
-            var awaited = signals
-            while true {
-                var number: CInt = 0
-                if sigwait(&awaited, &number) == 0 { self.take(number) }
-            }
-        }
+        Thread.detachNewThread { while true { self.take(signals.wait()) } }
     }
 
     /// Acts on signals from now on, and on a SIGHUP that has arrived already. Neither closure may take long.
@@ -53,11 +45,8 @@ final class Signals: Sendable {
 
     /// Ends the process as if the signal had not been blocked.
     private static func die(of number: CInt) {
-        var signals = sigset_t()
-        sigemptyset(&signals)
-        sigaddset(&signals, number)
         signal(number, SIG_DFL)
         raise(number)
-        pthread_sigmask(SIG_UNBLOCK, &signals, nil)
+        BlockedSignals([number]).unblock()
     }
 }

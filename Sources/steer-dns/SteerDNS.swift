@@ -1,5 +1,5 @@
 import ArgumentParser
-import Commands
+import CommandSupport
 import Documents
 import Foundation
 import SteeringDNS
@@ -23,9 +23,7 @@ struct SteerDNS: ParsableCommand {
 
     static func main() {
         do {
-            try CommandWords.check(for: Self.self)
-            var command = try parseAsRoot(CommandWords.all)
-            try command.run()
+            try runAsRoot()
         } catch let error as NamePolicyError {
             fail(error.description)
         } catch let error as ServerSocketError {
@@ -42,7 +40,8 @@ struct SteerDNS: ParsableCommand {
     }
 
     private static func fail(_ message: String) -> Never {
-        Output.complain("steer-dns: " + message.replacing("\n", with: "\nsteer-dns: "))
+        // Each line is the error of a place in the files.
+        for line in message.split(separator: "\n", omittingEmptySubsequences: false) { printError(String(line)) }
         Foundation.exit(1)
     }
 }

@@ -1,6 +1,6 @@
 import AddressPools
 import ArgumentParser
-import Commands
+import CommandSupport
 import SteeringDNS
 
 /// `steer-dns zone`.
@@ -31,10 +31,8 @@ struct Zone: ParsableCommand {
     var from: String?
 
     func run() throws {
-        let name: DNSName
-        do { name = try DNSName(origin) } catch { throw ValidationError(error.message) }
-        let client: IPAddress?
-        do { client = try from.map { try IPAddress($0) } } catch { throw ValidationError("\(error)") }
+        let name = try parsed { try DNSName(origin) }
+        let client = try from.map { text in try parsed { try IPAddress(text) } }
         let zone = try OfflineZone(
             policy.read(), origin: name, seed: seed ?? .random(in: 0...(.max)), client: client)
 
@@ -45,12 +43,12 @@ struct Zone: ParsableCommand {
             bar.show("writing \(name)", read, of: size, unit: "MB of lists", scale: 1_000_000)
         }
         bar.clear()
-        Output.complain(
+        Journal.print(
             "\(path == "-" ? "\(name)" : path): \(counted(summary.names, "name")), "
                 + "\(counted(summary.wildcards, "wildcard")), \(counted(summary.addresses, "address", "addresses")), "
                 + "\(counted(summary.records, "record")) of the zone, \(counted(summary.size, "byte"))",
             .info)
-        for note in summary.notes { Output.complain("note: \(note)", .notice) }
+        for note in summary.notes { Journal.print("note: \(note)", .notice) }
     }
 
     /// "example.com.zone". Slashes are replaced, so that the name cannot lead to another directory.

@@ -1,5 +1,5 @@
 import ArgumentParser
-import Commands
+import CommandSupport
 import Documents
 import Glibc
 import PolicyFiles
@@ -147,7 +147,7 @@ struct Apply: ParsableCommand {
             do throws(SteeringError) {
                 report(try apply(try read(), to: steering))
             } catch {
-                Terminal.complain(Failure.text(error))
+                Journal.print(Failure.text(error), .error)
             }
         }
     }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CommandSupport
 import Steering
 
 /// The arguments that define bindings: `LABEL PROTOCOL PREFIX... PORTS`, without LABEL after --refuse or --pass.
@@ -46,7 +47,7 @@ struct BindingWords: ParsableArguments {
         let protocols = try transports(rest.removeFirst())
         let last = rest.removeLast()
         let prefixes = try rest.map(Self.prefix), sources = try from.map(Self.prefix)
-        let ports = try parsed { () throws(AddressError) in try PortSet(last) }
+        let ports = try parsed { try PortSet(last) }
         let interfaces = on.isEmpty ? [nil] : try on.map(interface)
         if let alone = sources.first(where: { source in !prefixes.contains { $0.family == source.family } }) {
             throw misuse("no prefix here is of the family of the source \(alone): leave it out, or bind one that is")
@@ -68,7 +69,7 @@ struct BindingWords: ParsableArguments {
     }
 
     private static func prefix(_ text: String) throws -> IPPrefix {
-        try parsed { () throws(AddressError) in try IPPrefix(text) }
+        try parsed { try IPPrefix(text) }
     }
 
     private func transports(_ text: String) throws -> ProtocolMatch {

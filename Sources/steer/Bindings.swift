@@ -1,4 +1,5 @@
 import ArgumentParser
+import CommandSupport
 import Steering
 
 /// A binding in JSON: either `label` or `outcome`.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CommandSupport
 import Steering
 
 struct Explain: ParsableCommand {
@@ -33,8 +34,8 @@ struct Explain: ParsableCommand {
     @OptionGroup var target: Target
 
     func run() throws {
-        let destination = try parsed { () throws(AddressError) in SocketAddress(try IPAddress(address), port: port) }
-        let source = try from.map { text in try parsed { () throws(AddressError) in try Self.source(text) } }
+        let destination = try parsed { SocketAddress(try IPAddress(address), port: port) }
+        let source = try from.map { text in try parsed { try Self.source(text) } }
         let packet = Packet(try steer.transport(transport), to: destination, from: source, on: try on.map(interface))
         let found = try target.open(for: .reading).explain(packet, in: try target.namespace())
         print(target.json ? JSON.text(ExplanationReport(found)) : ExplanationReport.text(found))

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CommandSupport
 import Glibc
 import Steering
 
@@ -58,20 +59,20 @@ struct Metrics: ParsableCommand {
         guard let listen else {
             if perBinding { return try count(steering) }
             if target.json { return print(JSON.text(try MetricsReport(steering, steerd: client))) }
-            return print(try MetricsText(steering, steerd: client).text(), terminator: "")
+            return print(try Exporter(steering, steerd: client).text(), terminator: "")
         }
-        let address = try parsed { () throws(AddressError) in try SocketAddress(listen) }
+        let address = try parsed { try SocketAddress(listen) }
         let counter =
             perBinding
             ? try steering.countBindings(in: try target.namespace(), atMost: Self.scrapedBindings) : nil
-        try MetricsServer(MetricsText(steering, counter, steerd: client)).serve(on: address)
+        try MetricsServer(Exporter(steering, counter, steerd: client)).serve(on: address)
     }
 
     /// A client of steerd with a short timeout, so that an unresponsive steerd does not delay a scrape.
     private var client: SteeringClient? { steerd.map { SteeringClient($0, patience: .seconds(1)) } }
 
     private func count(_ steering: SocketSteering) throws {
-        let interruption = Interruption()
+        let interruption = BlockedSignals()
         let counter = try steering.countBindings(in: try target.namespace())
         let start = ContinuousClock.now
         let end = start + .seconds(duration ?? 5)
@@ -163,76 +164,8 @@ struct MetricsReport: Encodable {
 
 extension SteeringClient {
     /// Returns the counters of steerd, empty on any error, and whether it responds.
-    fileprivate func metricsIfItAnswers() -> (text: String, answers: Bool) {
+    func metricsIfItAnswers() -> (text: String, answers: Bool) {
         // steerd refuses users that may use no label, which shows that it is running.
         do throws(SteeringError) { return (try metrics(), true) } catch { return ("", error.code == .notAllowed) }
-    }
-}
-
-/// The metrics in Prometheus' text exposition format, version 0.0.4.
-struct MetricsText {
-    private let steering: SocketSteering
-    private let steerd: SteeringClient?
-    /// The counter of packets per binding, if any.
-    let counter: BindingCounter?
-
-    init(_ steering: SocketSteering, _ counter: BindingCounter? = nil, steerd: SteeringClient? = nil) {
-        self.steering = steering
-        self.counter = counter
-        self.steerd = steerd
-    }
-
-    func text() throws(SteeringError) -> String {
-        let status = try steering.status()
-        let destinations = status.metrics.destinations.sorted { $0.key < $1.key }
-        let sockets = Dictionary(grouping: status.labels.flatMap(\.sockets), by: \.destination)
-
-        var text = ""
-        func family(_ name: String, _ kind: String, _ help: String, _ samples: [(Destination, UInt64)]) {
-            text += "# HELP \(name) \(help)\n# TYPE \(name) \(kind)\n"
-            for (destination, value) in samples {
-                // Labels have no characters that need escaping.
-                text += "\(name){label=\"\(destination.label)\",family=\"\(destination.family)\","
-                text += "protocol=\"\(destination.transport)\"} \(value)\n"
-            }
-        }
-        func single(_ name: String, _ kind: String, _ help: String, _ value: UInt64) {
-            text += "# HELP \(name) \(help)\n# TYPE \(name) \(kind)\n\(name) \(value)\n"
-        }
-        family(
-            "steering_lookups_total", "counter", "Packets whose binding leads to the destination.",
-            destinations.map { ($0.key, $0.value.lookups) })
-        family(
-            "steering_misses_total", "counter", "Lookups that found no socket.",
-            destinations.map { ($0.key, $0.value.misses) })
-        family(
-            "steering_incompatible_total", "counter", "Lookups whose socket the kernel did not take.",
-            destinations.map { ($0.key, $0.value.incompatible) })
-        family(
-            "steering_sockets", "gauge", "Registered sockets.",
-            destinations.map { ($0.key, UInt64(sockets[$0.key]?.count ?? 0)) })
-        single("steering_refused_total", "counter", "Packets that a binding refused.", status.metrics.refused)
-        single("steering_passed_total", "counter", "Packets that a binding let pass.", status.metrics.passed)
-        single("steering_bindings", "gauge", "Bindings in force.", UInt64(status.bindings))
-        single("steering_policy_changes_total", "counter", "Changes of the policy.", status.changes)
-        if let counter {
-            let name = "steering_binding_packets_total"
-            text += "# HELP \(name) Packets that the binding decides about, since this process counts.\n"
-            text += "# TYPE \(name) counter\n"
-            for count in try counter.counts() {
-                text += "\(name){binding=\"\(Self.escaped(count.binding.description))\"} \(count.packets)\n"
-            }
-        }
-        if let steerd {
-            let (own, answers) = steerd.metricsIfItAnswers()
-            single("steerd_up", "gauge", "Whether steerd answers.", answers ? 1 : 0)
-            text += own
-        }
-        return text
-    }
-
-    /// Escapes a label value of Prometheus: interface names may contain quotes and backslashes.
-    private static func escaped(_ text: String) -> String {
-        text.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"")
     }
 }

@@ -1,38 +1,42 @@
+import CommandSupport
 import Glibc
 import MetricsHTTP
-import NIOCore
 import Steering
 
-/// Serves the counters over HTTP.
+/// Serves the metrics over HTTP.
 struct MetricsServer {
-    private let metrics: MetricsText
+    private let exporter: Exporter
 
-    init(_ metrics: MetricsText) { self.metrics = metrics }
+    init(_ exporter: Exporter) { self.exporter = exporter }
 
     /// Serves until SIGINT, SIGTERM or SIGHUP.
-    func serve(on address: Steering.SocketAddress) throws {
+    func serve(on address: SocketAddress) throws {
         // Blocks the signals before other threads exist, which would receive them.
-        let interruption = Interruption()
+        let interruption = BlockedSignals()
         signal(SIGPIPE, SIG_IGN)
-        let listener: MetricsListener
-        do {
-            listener = try MetricsListener(on: address) { [metrics] in
-                do throws(SteeringError) { return .counters(try metrics.text()) } catch {
-                    return .unavailable(error.message)
-                }
-            }
-        } catch let error as MetricsListener.TooFewDescriptors {
-            throw SteeringError(.systemCall, error.description)
-        } catch {
-            let reason = (error as? IOError).map { describe(errno: $0.errnoCode) } ?? "\(error)"
-            throw SteeringError(
-                .addressUnavailable, "cannot listen on \(address) (\(reason)): choose another address or port")
-        }
+        let listener = try listener(on: address)
         // Follow policy changes even without scrapes. Errors are ignored here, since the next scrape reports them.
-        listener.everySecond { [metrics] in try? metrics.counter?.refresh() }
+        listener.everySecond { [exporter] in try? exporter.counter?.refresh() }
         print("serving http://\(listener.address)/metrics")
         fflush(nil)
         interruption.wait()
         listener.close()
+    }
+
+    private func listener(on address: SocketAddress) throws(SteeringError) -> MetricsListener {
+        do throws(MetricsListener.Failure) {
+            return try MetricsListener(on: address) { [exporter] in
+                do throws(SteeringError) { return .counters(try exporter.text()) } catch {
+                    return .unavailable(error.message)
+                }
+            }
+        } catch {
+            switch error {
+            case .tooFewDescriptors: throw SteeringError(.systemCall, error.description)
+            case .cannotBind:
+                throw SteeringError(
+                    .addressUnavailable, "cannot listen on \(address) (\(error)): choose another address or port")
+            }
+        }
     }
 }

@@ -1,5 +1,5 @@
 import ArgumentParser
-import Commands
+import CommandSupport
 import Documents
 import Draining
 import Glibc

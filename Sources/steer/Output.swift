@@ -1,16 +1,5 @@
 import Foundation
-import Journal
 import Steering
-
-/// JSON output: one line, with sorted keys.
-enum JSON {
-    static func text(_ value: some Encodable) -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        // Encoding fails only for NaN and infinity, which no report contains.
-        return String(decoding: try! encoder.encode(value), as: UTF8.self)
-    }
-}
 
 /// A table with aligned columns and, on a terminal, a bold heading.
 struct Table {
@@ -74,9 +63,6 @@ enum Terminal {
             .systemCall,
             "the output could not be written completely (\(String(cString: strerror(errno)))): send it elsewhere")
     }
-
-    /// Prints a line to standard error.
-    static func complain(_ line: String, _ priority: Journal.Priority = .error) { Journal.print(line, priority) }
 
     static func bold(_ text: String) -> String { "\u{1b}[1m\(text)\u{1b}[0m" }
 

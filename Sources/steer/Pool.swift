@@ -1,4 +1,5 @@
 import ArgumentParser
+import CommandSupport
 import Documents
 import Draining
 import Steering
@@ -54,7 +55,7 @@ struct PoolOptions: ParsableArguments {
 
     func watch() throws -> ServerWatch {
         ServerWatch(
-            servers: try server.map { text in try parsed { () throws(AddressError) in try SocketAddress(text) } },
+            servers: try server.map { text in try parsed { try SocketAddress(text) } },
             reload: reload)
     }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CommandSupport
 import Draining
 import Steering
 
@@ -47,7 +48,7 @@ struct PoolMove: ParsableCommand {
 
     private static func pool(_ texts: [String], _ option: String) throws -> PrefixPool {
         if texts.isEmpty { throw misuse("\(option) needs a prefix") }
-        return PrefixPool(try texts.map { text in try parsed { () throws(AddressError) in try IPPrefix(text) } })
+        return PrefixPool(try texts.map { text in try parsed { try IPPrefix(text) } })
     }
 }
 
@@ -72,6 +73,6 @@ final class MoveReport {
     func waiting(_ sentence: String) {
         guard sentence != waits else { return }
         waits = sentence
-        Terminal.complain(sentence, .info)
+        Journal.print(sentence, .info)
     }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CommandSupport
 import Documents
 import Draining
 import Glibc
@@ -28,7 +29,7 @@ struct PoolStatus: ParsableCommand {
     func run() throws {
         let watch = try options.watch()
         let steering = try target.open(for: .reading)
-        let interruption = Interruption()
+        let interruption = BlockedSignals()
         while true {
             let pool = try policyFiles { () throws(DocumentError) in
                 try DrainablePool(options.name, policy: options.policy)
@@ -41,7 +42,7 @@ struct PoolStatus: ParsableCommand {
     }
 
     private func count(
-        _ pool: DrainablePool, _ watch: ServerWatch, _ steering: SocketSteering, _ interruption: Interruption
+        _ pool: DrainablePool, _ watch: ServerWatch, _ steering: SocketSteering, _ interruption: BlockedSignals
     ) throws(SteeringError) -> PoolReport {
         let drained = try policyFiles { () throws(DocumentError) in try pool.status(watch) }
         let arrivals = try Arrivals(at: drained.map(\.prefix), steering, target)

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CommandSupport
 import Steering
 
 struct Register: ParsableCommand {
@@ -101,7 +102,7 @@ struct Register: ParsableCommand {
         guard words.count > 1 else { return nil }
         let transport = try transport(words[1])
         guard words.count > 2 else { return SocketSelector(transport) }
-        return try parsed { () throws(AddressError) in try SocketSelector(transport, place: words[2]) }
+        return try parsed { try SocketSelector(transport, place: words[2]) }
     }
 
     private func activated() throws -> [(descriptor: CInt, label: Label)] {

@@ -1,4 +1,4 @@
-import Commands
+import CommandSupport
 import Steering
 
 /// The output of `steer register`: the registered sockets, each once, and notes about gaps.

@@ -1,3 +1,4 @@
+import CommandSupport
 import Foundation
 import ServiceSupport
 import Steering
@@ -23,7 +24,7 @@ struct RegisteredProgram: Sendable {
         self.patience = patience
     }
 
-    func follower() -> SocketFollower { SocketFollower(pid, [part], sockets) { Terminal.complain("steer: \($0)") } }
+    func follower() -> SocketFollower { SocketFollower(pid, [part], sockets) { Steer.printError($0) } }
 
     /// Registers the sockets on which the program listens, and waits for them up to `patience`.
     ///
@@ -90,7 +91,7 @@ struct RegisteredProgram: Sendable {
                 try follower.turn()
             } catch {
                 guard error.code == .busy || error.code == .systemCall else { throw error }
-                if error.message != trouble { Terminal.complain("steer: \(error.message)") }
+                if error.message != trouble { Steer.printError(error.message) }
                 trouble = error.message
             }
             _ = try poll.wait(follower.pause)

@@ -1,3 +1,4 @@
+import CommandSupport
 import Steering
 
 /// Remarks about unexpected effects of a command, on standard error.
@@ -19,10 +20,10 @@ enum Remarks {
             if asJSON {
                 let content = Report.Content(
                     severity: "\(finding.severity)", subject: finding.subject, message: finding.message, remedy: remedy)
-                Terminal.complain(JSON.text(Report(remark: content)))
+                Journal.print(JSON.text(Report(remark: content)), .error)
             } else {
-                let text = "steer: \(finding.severity): \(finding.message)"
-                Terminal.complain(text + (remedy.map { ": \($0)" } ?? ""))
+                let text = "\(finding.severity): \(finding.message)"
+                Steer.printError(text + (remedy.map { ": \($0)" } ?? ""))
             }
         }
     }

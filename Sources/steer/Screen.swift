@@ -1,4 +1,4 @@
-import Commands
+import CommandSupport
 import Glibc
 import Steering
 
@@ -7,7 +7,7 @@ import Steering
 /// At the end the terminal is restored, with the last text printed on it.
 struct Screen {
     private let isUsed: Bool
-    private var signals = sigset_t()
+    private let signals: BlockedSignals
     private var shown = ""
 
     /// Prepares the terminal.
@@ -16,11 +16,8 @@ struct Screen {
     ///   instead of the process, and SIGTSTP restores the terminal while the process is stopped.
     init(isUsed: Bool) {
         self.isUsed = isUsed
-        sigemptyset(&signals)
-        guard isUsed else { return }
-        for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP] { sigaddset(&signals, signal) }
-        pthread_sigmask(SIG_BLOCK, &signals, nil)
-        begin()
+        signals = BlockedSignals(isUsed ? [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP] : [])
+        if isUsed { begin() }
     }
 
     /// Switches to the alternate screen, and hides the cursor.
@@ -48,16 +45,11 @@ struct Screen {
     /// Waits, and returns `false` if a signal arrives first.
     func wait(_ seconds: Double) -> Bool {
         let deadline = ContinuousClock.now + .seconds(seconds)
-        while true {
-            let left = max(deadline - .now, .zero).components
-            var interval = timespec(tv_sec: Int(left.seconds), tv_nsec: Int(left.attoseconds / 1_000_000_000))
-            var awaited = signals
-            switch sigtimedwait(&awaited, nil, &interval) {
-            case SIGTSTP: stop()
-            case 1...: return false
-            default: if errno == EAGAIN { return true }
-            }
+        while let signal = signals.wait(until: deadline) {
+            guard signal == SIGTSTP else { return false }
+            stop()
         }
+        return true
     }
 
     /// Stops the process, as the blocked SIGTSTP would have done, until it is continued.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CommandSupport
 import Steering
 
 struct SetLabel: ParsableCommand {

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CommandSupport
 import Steering
 
 /// A process that holds a socket, in JSON.

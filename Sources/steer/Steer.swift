@@ -1,5 +1,5 @@
 import ArgumentParser
-import Commands
+import CommandSupport
 import Glibc
 import Steering
 
@@ -37,15 +37,13 @@ struct Steer: ParsableCommand {
     static func main() {
         prepareMemoryForLargePolicies()
         do {
-            try CommandWords.check(for: Self.self)
-            var command = try parseAsRoot(CommandWords.all)
-            try command.run()
+            try runAsRoot()
             try Terminal.finish()
         } catch let error as SteeringError {
-            Terminal.complain(Failure.text(error))
+            Journal.print(Failure.text(error), .error)
             Glibc.exit(1)
         } catch  where exitCode(for: error) == .validationFailure {
-            Terminal.complain(Failure.text("usage", message(for: error)))
+            Journal.print(Failure.text("usage", message(for: error)), .error)
             Glibc.exit(64)
         } catch {
             // Help, completion scripts and the doctor's exit codes.
@@ -83,20 +81,11 @@ enum Failure {
 /// Returns a usage error.
 func misuse(_ message: String) -> ValidationError { ValidationError(message) }
 
-/// Parses arguments, and converts address errors to usage errors.
-func parsed<Value>(_ read: () throws(AddressError) -> Value) throws -> Value {
-    do throws(AddressError) { return try read() } catch { throw misuse("\(error)") }
-}
-
 /// Parses a label.
-func label(_ text: String) throws -> Label {
-    do throws(SteeringError) { return try Label(text) } catch { throw misuse(error.message) }
-}
+func label(_ text: String) throws -> Label { try parsed { try Label(text) } }
 
 /// Parses the name of an interface.
-func interface(_ text: String) throws -> InterfaceName {
-    do throws(SteeringError) { return try InterfaceName(text) } catch { throw misuse(error.message) }
-}
+func interface(_ text: String) throws -> InterfaceName { try parsed { try InterfaceName(text) } }
 
 /// Parses a protocol.
 func transport(_ text: String) throws -> TransportProtocol {

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CommandSupport
 import Glibc
 import Steering
 
@@ -39,7 +40,7 @@ struct Trace: ParsableCommand {
 
     func run() throws {
         let steering = try target.open(for: .reading)
-        let interruption = Interruption()
+        let interruption = BlockedSignals()
         var trace = try steering.observe(
             in: try target.namespace(), label: try label.map(steer.label), oneIn: sample)
         var shown = 0
@@ -52,7 +53,7 @@ struct Trace: ParsableCommand {
             shown += 1
         }
         let (seen, lost) = try trace.counts()
-        Terminal.complain(
+        Journal.print(
             target.json
                 ? JSON.text(TraceSummary(seen: seen, shown: shown, lost: lost))
                 : "\(seen) seen, \(shown) shown, \(lost) lost", .info)
@@ -128,27 +129,5 @@ struct WallClock {
         let date = "\(padded(parts.tm_year + 1900, 4))-\(padded(parts.tm_mon + 1, 2))-\(padded(parts.tm_mday, 2))"
         let time = "\(padded(parts.tm_hour, 2)):\(padded(parts.tm_min, 2)):\(padded(parts.tm_sec, 2))"
         return "\(date)T\(time).\(padded(total / 1000 % 1_000_000, 6))Z"
-    }
-}
-
-/// SIGINT, SIGTERM and SIGHUP, blocked so that a command can end in an orderly way.
-struct Interruption {
-    private var signals = sigset_t()
-
-    init() {
-        sigemptyset(&signals)
-        for signal in [SIGINT, SIGTERM, SIGHUP] { sigaddset(&signals, signal) }
-        pthread_sigmask(SIG_BLOCK, &signals, nil)
-    }
-
-    /// Waits for one of the signals.
-    func wait() {
-        var (awaited, number) = (signals, CInt(0))
-        while sigwait(&awaited, &number) != 0 {}
-    }
-
-    var hasCome: Bool {
-        var (awaited, none) = (signals, timespec())
-        return sigtimedwait(&awaited, nil, &none) > 0
     }
 }

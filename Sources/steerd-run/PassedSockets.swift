@@ -104,7 +104,7 @@ struct PassedSockets {
             !socket.isLent && !places.contains { $0.isOf(socket) }
         }.unserved
         if !others.isEmpty {
-            complain(
+            SteerdRun.note(
                 "steerd also holds \(others.words) for \(label), which no --listen names: unless another process serves it, clients wait there, so name it, too, or release it with --fresh"
             )
         }
@@ -113,7 +113,7 @@ struct PassedSockets {
             let families = isDualStack(place, among: places) ? IPFamily.allCases : [place.address.address.family]
             let isBound = destinations.contains { $0.transport == place.transport && families.contains($0.family) }
             if !isBound, !destinations.isEmpty {
-                complain(
+                SteerdRun.note(
                     "no binding of \(label) is for \(place.transport)/\(families[0]), so \(place.address) gets no packets: add one to the policy file"
                 )
             }
@@ -121,7 +121,7 @@ struct PassedSockets {
                 families.count > 1 && held.contains { place.isOf($0.held) && !$0.isDualStack }
                 && (destinations.isEmpty || destinations.contains(Destination(label, .ipv4, place.transport)))
             if lacksIPv4 {
-                complain(
+                SteerdRun.note(
                     "the \(place.transport) socket at \(place.address) that steerd holds for \(label) does not receive IPv4: --fresh makes one that does"
                 )
             }

@@ -1,7 +1,6 @@
 import ArgumentParser
-import Commands
+import CommandSupport
 import Glibc
-import Journal
 import Steering
 
 @main
@@ -84,19 +83,20 @@ struct SteerdRun: ParsableCommand {
 
     static func main() {
         do {
-            try CommandWords.check(for: Self.self)
-            var command = try parseAsRoot(words[0])
-            try command.run()
+            try runAsRoot(words[0])
         } catch let error as SteeringError {
-            complain(error.message, .error)
+            printError(error.message)
             Glibc.exit(error.code == .programUnavailable ? 127 : 1)
         } catch  where exitCode(for: error) == .validationFailure {
-            complain(message(for: error), .error)
+            printError(message(for: error))
             Glibc.exit(64)
         } catch {
             exit(withError: error)
         }
     }
+
+    /// Prints a remark, which does not end the program.
+    static func note(_ sentence: String) { printError(sentence, .notice) }
 
     func run() throws {
         let client = SteeringClient(steerd)
@@ -169,9 +169,4 @@ extension [Label] {
         var seen: Set<Label> = []
         return first { !seen.insert($0).inserted }
     }
-}
-
-/// Prints a message to standard error.
-func complain(_ sentence: String, _ priority: Journal.Priority = .notice) {
-    Journal.print("steerd-run: \(sentence)", priority)
 }

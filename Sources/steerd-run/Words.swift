@@ -1,4 +1,5 @@
 import ArgumentParser
+import CommandSupport
 import Steering
 
 /// A label, and the command's sockets that it gets: `web`, `web=:80`, `web=tcp:127.0.0.1:80,tcp:[::1]:80`.
@@ -39,15 +40,13 @@ struct Place {
             throw ValidationError("\(text.debugDescription) is not a socket: give one such as tcp:127.0.0.1:8080")
         }
         self.transport = transport
-        do throws(AddressError) { address = try SocketAddress(rest) } catch { throw ValidationError("\(error)") }
+        address = try parsed { try SocketAddress(rest) }
     }
 
     var isOfAnyIPv6Address: Bool { address.address.family == .ipv6 && address.address.bits == 0 }
 }
 
-private func readLabel(_ text: some StringProtocol) throws -> Label {
-    do throws(SteeringError) { return try Label(text) } catch { throw ValidationError(error.message) }
-}
+private func readLabel(_ text: some StringProtocol) throws -> Label { try parsed { try Label(text) } }
 
 /// Splits off a leading protocol: `tcp:127.0.0.1:80`, `tcp::80`, `tcp:80`, `:80`, `tcp`.
 private func splitTransport(_ text: Substring) -> (TransportProtocol?, Substring) {

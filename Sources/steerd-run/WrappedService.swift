@@ -43,20 +43,20 @@ struct WrappedService {
         try ChildProcess.adoptDescendants()
         let program = ProgramExecution(command)
         var child = try ChildProcess.copy {
-            complain(program.run().message)
+            SteerdRun.note(program.run().message)
             _exit(127)
         }
         do throws(SteeringError) {
-            var follower = SocketFollower(child.pid, followed, lender, tell: { complain($0) })
+            var follower = SocketFollower(child.pid, followed, lender, tell: SteerdRun.note)
             let hasListened = try begin(&follower, child, &signals)
             if hasListened { tellHeld() }
             let outcome = try hasListened ? follow(&follower, &child, &signals) : child.outcome()
             // Otherwise the former one's standby sockets would keep clients waiting.
-            follower = SocketFollower(child.pid, [], lender, tell: { complain($0) })
+            follower = SocketFollower(child.pid, [], lender, tell: SteerdRun.note)
             // Processes that it leaves behind would go on unsupervised.
             if ChildProcess.endAll(), outcome == .exited(0), !signals.toldToEnd { throw .wentAway(command[0]) }
             if !hasListened, outcome == .exited(0) { throw .ended(command[0]) }
-            if !hasListened, !held.isEmpty { complain(hint(held)) }
+            if !hasListened, !held.isEmpty { SteerdRun.note(hint(held)) }
             return outcome.exitCode
         } catch {
             ChildProcess.endAll()
@@ -79,7 +79,7 @@ struct WrappedService {
             }
             guard isPassed || .now >= next else { continue }
             do throws(SteeringError) { try follower.turn(isSure: isPassed) } catch {
-                if error.message != trouble { complain(error.message) }
+                if error.message != trouble { SteerdRun.note(error.message) }
                 trouble = error.message
             }
             next = .now + follower.pause
@@ -107,7 +107,7 @@ struct WrappedService {
         for part in parts {
             let held = ((try? lender.sockets(of: part.label)) ?? []).filter { !$0.isLent }.unserved
             guard !held.isEmpty else { continue }
-            complain(
+            SteerdRun.note(
                 "steerd still holds \(held.words) for \(part.label), which \(command[0]) does not serve: unless another process does, clients wait there, so release it with --fresh"
             )
         }
@@ -145,7 +145,7 @@ struct WrappedService {
             if .now - begin > patience { throw reason ?? .doesNotListen(command[0], parts, patience) }
             if .now - begin > .seconds(2), !isTold {
                 let why = reason.map { ": \($0.message)" } ?? ""
-                complain("waiting for \(command[0]) to listen, \(patience) at most\(why)")
+                SteerdRun.note("waiting for \(command[0]) to listen, \(patience) at most\(why)")
                 isTold = true
             }
         }

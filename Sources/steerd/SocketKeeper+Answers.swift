@@ -1,3 +1,4 @@
+import CommandSupport
 import ServiceSupport
 import Steering
 
@@ -28,16 +29,13 @@ extension SocketKeeper {
     /// may use.
     func metrics(for peer: Peer) throws(SteeringError) -> [String] {
         let labels = try steering.policy.labels.filter { authority.allows(peer, $0) }.sorted()
-        var text = MetricsText()
-        text.add("requests_total", .counter, "Requests that were answered.", requests.sorted, as: "verb")
-        text.add("refusals_total", .counter, "Requests that were refused.", log.refusals.sorted, as: "code")
-        text.add(
-            "held_sockets", .gauge, "Sockets that are held.", labels.map { ($0.name, UInt64(holdings[$0].count)) },
-            as: "label")
+        var metrics = PrometheusText()
+        metrics.add("steerd_requests_total", "Requests that were answered.", by: "verb", requests.sorted)
+        metrics.add("steerd_refusals_total", "Requests that were refused.", by: "code", log.refusals.sorted)
+        metrics.add(
+            "steerd_held_sockets", "Sockets that are held.", by: "label", labels.map { ($0, holdings[$0].count) })
         let starts = onDemand?.starts.sorted.filter { labels.contains($0.key) } ?? []
-        text.add(
-            "starts_total", .counter, "How often a service was started.", starts.map { ($0.key.name, $0.value) },
-            as: "label")
-        return text.lines
+        metrics.add("steerd_starts_total", "How often a service was started.", by: "label", starts)
+        return metrics.text.split(separator: "\n").map(String.init)
     }
 }

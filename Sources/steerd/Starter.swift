@@ -1,5 +1,5 @@
+import CommandSupport
 import Glibc
-import Journal
 import LinuxSockets
 import PolicyFiles
 import ServiceSupport
@@ -46,7 +46,7 @@ final class Starter {
             let starter = try Starter(MessageSocket(OwnedDescriptor(owning: 3)), commands, policyFile)
             try starter.serve()
         } catch {
-            complain(error)
+            Steerd.printError(error.message)
         }
         _exit(0)
     }
@@ -105,7 +105,7 @@ final class Starter {
         // Signals that steerd ignores must not be ignored in the service.
         for number in [SIGHUP, SIGPIPE] { signal(number, SIG_DFL) }
         let program = ProgramExecution(command.words, as: account)
-        complain(program.run(passing: descriptors, as: label.name))
+        Steerd.printError(program.run(passing: descriptors, as: label.name).message)
         _exit(127)
     }
 
@@ -114,10 +114,6 @@ final class Starter {
     private func reload() {
         if let service = try? ServiceFile.read(policyFile) { commands = service.commands }
     }
-}
-
-private func complain(_ error: SteeringError) {
-    Journal.print("steerd: \(error.message)", .error)
 }
 
 extension ServicePolicy {

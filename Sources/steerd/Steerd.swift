@@ -1,7 +1,6 @@
 import ArgumentParser
-import Commands
+import CommandSupport
 import Foundation
-import Journal
 import Logging
 import PolicyFiles
 import Steering
@@ -49,11 +48,9 @@ struct Steerd: ParsableCommand {
     /// Not async: that would start threads, and capabilities are per thread.
     static func main() {
         do {
-            try CommandWords.check(for: Self.self)
-            var command = try parseAsRoot(CommandWords.all)
-            try command.run()
+            try runAsRoot()
         } catch let error as SteeringError {
-            complain(error)
+            fail(error)
         } catch {
             exit(withError: error)
         }
@@ -63,7 +60,7 @@ struct Steerd: ParsableCommand {
         // Writing to a log whose reader has gone must not end the process.
         signal(SIGPIPE, SIG_IGN)
         // A SIGHUP during the start is handled once steerd serves; until then, other signals end it at once.
-        Self.block([SIGHUP])
+        _ = BlockedSignals([SIGHUP])
         let start = try Start(policy: policy, socket: socket, bpffs: bpffs, readers: readers)
         let control: Control
         do throws(SteeringError) {
@@ -74,35 +71,22 @@ struct Steerd: ParsableCommand {
         }
         JournalLogHandler.bootstrap()
 
-        // Blocked before another thread starts, signals stay pending until sigwait takes them: none is lost.
-        let signals = Self.block([SIGHUP, SIGTERM, SIGINT])
+        // Before another thread starts, which would receive them.
+        let signals = BlockedSignals()
         let service = ActivationService(start: start, control: control, logger: Logger(label: "steerd"))
         Thread.detachNewThread {
-            do {
+            do throws(SteeringError) {
                 try service.run()
                 Foundation.exit(0)
             } catch {
-                Self.complain(error)
+                Self.fail(error)
             }
         }
-        while true {
-            var (awaited, number) = (signals, CInt(0))
-            guard sigwait(&awaited, &number) == 0 else { continue }
-            service.control.give(number == SIGHUP ? .reload : .stop)
-        }
+        while true { service.control.give(signals.wait() == SIGHUP ? .reload : .stop) }
     }
 
-    @discardableResult
-    private static func block(_ numbers: [CInt]) -> sigset_t {
-        var signals = sigset_t()
-        sigemptyset(&signals)
-        for number in numbers { sigaddset(&signals, number) }
-        pthread_sigmask(SIG_BLOCK, &signals, nil)
-        return signals
-    }
-
-    private static func complain(_ error: any Error) -> Never {
-        Journal.print("steerd: \((error as? SteeringError)?.messageWithLog ?? "\(error)")", .error)
+    private static func fail(_ error: SteeringError) -> Never {
+        printError(error.messageWithLog)
         Foundation.exit(1)
     }
 }

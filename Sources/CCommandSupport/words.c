@@ -1,4 +1,4 @@
-#include "CCommands.h"
+#include "CCommandSupport.h"
 
 /* glibc passes the arguments to constructors. Swift's CommandLine.arguments reads them from /proc/self instead, and has
  * none if that is not mounted, or no descriptor is left to open it. */
@@ -10,6 +10,6 @@ __attribute__((constructor)) static void keep(int argc, char **argv) {
     words = argv;
 }
 
-int ccommands_word_count(void) { return count; }
+int ccommandsupport_word_count(void) { return count; }
 
-const char *ccommands_word(int index) { return words[index]; }
+const char *ccommandsupport_word(int index) { return words[index]; }

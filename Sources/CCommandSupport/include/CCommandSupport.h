@@ -1,10 +1,10 @@
-#ifndef CCOMMANDS_H
-#define CCOMMANDS_H
+#ifndef CCOMMANDSUPPORT_H
+#define CCOMMANDSUPPORT_H
 
 /// Returns the number of arguments that the process was started with, including its name.
-int ccommands_word_count(void);
+int ccommandsupport_word_count(void);
 
 /// Returns the argument at an index from 0 to the count less 1.
-const char *ccommands_word(int index);
+const char *ccommandsupport_word(int index);
 
 #endif

@@ -1,19 +1,4 @@
 import Foundation
-import Journal
-
-/// The output of commands.
-enum Output {
-    /// Encodes a value as one line of JSON with sorted keys.
-    static func json(_ value: some Encodable) -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        // Encoding fails only for numbers that are not finite, and there are none here.
-        return String(decoding: try! encoder.encode(value), as: UTF8.self)
-    }
-
-    /// Prints a line on standard error.
-    static func complain(_ line: String, _ priority: Journal.Priority = .error) { Journal.print(line, priority) }
-}
 
 /// A progress bar on standard error, if that is a terminal, shown after half a second.
 final class ProgressBar {

@@ -1,14 +1,14 @@
 package import ArgumentParser
-import CCommands
+import CCommandSupport
 
-/// Code shared by the commands of this package: the version, and the handling of command-line arguments.
+/// The arguments of the process, and the version of all commands of this package.
 package enum CommandWords {
     /// The version of the package.
     package static let version = "0.1.0"
 
     /// The arguments after the command's name, available even without /proc.
-    package static let all: [String] = (0..<ccommands_word_count()).dropFirst().map {
-        String(cString: ccommands_word($0))
+    package static let all: [String] = (0..<ccommandsupport_word_count()).dropFirst().map {
+        String(cString: ccommandsupport_word($0))
     }
 
     /// Checks the arguments before they are parsed.
@@ -16,8 +16,8 @@ package enum CommandWords {
     /// - Parameter root: The command.
     /// - Throws: `CleanExit` for `--version`; `ValidationError` if a verb is missing or unknown, or the process has no
     ///   arguments, not even its name.
-    package static func check(for root: any ParsableCommand.Type) throws {
-        guard ccommands_word_count() > 0 else {
+    fileprivate static func check(for root: any ParsableCommand.Type) throws {
+        guard ccommandsupport_word_count() > 0 else {
             throw ValidationError("the process was started without arguments, not even its name: run it from a shell")
         }
         let name = root._commandName
@@ -48,7 +48,18 @@ package enum CommandWords {
     }
 }
 
-/// Returns a number with its noun: `1 binding`, `2 bindings`.
-package func counted(_ number: some BinaryInteger, _ one: String, _ many: String? = nil) -> String {
-    "\(number) \(number == 1 ? one : many ?? one + "s")"
+extension ParsableCommand {
+    /// Parses the arguments, and runs the verb that they name.
+    ///
+    /// - Parameter words: The arguments to parse; all are checked.
+    package static func runAsRoot(_ words: [String] = CommandWords.all) throws {
+        try CommandWords.check(for: Self.self)
+        var command = try parseAsRoot(words)
+        try command.run()
+    }
+}
+
+/// Reads the value of an argument, and converts the error for an invalid one to a usage error.
+package func parsed<Value>(_ read: () throws -> Value) throws -> Value {
+    do { return try read() } catch { throw ValidationError("\(error)") }
 }
