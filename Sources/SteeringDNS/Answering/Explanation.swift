@@ -107,34 +107,17 @@ extension NameExplanation {
     private mutating func explainPolicies(
         _ serving: Serving, _ keys: borrowing NameKeys, _ client: IPAddress, until decided: Int?
     ) {
-        let nameClass = serving.policies.names.nameClass(of: keys.last)
+        let question = AddressQuestion(
+            nameClass: serving.policies.names.nameClass(of: keys.last),
+            families: type == .A ? .ipv4 : type == .AAAA ? .ipv6 : [.ipv4, .ipv6], client: client, encloserDepth: 0,
+            zoneDepth: 0)
         for (number, policy) in serving.policies.policies.enumerated() {
             if number == decided {
                 reasons.append("\(policy.name) matches")
                 return
             }
-            guard let mismatch = mismatch(policy, number, serving.policies, nameClass, client) else { continue }
-            reasons.append("\(policy.name) does not match: \(mismatch)")
+            guard let condition = serving.policies.mismatch(number, name, question) else { continue }
+            reasons.append("\(policy.name) does not match: \(condition.mismatch(policy))")
         }
-    }
-
-    private func mismatch(
-        _ policy: AddressPolicy, _ number: Int, _ policies: AddressPolicies, _ nameClass: NameClass, _ client: IPAddress
-    ) -> String? {
-        let rule = policies.rules[number]
-        if case .absent = rule.outcome { return "it is for the site \(policy.site ?? "")" }
-        if !policy.names.isEmpty || !policy.suffixes.isEmpty, !policy.names.contains(name),
-            !policy.suffixes.contains(where: { name.isAtOrBelow($0) })
-        {
-            return "it is for other names"
-        }
-        if let classes = rule.classes, !policies.classSets[classes].contains(nameClass) {
-            let list = policy.list.map { "the list \($0)" } ?? "any list"
-            return "the name is not in \(list)" + (policy.attribute.map { " with \($0)" } ?? "")
-        }
-        let family: IPFamily? = type == .A ? .ipv4 : type == .AAAA ? .ipv6 : nil
-        if let family, !policy.families.contains(family) { return "it is for other types" }
-        if let clients = policy.clients, !clients.contains(client) { return "it is for other clients" }
-        return nil
     }
 }

@@ -158,7 +158,7 @@ struct Resolver: ~Copyable {
             (answer.policy, answer.address) = (policy, address)
             return .answer(answer)
         case .refuse: return Self.refused(by: policy)
-        case .pass, .absent: return .passed(isKnown: policies.givesAddresses(keys, question))
+        case .pass: return .passed(isKnown: policies.givesAddresses(keys, question))
         }
     }
 

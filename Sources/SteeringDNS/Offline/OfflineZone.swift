@@ -64,10 +64,7 @@ public struct OfflineZone: Sendable {
             throw OfflineZoneError(
                 "the list \(list.name) comes from standard input, and is read twice: write it to a file")
         }
-        let asking = policies.filter { policy in
-            if case .pool(_, .client, _) = policy.outcome { return true }
-            return policy.clients != nil
-        }
+        let asking = policies.filter(\.dependsOnClient)
         guard client != nil || asking.isEmpty else {
             throw OfflineZoneError(
                 "a zone file answers all clients alike, and \(asking.map(\.name).joined(separator: ", ")) depends on the client: "
@@ -77,14 +74,8 @@ public struct OfflineZone: Sendable {
 
     /// The policies in force that may match names of the zone.
     var policies: [AddressPolicy] {
-        zip(serving.policies.policies, serving.policies.rules).compactMap { policy, rule in
-            if case .absent = rule.outcome { return nil }
-            let isGeneral = policy.names.isEmpty && policy.suffixes.isEmpty
-            let concerns =
-                policy.names.contains { $0.isAtOrBelow(origin) }
-                || policy.suffixes.contains { $0.isAtOrBelow(origin) || origin.isBelow($0) }
-            return isGeneral || concerns ? policy : nil
-        }
+        let zone = AddressPolicy(name: "zone", suffixes: [origin], outcome: .pass)
+        return serving.policies.policies.filter { $0.isInForce(at: serving.policies.site) && $0.overlaps(zone) }
     }
 
     /// The names below which policies answer for all names: the origin, and the suffixes in the zone.

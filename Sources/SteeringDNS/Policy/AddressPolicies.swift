@@ -19,7 +19,9 @@ public final class AddressPolicies: Sendable {
     let names: NameTable
     let classes: NameClasses
     let listNames: [String]
-    /// Whether any policy has client prefixes or selects addresses by client.
+    /// The site of the server, if it has one.
+    let site: String?
+    /// Whether the answers of any policy depend on the client.
     let dependsOnClients: Bool
 
     // The query path reads only values without references: reference counting would cost more than everything else.
@@ -47,27 +49,26 @@ public final class AddressPolicies: Sendable {
         self.names = names
         self.classes = classes
         self.listNames = listNames
-        dependsOnClients = policies.contains { policy in
-            if case .pool(_, .client, _) = policy.outcome { return true }
-            return policy.clients != nil
-        }
+        self.site = site
+        dependsOnClients = policies.contains(where: \.dependsOnClient)
         familyPools = pools.flatMap { pool in
             [.ipv4, .ipv6].map { family in FamilyPool(pool.addresses, family) }
         }
         var compilation = Compilation()
         for policy in policies {
             let list = policy.list.flatMap { listNames.firstIndex(of: $0) }
-            let isConditional = policy.list != nil || policy.attribute != nil
             let outcome: Outcome =
                 switch policy.outcome {
-                case _ where policy.site != nil && policy.site != site: .absent
                 case .pool(let name, let selection, let ttl):
                     .pool(pools.firstIndex { $0.name == name }!, selection, ttl: ttl)
                 case .pass: .pass
                 case .refuse: .refuse
                 }
             compilation.add(
-                policy, isConditional ? classes.matching(list: list, attribute: policy.attribute) : nil, outcome)
+                policy,
+                NameCondition.list.restricts(policy)
+                    ? classes.matching(list: list, attribute: policy.attribute) : nil,
+                outcome, isInForce: policy.isInForce(at: site))
         }
         rules = compilation.rules
         general = compilation.general
@@ -78,21 +79,10 @@ public final class AddressPolicies: Sendable {
 }
 
 extension AddressPolicies {
-    /// A policy in compiled form.
-    struct Rule: Sendable {
-        let families: FamilySet
-        let outcome: Outcome
-        /// Indices into `classSets` and `clientSets`; nil for no restriction.
-        let classes: Int?
-        let clients: Int?
-    }
-
     enum Outcome: Sendable {
         case pool(Int, AddressSelection, ttl: UInt32)
         case pass
         case refuse
-        /// A policy of another site: never matches.
-        case absent
     }
 
     /// The entry of a name in a policy.
@@ -114,7 +104,7 @@ extension AddressPolicies {
         var clientSets: [PrefixPool] = []
         private var mentions: [DNSName: [Mention]] = [:]
 
-        mutating func add(_ policy: AddressPolicy, _ classes: NameClassSet?, _ outcome: Outcome) {
+        mutating func add(_ policy: AddressPolicy, _ classes: NameClassSet?, _ outcome: Outcome, isInForce: Bool) {
             let number = rules.count
             if let classes { classSets.append(classes) }
             if let clients = policy.clients { clientSets.append(clients) }
@@ -123,7 +113,7 @@ extension AddressPolicies {
                     families: FamilySet(policy.families), outcome: outcome,
                     classes: classes == nil ? nil : classSets.count - 1,
                     clients: policy.clients == nil ? nil : clientSets.count - 1))
-            if case .absent = outcome { return }
+            guard isInForce else { return }
             for (names, isSuffix) in [(policy.names, false), (policy.suffixes, true)] {
                 for name in names {
                     mentions[name, default: []].append(Mention(rule: number, isSuffix: isSuffix))
@@ -137,7 +127,7 @@ extension AddressPolicies {
                     }
                 }
             }
-            if policy.names.isEmpty, policy.suffixes.isEmpty { general.append(number) }
+            if !NameCondition.names.restricts(policy) { general.append(number) }
         }
 
         func index() -> (KeyTable<Range<Int32>>, [Mention]) {

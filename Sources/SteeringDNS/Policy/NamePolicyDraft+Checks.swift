@@ -108,14 +108,14 @@ extension NamePolicyDraft {
             if let problem = unsatisfiable(policy) {
                 problems.append("\(place): the policy \(policy.name) can answer nothing, since \(problem)")
             }
-            if let shadow = policies[..<number].first(where: { Self.covers($0.policy, policy) }) {
+            if let shadow = policies[..<number].first(where: { $0.policy.covers(policy) }) {
                 problems.append(
                     "\(place): the policy \(policy.name) never decides, since \(shadow.policy.name) on line "
                         + "\(shadow.place.position.line) matches all that it matches: put it before that, or remove it")
             }
             for (other, otherPlace) in policies[..<number] where other.isExclusive || policy.isExclusive {
                 let isDefault = number == policies.count - 1 && policy.isUnconditional
-                guard !isDefault, Self.overlaps(other, policy) else { continue }
+                guard !isDefault, policy.overlaps(other) else { continue }
                 problems.append(
                     "\(place): the policy \(policy.name) overlaps with \(other.name) on line "
                         + "\(otherPlace.position.line), and \(policy.isExclusive ? policy.name : other.name) is exclusive: "
@@ -136,53 +136,6 @@ extension NamePolicyDraft {
         let families = policy.families.map(\.description).sorted().joined(separator: " or ")
         return "the pool \(name) has no address of \(families): add a prefix, or other types"
     }
-
-    /// Returns whether a policy matches every query that another one matches.
-    static func covers(_ one: AddressPolicy, _ other: AddressPolicy) -> Bool {
-        guard one.site == nil || one.site == other.site else { return false }
-        guard one.families.isSuperset(of: other.families) else { return false }
-        if let clients = one.clients {
-            guard let others = other.clients, others.prefixes.allSatisfy(clients.contains) else { return false }
-        }
-        if let list = one.list, list != other.list { return false }
-        if let attribute = one.attribute, attribute != other.attribute { return false }
-        guard !one.names.isEmpty || !one.suffixes.isEmpty else { return true }
-        guard !other.names.isEmpty || !other.suffixes.isEmpty else { return false }
-        return other.suffixes.allSatisfy { suffix in one.suffixes.contains { suffix.isAtOrBelow($0) } }
-            && other.names.allSatisfy { name in
-                one.names.contains(name) || one.suffixes.contains { name.isAtOrBelow($0) }
-            }
-    }
-
-    /// Returns whether a query may match both policies. Different lists, or attributes, may have names in common.
-    static func overlaps(_ one: AddressPolicy, _ other: AddressPolicy) -> Bool {
-        if let site = one.site, let otherSite = other.site, site != otherSite { return false }
-        if one.families.isDisjoint(with: other.families) { return false }
-        if let clients = one.clients, let others = other.clients,
-            !clients.prefixes.contains(where: { prefix in
-                others.prefixes.contains { $0.contains(prefix) || prefix.contains($0) }
-            })
-        {
-            return false
-        }
-        // Normally a name has one value for each attribute key in a list, so two values of a key do not overlap.
-        if let attribute = one.attribute, let otherAttribute = other.attribute, one.list == other.list,
-            attribute != otherAttribute, key(of: attribute) == key(of: otherAttribute)
-        {
-            return false
-        }
-        let isAny = one.names.isEmpty && one.suffixes.isEmpty || other.names.isEmpty && other.suffixes.isEmpty
-        return isAny
-            || one.names.contains { name in
-                other.names.contains(name) || other.suffixes.contains { name.isAtOrBelow($0) }
-            }
-            || other.names.contains { name in one.suffixes.contains { name.isAtOrBelow($0) } }
-            || one.suffixes.contains { suffix in
-                other.suffixes.contains { suffix.isAtOrBelow($0) || $0.isAtOrBelow(suffix) }
-            }
-    }
-
-    private static func key(of attribute: String) -> Substring { attribute.prefix { $0 != "=" } }
 }
 
 // MARK: - Checks against zones and names
