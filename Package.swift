@@ -188,6 +188,8 @@ let package = Package(
         .target(
             name: "KernelTestSupport", dependencies: ["Steering", "CLibBPF", "CSteering"],
             path: "Tests/KernelTestSupport"),
+        .target(
+            name: "DNSTestSupport", dependencies: ["AddressPools", "SteeringDNS"], path: "Tests/DNSTestSupport"),
         .executableTarget(
             name: "steering-probe", dependencies: ["Steering", "CLibBPF", "CSteering"], path: "Tests/steering-probe"),
         .executableTarget(
@@ -201,7 +203,7 @@ let package = Package(
             ], path: "Tests/steering-nio-probe"),
         .testTarget(name: "AddressPoolsTests", dependencies: ["AddressPools"]),
         .testTarget(name: "PolicyFilesTests", dependencies: ["PolicyFiles"]),
-        .testTarget(name: "SteeringDNSTests", dependencies: ["SteeringDNS"]),
+        .testTarget(name: "SteeringDNSTests", dependencies: ["SteeringDNS", "DNSTestSupport"]),
         .testTarget(
             name: "SteerCommandTests",
             dependencies: [
@@ -209,7 +211,8 @@ let package = Package(
                 "steering-probe",
             ]),
         .testTarget(
-            name: "SteerDNSTests", dependencies: ["SteeringDNS", "KernelTestSupport", "steer-dns", "steer"],
+            name: "SteerDNSTests",
+            dependencies: ["SteeringDNS", "DNSTestSupport", "KernelTestSupport", "steer-dns", "steer"],
             exclude: ["client.py"]),
         .testTarget(
             name: "SteeringNIOTests",

@@ -50,10 +50,6 @@ func refusal(_ bytes: [UInt8], origin: String? = "example.com", defaultTTL: UInt
     }
 }
 
-func hexadecimal(_ bytes: [UInt8]) -> String {
-    bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
-}
-
 /// A directory for the files that other programs read; gone with the value.
 final class ZoneFolder {
     let path: String
