@@ -14,7 +14,7 @@ struct MetricsText {
             ])
         add(
             "steer_dns_answers_total", "Answers by kind.",
-            AnswerCounts.Kind.allCases.map { ("kind=\"\($0)\"", counts.totals.byKind[$0.rawValue]) })
+            AnswerCounts.Kind.allCases.map { ("kind=\"\($0.label)\"", counts.totals.byKind[$0.rawValue]) })
         add(
             "steer_dns_policy_answers_total", "Answers with an address, by the policy that gave it.",
             counts.byPolicy.sorted { $0.key < $1.key }.map { ("policy=\"\($0.key)\"", $0.value) })
@@ -40,7 +40,7 @@ struct MetricsText {
         add(
             "steer_dns_reloads_total", "Policies put in force after the first.",
             [("", UInt64(server.generation))])
-        let policies = server.serving.policies
+        let policies = server.served.policies
         addTimes(times)
         add("steer_dns_names", "Names in lists.", [("", UInt64(policies.nameCount))], "gauge")
         addAddresses(counts, policies)

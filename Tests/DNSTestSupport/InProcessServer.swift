@@ -5,7 +5,7 @@ import SteeringDNS
 /// Zones and policies given as text, and a responder that answers queries from them: what `steer-dns serve` answers,
 /// without a process or a socket. Each server has clients of its own.
 package final class InProcessServer {
-    package let serving: Serving
+    package let served: ServedData
     private var responder: Responder
     package private(set) var counts: AnswerCounts
 
@@ -20,9 +20,9 @@ package final class InProcessServer {
         _ policy: String = Example.policy, _ files: [String: String] = ["zone": Example.zone], site: String? = nil,
         options: ResponderOptions = InProcessServer.unlimited()
     ) throws {
-        serving = try NamePolicyFile.parse(policy, files, site: site)
+        served = try NamePolicyFile.parse(policy, files, site: site)
         responder = Responder(options)
-        counts = serving.counts()
+        counts = served.counts()
     }
 
     package static func unlimited(_ change: (inout ResponderOptions) -> Void = { _ in }) -> ResponderOptions {
@@ -47,7 +47,7 @@ package final class InProcessServer {
         var span = buffer.mutableSpan
         let size = responder.respond(
             to: message.span, from: try IPAddress(client ?? "127.0.0.1"), over: transport,
-            at: .init(seconds: 0, milliseconds: 0), with: serving, counting: &counts, into: &span)
+            at: .init(seconds: 0, milliseconds: 0), with: served, counting: &counts, into: &span)
         return size == 0 ? nil : Array(buffer[..<size])
     }
 
@@ -75,7 +75,7 @@ package final class InProcessServer {
 
 extension NamePolicyFile {
     /// Reads a policy from text, which is called policy.yaml, and the files that it refers to from text by name.
-    package static func parse(_ policy: String, _ files: [String: String], site: String? = nil) throws -> Serving {
+    package static func parse(_ policy: String, _ files: [String: String], site: String? = nil) throws -> ServedData {
         try inFolder(with: files) { folder in
             try parse(Array(policy.utf8), name: "policy.yaml", directory: folder, site: site)
         }

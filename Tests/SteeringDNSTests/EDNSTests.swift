@@ -57,14 +57,14 @@ import Testing
         #expect(reply.head == "FORMERR qr" && reply.answer == [])
     }
 
-    @Test("what does not fit into a datagram is cut to the question, and TCP has it all")
+    @Test("what does not fit into a datagram is truncated to the question, and TCP has it all")
     func sizes() throws {
         let big = Request("big.example.com", "TXT"), huge = Request("huge.example.com", "TXT")
-        let cut = [
+        let truncated = [
             big, big.edns(payload: 0), big.edns(payload: 511), big.edns(payload: 512), big.edns(payload: 600), huge,
             huge.edns(payload: 1_232), huge.edns(payload: 4_096), huge.edns(payload: 65_535),
         ]
-        for (request, both) in zip(cut, try server.askBoth(cut)) {
+        for (request, both) in zip(truncated, try server.askBoth(truncated)) {
             #expect(both.udp.head == "NOERROR qr aa tc rd" && both.udp.answer + both.udp.additional == [], "\(request)")
             #expect(both.tcp.head == "NOERROR qr aa rd" && both.tcp.answer.count == 1)
         }

@@ -13,10 +13,10 @@ extension AddressPolicies {
             for depth in 0...name.depth {
                 guard let range = index[name[depth]] else { continue }
                 for number in range {
-                    let mention = mentions[Int(number)]
-                    guard mention.rule >= start, mention.rule < best else { continue }
-                    if matchesName(mention, depth, name, question), matches(mention.rule, question) {
-                        best = mention.rule
+                    let entry = entries[Int(number)]
+                    guard entry.rule >= start, entry.rule < best else { continue }
+                    if matchesName(entry, depth, name, question), matches(entry.rule, question) {
+                        best = entry.rule
                     }
                 }
             }
@@ -60,24 +60,24 @@ extension AddressPolicies {
     }
 
     private func matchesName(
-        _ mention: Mention, _ depth: Int, _ name: borrowing NameKeys, _ question: AddressQuestion
+        _ entry: NameEntry, _ depth: Int, _ name: borrowing NameKeys, _ question: AddressQuestion
     ) -> Bool {
         if depth == name.depth { return true }
-        return mention.isSuffix && (depth >= question.encloserDepth || rules[mention.rule].isForListedNames)
+        return entry.isSuffix && (depth >= question.encloserDepth || rules[entry.rule].isForListedNames)
     }
 
     /// Whether the name is explicit: in a list or in the `exact` names of a policy. Names below an explicit name exist
     /// only if they are explicit themselves.
-    func isSaid(_ key: NameKey) -> Bool {
+    func isExplicit(_ key: NameKey) -> Bool {
         if names.nameClass(of: key) > .emptyNonTerminal { return true }
-        return index[key]?.contains { !mentions[Int($0)].isSuffix } ?? false
+        return index[key]?.contains { !entries[Int($0)].isSuffix } ?? false
     }
 
     /// Whether the name is an empty non-terminal (RFC 8020): it exists, without records, because a policy or a list has
     /// names below it.
-    func isAboveSaid(_ key: NameKey) -> Bool {
+    func hasExplicitDescendant(_ key: NameKey) -> Bool {
         names.nameClass(of: key) == .emptyNonTerminal
-            || (index[key]?.contains { mentions[Int($0)].isBelow } ?? false)
+            || (index[key]?.contains { entries[Int($0)].isBelow } ?? false)
     }
 
     /// The outcome of a policy.

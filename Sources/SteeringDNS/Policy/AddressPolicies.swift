@@ -28,10 +28,9 @@ public final class AddressPolicies: Sendable {
 
     /// The policies in compiled form, by index.
     let rules: [Rule]
-    /// For each explicit name or suffix of a policy, the range of its entries in `mentions`. Their ancestors have a
-    /// `below` entry.
+    /// For each explicit name or suffix of a policy, its range in `entries`. Their ancestors have a `below` entry.
     let index: KeyTable<Range<Int32>>
-    let mentions: [Mention]
+    let entries: [NameEntry]
     /// The indices of the rules without names and suffixes.
     let general: [Int]
     /// The pools by family: two entries per pool, IPv4 first.
@@ -74,7 +73,7 @@ public final class AddressPolicies: Sendable {
         general = compilation.general
         classSets = compilation.classSets
         clientSets = compilation.clientSets
-        (index, mentions) = compilation.index()
+        (index, entries) = compilation.index()
     }
 }
 
@@ -86,13 +85,13 @@ extension AddressPolicies {
     }
 
     /// The entry of a name in a policy.
-    struct Mention: Sendable {
+    struct NameEntry: Sendable {
         let rule: Int
         /// Whether it also covers all names below.
         let isSuffix: Bool
 
         /// Marks an ancestor of a policy's name; belongs to no policy.
-        static let below = Mention(rule: .max, isSuffix: true)
+        static let below = NameEntry(rule: .max, isSuffix: true)
         var isBelow: Bool { rule == .max }
     }
 
@@ -102,7 +101,7 @@ extension AddressPolicies {
         var general: [Int] = []
         var classSets: [NameClassSet] = []
         var clientSets: [PrefixPool] = []
-        private var mentions: [DNSName: [Mention]] = [:]
+        private var entries: [DNSName: [NameEntry]] = [:]
 
         mutating func add(_ policy: AddressPolicy, _ classes: NameClassSet?, _ outcome: Outcome, isInForce: Bool) {
             let number = rules.count
@@ -116,12 +115,12 @@ extension AddressPolicies {
             guard isInForce else { return }
             for (names, isSuffix) in [(policy.names, false), (policy.suffixes, true)] {
                 for name in names {
-                    mentions[name, default: []].append(Mention(rule: number, isSuffix: isSuffix))
+                    entries[name, default: []].append(NameEntry(rule: number, isSuffix: isSuffix))
                     if case .pass = outcome { continue }
                     var ancestor = name.parent
                     while let name = ancestor, name != .root {
-                        if mentions[name]?.contains(where: \.isBelow) != true {
-                            mentions[name, default: []].append(.below)
+                        if entries[name]?.contains(where: \.isBelow) != true {
+                            entries[name, default: []].append(.below)
                         }
                         ancestor = name.parent
                     }
@@ -130,14 +129,14 @@ extension AddressPolicies {
             if !NameCondition.names.restricts(policy) { general.append(number) }
         }
 
-        func index() -> (KeyTable<Range<Int32>>, [Mention]) {
+        func index() -> (KeyTable<Range<Int32>>, [NameEntry]) {
             var table = KeyTable<Range<Int32>>()
-            var all: [Mention] = []
+            var all: [NameEntry] = []
             var keys = NameKeys()
-            for (name, mentions) in mentions {
+            for (name, entries) in entries {
                 keys.read(name.wire.span, at: 0)
                 let start = Int32(all.count)
-                all += mentions
+                all += entries
                 table[keys.last] = start..<Int32(all.count)
             }
             return (table, all)

@@ -3,11 +3,11 @@ import Documents
 
 extension NamePolicyDraft {
     /// Reads the zones and lists, checks everything together, and returns the result.
-    func serving(
-        site: String?, reusing previous: Serving?, progress: NamePolicyFile.Progress?
-    ) throws(NamePolicyError) -> Serving {
+    func served(
+        site: String?, reusing previous: ServedData?, progress: NamePolicyFile.Progress?
+    ) throws(NamePolicyError) -> ServedData {
         var problems = problemsOfPolicies()
-        var files = Serving.Files(lists: lists.map { ($0.name, $0.path) }, readLists: identitiesOfLists())
+        var files = ServedData.Files(lists: lists.map { ($0.name, $0.path) }, readLists: identitiesOfLists())
         let zones = readZones(&files, &problems)
         if !problems.isEmpty { throw NamePolicyError(problems) }
         let (table, classes) =
@@ -15,15 +15,15 @@ extension NamePolicyDraft {
         let policies = AddressPolicies(
             policies: policies.map(\.policy), pools: pools.pools.map { ($0.name, $0.handedOut) }, names: table,
             classes: classes, listNames: lists.map(\.name), site: site)
-        let serving = Serving(
+        let served = ServedData(
             zones: Zones(zones), policies: policies, usesClientSubnet: usesClientSubnet, files: files)
-        problems = problemsOfNames(serving)
+        problems = problemsOfNames(served)
         if !problems.isEmpty { throw NamePolicyError(problems) }
-        return serving
+        return served
     }
 
     private func readZones(
-        _ files: inout Serving.Files, _ problems: inout [String]
+        _ files: inout ServedData.Files, _ problems: inout [String]
     ) -> [(origin: DNSName, records: [ResourceRecord])] {
         var zones: [(origin: DNSName, records: [ResourceRecord])] = []
         for entry in self.zones {
@@ -41,8 +41,8 @@ extension NamePolicyDraft {
                 }
                 // Which names policies answer for depends on the zones, except for exact names, which are known
                 // already.
-                let said = Set(policies.flatMap(\.policy.names))
-                let zone = try CheckedZone(file, origin: origin) { said.contains($0) }
+                let exact = Set(policies.flatMap(\.policy.names))
+                let zone = try CheckedZone(file, origin: origin) { exact.contains($0) }
                 zones.append((origin, zone.records))
                 files.zones.append((origin, entry.path))
             } catch let error as ZoneProblems {
@@ -61,7 +61,7 @@ extension NamePolicyDraft {
     }
 
     /// Returns the names of the previous policy if its lists were the same files, unchanged.
-    private func names(of previous: Serving?, for files: Serving.Files) -> (NameTable, NameClasses)? {
+    private func names(of previous: ServedData?, for files: ServedData.Files) -> (NameTable, NameClasses)? {
         guard let previous, let lists = files.readLists, lists == previous.files.readLists,
             files.lists.map(\.name) == previous.files.lists.map(\.name)
         else { return nil }
@@ -142,11 +142,11 @@ extension NamePolicyDraft {
 
 extension NamePolicyDraft {
     /// Returns the problems that only show once the zones and names are known.
-    private func problemsOfNames(_ serving: Serving) -> [String] {
+    private func problemsOfNames(_ served: ServedData) -> [String] {
         var problems: [String] = []
-        let origins = serving.zones.zones.map(\.origin)
+        let origins = served.zones.zones.map(\.origin)
         for (number, (policy, place)) in policies.enumerated() {
-            if let classes = serving.policies.rules[number].classes, serving.policies.classSets[classes].isEmpty {
+            if let classes = served.policies.rules[number].classes, served.policies.classSets[classes].isEmpty {
                 let what = policy.attribute.map { "no listed name has \(quoted($0))" } ?? "the list has no names"
                 problems.append(
                     "\(place): the policy \(policy.name) can match nothing, since \(what): fix the list, or remove the policy"
@@ -162,13 +162,13 @@ extension NamePolicyDraft {
                     "\(place): the policy \(policy.name) matches below \(name), where there is no zone: add one, or remove it"
                 )
             }
-            for name in policy.names + policy.suffixes where serving.zones.isDelegated(name) {
+            for name in policy.names + policy.suffixes where served.zones.isDelegated(name) {
                 problems.append(
                     "\(place): the policy \(policy.name) matches \(name), which a zone delegates to other servers: "
                         + "remove one of them")
             }
             for name in policy.names {
-                guard let node = serving.zones.node(of: name).map({ serving.zones.nodes[$0] }), node.cut == nil else {
+                guard let node = served.zones.node(of: name).map({ served.zones.nodes[$0] }), node.cut == nil else {
                     continue
                 }
                 if node[.CNAME] != nil || node[.A] != nil || node[.AAAA] != nil {
