@@ -26,8 +26,9 @@ struct ZoneGenerator: RandomNumberGenerator {
 
 /// Reads a zone file in a test: `$TTL 300`, and the origin example.com.
 func zone(_ text: String, origin: String? = "example.com", defaultTTL: UInt32? = 300) throws -> [ResourceRecord] {
-    try ZoneFile.records(
-        in: Array(text.utf8), named: "zone.txt", origin: try origin.map { try DNSName($0) }, defaultTTL: defaultTTL)
+    try ZoneFile(
+        Array(text.utf8), named: "zone.txt", origin: try origin.map { try DNSName($0) }, defaultTTL: defaultTTL
+    ).records
 }
 
 /// The records of a zone file as lines.
