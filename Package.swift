@@ -196,6 +196,8 @@ let package = Package(
         .target(
             name: "KernelTestSupport", dependencies: ["Steering", "CLibBPF", "CSteering"],
             path: "Tests/KernelTestSupport"),
+        .target(
+            name: "DNSTestSupport", dependencies: ["AddressPools", "SteeringDNS"], path: "Tests/DNSTestSupport"),
         .executableTarget(
             name: "steering-probe", dependencies: ["Steering", "CLibBPF", "CSteering"], path: "Tests/steering-probe"),
         .executableTarget(
@@ -210,7 +212,7 @@ let package = Package(
         .testTarget(name: "AddressPoolsTests", dependencies: ["AddressPools"]),
         .testTarget(name: "CommandSupportTests", dependencies: ["CommandSupport"]),
         .testTarget(name: "PolicyFilesTests", dependencies: ["PolicyFiles"]),
-        .testTarget(name: "SteeringDNSTests", dependencies: ["SteeringDNS"]),
+        .testTarget(name: "SteeringDNSTests", dependencies: ["SteeringDNS", "DNSTestSupport"]),
         .testTarget(
             name: "SteerCommandTests",
             dependencies: [
@@ -218,7 +220,8 @@ let package = Package(
                 "steering-probe",
             ]),
         .testTarget(
-            name: "SteerDNSTests", dependencies: ["SteeringDNS", "KernelTestSupport", "steer-dns", "steer"],
+            name: "SteerDNSTests",
+            dependencies: ["SteeringDNS", "DNSTestSupport", "KernelTestSupport", "steer-dns", "steer"],
             exclude: ["client.py"]),
         .testTarget(
             name: "SteeringNIOTests",

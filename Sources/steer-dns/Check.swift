@@ -21,12 +21,12 @@ struct Check: ParsableCommand {
     }
 
     func run() throws {
-        let serving = try PolicyOptions.read(file, site: site)
-        let policies = serving.policies
+        let served = try PolicyOptions.read(file, site: site)
+        let policies = served.policies
         let summary = Summary(
             policies: policies.policies.count,
             pools: Dictionary(uniqueKeysWithValues: policies.pools.map { ($0.name, $0.addresses.description) }),
-            names: policies.nameCount, zones: serving.origins.map(\.description), bytesOfNames: policies.nameBytes)
+            names: policies.nameCount, zones: served.origins.map(\.description), bytesOfNames: policies.nameBytes)
         if json {
             print(JSON.text(summary))
             return

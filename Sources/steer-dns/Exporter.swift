@@ -7,7 +7,7 @@ struct Exporter {
     private(set) var metrics = PrometheusText()
 
     init(_ server: NameServer, _ times: PolicyTimes.Times) {
-        let counts = server.counts(), policies = server.serving.policies
+        let counts = server.counts(), policies = server.served.policies
         addAnswers(counts)
         addFailures(counts.totals)
         metrics.add("steer_dns_reloads_total", "Policies put in force after the first.", value: server.generation)
@@ -22,7 +22,7 @@ struct Exporter {
             [("udp", counts.totals.datagrams), ("tcp", counts.totals.streamed)])
         metrics.add(
             "steer_dns_answers_total", "Answers by kind.", by: "kind",
-            AnswerCounts.Kind.allCases.map { ("\($0)", counts.totals.byKind[$0.rawValue]) })
+            AnswerCounts.Kind.allCases.map { ("\($0.label)", counts.totals.byKind[$0.rawValue]) })
         metrics.add(
             "steer_dns_policy_answers_total", "Answers with an address, by the policy that gave it.", by: "policy",
             counts.byPolicy.sorted { $0.key < $1.key })

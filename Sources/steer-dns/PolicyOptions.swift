@@ -14,11 +14,11 @@ struct PolicyOptions: ParsableArguments {
     var site: String?
 
     /// Reads the policy, with a progress bar on a terminal.
-    func read(reusing previous: Serving? = nil) throws -> Serving {
+    func read(reusing previous: ServedData? = nil) throws -> ServedData {
         try Self.read(policy, site: site, reusing: previous)
     }
 
-    static func read(_ policy: String, site: String?, reusing previous: Serving? = nil) throws -> Serving {
+    static func read(_ policy: String, site: String?, reusing previous: ServedData? = nil) throws -> ServedData {
         let bar = ProgressBar()
         defer { bar.clear() }
         return try NamePolicyFile.read(contentsOf: policy, site: site, reusing: previous) { list, read, size in

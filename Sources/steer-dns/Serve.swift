@@ -118,7 +118,7 @@ struct Serve: ParsableCommand {
         }
         let watched = WatchedPolicy(policy.policy), reading = Date.now
         let server = NameServer(try policy.read(), options)
-        let times = PolicyTimes(server.serving.policies, readAt: reading)
+        let times = PolicyTimes(server.served.policies, readAt: reading)
         try Service(
             server: server, sockets: sockets, policy: policy, watched: watched, times: times, metrics: metricsAddress,
             limits: StreamLimits(connections: room, perClient: min(room, tcpPerClient), idle: tcpIdle),

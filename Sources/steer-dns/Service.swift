@@ -38,8 +38,8 @@ struct Service {
             "serving",
             metadata: [
                 "sockets": "\(sockets.places.joined(separator: ", "))",
-                "policies": "\(server.serving.policies.policies.count)",
-                "names": "\(server.serving.policies.nameCount)",
+                "policies": "\(server.served.policies.policies.count)",
+                "names": "\(server.served.policies.nameCount)",
             ])
         print("serving \(sockets.places.joined(separator: ", "))")
         if let counters { print("serving http://\(counters.address)/metrics") }
@@ -98,13 +98,13 @@ struct Service {
         ServiceNotification.sendReloading()
         defer { ServiceNotification.send("READY=1") }
         do {
-            let serving = try policy.read(reusing: server.serving)
-            server.replace(with: serving)
-            times.took(serving.policies, readAt: reading)
+            let served = try policy.read(reusing: server.served)
+            server.replace(with: served)
+            times.took(served.policies, readAt: reading)
             logger.info(
                 "policy reloaded",
                 metadata: [
-                    "policies": "\(serving.policies.policies.count)", "names": "\(serving.policies.nameCount)",
+                    "policies": "\(served.policies.policies.count)", "names": "\(served.policies.nameCount)",
                     "took": "\(ContinuousClock.now - began)",
                 ])
         } catch {

@@ -1,3 +1,4 @@
+import DNSTestSupport
 import Foundation
 import KernelTestSupport
 
@@ -17,7 +18,7 @@ final class DNSBed: Sendable {
     ///   - limits: whether answers are limited, as they are unless one says otherwise.
     ///   - wrapper: a command that starts the server.
     init(
-        _ policy: String = DNSBed.policy, _ files: [String: String] = ["zone": DNSBed.zone], options: String = "",
+        _ policy: String = Example.policy, _ files: [String: String] = ["zone": Example.zone], options: String = "",
         limits: Bool = false, listen: String = "127.0.0.1:0", under wrapper: String = ""
     ) throws {
         folder = try Self.folder(policy, files)
@@ -67,55 +68,6 @@ final class DNSBed: Sendable {
         URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent(name).path
     }
 
-    /// What the rows of the behaviour table are about.
-    static let zone = """
-        $ORIGIN example.com.
-        $TTL 3600
-        @ 7200 SOA ns1 host 1 2h 1h 2w 300
-        @ NS ns1
-        @ NS ns2
-        @ MX 10 mail
-        @ TXT "top"
-        ns1 A 192.0.2.53
-        ns1 AAAA 2001:db8::53
-        ns2 A 192.0.2.54
-        mail A 192.0.2.25
-        txt TXT "said by the zone"
-        below.ent TXT "deep"
-        alias CNAME www
-        Second CNAME alias
-        away CNAME www.example.org.
-        nowhere CNAME x.ns1
-        circle CNAME round
-        round CNAME circle
-        into CNAME host.sub
-        *.wild 600 A 192.0.2.99
-        *.wild 600 TXT "wild"
-        there.wild A 192.0.2.98
-        *.aliases CNAME www
-        sub NS ns.sub
-        sub NS ns.elsewhere.net.
-        ns.sub A 198.51.100.53
-        ns.sub AAAA 2001:db8:99::53
-        big TXT "\(String(repeating: "b", count: 200))" "\(String(repeating: "i", count: 200))" "\(String(repeating: "g", count: 200))"
-        huge TXT "\(String(repeating: "h", count: 250))" "\(String(repeating: "u", count: 250))" "\(String(repeating: "g", count: 250))" "\(String(repeating: "e", count: 250))" "\(String(repeating: "!", count: 250))"
-
-        """
-
-    /// One address for each family: every answer is known.
-    static let policy = """
-        pools:
-          web: [203.0.113.7/32, "2001:db8:1::7/128"]
-          four: 203.0.113.4/32
-        names:
-          zones: [zone]
-          policies:
-            - { name: four, exact: four.example.com, pool: four, ttl: 30 }
-            - { name: wild, suffix: [wild.example.com, aliases.example.com], outcome: pass }
-            - { name: said, exact: txt.example.com, pool: web, ttl: 10 }
-            - { name: default, pool: web, ttl: 60 }
-
-        """
-    static let soa = "example.com. 300 IN SOA ns1.example.com. host.example.com. 1 7200 3600 1209600 300"
-    static let web = "203.0.113.7", web6 = "2001:db8:1::7"
+    /// A server for tests that change nothing. Each has its own: one for all would outlive them.
+    static func plain() throws -> DNSBed { try DNSBed(options: "--identifier here --version 'a test'") }
 }

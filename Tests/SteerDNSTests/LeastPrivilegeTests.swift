@@ -1,3 +1,4 @@
+import DNSTestSupport
 import KernelTestSupport
 import Testing
 
@@ -32,8 +33,8 @@ import Testing
                 "CapInh:\t0000000000000000", "CapPrm:\t0000000000000000", "CapEff:\t0000000000000000",
                 "CapAmb:\t0000000000000000",
             ])
-        #expect(try bed.ask(Request("www.example.com")).addresses == [DNSBed.web])
-        try bed.replace("policy.yaml", with: DNSBed.policy.replacing("203.0.113.7", with: "203.0.113.8"))
+        #expect(try bed.ask(Request("www.example.com")).addresses == [Example.web])
+        try bed.replace("policy.yaml", with: Example.policy.replacing("203.0.113.7", with: "203.0.113.8"))
         try eventually("the policy is read again") {
             try bed.askBoth([Request("www.example.com")])[0].udp.addresses == ["203.0.113.8"]
         }
@@ -46,10 +47,10 @@ import Testing
     @Test("CAP_NET_BIND_SERVICE is all that port 53 needs, and other ports need nothing", .kernel)
     func capability() throws {
         let bed = try DNSBed(listen: "127.0.0.54:53", under: nobody(",+net_bind_service"))
-        #expect(try bed.ask(Request("www.example.com")).addresses == [DNSBed.web])
+        #expect(try bed.ask(Request("www.example.com")).addresses == [Example.web])
         #expect(try rights(bed).contains("CapEff:\t0000000000000400"))
         let high = try DNSBed(under: nobody(""))
-        #expect(try high.ask(Request("www.example.com")).addresses == [DNSBed.web])
+        #expect(try high.ask(Request("www.example.com")).addresses == [Example.web])
         #expect(try rights(high).contains("CapEff:\t0000000000000000"))
         let error = #expect(throws: Unmet.self) { try DNSBed(listen: "127.0.0.55:53", under: nobody("")) }
         #expect(error!.description.hasPrefix("steer-dns: cannot listen on 127.0.0.55:53 (Permission denied): "))

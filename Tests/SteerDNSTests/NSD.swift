@@ -1,3 +1,4 @@
+import DNSTestSupport
 import KernelTestSupport
 
 /// Debian's NSD with a zone file of a bed as example.com; it ends with this value.
@@ -43,7 +44,7 @@ struct NSD {
     }
 
     /// What it answers, by UDP and by TCP.
-    func ask(_ requests: [Request]) throws -> [Replies] {
+    func ask(_ requests: [Request]) throws -> [Responses] {
         defer { withExtendedLifetime(process) {} }
         return try DNSBed.client(requests, address: "127.0.0.1", port: port, folder: folder)
     }

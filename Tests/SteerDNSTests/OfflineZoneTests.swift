@@ -1,3 +1,4 @@
+import DNSTestSupport
 import Foundation
 import KernelTestSupport
 import Testing
@@ -172,12 +173,12 @@ import Testing
     // MARK: NSD
 
     /// Asks steer-dns, and NSD with the file that steer-dns writes.
-    private func ask(_ bed: DNSBed, _ requests: [Request]) throws -> (ours: [Reply], theirs: [Reply]) {
+    private func ask(_ bed: DNSBed, _ requests: [Request]) throws -> (ours: [Response], theirs: [Response]) {
         _ = try write(bed)
         let theirs = try NSD(serving: "example.com.zone", of: bed).ask(requests)
         return (try bed.askBoth(requests).map(\.tcp), theirs.map(\.tcp))
     }
 
     /// The code and the answer.
-    private static func text(_ reply: Reply) -> String { ([reply.head] + reply.answer).joined(separator: "\n") }
+    private static func text(_ reply: Response) -> String { ([reply.head] + reply.answer).joined(separator: "\n") }
 }

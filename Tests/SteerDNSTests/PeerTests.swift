@@ -1,3 +1,4 @@
+import DNSTestSupport
 import Foundation
 import KernelTestSupport
 import Testing
@@ -87,7 +88,7 @@ import Testing
     }
 
     /// All that must be alike. Addresses that go with records nobody refers to are a matter of taste.
-    private static func text(_ reply: Reply, _ request: Request) -> String {
+    private static func text(_ reply: Response, _ request: Request) -> String {
         let extra = reply.authority.contains { $0.contains(" NS ") } ? reply.additional : []
         return ([reply.head] + reply.answer + reply.authority + extra).joined(separator: "\n")
     }

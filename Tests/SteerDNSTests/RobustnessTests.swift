@@ -1,3 +1,4 @@
+import DNSTestSupport
 import Foundation
 import KernelTestSupport
 import Testing
@@ -26,6 +27,18 @@ import Testing
         #expect(try bed.server.error.contains("connections"))
     }
 
+    @Test("what is an answer itself, or too short for a header, is never answered")
+    func silence() throws {
+        let bed = try DNSBed()
+        let question = hexadecimal(Request("www.example.com").message)
+        let answers = [0x8000, 0x8180, 0x8583, 0xFFFF, 0xA000].map { flags in
+            Request("www.example.com").with { $0.flags = flags }
+        }
+        let short = [0, 1, 2, 3, 11].map { Request(raw: String(question.prefix(2 * $0))) }
+        let silences = try bed.silence(answers + short)
+        #expect(silences.count == 10 && silences.allSatisfy { $0.answers == 0 && $0.closed })
+    }
+
     private struct Noise: Decodable { let sent: Int }
 
     @Test("random bytes, cut and damaged queries, loops and 64 KiB of nothing harm nobody")
@@ -33,7 +46,7 @@ import Testing
         let bed = try DNSBed(limits: true)
         let noise: [Noise] = try bed.client([Request(raw: "").with { $0.do = "noise" }])
         #expect(noise[0].sent > 1_300)
-        #expect(try bed.ask(Request("www.example.com")).addresses == [DNSBed.web])
+        #expect(try bed.ask(Request("www.example.com")).addresses == [Example.web])
         let errors = try bed.server.error.split(separator: "\n").filter { $0.contains("error") }
         #expect(errors.isEmpty)
     }
@@ -86,7 +99,7 @@ import Testing
             try answers(bed, number)
         }
         // What the policy refers to is read again on a signal.
-        try bed.replace("zone", with: DNSBed.zone + "new TXT \"here\"\n")
+        try bed.replace("zone", with: Example.zone + "new TXT \"here\"\n")
         try bed.server.signal("HUP")
         try eventually("the zone is read again") {
             try bed.askBoth([Request("new.example.com", "TXT")])[0].udp.answer.count == 1
@@ -106,7 +119,7 @@ import Testing
     @Test("a list that is a FIFO is refused, and the next reload reads another")
     func fifo() throws {
         let policy = policy(1).replacing("zones:", with: "lists: { a: list }, zones:")
-        let bed = try DNSBed(policy, ["zone": DNSBed.zone, "list": "a.example.com\n"])
+        let bed = try DNSBed(policy, ["zone": Example.zone, "list": "a.example.com\n"])
         try shell("rm \(bed.folder)/list; mkfifo \(bed.folder)/list")
         try bed.server.signal("HUP")
         try eventually("it is refused") {
@@ -120,7 +133,7 @@ import Testing
 
     @Test("with too few descriptors it ends by a sentence", arguments: [8, 16, 24])
     func tooFewDescriptors(limit: Int) throws {
-        let folder = try DNSBed.folder(policy(1), ["zone": DNSBed.zone])
+        let folder = try DNSBed.folder(policy(1), ["zone": Example.zone])
         defer { _ = try? shell("rm -r \(folder)") }
         let text = try shell(
             "timeout $PATIENCE prlimit --nofile=\(limit):\(limit) \(try Programs.path(of: "steer-dns")) serve "
@@ -145,11 +158,11 @@ import Testing
     func terminationUnderLoad(signal: String) throws {
         let bed = try DNSBed()
         let asking = try asking(bed)
-        try eventually("queries come in") { try bed.ask(Request("www.example.com")).addresses == [DNSBed.web] }
+        try eventually("queries come in") { try bed.ask(Request("www.example.com")).addresses == [Example.web] }
         try bed.server.signal(signal)
         #expect(try bed.server.exitCode() == 0)
         let result = try asking.end()
-        #expect(result.answers.keys.allSatisfy { $0 == "0 \(DNSBed.web)" })
+        #expect(result.answers.keys.allSatisfy { $0 == "0 \(Example.web)" })
     }
 
     @Test("100,000 queries over a /24 have addresses that are even")

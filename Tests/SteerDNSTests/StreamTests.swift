@@ -1,3 +1,4 @@
+import DNSTestSupport
 import KernelTestSupport
 import Testing
 
@@ -5,30 +6,30 @@ import Testing
 @Suite struct StreamTests {
     private func framed(_ message: String) -> String { hexadecimal(message.count / 2) + message }
 
-    private func queries(_ bed: DNSBed, _ count: Int) throws -> String {
+    private func queries(_ count: Int) -> String {
         let names = ["www", "x.ns1", "huge", "alias", "x.sub"]
-        return try bed.bytes(
-            (0..<count).map { number in
-                Request("\(names[number % names.count]).example.com", number % 5 == 2 ? "TXT" : "A").with {
-                    $0.id = number
-                }
-            }
-        ).map(framed).joined()
+        return (0..<count).map { number in
+            framed(
+                hexadecimal(
+                    Request("\(names[number % names.count]).example.com", number % 5 == 2 ? "TXT" : "A").with {
+                        $0.id = number
+                    }.message))
+        }.joined()
     }
 
     /// What is answered when a stream comes in pieces.
-    private func ask(_ bed: DNSBed, _ pieces: [String], answers: Int) throws -> [Reply] {
+    private func ask(_ bed: DNSBed, _ pieces: [String], answers: Int) throws -> [Response] {
         var request = Request(raw: "")
         (request.do, request.pieces, request.answers) = ("pieces", pieces, answers)
-        let replies: [[Reply]] = try bed.client([request])
+        let replies: [[Response]] = try bed.client([request])
         return replies[0]
     }
 
-    private func check(_ replies: [Reply], _ count: Int) {
+    private func check(_ replies: [Response], _ count: Int) {
         let codes = ["NOERROR", "NXDOMAIN", "NOERROR", "NOERROR", "NOERROR"]
         #expect(replies.count == count)
         for reply in replies {
-            #expect(reply.id && reply.echo && !reply.isCut && reply.code == codes[reply.number! % 5])
+            #expect(reply.id && reply.echo && !reply.isTruncated && reply.code == codes[reply.number! % 5])
         }
         #expect(Set(replies.map(\.number)).count == count)
     }
@@ -36,13 +37,13 @@ import Testing
     @Test("many queries may be sent at once on a connection, and each is answered")
     func pipelined() throws {
         let bed = try DNSBed.plain()
-        check(try ask(bed, [try queries(bed, 500)], answers: 500), 500)
+        check(try ask(bed, [queries(500)], answers: 500), 500)
     }
 
     @Test("a stream may be cut anywhere, in lengths and in messages", arguments: [1, 2, 3, 7, 29, 33, 200])
     func pieces(size: Int) throws {
         let bed = try DNSBed.plain()
-        var rest = Substring(try queries(bed, 20))
+        var rest = Substring(queries(20))
         var pieces: [String] = []
         while !rest.isEmpty {
             pieces.append(String(rest.prefix(2 * size)))
@@ -62,7 +63,7 @@ import Testing
         (request.do, request.pieces, request.answers, request.waits) = ("pieces", [start], 0, true)
         let ends: [[End]] = try bed.client([request])
         #expect(ends[0].map(\.closed) == [true])
-        #expect(try bed.ask(Request("www.example.com")).addresses == [DNSBed.web])
+        #expect(try bed.ask(Request("www.example.com")).addresses == [Example.web])
     }
 
     private struct Held: Decodable { let closed, open: Int }
@@ -105,7 +106,7 @@ import Testing
             Request("www.example.com").with { ($0.do, $0.answers, $0.id) = ("crowd", 400, port) }
         ])
         #expect(crowd[0].tcp == 20 && crowd[0].page, "\(crowd)")
-        try bed.replace("policy.yaml", with: DNSBed.policy.replacing("203.0.113.7", with: "203.0.113.8"))
+        try bed.replace("policy.yaml", with: Example.policy.replacing("203.0.113.7", with: "203.0.113.8"))
         try eventually("the policy is read again") {
             try bed.askBoth([Request("www.example.com")])[0].udp.addresses == ["203.0.113.8"]
         }
@@ -129,13 +130,13 @@ import Testing
     @Test("who does not read his answers is not read from, and takes up little memory")
     func unread() throws {
         let bed = try DNSBed(options: "--tcp-idle 100")
-        let asked = try bed.bytes([Request("huge.example.com", "TXT")])[0]
+        let asked = hexadecimal(Request("huge.example.com", "TXT").message)
         let flood: [Flood] = try bed.client([Request(raw: framed(asked)).with { $0.do = "flood" }])
         let resident = Int(
             try shell("awk '/^VmRSS/ { print $2 }' /proc/\(bed.server.pid)/status").trimmingPrefix(" ").dropLast())!
         // 16 connections, each with more than 10,000 answers of 1.3 kB asked for.
         #expect(flood[0].sent > 16 * 330_000 && resident < 200_000, "\(flood[0].sent) bytes taken, \(resident) KiB")
-        #expect(try bed.ask(Request("www.example.com")).addresses == [DNSBed.web])
+        #expect(try bed.ask(Request("www.example.com")).addresses == [Example.web])
     }
 
     private struct Flood: Decodable { let sent: Int }

@@ -2,7 +2,7 @@
 #
 #   client.py ADDRESS PORT FILE
 #
-# The file is a JSON array of requests; each makes a line of JSON. What a request has is in Client.swift.
+# The file is a JSON array of requests; each makes a line of JSON. What a request has is in Request.swift.
 import collections, json, os, random, resource, select, socket, struct, sys, time
 import dns.edns, dns.flags, dns.message, dns.name, dns.opcode, dns.rcode, dns.rdataclass, dns.rdatatype
 
@@ -63,7 +63,7 @@ def reading(wire, asked):
         "opcode": header[1] >> 11 & 15, "code": dns.rcode.to_text(message.rcode()), "questions": header[2],
         "echo": wire[12:end] == asked[12:end] if header[2] else True, "answer": records(message.answer),
         "authority": records(message.authority), "additional": records(message.additional), "edns": edns,
-        "size": len(wire),
+        "size": len(wire), "wire": wire.hex(),
     }
 
 
@@ -335,13 +335,10 @@ def queued(request):
     return {"answered": len(seen)}
 
 
-def bytes_of(request): return query(request).hex()
-
 
 for request in json.load(open(sys.argv[3])):
     function = {"ask": ask, "silence": silence, "pieces": pieces, "burst": burst, "hold": hold, "crowd": crowd, "hoard": hoard,
-                "flood": flood, "siege": siege, "noise": noise, "steady": steady, "draws": draws, "queued": queued,
-                "bytes": bytes_of}[request.pop("do", "ask")]
+                "flood": flood, "siege": siege, "noise": noise, "steady": steady, "draws": draws, "queued": queued}[request.pop("do", "ask")]
     try:
         print(json.dumps(function(request)), flush=True)
     except Exception as error:

@@ -16,7 +16,8 @@ import Testing
         try text.write(toFile: "\(folder)/\(name)", atomically: true, encoding: .utf8)
     }
 
-    private func read(pool: String = "192.0.2.0/24", lists: String, reusing previous: Serving? = nil) throws -> Serving
+    private func read(pool: String = "192.0.2.0/24", lists: String, reusing previous: ServedData? = nil) throws
+        -> ServedData
     {
         try write(
             """

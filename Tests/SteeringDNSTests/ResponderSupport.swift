@@ -3,24 +3,24 @@ import AddressPools
 @testable import SteeringDNS
 
 /// example.com, all names of which are one policy's: IPv4 addresses, if it does not refuse them.
-func serving(
+func served(
     _ outcome: AddressOutcome = .pool("web", .random, ttl: 60), pool: String = "203.0.113.0/24"
-) throws -> Serving {
-    try serving(outcome, pools: [("web", pool)])
+) throws -> ServedData {
+    try served(outcome, pools: [("web", pool)])
 }
 
 /// The same with these pools, one of which is "web".
-func serving(
+func served(
     _ outcome: AddressOutcome = .pool("web", .random, ttl: 60), pools: [(name: String, prefix: String)]
-) throws -> Serving {
+) throws -> ServedData {
     let records = try zone("@ SOA ns1 host 1 2h 1h 2w 300\n@ NS ns1\nns1 A 192.0.2.53\n")
     let policies = AddressPolicies(
         policies: [AddressPolicy(name: "default", outcome: outcome)],
         pools: try pools.map { ($0.name, try PrefixPool($0.prefix)) },
         names: .empty, classes: NameClasses(), listNames: [], site: nil)
-    return Serving(
+    return ServedData(
         zones: Zones([(try DNSName("example.com"), records)]), policies: policies, usesClientSubnet: false,
-        files: Serving.Files())
+        files: ServedData.Files())
 }
 
 /// A query, with one record behind the question if there is any.
@@ -33,7 +33,7 @@ let www = Array("\u{3}www\u{7}example\u{3}com\0".utf8)
 
 /// A responder, and one client of it.
 struct AskedResponder: ~Copyable {
-    private let serving: Serving
+    private let served: ServedData
     private var responder: Responder
     private(set) var counts: AnswerCounts
 
@@ -41,9 +41,9 @@ struct AskedResponder: ~Copyable {
         _ options: ResponderOptions = ResponderOptions(), pool: String = "203.0.113.0/24",
         drawingWith generator: FastGenerator = FastGenerator()
     ) throws {
-        serving = try SteeringDNSTests.serving(pool: pool)
+        served = try SteeringDNSTests.served(pool: pool)
         responder = Responder(options, drawingWith: generator)
-        counts = serving.counts()
+        counts = served.counts()
     }
 
     mutating func ask(_ query: [UInt8]) -> [UInt8] {
@@ -51,7 +51,7 @@ struct AskedResponder: ~Copyable {
         var span = buffer.mutableSpan
         let size = responder.respond(
             to: query.span, from: IPAddress(ipv4: 0xC000_0201), over: .udp, at: .init(seconds: 0, milliseconds: 0),
-            with: serving, counting: &counts, into: &span)
+            with: served, counting: &counts, into: &span)
         return Array(buffer[..<size])
     }
 }

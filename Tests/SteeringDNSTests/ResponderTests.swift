@@ -31,15 +31,15 @@ import Testing
             received += query.count + 28
             sent += answer.count + 28
             #expect(2 * sent <= 3 * received + 2 * Int(ResponseLimiter.burst))
-            let isCut = answer[2] & Header.truncated != 0
-            #expect(answer.count == (isCut ? cut : whole))
+            let isTruncated = answer[2] & Header.truncated != 0
+            #expect(answer.count == (isTruncated ? cut : whole))
             // One OPT record, the options of which end with the message, the cookie's last.
-            let optionsSize = isCut ? 28 : 28 + 4 + length
+            let optionsSize = isTruncated ? 28 : 28 + 4 + length
             let record = Array(answer.suffix(11 + optionsSize))
             #expect(Array(answer[10..<12]) == [0, 1] && Array(record[..<3]) == [0, 0, 41])
             #expect(Array(record[9..<11]) == [0, UInt8(optionsSize)])
             #expect(Array(record.suffix(28).prefix(12)) == [0, 10, 0, 24, 1, 2, 3, 4, 5, 6, 7, 8])
-            cuts += isCut ? 1 : 0
+            cuts += isTruncated ? 1 : 0
         }
         // What is sent of a short name is less than 1.5 times what comes.
         #expect(length == 1 ? cuts == 0 : cuts > 50 && server.counts.limited == UInt64(cuts))
@@ -47,7 +47,7 @@ import Testing
 
     @Test("a datagram that is longer than any query gets no answer, and is counted")
     func longDatagram() throws {
-        let server = NameServer(try serving(), ResponderOptions())
+        let server = NameServer(try served(), ResponderOptions())
         let loopback = try SocketAddress("127.0.0.1:0")
         let socket = try ServerSocket.datagrams(on: loopback), client = try ServerSocket.datagrams(on: loopback)
         var place = sockaddr_in()
@@ -80,7 +80,7 @@ import Testing
     func countsAcrossReloads() throws {
         var options = ResponderOptions()
         options.countsAddresses = true
-        let server = NameServer(try serving(pool: "203.0.113.0/31"), options)
+        let server = NameServer(try served(pool: "203.0.113.0/31"), options)
         var worker = server.makeWorker()
         func ask() {
             let answer = worker.answer(
@@ -93,7 +93,7 @@ import Testing
             ([("web", "203.0.113.0/31")], 2, 1), ([("web", "203.0.113.0/29")], 8, 1),
             ([("new", "192.0.2.0/24"), ("web", "203.0.113.0/29")], 8, 2), ([("web", "203.0.113.0/30")], 4, 1),
         ] {
-            server.replace(with: try serving(pools: pools))
+            server.replace(with: try served(pools: pools))
             ask()
             let counts = server.counts()
             let web = try #require(counts.byAddress["web"])
@@ -103,18 +103,27 @@ import Testing
         #expect(server.counts().byPool == ["web": 4])
     }
 
+    @Test("kinds of answers have the same names in metrics, whatever the code calls them")
+    func kinds() {
+        #expect(
+            AnswerCounts.Kind.allCases.map(\.label) == [
+                "address", "records", "noData", "noSuchName", "referral", "refused", "malformed", "notImplemented",
+                "server",
+            ])
+    }
+
     @Test("a name that is refused is refused for every type, and the policy is told")
     func refusal() throws {
-        let serving = try SteeringDNSTests.serving(.refuse)
+        let served = try SteeringDNSTests.served(.refuse)
         for type in [RecordType.A, .AAAA, .TXT, .MX, .ANY] {
-            let explanation = serving.explain(try DNSName("www.example.com"), type)
+            let explanation = served.explain(try DNSName("www.example.com"), type)
             #expect(explanation.policy == "default" && explanation.answer == "refused (REFUSED)")
         }
     }
 
     @Test("a policy whose pool lacks the family is told, and has not answered with an address")
     func missingFamily() throws {
-        let explanation = try serving().explain(try DNSName("www.example.com"), .AAAA)
+        let explanation = try served().explain(try DNSName("www.example.com"), .AAAA)
         #expect(explanation.policy == "default" && explanation.answer == "no record of this type (NOERROR)")
         var server = try AskedResponder()
         _ = server.ask(message(question: www + [0, 28, 0, 1]))

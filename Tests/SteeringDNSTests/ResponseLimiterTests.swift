@@ -18,20 +18,21 @@ import Testing
                 ? IPAddress(ipv4: UInt32(generator.number(0...30_000_000)))
                 : IPAddress(ipv4: UInt32(generator.number(0...2_000)))
             let network = IPPrefix(masking: client, length: 24).address.bits
-            let query = generator.number(17...300), cut = query + generator.number(0...16)
-            let answer = max(cut, generator.number(12...1_232))
-            let verdict = limiter.verdict(client, query: query, answer: answer, cut: cut, time: time)
+            let query = generator.number(17...300), truncated = query + generator.number(0...16)
+            let answer = max(truncated, generator.number(12...1_232))
+            let verdict = limiter.verdict(client, query: query, answer: answer, truncated: truncated, time: time)
             verdicts[verdict, default: 0] += 1
             received[network, default: 0] += query + 28
             switch verdict {
             case .send: sent[network, default: 0] += answer + 28
-            case .cut: sent[network, default: 0] += cut + 28
+            case .truncate: sent[network, default: 0] += truncated + 28
             case .drop: break
             }
             #expect(2 * sent[network, default: 0] <= 3 * received[network]! + 2 * 4_096)
             time &+= UInt32(generator.number(0...1))
         }
-        #expect(verdicts[.send]! > 1_000 && verdicts[.cut]! > 1_000 && (verdicts[.drop] ?? 0 > 1_000) == (seed == 3))
+        #expect(
+            verdicts[.send]! > 1_000 && verdicts[.truncate]! > 1_000 && (verdicts[.drop] ?? 0 > 1_000) == (seed == 3))
     }
 
     @Test("what one network has earned is not sent to another that meets it", arguments: [1, 4])
@@ -41,14 +42,14 @@ import Testing
         var received = [Int](repeating: 0, count: 8), sent = received
         for _ in 0..<100_000 {
             let number = generator.number(0...7)
-            let query = generator.number(17...300), cut = query + generator.number(0...16)
+            let query = generator.number(17...300), truncated = query + generator.number(0...16)
             // Much less than came, or much more.
             let answer = generator.flip() ? 12 : 1_232
             let client = IPAddress(ipv4: UInt32(number) << 8)
             received[number] += query + 28
-            switch limiter.verdict(client, query: query, answer: answer, cut: cut, time: 0) {
+            switch limiter.verdict(client, query: query, answer: answer, truncated: truncated, time: 0) {
             case .send: sent[number] += answer + 28
-            case .cut: sent[number] += cut + 28
+            case .truncate: sent[number] += truncated + 28
             case .drop: break
             }
             #expect(2 * sent[number] <= 3 * received[number] + 2 * 4_096)
@@ -62,7 +63,7 @@ import Testing
         var limiter = ResponseLimiter(rate: 0)
         let client = try IPAddress("2001:db8::1")
         for _ in 0..<100_000 {
-            #expect(limiter.verdict(client, query: 50, answer: 99, cut: 50, time: 0) == .send)
+            #expect(limiter.verdict(client, query: 50, answer: 99, truncated: 50, time: 0) == .send)
         }
     }
 
@@ -72,7 +73,7 @@ import Testing
         func sent(_ address: String, _ count: Int, _ time: UInt32) throws -> Int {
             let client = try IPAddress(address)
             return (0..<count).reduce(0) { sum, _ in
-                sum + (limiter.verdict(client, query: 40, answer: 56, cut: 40, time: time) == .send ? 1 : 0)
+                sum + (limiter.verdict(client, query: 40, answer: 56, truncated: 40, time: time) == .send ? 1 : 0)
             }
         }
         #expect(try sent("192.0.2.1", 30, 0) == 10)

@@ -51,8 +51,7 @@ import Testing
                 accepted += 1
                 records += file.records.count
                 let printed = file.records.map { ZoneFile.text(of: $0) + "\n" }.joined()
-                let again = try ZoneFile.records(
-                    in: Array(printed.utf8), named: "printed", origin: nil, defaultTTL: nil)
+                let again = try ZoneFile(Array(printed.utf8), named: "printed").records
                 if again != file.records { Issue.record("printed differently: \(printed)") }
                 if (try? CheckedZone(file, origin: origin)) != nil { zones += 1 }
             } catch {

@@ -1,3 +1,4 @@
+import DNSTestSupport
 import SteeringDNS
 import Testing
 

@@ -26,8 +26,9 @@ struct ZoneGenerator: RandomNumberGenerator {
 
 /// Reads a zone file in a test: `$TTL 300`, and the origin example.com.
 func zone(_ text: String, origin: String? = "example.com", defaultTTL: UInt32? = 300) throws -> [ResourceRecord] {
-    try ZoneFile.records(
-        in: Array(text.utf8), named: "zone.txt", origin: try origin.map { try DNSName($0) }, defaultTTL: defaultTTL)
+    try ZoneFile(
+        Array(text.utf8), named: "zone.txt", origin: try origin.map { try DNSName($0) }, defaultTTL: defaultTTL
+    ).records
 }
 
 /// The records of a zone file as lines.
@@ -48,10 +49,6 @@ func refusal(_ bytes: [UInt8], origin: String? = "example.com", defaultTTL: UInt
     } catch {
         return error
     }
-}
-
-func hexadecimal(_ bytes: [UInt8]) -> String {
-    bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
 }
 
 /// A directory for the files that other programs read; gone with the value.

@@ -7,7 +7,7 @@
 import AddressPools
 import Glibc
 
-private let serving: Serving = {
+private let serving: ServedData = {
     // scripts/fuzz runs it in the repository.
     do { return try NamePolicyFile.read(contentsOf: "Tests/fuzz/dns/policy.json") } catch { fatalError("\(error)") }
 }()

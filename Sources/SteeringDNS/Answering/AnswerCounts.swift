@@ -9,17 +9,26 @@ public struct AnswerCounts: Sendable {
         /// NODATA: the name exists but has no records of the type (NOERROR).
         case noData
         /// NXDOMAIN: the name does not exist.
-        case noSuchName
+        case nameError
         /// A referral to the name servers of a delegated zone.
         case referral
         /// REFUSED, or a query signed with TSIG: not served here, or not for this client.
         case refused
         /// FORMERR: the query is malformed.
-        case malformed
+        case formatError
         /// NOTIMP or BADVERS: an opcode, a query type or an EDNS version that is not implemented.
         case notImplemented
         /// Information about the server, in class CHAOS, or a cookie alone.
         case server
+
+        /// The value of the label `kind` in metrics.
+        public var label: String {
+            switch self {
+            case .nameError: "noSuchName"
+            case .formatError: "malformed"
+            default: "\(self)"
+            }
+        }
     }
 
     /// Answers with an address, by index in ``AddressPolicies/policies``.
@@ -47,13 +56,13 @@ public struct AnswerCounts: Sendable {
     mutating func count(_ kind: Kind) { byKind[kind.rawValue] &+= 1 }
 
     /// Counts an answer as unsent.
-    mutating func takeBack(_ answer: Responder.Answer?, _ serving: Serving) {
+    mutating func takeBack(_ answer: Responder.Answer?, _ served: ServedData) {
         unsent &+= 1
         guard let answer else { return }
         byKind[answer.kind.rawValue] &-= 1
         guard let policy = answer.policy, let address = answer.address else { return }
         byPolicy[policy] &-= 1
-        if byAddress != nil { serving.countAddress(address, policy, &self, by: .max) }
+        if byAddress != nil { served.countAddress(address, policy, &self, by: .max) }
     }
 
     /// Adds the counts of another worker, or of policies that were replaced: all but those by policy and by address, whose

@@ -29,11 +29,11 @@ public struct NameExplanation: Sendable, CustomStringConvertible {
     }
 }
 
-extension Serving {
+extension ServedData {
     /// The origins of the zones.
     public var origins: [DNSName] { zones.zones.map(\.origin) }
 
-    /// Explains the answer to a query by resolving it, without a socket.
+    /// Explains the answer to a query by answering it, without a socket.
     ///
     /// - Parameters:
     ///   - name: The name to query.
@@ -66,75 +66,58 @@ extension Serving {
 }
 
 extension NameExplanation {
-    fileprivate mutating func explain(_ answer: Responder.Answer, _ serving: Serving, _ client: IPAddress) {
+    fileprivate mutating func explain(_ answer: Responder.Answer, _ served: ServedData, _ client: IPAddress) {
         var keys = NameKeys()
         keys.read(name.wire.span, at: 0)
         switch answer.kind {
         case .address: self.answer = "an address"
         case .records: self.answer = "records of the zone"
         case .noData: self.answer = "no record of this type (NOERROR)"
-        case .noSuchName: self.answer = "no such name (NXDOMAIN)"
+        case .nameError: self.answer = "no such name (NXDOMAIN)"
         case .referral: self.answer = "the servers that the zone delegates to"
         case .refused: self.answer = "refused (REFUSED)"
-        case .malformed, .notImplemented, .server: self.answer = "an error (code \(answer.code.rawValue))"
+        case .formatError, .notImplemented, .server: self.answer = "an error (code \(answer.code.rawValue))"
         }
-        guard let encloser = serving.zones.encloser(of: keys) else {
+        guard let encloser = served.zones.encloser(of: keys) else {
             reasons.append("no zone has the name")
             return
         }
-        let node = serving.zones.nodes[encloser]
-        reasons.append("it lies in the zone \(serving.zones.zones[node.zone].origin)")
+        let node = served.zones.nodes[encloser]
+        reasons.append("it lies in the zone \(served.zones.zones[node.zone].origin)")
         if node.depth == keys.depth, !node.sets.isEmpty {
             reasons.append("the zone file has the name, so only policies that list it exactly apply")
-        } else if node.depth > serving.zones.zones[node.zone].depth {
+        } else if node.depth > served.zones.zones[node.zone].depth {
             reasons.append(
                 "the zone file has \(node.name), so only policies that list the name, or a suffix at or below that, apply"
             )
         }
         if let policy = answer.policy {
-            let decided = serving.policies.policies[policy]
+            let decided = served.policies.policies[policy]
             self.policy = decided.name
             if case .pool(let name, let selection, let ttl) = decided.outcome {
-                pool = serving.policies.pools.first { $0.name == name }
+                pool = served.policies.pools.first { $0.name == name }
                 self.selection = selection
                 self.ttl = ttl
             }
         }
-        explainPolicies(serving, keys, client, until: answer.policy)
+        explainPolicies(served, keys, client, until: answer.policy)
     }
 
     /// Adds the reasons why the policies before the one that decides do not match.
     private mutating func explainPolicies(
-        _ serving: Serving, _ keys: borrowing NameKeys, _ client: IPAddress, until decided: Int?
+        _ served: ServedData, _ keys: borrowing NameKeys, _ client: IPAddress, until decided: Int?
     ) {
-        let nameClass = serving.policies.names.nameClass(of: keys.last)
-        for (number, policy) in serving.policies.policies.enumerated() {
+        let question = AddressQuestion(
+            nameClass: served.policies.names.nameClass(of: keys.last),
+            families: type == .A ? .ipv4 : type == .AAAA ? .ipv6 : [.ipv4, .ipv6], client: client, encloserDepth: 0,
+            zoneDepth: 0)
+        for (number, policy) in served.policies.policies.enumerated() {
             if number == decided {
                 reasons.append("\(policy.name) matches")
                 return
             }
-            guard let mismatch = mismatch(policy, number, serving.policies, nameClass, client) else { continue }
-            reasons.append("\(policy.name) does not match: \(mismatch)")
+            guard let condition = served.policies.mismatch(number, name, question) else { continue }
+            reasons.append("\(policy.name) does not match: \(condition.mismatch(policy))")
         }
-    }
-
-    private func mismatch(
-        _ policy: AddressPolicy, _ number: Int, _ policies: AddressPolicies, _ nameClass: NameClass, _ client: IPAddress
-    ) -> String? {
-        let rule = policies.rules[number]
-        if case .absent = rule.outcome { return "it is for the site \(policy.site ?? "")" }
-        if !policy.names.isEmpty || !policy.suffixes.isEmpty, !policy.names.contains(name),
-            !policy.suffixes.contains(where: { name.isAtOrBelow($0) })
-        {
-            return "it is for other names"
-        }
-        if let classes = rule.classes, !policies.classSets[classes].contains(nameClass) {
-            let list = policy.list.map { "the list \($0)" } ?? "any list"
-            return "the name is not in \(list)" + (policy.attribute.map { " with \($0)" } ?? "")
-        }
-        let family: IPFamily? = type == .A ? .ipv4 : type == .AAAA ? .ipv6 : nil
-        if let family, !policy.families.contains(family) { return "it is for other types" }
-        if let clients = policy.clients, !clients.contains(client) { return "it is for other clients" }
-        return nil
     }
 }

@@ -8,7 +8,7 @@ import Synchronization
 public final class NameServer: Sendable {
     /// The options of every worker's responder.
     public let options: ResponderOptions
-    private let current: Mutex<Serving>
+    private let current: Mutex<ServedData>
     private let generationNumber = Atomic<Int>(0)
     private let isStopped = Atomic<Bool>(false)
     private let tallies = Mutex<[Tally]>([])
@@ -17,24 +17,24 @@ public final class NameServer: Sendable {
     /// Makes a server without workers.
     ///
     /// - Parameters:
-    ///   - serving: The zones and policies to serve.
+    ///   - served: The zones and policies to serve.
     ///   - options: The options of every worker's responder.
-    public init(_ serving: Serving, _ options: ResponderOptions) {
-        current = Mutex(serving)
+    public init(_ served: ServedData, _ options: ResponderOptions) {
+        current = Mutex(served)
         self.options = options
     }
 
     /// The zones and policies in force.
-    public var serving: Serving { current.withLock { $0 } }
+    public var served: ServedData { current.withLock { $0 } }
 
     /// Puts other zones and policies in force.
     ///
     /// Workers switch before the next query or batch of queries. Idle ones switch within half a second in
     /// ``DatagramServer``; others when ``ServerWorker/refresh()`` is called.
     ///
-    /// - Parameter serving: The zones and policies to serve.
-    public func replace(with serving: Serving) {
-        current.withLock { $0 = serving }
+    /// - Parameter served: The zones and policies to serve.
+    public func replace(with served: ServedData) {
+        current.withLock { $0 = served }
         generationNumber.add(1, ordering: .releasing)
     }
 
@@ -51,35 +51,35 @@ public final class NameServer: Sendable {
     public func counts() -> ServerCounts {
         var sum = past.withLock { $0 }
         for tally in tallies.withLock({ $0 }) {
-            tally.state.withLock { state in sum.add(state.counts, of: state.serving) }
+            tally.state.withLock { state in sum.add(state.counts, of: state.served) }
         }
         return sum
     }
 
     /// Returns a worker with a responder and counts of its own, which ``counts()`` includes from now on.
     public func makeWorker() -> ServerWorker {
-        let serving = serving
+        let served = served
         let tally = Tally(
-            Responder(options), serving, serving.counts(byAddress: options.countsAddresses))
+            Responder(options), served, served.counts(byAddress: options.countsAddresses))
         tallies.withLock { $0.append(tally) }
         return ServerWorker(server: self, tally: tally)
     }
 
-    fileprivate func keep(_ counts: AnswerCounts, of serving: Serving) {
-        past.withLock { $0.add(counts, of: serving) }
+    fileprivate func keep(_ counts: AnswerCounts, of served: ServedData) {
+        past.withLock { $0.add(counts, of: served) }
     }
 
     /// The state of a worker, behind a lock that it holds while it answers; ``counts()`` reads it in between.
     final class Tally: Sendable {
         struct State: ~Copyable {
             var responder: Responder
-            var serving: Serving
+            var served: ServedData
             var counts: AnswerCounts
         }
         let state: Mutex<State>
 
-        init(_ responder: consuming sending Responder, _ serving: Serving, _ counts: AnswerCounts) {
-            state = Mutex(State(responder: responder, serving: serving, counts: counts))
+        init(_ responder: consuming sending Responder, _ served: ServedData, _ counts: AnswerCounts) {
+            state = Mutex(State(responder: responder, served: served, counts: counts))
         }
     }
 }
@@ -101,24 +101,24 @@ public struct ServerWorker: ~Copyable {
         let now = server.generation
         guard now != generation else { return }
         generation = now
-        let serving = server.serving
-        let counts = serving.counts(byAddress: server.options.countsAddresses)
+        let served = server.served
+        let counts = served.counts(byAddress: server.options.countsAddresses)
         let (oldCounts, oldServing) = tally.state.withLock { state in
-            defer { (state.counts, state.serving) = (counts, serving) }
-            return (state.counts, state.serving)
+            defer { (state.counts, state.served) = (counts, served) }
+            return (state.counts, state.served)
         }
         server.keep(oldCounts, of: oldServing)
     }
 
     /// Runs `body` with the responder, the zones and policies in force, and the counts.
-    mutating func answer(_ body: (inout Responder, Serving, inout AnswerCounts) -> Void) {
+    mutating func answer(_ body: (inout Responder, ServedData, inout AnswerCounts) -> Void) {
         refresh()
-        tally.state.withLock { state in body(&state.responder, state.serving, &state.counts) }
+        tally.state.withLock { state in body(&state.responder, state.served, &state.counts) }
     }
 
     /// Corrects the counts of the last answers, with the zones and policies that they came from.
-    mutating func correct(_ body: (Serving, inout AnswerCounts) -> Void) {
-        tally.state.withLock { state in body(state.serving, &state.counts) }
+    mutating func correct(_ body: (ServedData, inout AnswerCounts) -> Void) {
+        tally.state.withLock { state in body(state.served, &state.counts) }
     }
 
     /// Answers a message received over a stream.
@@ -132,10 +132,10 @@ public struct ServerWorker: ~Copyable {
     public mutating func answer(_ message: [UInt8], from client: IPAddress, at time: Responder.Time) -> [UInt8] {
         var buffer = [UInt8](repeating: 0, count: Responder.maximumMessage)
         var count = 0
-        answer { responder, serving, counts in
+        answer { responder, served, counts in
             var span = buffer.mutableSpan
             count = responder.respond(
-                to: message.span, from: client, over: .tcp, at: time, with: serving, counting: &counts, into: &span)
+                to: message.span, from: client, over: .tcp, at: time, with: served, counting: &counts, into: &span)
         }
         return Array(buffer[..<count])
     }
@@ -151,15 +151,15 @@ public struct ServerCounts: Sendable {
     /// set.
     public private(set) var byAddress: [String: [UInt64]] = [:]
 
-    mutating func add(_ counts: AnswerCounts, of serving: Serving) {
+    mutating func add(_ counts: AnswerCounts, of served: ServedData) {
         totals.addTotals(of: counts)
-        for (number, policy) in serving.policies.policies.enumerated() {
+        for (number, policy) in served.policies.policies.enumerated() {
             byPolicy[policy.name, default: 0] &+= counts.byPolicy[number]
             guard case .pool(let pool, _, _) = policy.outcome else { continue }
             byPool[pool, default: 0] &+= counts.byPolicy[number]
         }
         for (number, addresses) in (counts.byAddress ?? []).enumerated() {
-            let name = serving.policies.pools[number].name
+            let name = served.policies.pools[number].name
             // The size of the pool has changed: start over.
             guard let known = byAddress[name], known.count == addresses.count else {
                 byAddress[name] = addresses

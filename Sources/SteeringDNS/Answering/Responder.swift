@@ -32,7 +32,7 @@ public struct Responder: ~Copyable {
         }
     }
 
-    private var resolver: Resolver
+    private var lookup: Lookup
     private var query = Query()
     private var nextQuery = Query()
     private var limiter: ResponseLimiter?
@@ -47,7 +47,7 @@ public struct Responder: ~Copyable {
     ///     simulations need.
     public init(_ options: ResponderOptions, drawingWith generator: FastGenerator = FastGenerator()) {
         self.options = options
-        resolver = Resolver(generator)
+        lookup = Lookup(generator)
         cookies = CookieMaker(secret: options.cookieSecret)
         limiter =
             options.limitsResponses
@@ -61,49 +61,49 @@ public struct Responder: ~Copyable {
     ///   - client: The client's address.
     ///   - transport: The transport that the message arrived over. Only UDP answers are limited.
     ///   - time: The current time, for cookies and the response limit.
-    ///   - serving: The zones and policies to answer from.
+    ///   - served: The zones and policies to answer from.
     ///   - counts: The counts to update.
     ///   - buffer: The memory for the answer: at least ``maximumDatagram`` bytes for UDP, ``maximumMessage`` for TCP.
     /// - Returns: The length of the answer in bytes; 0 for no answer, to a response, a message shorter than a DNS
     ///   header, or when the response limit drops the answer.
     public mutating func respond(
         to message: Span<UInt8>, from client: IPAddress, over transport: Transport, at time: Time,
-        with serving: Serving, counting counts: inout AnswerCounts, into buffer: inout MutableSpan<UInt8>
+        with served: ServedData, counting counts: inout AnswerCounts, into buffer: inout MutableSpan<UInt8>
     ) -> Int {
-        reply(to: message, from: client, over: transport, at: time, with: serving, counting: &counts, into: &buffer)
+        reply(to: message, from: client, over: transport, at: time, with: served, counting: &counts, into: &buffer)
             .size
     }
 
     /// Answers a message, and returns the decision as well.
     mutating func reply(
         to message: Span<UInt8>, from client: IPAddress, over transport: Transport, at time: Time,
-        with serving: Serving, counting counts: inout AnswerCounts, into buffer: inout MutableSpan<UInt8>
+        with served: ServedData, counting counts: inout AnswerCounts, into buffer: inout MutableSpan<UInt8>
     ) -> (size: Int, answer: Answer?) {
-        readAhead(message, serving)
+        readAhead(message, served)
         advance()
-        return answer(message, from: client, over: transport, at: time, with: serving, counting: &counts, into: &buffer)
+        return answer(message, from: client, over: transport, at: time, with: served, counting: &counts, into: &buffer)
     }
 
     /// Reads the next message, and prefetches its name's slot in the table, so that a likely cache miss overlaps with
     /// answering the current message.
     @inline(__always)
-    mutating func readAhead(_ message: Span<UInt8>, _ serving: Serving) {
-        nextQuery.read(message, &resolver.nextKeys)
-        if nextQuery.hasQuestion { serving.policies.names.prefetch(resolver.nextKeys.last) }
+    mutating func readAhead(_ message: Span<UInt8>, _ served: ServedData) {
+        nextQuery.read(message, &lookup.nextKeys)
+        if nextQuery.hasQuestion { served.policies.names.prefetch(lookup.nextKeys.last) }
     }
 
     /// Makes the message that was read ahead the current one.
     @inline(__always)
     mutating func advance() {
         query = nextQuery
-        resolver.advance()
+        lookup.advance()
     }
 
     /// Answers the current message.
     @inline(__always)
     mutating func answer(
         _ message: Span<UInt8>, from client: IPAddress, over transport: Transport, at time: Time,
-        with serving: Serving, counting counts: inout AnswerCounts, into buffer: inout MutableSpan<UInt8>
+        with served: ServedData, counting counts: inout AnswerCounts, into buffer: inout MutableSpan<UInt8>
     ) -> (size: Int, answer: Answer?) {
         if transport == .udp { counts.datagrams &+= 1 } else { counts.streamed &+= 1 }
         let query = query
@@ -118,18 +118,20 @@ public struct Responder: ~Copyable {
 
         var ending = MessageWriter.Options()
         let isVerified = readCookie(query, message, client, time, &ending)
-        if let subnet = query.edns?.clientSubnet, serving.usesClientSubnet {
+        if let subnet = query.edns?.clientSubnet, served.usesClientSubnet {
             // The answer may depend on the whole source prefix, so it is the scope; its length is the option's third
             // byte.
-            ending.clientSubnet = (subnet, serving.policies.dependsOnClients ? message[subnet.lowerBound + 2] : 0)
+            ending.clientSubnet = (subnet, served.policies.dependsOnClients ? message[subnet.lowerBound + 2] : 0)
         }
         var ednsSize = query.edns == nil ? 0 : MessageWriter.optionlessSize + ending.size
         // Without the server identifier, which may be long, so that a truncated answer is not much longer than its
         // query.
-        let cutSize = query.questionEnd + ednsSize
+        let truncatedSize = query.questionEnd + ednsSize
 
         let limit = transport == .tcp ? Self.maximumMessage : Self.datagramLimit(query)
-        if query.edns?.wantsIdentifier == true, let length = options.identifier?.count, cutSize + 4 + length <= limit {
+        if query.edns?.wantsIdentifier == true, let length = options.identifier?.count,
+            truncatedSize + 4 + length <= limit
+        {
             ending.identifierLength = length
             ednsSize += 4 + length
         }
@@ -137,18 +139,19 @@ public struct Responder: ~Copyable {
         writer.begin(query, message, &buffer)
         var answer = refusal.map { Answer(code: $0, kind: $0.kind) } ?? Answer(code: .noError, kind: .server)
         if refusal == nil, query.hasQuestion {
-            answer = resolve(query, message, client, serving, &writer, &buffer)
+            answer = lookUp(query, message, client, served, &writer, &buffer)
         }
-        if writer.isCut { writer.cut(query) }
+        if writer.isTruncated { writer.truncate(query) }
 
         if transport == .udp, !isVerified, limiter != nil {
             switch limiter!.verdict(
-                client, query: message.count, answer: writer.count + ednsSize, cut: cutSize, time: time.milliseconds)
+                client, query: message.count, answer: writer.count + ednsSize, truncated: truncatedSize,
+                time: time.milliseconds)
             {
             case .send: break
-            case .cut:
+            case .truncate:
                 counts.limited &+= 1
-                writer.cut(query)
+                writer.truncate(query)
                 ending.identifierLength = nil
                 answer.policy = nil
             case .drop:
@@ -156,12 +159,12 @@ public struct Responder: ~Copyable {
                 return (0, nil)
             }
         }
-        if writer.isCut { counts.truncated &+= 1 }
+        if writer.isTruncated { counts.truncated &+= 1 }
         if let edns = query.edns {
             writer.addEDNS(edns, answer.code, ending, identifier: options.identifier, message, &buffer)
         }
         writer.finish(answer.code, isAuthoritative: answer.isAuthoritative, &buffer)
-        count(answer, serving, &counts)
+        count(answer, served, &counts)
         return (writer.count, answer)
     }
 
@@ -196,8 +199,8 @@ public struct Responder: ~Copyable {
         return cookies.accepts(cookie, for: clientPart, at: client, time: time.seconds)
     }
 
-    private mutating func resolve(
-        _ query: Query, _ message: Span<UInt8>, _ client: IPAddress, _ serving: Serving,
+    private mutating func lookUp(
+        _ query: Query, _ message: Span<UInt8>, _ client: IPAddress, _ served: ServedData,
         _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>
     ) -> Answer {
         if query.recordClass == RecordClass.chaos {
@@ -209,25 +212,25 @@ public struct Responder: ~Copyable {
         let type = RecordType(rawValue: query.type)
         switch type {
         case .AXFR, .IXFR: return Answer(code: .refused, kind: .refused)
-        case .OPT: return Answer(code: .formatError, kind: .malformed)
+        case .OPT: return Answer(code: .formatError, kind: .formatError)
         case .TKEY, .TSIG, .MAILA, .MAILB: return Answer(code: .notImplemented, kind: .notImplemented)
         default: break
         }
         var asking = client
-        if serving.usesClientSubnet, let data = query.edns?.clientSubnet,
+        if served.usesClientSubnet, let data = query.edns?.clientSubnet,
             let subnet = Query.ClientSubnet(message, data), subnet.sourceLength > 0
         {
             asking = subnet.network
         }
-        return resolver.resolve(type, message, client: asking, serving, &writer, &buffer)
+        return lookup.answer(type, message, client: asking, served, &writer, &buffer)
     }
 
-    private func count(_ answer: Answer, _ serving: Serving, _ counts: inout AnswerCounts) {
+    private func count(_ answer: Answer, _ served: ServedData, _ counts: inout AnswerCounts) {
         counts.count(answer.kind)
         guard let policy = answer.policy, let address = answer.address else { return }
         counts.byPolicy[policy] &+= 1
         if counts.byAddress != nil {
-            serving.countAddress(address, policy, &counts)
+            served.countAddress(address, policy, &counts)
         }
     }
 }
@@ -238,7 +241,7 @@ extension ResponseCode {
         switch self {
         case .notImplemented, .badVersion: .notImplemented
         case .notAuthorized, .refused: .refused
-        default: .malformed
+        default: .formatError
         }
     }
 }

@@ -11,7 +11,7 @@ struct ZoneAnswer {
     /// Writes the records of a node for a type. Returns nil if it has none.
     func answer(
         _ type: RecordType, of number: Int, _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>
-    ) -> Resolver.Step? {
+    ) -> Lookup.Step? {
         let node = zones.nodes[number]
         let answer = Responder.Answer(code: .noError, kind: .records, isAuthoritative: true)
         if type == .ANY, !node.sets.isEmpty {
@@ -28,7 +28,7 @@ struct ZoneAnswer {
         // The target is at the end of the record's data.
         add(alias, &writer, &buffer)
         let start = writer.count - alias.records[0].data.count
-        return writer.isCut ? .done(answer) : .alias(number, start)
+        return writer.isTruncated ? .done(answer) : .alias(number, start)
     }
 
     /// Writes a referral: the name servers of a delegated zone, and their addresses.
@@ -47,9 +47,9 @@ struct ZoneAnswer {
         return Responder.Answer(code: .noError, kind: .noData, isAuthoritative: true)
     }
 
-    func noSuchName(_ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>) -> Responder.Answer {
+    func nameError(_ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>) -> Responder.Answer {
         addAuthority(&writer, &buffer)
-        return Responder.Answer(code: .noSuchName, kind: .noSuchName, isAuthoritative: true)
+        return Responder.Answer(code: .nameError, kind: .nameError, isAuthoritative: true)
     }
 
     /// Writes the zone's SOA, from which resolvers take the negative caching TTL (RFC 2308).

@@ -21,7 +21,7 @@ public enum ResponseCode: UInt16, Sendable, Hashable {
     /// SERVFAIL: the server failed.
     case serverFailure = 2
     /// NXDOMAIN: the name does not exist.
-    case noSuchName = 3
+    case nameError = 3
     /// NOTIMP: this kind of query is not implemented.
     case notImplemented = 4
     /// REFUSED: not served here, or not to this client.

@@ -8,7 +8,7 @@ struct MessageWriter {
     private let limit: Int
     private var questions: UInt16 = 0
     /// Whether a record did not fit.
-    private(set) var isCut = false
+    private(set) var isTruncated = false
     private var answers: UInt16 = 0
     private var authorities: UInt16 = 0
     private var additionals: UInt16 = 0
@@ -31,16 +31,16 @@ struct MessageWriter {
         // Opcode and RD are copied from the query; RA, Z, AD and CD stay clear.
         var flags = buffer[2] & (Header.opcode | Header.recursionDesired) | Header.response
         if isAuthoritative { flags |= Header.authoritative }
-        if isCut { flags |= Header.truncated }
+        if isTruncated { flags |= Header.truncated }
         buffer.store(UInt16(flags) << 8 | code.rawValue & 0x0F, at: 2)
         buffer.store(Self.joined(questions, answers, authorities, additionals), at: 4)
     }
 
     /// Truncates the answer to the question: the client retries over TCP and has no use for a part of the records.
-    mutating func cut(_ query: Query) {
+    mutating func truncate(_ query: Query) {
         count = query.questionEnd
         (answers, authorities, additionals) = (0, 0, 0)
-        isCut = true
+        isTruncated = true
     }
 
     /// Whether so many bytes still fit.
@@ -48,7 +48,7 @@ struct MessageWriter {
 
     private mutating func reserve(_ size: Int, _ section: Section) -> Bool {
         guard hasRoom(for: size) else {
-            isCut = true
+            isTruncated = true
             return false
         }
         switch section {

@@ -28,7 +28,7 @@ struct ResponseLimiter {
         var time: UInt32 = 0
     }
 
-    enum Verdict { case send, cut, drop }
+    enum Verdict { case send, truncate, drop }
 
     static let burst: Int32 = 4_096
 
@@ -51,9 +51,9 @@ struct ResponseLimiter {
     ///   - client: The client's address.
     ///   - query: The size of the query in bytes.
     ///   - answer: The size of the full answer in bytes.
-    ///   - cut: The size of the truncated answer in bytes.
+    ///   - truncated: The size of the truncated answer in bytes.
     ///   - time: Milliseconds of a monotonic clock, which may wrap around.
-    mutating func verdict(_ client: IPAddress, query: Int, answer: Int, cut: Int, time: UInt32) -> Verdict {
+    mutating func verdict(_ client: IPAddress, query: Int, answer: Int, truncated: Int, time: UInt32) -> Verdict {
         let network = IPPrefix(masking: client, length: client.family == .ipv4 ? 24 : 56).address.bits
         let folded = UInt64(truncatingIfNeeded: network >> 64) ^ UInt64(truncatingIfNeeded: network)
         let hash = (folded &+ 1) &* factor
@@ -72,7 +72,9 @@ struct ResponseLimiter {
         let headers = client.family == .ipv4 ? 28 : 48
         slot.credit = min(Self.burst, slot.credit + Int32((query + headers) * 3 / 2))
         var verdict = Verdict.send
-        if slot.credit < Int32(answer + headers) { verdict = slot.credit < Int32(cut + headers) ? .drop : .cut }
+        if slot.credit < Int32(answer + headers) {
+            verdict = slot.credit < Int32(truncated + headers) ? .drop : .truncate
+        }
         if rate > 0 {
             let full = min(rate, 1_000_000) &* 1_000
             let earned = UInt64(time &- slot.time) * UInt64(self.rate)
@@ -82,11 +84,11 @@ struct ResponseLimiter {
             if slot.answers >= 1_000 {
                 slot.answers -= 1_000
             } else if verdict != .drop {
-                verdict = coin() ? .cut : .drop
+                verdict = coin() ? .truncate : .drop
             }
         }
         slot.time = time
-        if verdict != .drop { slot.credit -= Int32((verdict == .send ? answer : cut) + headers) }
+        if verdict != .drop { slot.credit -= Int32((verdict == .send ? answer : truncated) + headers) }
         return verdict
     }
 

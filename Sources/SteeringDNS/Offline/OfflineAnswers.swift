@@ -10,7 +10,7 @@ struct OfflineAnswers: ~Copyable {
         case nothing
     }
 
-    let serving: Serving
+    let served: ServedData
     private let client: IPAddress
     private let seed: UInt64
     private var responder: Responder
@@ -18,14 +18,14 @@ struct OfflineAnswers: ~Copyable {
     private var message: [UInt8] = []
     private var buffer = [UInt8](repeating: 0, count: Responder.maximumMessage)
 
-    init(_ serving: Serving, client: IPAddress, seed: UInt64) {
-        self.serving = serving
+    init(_ served: ServedData, client: IPAddress, seed: UInt64) {
+        self.served = served
         self.client = client
         self.seed = seed
         var options = ResponderOptions()
         options.limitsResponses = false
         responder = Responder(options)
-        counts = serving.counts()
+        counts = served.counts()
     }
 
     /// Returns the answer for a name in wire form.
@@ -40,7 +40,7 @@ struct OfflineAnswers: ~Copyable {
         message += [0, family == .ipv4 ? UInt8(RecordType.A.rawValue) : UInt8(RecordType.AAAA.rawValue), 0, 1]
         var span = buffer.mutableSpan
         let reply = responder.reply(
-            to: message.span, from: client, over: .tcp, at: .init(seconds: 0, milliseconds: 0), with: serving,
+            to: message.span, from: client, over: .tcp, at: .init(seconds: 0, milliseconds: 0), with: served,
             counting: &counts, into: &span)
         guard let answer = reply.answer else { return .nothing }
         switch answer.kind {
@@ -54,11 +54,11 @@ struct OfflineAnswers: ~Copyable {
 
     /// Draws an address again, with a generator for this name alone: another name in the list changes no other address.
     private func draw(_ policy: Int, _ name: Span<UInt8>, _ family: IPFamily) -> Answer? {
-        guard case .pool(let pool, let selection, let ttl) = serving.policies.outcome(of: policy) else { return nil }
+        guard case .pool(let pool, let selection, let ttl) = served.policies.outcome(of: policy) else { return nil }
         let hash = AddressPolicies.hash(of: name)
         var generator = FastGenerator(
             seed: UInt64(truncatingIfNeeded: hash >> 64) ^ seed &* 0x9E37_79B9_7F4A_7C15 ^ (family == .ipv4 ? 4 : 6))
-        return serving.policies.draw(
+        return served.policies.draw(
             family, from: pool, selection, name: { hash }, client: client, using: &generator
         ).map { .address($0, ttl: ttl, policy: policy) }
     }

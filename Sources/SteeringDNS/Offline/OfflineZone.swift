@@ -9,8 +9,8 @@ import Glibc
 /// apply below an existing name, so each empty non-terminal above an explicit name gets a wildcard of its own.
 ///
 /// ```swift
-/// let serving = try NamePolicyFile.read(contentsOf: "policy.yaml")
-/// let zone = try OfflineZone(serving, origin: DNSName("example.com"), seed: 42)
+/// let served = try NamePolicyFile.read(contentsOf: "policy.yaml")
+/// let zone = try OfflineZone(served, origin: DNSName("example.com"), seed: 42)
 /// let summary = try zone.write(to: "example.com.zone")
 /// ```
 ///
@@ -32,7 +32,7 @@ public struct OfflineZone: Sendable {
         public internal(set) var notes: [String] = []
     }
 
-    let serving: Serving
+    let served: ServedData
     let origin: DNSName
     let seed: UInt64
     let client: IPAddress?
@@ -42,32 +42,30 @@ public struct OfflineZone: Sendable {
     /// Prepares a zone file.
     ///
     /// - Parameters:
-    ///   - serving: The zones, policies and names.
+    ///   - served: The zones, policies and names.
     ///   - origin: The origin of one of the zones.
     ///   - seed: The seed of random addresses: any number. The same policies, names and seed give the same file.
     ///   - client: The client that the file is for. Required if a policy that concerns the zone has client prefixes or
     ///     selects addresses by client.
     /// - Throws: ``OfflineZoneError`` if there is no such zone, if `client` is required and missing, or if a list comes
     ///   from standard input, since lists are read again.
-    public init(_ serving: Serving, origin: DNSName, seed: UInt64, client: IPAddress? = nil) throws(OfflineZoneError) {
-        guard let number = serving.zones.zones.firstIndex(where: { $0.origin == origin }) else {
+    public init(_ served: ServedData, origin: DNSName, seed: UInt64, client: IPAddress? = nil) throws(OfflineZoneError)
+    {
+        guard let number = served.zones.zones.firstIndex(where: { $0.origin == origin }) else {
             throw OfflineZoneError(
-                "the policy has no zone \(origin): its zones are \(serving.origins.map(\.description).joined(separator: " "))"
+                "the policy has no zone \(origin): its zones are \(served.origins.map(\.description).joined(separator: " "))"
             )
         }
-        self.serving = serving
-        self.origin = serving.zones.zones[number].origin
+        self.served = served
+        self.origin = served.zones.zones[number].origin
         self.seed = seed
         self.client = client
         self.number = number
-        if let list = serving.files.lists.first(where: { $0.path == "-" }) {
+        if let list = served.files.lists.first(where: { $0.path == "-" }) {
             throw OfflineZoneError(
                 "the list \(list.name) comes from standard input, and is read twice: write it to a file")
         }
-        let asking = policies.filter { policy in
-            if case .pool(_, .client, _) = policy.outcome { return true }
-            return policy.clients != nil
-        }
+        let asking = policies.filter(\.dependsOnClient)
         guard client != nil || asking.isEmpty else {
             throw OfflineZoneError(
                 "a zone file answers all clients alike, and \(asking.map(\.name).joined(separator: ", ")) depends on the client: "
@@ -77,14 +75,8 @@ public struct OfflineZone: Sendable {
 
     /// The policies in force that may match names of the zone.
     var policies: [AddressPolicy] {
-        zip(serving.policies.policies, serving.policies.rules).compactMap { policy, rule in
-            if case .absent = rule.outcome { return nil }
-            let isGeneral = policy.names.isEmpty && policy.suffixes.isEmpty
-            let concerns =
-                policy.names.contains { $0.isAtOrBelow(origin) }
-                || policy.suffixes.contains { $0.isAtOrBelow(origin) || origin.isBelow($0) }
-            return isGeneral || concerns ? policy : nil
-        }
+        let zone = AddressPolicy(name: "zone", suffixes: [origin], outcome: .pass)
+        return served.policies.policies.filter { $0.isInForce(at: served.policies.site) && $0.overlaps(zone) }
     }
 
     /// The names below which policies answer for all names: the origin, and the suffixes in the zone.
@@ -95,14 +87,14 @@ public struct OfflineZone: Sendable {
     }
 
     /// The exact names of policies in the zone.
-    var said: [DNSName] { policies.flatMap(\.names).filter(isHere) }
+    var exactNames: [DNSName] { policies.flatMap(\.names).filter(isHere) }
 
     /// Whether the zone itself answers for a name: it is neither in another zone nor delegated.
     private func isHere(_ name: DNSName) -> Bool {
         var keys = NameKeys()
         keys.read(name.wire.span, at: 0)
-        guard name.isAtOrBelow(origin), let node = serving.zones.encloser(of: keys) else { return false }
-        let facts = serving.zones.facts[node]
+        guard name.isAtOrBelow(origin), let node = served.zones.encloser(of: keys) else { return false }
+        let facts = served.zones.facts[node]
         return facts.zone == number && facts.cut == nil
     }
 
@@ -133,18 +125,17 @@ public struct OfflineZone: Sendable {
     /// Throws if the output file is one of the inputs.
     private func refuseToReplaceInput(_ path: String) throws(OfflineZoneError) {
         guard path != "-", let file = FileIdentity(path) else { return }
-        for input in serving.files.zones.map(\.path) + serving.files.lists.map(\.path) where FileIdentity(input) == file
-        {
+        for input in served.files.zones.map(\.path) + served.files.lists.map(\.path) where FileIdentity(input) == file {
             throw OfflineZoneError("\(path) is a file that the policy refers to: write to another directory")
         }
     }
 
     /// Reads the zone's own records from its file, SOA first.
     func records() throws -> [ResourceRecord] {
-        let path = serving.files.zones.first { $0.origin == origin }!.path
+        let path = served.files.zones.first { $0.origin == origin }!.path
         let file = try ZoneFile(try InputFile.contents(of: path), named: path, origin: origin)
-        let said = Set(policies.flatMap(\.names))
-        let records = try CheckedZone(file, origin: origin) { said.contains($0) }.records
+        let exact = Set(policies.flatMap(\.names))
+        let records = try CheckedZone(file, origin: origin) { exact.contains($0) }.records
         return records.filter { $0.type == .SOA } + records.filter { $0.type != .SOA }
     }
 }

@@ -23,13 +23,13 @@ struct OfflineZoneWriter: ~Copyable {
     init(_ zone: OfflineZone, _ output: consuming ZoneOutput) {
         self.zone = zone
         self.output = output
-        answers = OfflineAnswers(zone.serving, client: zone.client ?? IPAddress(ipv4: 0), seed: zone.seed)
+        answers = OfflineAnswers(zone.served, client: zone.client ?? IPAddress(ipv4: 0), seed: zone.seed)
         keys.read(zone.origin.wire.span, at: 0)
         originDepth = keys.depth
         originKey = keys.last
-        let prefixes = zone.serving.policies.pools.flatMap(\.addresses.prefixes)
+        let prefixes = zone.served.policies.pools.flatMap(\.addresses.prefixes)
         families = IPFamily.allCases.filter { family in prefixes.contains { $0.family == family } }
-        seen = [UInt64](repeating: 0, count: zone.serving.policies.names.capacity / 64 + 1)
+        seen = [UInt64](repeating: 0, count: zone.served.policies.names.capacity / 64 + 1)
     }
 
     mutating func write(_ progress: OfflineZone.Progress?) throws -> OfflineZone.Summary {
@@ -38,7 +38,7 @@ struct OfflineZoneWriter: ~Copyable {
             if let wildcard = name.wildcard { wildcards.insert(wildcard) }
         }
         try writeRecords()
-        for name in tops + zone.said { try writeSaid(name) }
+        for name in tops + zone.exactNames { try writeExplicit(name) }
         try writeLists(progress)
         makeNotes()
         for note in summary.notes { try writeComment(note) }
@@ -51,7 +51,7 @@ struct OfflineZoneWriter: ~Copyable {
 
     /// Whether a name that is not explicit gets an address below this one.
     private mutating func isWild(_ name: DNSName) -> Bool {
-        let wire = unsaidName(below: name.wire.span)
+        let wire = otherName(below: name.wire.span)
         for family in families {
             if case .address = answers.answer(wire.span, family) { return true }
         }
@@ -59,7 +59,7 @@ struct OfflineZoneWriter: ~Copyable {
     }
 
     /// Writes an explicit name of a policy, its ancestors, and the wildcard below it.
-    private mutating func writeSaid(_ name: DNSName) throws {
+    private mutating func writeExplicit(_ name: DNSName) throws {
         keys.read(name.wire.span, at: 0)
         guard mark(keys.last, name.wire.span) else { return }
         try writeName(name.wire.span, mustExist: name != zone.origin)
@@ -97,7 +97,7 @@ struct OfflineZoneWriter: ~Copyable {
     // MARK: Lists
 
     private mutating func writeLists(_ progress: OfflineZone.Progress?) throws {
-        let lists = zone.serving.files.lists
+        let lists = zone.served.files.lists
         let sizes = lists.map { NameListStream.size(of: $0.path) ?? 0 }
         let all = sizes.reduce(0, +)
         var before = 0
@@ -112,11 +112,11 @@ struct OfflineZoneWriter: ~Copyable {
     private mutating func writeListed(_ name: Span<UInt8>) throws {
         keys.read(name, at: 0)
         guard keys.depth >= originDepth, keys[originDepth] == originKey,
-            let encloser = zone.serving.zones.encloser(of: keys)
+            let encloser = zone.served.zones.encloser(of: keys)
         else { return }
-        let facts = zone.serving.zones.facts[encloser]
+        let facts = zone.served.zones.facts[encloser]
         guard facts.zone == zone.number, facts.cut == nil else { return }
-        guard let slot = zone.serving.policies.names.slot(of: keys.last) else {
+        guard let slot = zone.served.policies.names.slot(of: keys.last) else {
             throw ListError(message: "the list has changed since it was read: write the zone again")
         }
         guard mark(slot) else { return }
@@ -132,10 +132,10 @@ struct OfflineZoneWriter: ~Copyable {
     /// further up does not apply below them.
     private mutating func writeAncestors(of name: Span<UInt8>) throws {
         keys.read(name, at: 0)
-        guard let encloser = zone.serving.zones.encloser(of: keys) else { return }
-        let names = zone.serving.policies.names
+        guard let encloser = zone.served.zones.encloser(of: keys) else { return }
+        let names = zone.served.policies.names
         var depth = keys.depth - 1
-        while depth > zone.serving.zones.facts[encloser].depth {
+        while depth > zone.served.zones.facts[encloser].depth {
             let ancestor = name.extracting(keys.offset(ofDepth: depth)..<name.count)
             guard names.nameClass(of: keys[depth]) <= .emptyNonTerminal else { return }
             guard mark(keys[depth], ancestor) else { return }
@@ -147,7 +147,7 @@ struct OfflineZoneWriter: ~Copyable {
 
     /// Marks a name as seen. Returns false if it was already.
     private mutating func mark(_ key: NameKey, _ name: Span<UInt8>) -> Bool {
-        if let slot = zone.serving.policies.names.slot(of: key) { return mark(slot) }
+        if let slot = zone.served.policies.names.slot(of: key) { return mark(slot) }
         var wire: [UInt8] = []
         for index in 0..<name.count { wire.append(name[index]) }
         return seenBeside.insert(DNSName(unchecked: wire)).inserted
@@ -183,12 +183,12 @@ struct OfflineZoneWriter: ~Copyable {
             return
         }
         keys.read(name, at: 0)
-        guard mustExist, !wildcards.isEmpty, let node = zone.serving.zones.encloser(of: keys),
-            zone.serving.zones.facts[node].depth < keys.depth
+        guard mustExist, !wildcards.isEmpty, let node = zone.served.zones.encloser(of: keys),
+            zone.served.zones.facts[node].depth < keys.depth
         else { return }
         if isZones {
             // The zone's own wildcard answers for it, unless it was replaced.
-            guard wildcards.contains(where: { $0.parent == zone.serving.zones.nodes[node].name }) else { return }
+            guard wildcards.contains(where: { $0.parent == zone.served.zones.nodes[node].name }) else { return }
             ownWildcard += 1
         }
         write(name, isWildcard: false)
@@ -200,10 +200,10 @@ struct OfflineZoneWriter: ~Copyable {
     /// Writes the wildcard below a name, with the addresses of a name that is not explicit.
     private mutating func writeWildcard(below name: Span<UInt8>) throws {
         guard name.count + 2 <= DNSName.longestName else { return }
-        let unsaid = unsaidName(below: name)
+        let other = otherName(below: name)
         var isWritten = false
         for family in families {
-            guard case .address(let address, let ttl, _) = answers.answer(unsaid.span, family) else { continue }
+            guard case .address(let address, let ttl, _) = answers.answer(other.span, family) else { continue }
             try write(address, ttl, of: isWritten ? nil : name, isWildcard: true)
             isWritten = true
         }
@@ -211,7 +211,7 @@ struct OfflineZoneWriter: ~Copyable {
     }
 
     /// Returns a probe: a name directly below another that is in no zone, list or policy.
-    private func unsaidName(below name: Span<UInt8>) -> [UInt8] {
+    private func otherName(below name: Span<UInt8>) -> [UInt8] {
         var keys = NameKeys()
         var label = Array("unsaid".utf8)
         while true {
@@ -222,9 +222,9 @@ struct OfflineZoneWriter: ~Copyable {
                 return [1, UInt8(ascii: "*")] + wire.dropFirst(label.count + 1)
             }
             keys.read(wire.span, at: 0)
-            let (policies, zones) = (zone.serving.policies, zone.serving.zones)
-            let isSaid = policies.names.slot(of: keys.last) != nil || policies.index[keys.last] != nil
-            if !isSaid, let node = zones.encloser(of: keys), zones.facts[node].depth < keys.depth { return wire }
+            let (policies, zones) = (zone.served.policies, zone.served.zones)
+            let isTaken = policies.names.slot(of: keys.last) != nil || policies.index[keys.last] != nil
+            if !isTaken, let node = zones.encloser(of: keys), zones.facts[node].depth < keys.depth { return wire }
             label.append(UInt8(ascii: "-"))
         }
     }

@@ -1,19 +1,7 @@
 import AddressPools
 
-/// The properties of a query that decide which policy matches, besides its name.
-struct AddressQuestion {
-    let nameClass: NameClass
-    var families: FamilySet = [.ipv4, .ipv6]
-    /// Nil to match policies for any client: whether a name exists must not depend on the client.
-    var client: IPAddress?
-    /// The number of labels of the closest encloser: the longest existing name that is the name or an ancestor of it.
-    let encloserDepth: Int
-    /// The number of labels of the zone's origin.
-    let zoneDepth: Int
-}
-
 extension AddressPolicies {
-    /// Returns the index of the first policy that matches; nil if none does.
+    /// Returns the index of the first policy that matches; nil if none does. ``NameCondition`` defines what matches.
     ///
     /// Like a wildcard (RFC 4592), a policy for all names, or for all names below a suffix, does not apply at or below
     /// an existing name further down. Exact names and lists always apply.
@@ -25,10 +13,10 @@ extension AddressPolicies {
             for depth in 0...name.depth {
                 guard let range = index[name[depth]] else { continue }
                 for number in range {
-                    let mention = mentions[Int(number)]
-                    guard mention.rule >= start, mention.rule < best else { continue }
-                    if matchesName(mention, depth, name, question), matches(mention.rule, question) {
-                        best = mention.rule
+                    let entry = entries[Int(number)]
+                    guard entry.rule >= start, entry.rule < best else { continue }
+                    if matchesName(entry, depth, name, question), matches(entry.rule, question) {
+                        best = entry.rule
                     }
                 }
             }
@@ -37,7 +25,7 @@ extension AddressPolicies {
         for rule in general {
             if rule >= best { break }
             guard rule >= start else { continue }
-            guard isOpen || rules[rule].classes != nil else { continue }
+            guard isOpen || rules[rule].isForListedNames else { continue }
             if matches(rule, question) { return rule }
         }
         return best == .max ? nil : best
@@ -46,14 +34,13 @@ extension AddressPolicies {
     /// Returns whether any policy gives a name an address, of either family and for any client. The name then exists
     /// for every type.
     func givesAddresses(_ name: borrowing NameKeys, _ question: AddressQuestion) -> Bool {
-        var question = AddressQuestion(
-            nameClass: question.nameClass, encloserDepth: question.encloserDepth, zoneDepth: question.zoneDepth)
+        var question = question.forAnyClient
         // Almost always, the first matching policy decides.
         var start = 0
         while let rule = firstMatch(name, question, from: start) {
             if case .pool = rules[rule].outcome { return true }
             // A policy for all clients decides for its families; later policies no longer count for them.
-            if rules[rule].clients == nil { question.families.subtract(rules[rule].families) }
+            if rules[rule].isForAllClients { question.families.subtract(rules[rule].families) }
             start = rule + 1
         }
         return false
@@ -73,39 +60,29 @@ extension AddressPolicies {
     }
 
     private func matchesName(
-        _ mention: Mention, _ depth: Int, _ name: borrowing NameKeys, _ question: AddressQuestion
+        _ entry: NameEntry, _ depth: Int, _ name: borrowing NameKeys, _ question: AddressQuestion
     ) -> Bool {
         if depth == name.depth { return true }
-        return mention.isSuffix && (depth >= question.encloserDepth || rules[mention.rule].classes != nil)
+        return entry.isSuffix && (depth >= question.encloserDepth || rules[entry.rule].isForListedNames)
     }
 
     /// Whether the name is explicit: in a list or in the `exact` names of a policy. Names below an explicit name exist
     /// only if they are explicit themselves.
-    func isSaid(_ key: NameKey) -> Bool {
+    func isExplicit(_ key: NameKey) -> Bool {
         if names.nameClass(of: key) > .emptyNonTerminal { return true }
-        return index[key]?.contains { !mentions[Int($0)].isSuffix } ?? false
+        return index[key]?.contains { !entries[Int($0)].isSuffix } ?? false
     }
 
     /// Whether the name is an empty non-terminal (RFC 8020): it exists, without records, because a policy or a list has
     /// names below it.
-    func isAboveSaid(_ key: NameKey) -> Bool {
+    func hasExplicitDescendant(_ key: NameKey) -> Bool {
         names.nameClass(of: key) == .emptyNonTerminal
-            || (index[key]?.contains { mentions[Int($0)].isBelow } ?? false)
+            || (index[key]?.contains { entries[Int($0)].isBelow } ?? false)
     }
 
     /// The outcome of a policy.
     @inline(__always)
     func outcome(of policy: Int) -> Outcome { rules[policy].outcome }
-
-    @inline(__always)
-    private func matches(_ number: Int, _ question: AddressQuestion) -> Bool {
-        guard !rules[number].families.isDisjoint(with: question.families) else { return false }
-        if let classes = rules[number].classes, !classSets[classes].contains(question.nameClass) { return false }
-        if let client = question.client, let clients = rules[number].clients, !clientSets[clients].contains(client) {
-            return false
-        }
-        return true
-    }
 }
 
 extension AddressPolicies {

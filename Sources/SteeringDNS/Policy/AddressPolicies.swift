@@ -19,17 +19,18 @@ public final class AddressPolicies: Sendable {
     let names: NameTable
     let classes: NameClasses
     let listNames: [String]
-    /// Whether any policy has client prefixes or selects addresses by client.
+    /// The site of the server, if it has one.
+    let site: String?
+    /// Whether the answers of any policy depend on the client.
     let dependsOnClients: Bool
 
     // The query path reads only values without references: reference counting would cost more than everything else.
 
     /// The policies in compiled form, by index.
     let rules: [Rule]
-    /// For each explicit name or suffix of a policy, the range of its entries in `mentions`. Their ancestors have a
-    /// `below` entry.
+    /// For each explicit name or suffix of a policy, its range in `entries`. Their ancestors have a `below` entry.
     let index: KeyTable<Range<Int32>>
-    let mentions: [Mention]
+    let entries: [NameEntry]
     /// The indices of the rules without names and suffixes.
     let general: [Int]
     /// The pools by family: two entries per pool, IPv4 first.
@@ -47,62 +48,50 @@ public final class AddressPolicies: Sendable {
         self.names = names
         self.classes = classes
         self.listNames = listNames
-        dependsOnClients = policies.contains { policy in
-            if case .pool(_, .client, _) = policy.outcome { return true }
-            return policy.clients != nil
-        }
+        self.site = site
+        dependsOnClients = policies.contains(where: \.dependsOnClient)
         familyPools = pools.flatMap { pool in
             [.ipv4, .ipv6].map { family in FamilyPool(pool.addresses, family) }
         }
         var compilation = Compilation()
         for policy in policies {
             let list = policy.list.flatMap { listNames.firstIndex(of: $0) }
-            let isConditional = policy.list != nil || policy.attribute != nil
             let outcome: Outcome =
                 switch policy.outcome {
-                case _ where policy.site != nil && policy.site != site: .absent
                 case .pool(let name, let selection, let ttl):
                     .pool(pools.firstIndex { $0.name == name }!, selection, ttl: ttl)
                 case .pass: .pass
                 case .refuse: .refuse
                 }
             compilation.add(
-                policy, isConditional ? classes.matching(list: list, attribute: policy.attribute) : nil, outcome)
+                policy,
+                NameCondition.list.restricts(policy)
+                    ? classes.matching(list: list, attribute: policy.attribute) : nil,
+                outcome, isInForce: policy.isInForce(at: site))
         }
         rules = compilation.rules
         general = compilation.general
         classSets = compilation.classSets
         clientSets = compilation.clientSets
-        (index, mentions) = compilation.index()
+        (index, entries) = compilation.index()
     }
 }
 
 extension AddressPolicies {
-    /// A policy in compiled form.
-    struct Rule: Sendable {
-        let families: FamilySet
-        let outcome: Outcome
-        /// Indices into `classSets` and `clientSets`; nil for no restriction.
-        let classes: Int?
-        let clients: Int?
-    }
-
     enum Outcome: Sendable {
         case pool(Int, AddressSelection, ttl: UInt32)
         case pass
         case refuse
-        /// A policy of another site: never matches.
-        case absent
     }
 
     /// The entry of a name in a policy.
-    struct Mention: Sendable {
+    struct NameEntry: Sendable {
         let rule: Int
         /// Whether it also covers all names below.
         let isSuffix: Bool
 
         /// Marks an ancestor of a policy's name; belongs to no policy.
-        static let below = Mention(rule: .max, isSuffix: true)
+        static let below = NameEntry(rule: .max, isSuffix: true)
         var isBelow: Bool { rule == .max }
     }
 
@@ -112,9 +101,9 @@ extension AddressPolicies {
         var general: [Int] = []
         var classSets: [NameClassSet] = []
         var clientSets: [PrefixPool] = []
-        private var mentions: [DNSName: [Mention]] = [:]
+        private var entries: [DNSName: [NameEntry]] = [:]
 
-        mutating func add(_ policy: AddressPolicy, _ classes: NameClassSet?, _ outcome: Outcome) {
+        mutating func add(_ policy: AddressPolicy, _ classes: NameClassSet?, _ outcome: Outcome, isInForce: Bool) {
             let number = rules.count
             if let classes { classSets.append(classes) }
             if let clients = policy.clients { clientSets.append(clients) }
@@ -123,31 +112,31 @@ extension AddressPolicies {
                     families: FamilySet(policy.families), outcome: outcome,
                     classes: classes == nil ? nil : classSets.count - 1,
                     clients: policy.clients == nil ? nil : clientSets.count - 1))
-            if case .absent = outcome { return }
+            guard isInForce else { return }
             for (names, isSuffix) in [(policy.names, false), (policy.suffixes, true)] {
                 for name in names {
-                    mentions[name, default: []].append(Mention(rule: number, isSuffix: isSuffix))
+                    entries[name, default: []].append(NameEntry(rule: number, isSuffix: isSuffix))
                     if case .pass = outcome { continue }
                     var ancestor = name.parent
                     while let name = ancestor, name != .root {
-                        if mentions[name]?.contains(where: \.isBelow) != true {
-                            mentions[name, default: []].append(.below)
+                        if entries[name]?.contains(where: \.isBelow) != true {
+                            entries[name, default: []].append(.below)
                         }
                         ancestor = name.parent
                     }
                 }
             }
-            if policy.names.isEmpty, policy.suffixes.isEmpty { general.append(number) }
+            if !NameCondition.names.restricts(policy) { general.append(number) }
         }
 
-        func index() -> (KeyTable<Range<Int32>>, [Mention]) {
+        func index() -> (KeyTable<Range<Int32>>, [NameEntry]) {
             var table = KeyTable<Range<Int32>>()
-            var all: [Mention] = []
+            var all: [NameEntry] = []
             var keys = NameKeys()
-            for (name, mentions) in mentions {
+            for (name, entries) in entries {
                 keys.read(name.wire.span, at: 0)
                 let start = Int32(all.count)
-                all += mentions
+                all += entries
                 table[keys.last] = start..<Int32(all.count)
             }
             return (table, all)

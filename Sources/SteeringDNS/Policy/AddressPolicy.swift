@@ -61,11 +61,6 @@ public struct AddressPolicy: Sendable, Hashable {
         self.outcome = outcome
         self.isExclusive = isExclusive
     }
-
-    /// Whether it matches every query of every client at its site.
-    var isUnconditional: Bool {
-        names.isEmpty && suffixes.isEmpty && list == nil && attribute == nil && clients == nil && families.count == 2
-    }
 }
 
 /// The answer of a policy.

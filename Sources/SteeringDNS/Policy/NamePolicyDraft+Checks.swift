@@ -3,11 +3,11 @@ import Documents
 
 extension NamePolicyDraft {
     /// Reads the zones and lists, checks everything together, and returns the result.
-    func serving(
-        site: String?, reusing previous: Serving?, progress: NamePolicyFile.Progress?
-    ) throws(NamePolicyError) -> Serving {
+    func served(
+        site: String?, reusing previous: ServedData?, progress: NamePolicyFile.Progress?
+    ) throws(NamePolicyError) -> ServedData {
         var problems = problemsOfPolicies()
-        var files = Serving.Files(lists: lists.map { ($0.name, $0.path) }, readLists: identitiesOfLists())
+        var files = ServedData.Files(lists: lists.map { ($0.name, $0.path) }, readLists: identitiesOfLists())
         let zones = readZones(&files, &problems)
         if !problems.isEmpty { throw NamePolicyError(problems) }
         let (table, classes) =
@@ -15,15 +15,15 @@ extension NamePolicyDraft {
         let policies = AddressPolicies(
             policies: policies.map(\.policy), pools: pools.pools.map { ($0.name, $0.handedOut) }, names: table,
             classes: classes, listNames: lists.map(\.name), site: site)
-        let serving = Serving(
+        let served = ServedData(
             zones: Zones(zones), policies: policies, usesClientSubnet: usesClientSubnet, files: files)
-        problems = problemsOfNames(serving)
+        problems = problemsOfNames(served)
         if !problems.isEmpty { throw NamePolicyError(problems) }
-        return serving
+        return served
     }
 
     private func readZones(
-        _ files: inout Serving.Files, _ problems: inout [String]
+        _ files: inout ServedData.Files, _ problems: inout [String]
     ) -> [(origin: DNSName, records: [ResourceRecord])] {
         var zones: [(origin: DNSName, records: [ResourceRecord])] = []
         for entry in self.zones {
@@ -41,8 +41,8 @@ extension NamePolicyDraft {
                 }
                 // Which names policies answer for depends on the zones, except for exact names, which are known
                 // already.
-                let said = Set(policies.flatMap(\.policy.names))
-                let zone = try CheckedZone(file, origin: origin) { said.contains($0) }
+                let exact = Set(policies.flatMap(\.policy.names))
+                let zone = try CheckedZone(file, origin: origin) { exact.contains($0) }
                 zones.append((origin, zone.records))
                 files.zones.append((origin, entry.path))
             } catch let error as ZoneProblems {
@@ -61,7 +61,7 @@ extension NamePolicyDraft {
     }
 
     /// Returns the names of the previous policy if its lists were the same files, unchanged.
-    private func names(of previous: Serving?, for files: Serving.Files) -> (NameTable, NameClasses)? {
+    private func names(of previous: ServedData?, for files: ServedData.Files) -> (NameTable, NameClasses)? {
         guard let previous, let lists = files.readLists, lists == previous.files.readLists,
             files.lists.map(\.name) == previous.files.lists.map(\.name)
         else { return nil }
@@ -108,14 +108,14 @@ extension NamePolicyDraft {
             if let problem = unsatisfiable(policy) {
                 problems.append("\(place): the policy \(policy.name) can answer nothing, since \(problem)")
             }
-            if let shadow = policies[..<number].first(where: { Self.covers($0.policy, policy) }) {
+            if let shadow = policies[..<number].first(where: { $0.policy.covers(policy) }) {
                 problems.append(
                     "\(place): the policy \(policy.name) never decides, since \(shadow.policy.name) on line "
                         + "\(shadow.place.position.line) matches all that it matches: put it before that, or remove it")
             }
             for (other, otherPlace) in policies[..<number] where other.isExclusive || policy.isExclusive {
                 let isDefault = number == policies.count - 1 && policy.isUnconditional
-                guard !isDefault, Self.overlaps(other, policy) else { continue }
+                guard !isDefault, policy.overlaps(other) else { continue }
                 problems.append(
                     "\(place): the policy \(policy.name) overlaps with \(other.name) on line "
                         + "\(otherPlace.position.line), and \(policy.isExclusive ? policy.name : other.name) is exclusive: "
@@ -136,64 +136,17 @@ extension NamePolicyDraft {
         let families = policy.families.map(\.description).sorted().joined(separator: " or ")
         return "the pool \(name) has no address of \(families): add a prefix, or other types"
     }
-
-    /// Returns whether a policy matches every query that another one matches.
-    static func covers(_ one: AddressPolicy, _ other: AddressPolicy) -> Bool {
-        guard one.site == nil || one.site == other.site else { return false }
-        guard one.families.isSuperset(of: other.families) else { return false }
-        if let clients = one.clients {
-            guard let others = other.clients, others.prefixes.allSatisfy(clients.contains) else { return false }
-        }
-        if let list = one.list, list != other.list { return false }
-        if let attribute = one.attribute, attribute != other.attribute { return false }
-        guard !one.names.isEmpty || !one.suffixes.isEmpty else { return true }
-        guard !other.names.isEmpty || !other.suffixes.isEmpty else { return false }
-        return other.suffixes.allSatisfy { suffix in one.suffixes.contains { suffix.isAtOrBelow($0) } }
-            && other.names.allSatisfy { name in
-                one.names.contains(name) || one.suffixes.contains { name.isAtOrBelow($0) }
-            }
-    }
-
-    /// Returns whether a query may match both policies. Different lists, or attributes, may have names in common.
-    static func overlaps(_ one: AddressPolicy, _ other: AddressPolicy) -> Bool {
-        if let site = one.site, let otherSite = other.site, site != otherSite { return false }
-        if one.families.isDisjoint(with: other.families) { return false }
-        if let clients = one.clients, let others = other.clients,
-            !clients.prefixes.contains(where: { prefix in
-                others.prefixes.contains { $0.contains(prefix) || prefix.contains($0) }
-            })
-        {
-            return false
-        }
-        // Normally a name has one value for each attribute key in a list, so two values of a key do not overlap.
-        if let attribute = one.attribute, let otherAttribute = other.attribute, one.list == other.list,
-            attribute != otherAttribute, key(of: attribute) == key(of: otherAttribute)
-        {
-            return false
-        }
-        let isAny = one.names.isEmpty && one.suffixes.isEmpty || other.names.isEmpty && other.suffixes.isEmpty
-        return isAny
-            || one.names.contains { name in
-                other.names.contains(name) || other.suffixes.contains { name.isAtOrBelow($0) }
-            }
-            || other.names.contains { name in one.suffixes.contains { name.isAtOrBelow($0) } }
-            || one.suffixes.contains { suffix in
-                other.suffixes.contains { suffix.isAtOrBelow($0) || $0.isAtOrBelow(suffix) }
-            }
-    }
-
-    private static func key(of attribute: String) -> Substring { attribute.prefix { $0 != "=" } }
 }
 
 // MARK: - Checks against zones and names
 
 extension NamePolicyDraft {
     /// Returns the problems that only show once the zones and names are known.
-    private func problemsOfNames(_ serving: Serving) -> [String] {
+    private func problemsOfNames(_ served: ServedData) -> [String] {
         var problems: [String] = []
-        let origins = serving.zones.zones.map(\.origin)
+        let origins = served.zones.zones.map(\.origin)
         for (number, (policy, place)) in policies.enumerated() {
-            if let classes = serving.policies.rules[number].classes, serving.policies.classSets[classes].isEmpty {
+            if let classes = served.policies.rules[number].classes, served.policies.classSets[classes].isEmpty {
                 let what = policy.attribute.map { "no listed name has \(quoted($0))" } ?? "the list has no names"
                 problems.append(
                     "\(place): the policy \(policy.name) can match nothing, since \(what): fix the list, or remove the policy"
@@ -209,13 +162,13 @@ extension NamePolicyDraft {
                     "\(place): the policy \(policy.name) matches below \(name), where there is no zone: add one, or remove it"
                 )
             }
-            for name in policy.names + policy.suffixes where serving.zones.isDelegated(name) {
+            for name in policy.names + policy.suffixes where served.zones.isDelegated(name) {
                 problems.append(
                     "\(place): the policy \(policy.name) matches \(name), which a zone delegates to other servers: "
                         + "remove one of them")
             }
             for name in policy.names {
-                guard let node = serving.zones.node(of: name).map({ serving.zones.nodes[$0] }), node.cut == nil else {
+                guard let node = served.zones.node(of: name).map({ served.zones.nodes[$0] }), node.cut == nil else {
                     continue
                 }
                 if node[.CNAME] != nil || node[.A] != nil || node[.AAAA] != nil {

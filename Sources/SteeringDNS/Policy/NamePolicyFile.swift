@@ -63,8 +63,8 @@ public enum NamePolicyFile {
     /// - Throws: ``NamePolicyError`` if a file cannot be read or is malformed, if the policies contradict each other or
     ///   the zones, or if the last policy does not match every query.
     public static func read(
-        contentsOf path: String, site: String? = nil, reusing previous: Serving? = nil, progress: Progress? = nil
-    ) throws(NamePolicyError) -> Serving {
+        contentsOf path: String, site: String? = nil, reusing previous: ServedData? = nil, progress: Progress? = nil
+    ) throws(NamePolicyError) -> ServedData {
         let bytes: [UInt8]
         do {
             bytes = path == "-" ? try InputFile.standardInput("standard input") : try InputFile.contents(of: path)
@@ -92,8 +92,8 @@ public enum NamePolicyFile {
     ///   policies contradict each other or the zones, or if the last policy does not match every query.
     public static func parse(
         _ bytes: [UInt8], name: String, isJSON: Bool = false, directory: String, site: String? = nil,
-        reusing previous: Serving? = nil, progress: Progress? = nil
-    ) throws(NamePolicyError) -> Serving {
+        reusing previous: ServedData? = nil, progress: Progress? = nil
+    ) throws(NamePolicyError) -> ServedData {
         let source = Source(name: name)
         let draft: NamePolicyDraft
         do {
@@ -101,6 +101,6 @@ public enum NamePolicyFile {
                 of: bytes, isJSON ? .json : .yaml, in: source, empty: "write names: with zones and policies")
             draft = try NamePolicyDecoder(source: source, directory: directory).draft(of: root)
         } catch { throw NamePolicyError([error.message]) }
-        return try draft.serving(site: site, reusing: previous, progress: progress)
+        return try draft.served(site: site, reusing: previous, progress: progress)
     }
 }

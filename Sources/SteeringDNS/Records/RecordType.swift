@@ -36,31 +36,31 @@ extension RecordType {
     public static let AAAA = RecordType(28)
     /// The host and port of a service (RFC 2782).
     public static let SRV = RecordType(33)
-    /// An alias for all names below a name (RFC 6672).
+    /// A rule that rewrites names, such as telephone numbers (RFC 3403).
     public static let NAPTR = RecordType(35)
-    /// EDNS options; only in messages (RFC 6891).
+    /// An alias for all names below a name (RFC 6672).
     public static let DNAME = RecordType(39)
     /// EDNS in messages; never in a zone (RFC 6891).
     public static let OPT = RecordType(41)
     /// The digest of a delegated zone's key (RFC 4034).
     public static let DS = RecordType(43)
-    /// DNSSEC proof of nonexistence (RFC 4034).
+    /// The fingerprint of an SSH host key (RFC 4255).
     public static let SSHFP = RecordType(44)
-    /// A DNSSEC public key (RFC 4034).
+    /// A DNSSEC signature (RFC 4034).
     public static let RRSIG = RecordType(46)
-    /// DNSSEC proof of nonexistence with hashed names (RFC 5155).
+    /// DNSSEC proof of nonexistence (RFC 4034).
     public static let NSEC = RecordType(47)
-    /// The hash parameters of NSEC3 (RFC 5155).
+    /// A DNSSEC public key (RFC 4034).
     public static let DNSKEY = RecordType(48)
-    /// The association of a TLS certificate with a service (RFC 6698).
+    /// DNSSEC proof of nonexistence with hashed names (RFC 5155).
     public static let NSEC3 = RecordType(50)
-    /// The DS that a child zone requests from its parent (RFC 7344).
+    /// The hash parameters of NSEC3 (RFC 5155).
     public static let NSEC3PARAM = RecordType(51)
-    /// The key whose DS a child zone requests from its parent (RFC 7344).
+    /// The association of a TLS certificate with a service (RFC 6698).
     public static let TLSA = RecordType(52)
-    /// The endpoint and parameters of a service (RFC 9460).
+    /// The DS that a child zone requests from its parent (RFC 7344).
     public static let CDS = RecordType(59)
-    /// The endpoint and parameters of an HTTP service (RFC 9460).
+    /// The key whose DS a child zone requests from its parent (RFC 7344).
     public static let CDNSKEY = RecordType(60)
     /// Where and how a service is reached (RFC 9460).
     public static let SVCB = RecordType(64)

@@ -69,9 +69,9 @@ public struct DatagramServer: ~Copyable {
     /// address.
     private mutating func takeBack(_ failed: UInt32) {
         let (batch, given) = (batch, given)
-        worker.correct { serving, counts in
+        worker.correct { served, counts in
             for number in 0..<failed {
-                counts.takeBack(given[Int(csdns_failed(batch, number))], serving)
+                counts.takeBack(given[Int(csdns_failed(batch, number))], served)
             }
         }
     }
@@ -90,11 +90,11 @@ public struct DatagramServer: ~Copyable {
             return UnsafeBufferPointer(
                 start: queries + Int(index) * Int(Self.querySize), count: length <= Self.querySize ? Int(length) : 0)
         }
-        worker.answer { responder, serving, counts in
-            responder.readAhead(Span(_unsafeElements: query(0)), serving)
+        worker.answer { responder, served, counts in
+            responder.readAhead(Span(_unsafeElements: query(0)), served)
             for index in 0..<count {
                 responder.advance()
-                if index + 1 < count { responder.readAhead(Span(_unsafeElements: query(index + 1)), serving) }
+                if index + 1 < count { responder.readAhead(Span(_unsafeElements: query(index + 1)), served) }
                 var high: UInt64 = 0, low: UInt64 = 0
                 let family = csdns_source(batch, index, &high, &low)
                 given[Int(index)] = nil
@@ -106,7 +106,7 @@ public struct DatagramServer: ~Copyable {
                 var buffer = MutableSpan(
                     _unsafeStart: answers + Int(index) * Int(Self.answerSize), count: Responder.maximumDatagram)
                 let (size, answer) = responder.answer(
-                    Span(_unsafeElements: query(index)), from: client, over: .udp, at: time, with: serving,
+                    Span(_unsafeElements: query(index)), from: client, over: .udp, at: time, with: served,
                     counting: &counts, into: &buffer)
                 given[Int(index)] = answer
                 if size > 0 { csdns_answer(batch, index, UInt32(size)) }

@@ -39,21 +39,6 @@ public struct ZoneFile: Sendable {
         lines = reader.lines
     }
 
-    /// Parses a zone file and returns its records, without lines.
-    ///
-    /// - Parameters:
-    ///   - bytes: The contents of the file: at most 256 MiB, with lines of at most 1 MiB.
-    ///   - file: The name of the file in errors.
-    ///   - origin: The origin of relative names before the first `$ORIGIN`; nil if relative names are an error there.
-    ///   - defaultTTL: The TTL in seconds of records without one, as in ``init(_:named:origin:defaultTTL:)``.
-    /// - Returns: The records, in file order.
-    /// - Throws: ``ZoneFileError`` with line and column of the first error.
-    public static func records(
-        in bytes: [UInt8], named file: String, origin: DNSName?, defaultTTL: UInt32?
-    ) throws(ZoneFileError) -> [ResourceRecord] {
-        try ZoneFile(bytes, named: file, origin: origin, defaultTTL: defaultTTL).records
-    }
-
     /// Returns a record as a line of a zone file: owner, TTL, class, type and data, without a line end.
     ///
     /// - Parameter record: The record.

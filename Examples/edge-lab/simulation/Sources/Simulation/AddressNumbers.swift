@@ -6,7 +6,7 @@ struct AddressNumbers: Sendable {
     let pool: PrefixPool
     let count: Int
 
-    init(of serving: Serving) throws(SimulationError) {
+    init(of serving: ServedData) throws(SimulationError) {
         try self.init(PrefixPool(serving.policies.pools.flatMap(\.addresses.prefixes)))
     }
 
@@ -27,7 +27,7 @@ struct AddressNumbers: Sendable {
     func address(_ number: Int) -> IPAddress { try! pool.address(at: UInt128(number)) }
 }
 
-extension Serving {
+extension ServedData {
     /// The longest TTL of any policy, in seconds.
     var longestTTL: UInt32 {
         policies.policies.reduce(0) { longest, policy in

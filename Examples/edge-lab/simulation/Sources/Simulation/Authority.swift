@@ -14,7 +14,7 @@ public struct SimulationError: Error, Sendable, CustomStringConvertible {
 /// It takes queries and returns responses as DNS messages, with the responder and the policy files of steer-dns.
 struct Authority: ~Copyable {
     /// The data to answer from; a change takes effect with the next query, as after a reload.
-    var serving: Serving {
+    var serving: ServedData {
         didSet { counts = serving.counts() }
     }
     private var responder: Responder
@@ -35,7 +35,7 @@ struct Authority: ~Copyable {
     private static let header: [UInt8] = [0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]
     private static let tail: [UInt8] = [7] + Array("example".utf8) + [3] + Array("com".utf8) + [0, 0, 1, 0, 1]
 
-    init(_ serving: Serving, seed: UInt64) {
+    init(_ serving: ServedData, seed: UInt64) {
         var options = ResponderOptions()
         // Response rate limiting must not drop queries of the simulated resolvers.
         options.limitsResponses = false

@@ -36,7 +36,7 @@ public struct Catchment: Sendable {
 
     private let parameters: Parameters
     /// The data that both servers answer from before the alarm, and that of A after it.
-    let before: (a: Serving, b: Serving), drained: Serving
+    let before: (a: ServedData, b: ServedData), drained: ServedData
 
     /// Both sites before a leak, and their detectors after learning.
     private struct Learnt: Sendable {

@@ -49,7 +49,7 @@ public struct Load: Sendable {
         public let seed: UInt64
     }
 
-    private let serving: Serving
+    private let serving: ServedData
     private let parameters: Parameters
     private let addresses: AddressNumbers
     private let names: Zipf
@@ -68,7 +68,7 @@ public struct Load: Sendable {
     ///   - serving: The data to answer from.
     ///   - parameters: The parameters of the simulation.
     /// - Throws: An error if a parameter is out of range, or if the pools have no IPv4 address or too many.
-    public init(_ serving: Serving, _ parameters: Parameters) throws(SimulationError) {
+    public init(_ serving: ServedData, _ parameters: Parameters) throws(SimulationError) {
         guard (1...Int(UInt32.max)).contains(parameters.names), (1...65_536).contains(parameters.resolvers) else {
             throw SimulationError(
                 "there are 1 to 4,294,967,295 names and 1 to 65,536 resolvers: use a number in between")

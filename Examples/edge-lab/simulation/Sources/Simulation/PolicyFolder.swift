@@ -30,7 +30,7 @@ final class PolicyFolder: Sendable {
     }
 
     /// Writes a policy, and reads it with the files it refers to.
-    func serving(_ policy: String, site: String? = nil) throws -> Serving {
+    func serving(_ policy: String, site: String? = nil) throws -> ServedData {
         try write(policy, to: "policy.yaml")
         return try NamePolicyFile.read(contentsOf: url.appending(path: "policy.yaml").path, site: site)
     }

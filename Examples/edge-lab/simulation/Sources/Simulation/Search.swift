@@ -82,7 +82,7 @@ public struct Search: Sendable {
 extension Search {
     /// Suspected names and the slices to which the name server assigns them.
     struct Slices: Sendable {
-        let serving: Serving
+        let serving: ServedData
         let suspects: [Int]
         /// The number of each suspect's address.
         let addresses: [UInt16]
@@ -96,7 +96,7 @@ extension Search {
     }
 
     /// Queries the address of each suspect.
-    func slices(of suspects: [Int], _ serving: Serving, title: String? = nil) throws(SimulationError) -> Slices {
+    func slices(of suspects: [Int], _ serving: ServedData, title: String? = nil) throws(SimulationError) -> Slices {
         let progress = title.map { Progress($0, of: suspects.count) }
         defer { progress?.end() }
         var authority = Authority(serving, seed: parameters.seed)

@@ -39,20 +39,20 @@ struct SlicePolicies: Sendable {
     private static func prefix(_ slice: Int) -> String { "198.18.\(slice >> 8).\(slice & 255)/32" }
 
     /// Returns a policy with all names at one address.
-    func beforeSearch() throws -> Serving {
+    func beforeSearch() throws -> ServedData {
         try serving(
             pools: ["before: \(Self.beforePrefix)"], policies: [], "{ name: default, pool: before, ttl: \(ttl) }")
     }
 
     /// Returns a policy that divides all names into slices by their hashes.
-    func byHash() throws -> Serving {
+    func byHash() throws -> ServedData {
         try serving(
             pools: ["slices: [\(slices)]"], policies: [],
             "{ name: default, pool: slices, select: name, ttl: \(ttl) }")
     }
 
     /// Returns a policy that divides suspected names, given by rank, into slices of equal size.
-    func byList(_ suspects: [Int]) throws -> Serving {
+    func byList(_ suspects: [Int]) throws -> ServedData {
         var list = ""
         for (index, rank) in suspects.enumerated() {
             list += "n\(rank).\(Authority.origin) slice=\(index % count)\n"
@@ -67,7 +67,7 @@ struct SlicePolicies: Sendable {
             "{ name: default, pool: rest, ttl: \(ttl) }")
     }
 
-    private func serving(pools: [String], policies: [String], _ last: String) throws -> Serving {
+    private func serving(pools: [String], policies: [String], _ last: String) throws -> ServedData {
         let lists = policies.isEmpty ? "" : "\n  lists: { suspects: suspects.txt }"
         return try folder.serving(
             """

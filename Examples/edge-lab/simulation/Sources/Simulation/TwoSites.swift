@@ -62,7 +62,7 @@ struct TwoSites: Sendable {
     /// The number of client networks behind each resolver.
     private static let networks: UInt64 = 1_000
 
-    init(_ parameters: Catchment.Parameters, _ serving: Serving) throws(SimulationError) {
+    init(_ parameters: Catchment.Parameters, _ serving: ServedData) throws(SimulationError) {
         addresses = try AddressNumbers(of: serving)
         rate = parameters.requestsPerSecond
         baseline = parameters.baseline

@@ -22,7 +22,7 @@ func fits(_ counts: [Int], _ probabilities: [Double]) -> Bool {
 }
 
 /// Returns the data of a policy with one pool, read with the code of steer-dns.
-func serving(pool: String, select: String = "random", ttl: Int = 60) throws -> Serving {
+func serving(pool: String, select: String = "random", ttl: Int = 60) throws -> ServedData {
     try PolicyFolder().serving(
         """
         pools:

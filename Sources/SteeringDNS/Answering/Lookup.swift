@@ -1,11 +1,11 @@
 import AddressPools
 
-/// Finds the records that answer a question, in the zones and by the policies, and writes them.
+/// Looks up the records that answer a question, in the zones and by the policies, and writes them.
 ///
 /// The zone answers for names that exist in it and, by the closest encloser (RFC 4592), for names below those, except
 /// names that are explicit in policies. Policies answer for all other names in a zone; names without a match fall back
 /// to the zone's wildcards.
-struct Resolver: ~Copyable {
+struct Lookup: ~Copyable {
     private var keys = NameKeys()
     /// The keys of the next question's name, read ahead.
     var nextKeys = NameKeys()
@@ -25,21 +25,21 @@ struct Resolver: ~Copyable {
     }
 
     /// Answers the question that `advance` made the current one.
-    mutating func resolve(
-        _ type: RecordType, _ message: Span<UInt8>, client: IPAddress, _ serving: Serving,
+    mutating func answer(
+        _ type: RecordType, _ message: Span<UInt8>, client: IPAddress, _ served: ServedData,
         _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>
     ) -> Responder.Answer {
-        switch step(Subject(), type, message, client, serving, &writer, &buffer) {
+        switch step(Subject(), type, message, client, served, &writer, &buffer) {
         case .done(let answer): return answer
         case .alias(let node, let offset):
-            return follow(node, offset, type, message, client, serving, &writer, &buffer)
+            return follow(node, offset, type, message, client, served, &writer, &buffer)
         }
     }
 
     /// Follows a CNAME chain to its end.
     private mutating func follow(
         _ node: Int, _ offset: Int, _ type: RecordType, _ message: Span<UInt8>, _ client: IPAddress,
-        _ serving: Serving, _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>
+        _ served: ServedData, _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>
     ) -> Responder.Answer {
         // The AA flag describes the first name of the chain, the response code the last.
         var result = Responder.Answer(code: .noError, kind: .records, isAuthoritative: true)
@@ -47,10 +47,10 @@ struct Resolver: ~Copyable {
         var passed: [NameKey] = []
         for _ in 0..<Self.longestChain {
             passed.append(keys.last)
-            keys.read(serving.zones.target(ofAlias: subject.alias!).wire.span, at: 0)
+            keys.read(served.zones.target(ofAlias: subject.alias!).wire.span, at: 0)
             // A loop: the chain has no end.
             if passed.contains(keys.last) { break }
-            switch step(subject, type, message, client, serving, &writer, &buffer) {
+            switch step(subject, type, message, client, served, &writer, &buffer) {
             case .done(let answer):
                 result.code = answer.code == .refused ? .noError : answer.code
                 if answer.policy != nil { (result.policy, result.address) = (answer.policy, answer.address) }
@@ -72,49 +72,50 @@ struct Resolver: ~Copyable {
     }
 
     private mutating func step(
-        _ subject: Subject, _ type: RecordType, _ message: Span<UInt8>, _ client: IPAddress, _ serving: Serving,
+        _ subject: Subject, _ type: RecordType, _ message: Span<UInt8>, _ client: IPAddress, _ served: ServedData,
         _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>
     ) -> Step {
         // Looked up before it is needed: with millions of names, this is a cache miss.
-        let nameClass = serving.policies.names.nameClass(of: keys.last)
-        guard let encloser = serving.zones.encloser(of: keys) else {
+        let nameClass = served.policies.names.nameClass(of: keys.last)
+        guard let encloser = served.zones.encloser(of: keys) else {
             return .done(Responder.Answer(code: .refused, kind: .refused))
         }
-        let facts = serving.zones.facts[encloser]
+        let facts = served.zones.facts[encloser]
         let exists = facts.depth == keys.depth
         if facts.cut != nil || exists && facts.hasRecords {
-            let place = place(encloser, subject, serving)
+            let place = place(encloser, subject, served)
             if let cut = facts.cut, !(cut == encloser && exists && type == .DS) {
-                place.refer(cut, at: offset(ofDepth: serving.zones.facts[cut].depth, subject), &writer, &buffer)
+                place.refer(cut, at: offset(ofDepth: served.zones.facts[cut].depth, subject), &writer, &buffer)
                 return .done(Responder.Answer(code: .noError, kind: .referral))
             }
             if let step = place.answer(type, of: encloser, &writer, &buffer) { return step }
         }
 
-        let saidDepth = depthOfSaidName(serving, from: facts.depth)
+        let explicitDepth = depthOfExplicitName(served, from: facts.depth)
         let question = AddressQuestion(
-            nameClass: nameClass, client: client, encloserDepth: saidDepth ?? facts.depth, zoneDepth: facts.zoneDepth)
+            nameClass: nameClass, client: client, encloserDepth: explicitDepth ?? facts.depth,
+            zoneDepth: facts.zoneDepth)
         var isKnown = false
-        switch ask(type, question, subject, message, serving, &writer, &buffer) {
+        switch ask(type, question, subject, message, served, &writer, &buffer) {
         case .answer(let answer): return .done(answer)
         case .exists(let policy):
-            var answer = place(encloser, subject, serving).noData(&writer, &buffer)
+            var answer = place(encloser, subject, served).noData(&writer, &buffer)
             answer.policy = policy
             return .done(answer)
         case .passed(let known): isKnown = known
         case .unknown: break
         }
-        let place = place(encloser, subject, serving)
-        if exists || serving.policies.isAboveSaid(keys.last) { return .done(place.noData(&writer, &buffer)) }
-        if let wildcard = facts.wildcard, saidDepth == nil, !hasSaidBelow(serving, from: facts.depth) {
+        let place = place(encloser, subject, served)
+        if exists || served.policies.hasExplicitDescendant(keys.last) { return .done(place.noData(&writer, &buffer)) }
+        if let wildcard = facts.wildcard, explicitDepth == nil, !isBelowEmptyNonTerminal(served, from: facts.depth) {
             if let step = place.answer(type, of: wildcard, &writer, &buffer) { return step }
             return .done(place.noData(&writer, &buffer))
         }
-        return .done(isKnown ? place.noData(&writer, &buffer) : place.noSuchName(&writer, &buffer))
+        return .done(isKnown ? place.noData(&writer, &buffer) : place.nameError(&writer, &buffer))
     }
 
     /// The decision of the policies.
-    private enum Saying {
+    private enum PolicyDecision {
         case answer(Responder.Answer)
         /// The name exists, but has no address of this type. The policy, if any, is one whose pool has none of the
         /// family.
@@ -129,9 +130,9 @@ struct Resolver: ~Copyable {
     @inline(__always)
     private mutating func ask(
         _ type: RecordType, _ question: AddressQuestion, _ subject: Subject, _ message: Span<UInt8>,
-        _ serving: Serving, _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>
-    ) -> Saying {
-        let policies = serving.policies
+        _ served: ServedData, _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>
+    ) -> PolicyDecision {
+        let policies = served.policies
         guard type == .A || type == .AAAA else {
             if let policy = policies.refusal(keys, question) { return Self.refused(by: policy) }
             guard policies.givesAddresses(keys, question) else { return .unknown }
@@ -149,7 +150,7 @@ struct Resolver: ~Copyable {
         switch policies.outcome(of: policy) {
         case .pool(let pool, let selection, let ttl):
             let address = policies.draw(
-                family, from: pool, selection, name: { Self.nameHash(subject, message, serving) },
+                family, from: pool, selection, name: { Self.nameHash(subject, message, served) },
                 client: question.client!,
                 using: &generator)
             guard let address else { return .exists(policy: policy) }
@@ -158,21 +159,21 @@ struct Resolver: ~Copyable {
             (answer.policy, answer.address) = (policy, address)
             return .answer(answer)
         case .refuse: return Self.refused(by: policy)
-        case .pass, .absent: return .passed(isKnown: policies.givesAddresses(keys, question))
+        case .pass: return .passed(isKnown: policies.givesAddresses(keys, question))
         }
     }
 
-    private static func refused(by policy: Int) -> Saying {
+    private static func refused(by policy: Int) -> PolicyDecision {
         .answer(Responder.Answer(code: .refused, kind: .refused, policy: policy))
     }
 
     /// Returns the number of labels of the longest explicit name between the closest encloser in the zone and the name
     /// itself; that name is then the closest encloser. Nil if there is none.
     @inline(__always)
-    private func depthOfSaidName(_ serving: Serving, from encloserDepth: Int) -> Int? {
+    private func depthOfExplicitName(_ served: ServedData, from encloserDepth: Int) -> Int? {
         var depth = keys.depth - 1
         while depth > encloserDepth {
-            if serving.policies.isSaid(keys[depth]) { return depth }
+            if served.policies.isExplicit(keys[depth]) { return depth }
             depth -= 1
         }
         return nil
@@ -180,25 +181,25 @@ struct Resolver: ~Copyable {
 
     /// Whether an empty non-terminal of the policies lies between the closest encloser in the zone and the name: the
     /// zone's wildcard does not apply below it (RFC 4592, section 2.2.2).
-    private func hasSaidBelow(_ serving: Serving, from encloserDepth: Int) -> Bool {
+    private func isBelowEmptyNonTerminal(_ served: ServedData, from encloserDepth: Int) -> Bool {
         var depth = keys.depth - 1
         while depth > encloserDepth {
-            if serving.policies.isAboveSaid(keys[depth]) { return true }
+            if served.policies.hasExplicitDescendant(keys[depth]) { return true }
             depth -= 1
         }
         return false
     }
 
-    private func place(_ node: Int, _ subject: Subject, _ serving: Serving) -> ZoneAnswer {
-        let facts = serving.zones.facts[node]
+    private func place(_ node: Int, _ subject: Subject, _ served: ServedData) -> ZoneAnswer {
+        let facts = served.zones.facts[node]
         return ZoneAnswer(
-            zones: serving.zones, zone: facts.zone, origin: offset(ofDepth: facts.zoneDepth, subject),
+            zones: served.zones, zone: facts.zone, origin: offset(ofDepth: facts.zoneDepth, subject),
             owner: subject.offset)
     }
 
-    private static func nameHash(_ subject: Subject, _ message: Span<UInt8>, _ serving: Serving) -> UInt128 {
+    private static func nameHash(_ subject: Subject, _ message: Span<UInt8>, _ served: ServedData) -> UInt128 {
         if let alias = subject.alias {
-            return AddressPolicies.hash(of: serving.zones.target(ofAlias: alias).wire.span)
+            return AddressPolicies.hash(of: served.zones.target(ofAlias: alias).wire.span)
         }
         var end = subject.offset
         while message[end] != 0 { end += 1 + Int(message[end]) }

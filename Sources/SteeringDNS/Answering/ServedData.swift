@@ -4,7 +4,7 @@ import Documents
 /// The zones and policies that answers are made of.
 ///
 /// Immutable: a reload makes another value, which replaces this one.
-public final class Serving: Sendable {
+public final class ServedData: Sendable {
     /// The policies.
     public let policies: AddressPolicies
     let zones: Zones

@@ -1,16 +1,16 @@
-import KernelTestSupport
+import DNSTestSupport
 import Testing
 
 /// What names and types have for an answer (RFC 1034, 2308, 4592, 8020, 8482, 8906).
 @Suite struct AnswerTests {
-    private let bed: DNSBed
-    init() throws { bed = try DNSBed.plain() }
+    private let server: InProcessServer
+    init() throws { server = try InProcessServer.plain() }
 
-    private func negative(_ code: String) -> String { "\(code) qr aa rd\n+ \(DNSBed.soa)" }
+    private func negative(_ code: String) -> String { "\(code) qr aa rd\n+ \(Example.soa)" }
 
     @Test("a name has one address, of the pool and with the TTL of its policy")
     func addresses() throws {
-        let replies = try bed.ask([
+        let replies = try server.ask([
             Request("www.example.com"), Request("www.example.com", "AAAA"), Request("four.example.com"),
             Request("a.b.c.example.com"), Request("txt.example.com"), Request("txt.example.com", "AAAA"),
         ])
@@ -29,21 +29,21 @@ import Testing
         "a name with addresses has nothing of other types, and the SOA says so for as long as its last field",
         arguments: ["TXT", "MX", "HTTPS", "TYPE666", "NS", "SOA", "CNAME", "DS", "TYPE0", "TYPE65535", "RRSIG"])
     func noData(type: String) throws {
-        #expect(try bed.ask(Request("www.example.com", type)).text == negative("NOERROR"))
+        #expect(try server.ask(Request("www.example.com", type)).text == negative("NOERROR"))
     }
 
     @Test("a pool without addresses of a family gives nothing, and the name exists")
     func oneFamily() throws {
-        #expect(try bed.ask(Request("four.example.com", "AAAA")).text == negative("NOERROR"))
+        #expect(try server.ask(Request("four.example.com", "AAAA")).text == negative("NOERROR"))
     }
 
     @Test("the least of the SOA's TTL and its last field is how long nothing may be remembered")
     func negativeTTL() throws {
         let zone = "$TTL 90\n@ SOA ns.other. host.other. 1 2 3 4 3600\n@ NS ns.other.\n"
-        let bed = try DNSBed(
+        let server = try InProcessServer(
             "names: { zones: [{ origin: example.net, file: zone }], policies: [{ name: default, outcome: pass }] }",
             ["zone": zone])
-        let replies = try bed.ask([
+        let replies = try server.ask([
             Request("x.example.net"), Request("example.net", "A"), Request("example.net", "SOA"),
         ])
         let soa = "example.net. 90 IN SOA ns.other. host.other. 1 2 3 4 3600"
@@ -58,8 +58,8 @@ import Testing
         for name in [
             "x.ns1", "a.b.ns1", "x.txt", "x.four", "x.ent", "a.x.ent", "x.below.ent", "x.alias", "x.there.wild",
         ] {
-            #expect(try bed.ask(Request("\(name).example.com")).text == negative("NXDOMAIN"), "\(name)")
-            #expect(try bed.ask(Request("\(name).example.com", "TXT")).text == negative("NXDOMAIN"), "\(name)")
+            #expect(try server.ask(Request("\(name).example.com")).text == negative("NXDOMAIN"), "\(name)")
+            #expect(try server.ask(Request("\(name).example.com", "TXT")).text == negative("NXDOMAIN"), "\(name)")
         }
     }
 
@@ -68,14 +68,14 @@ import Testing
         for name in ["ent", "wild", "aliases"] {
             for type in ["A", "AAAA", "TXT", "NS", "ANY"] {
                 #expect(
-                    try bed.ask(Request("\(name).example.com", type)).text == negative("NOERROR"), "\(name) \(type)")
+                    try server.ask(Request("\(name).example.com", type)).text == negative("NOERROR"), "\(name) \(type)")
             }
         }
     }
 
     @Test("a wildcard of the zone stands for names of any number of labels, and not for what is said")
     func wildcards() throws {
-        let replies = try bed.ask([
+        let replies = try server.ask([
             Request("a.wild.example.com"), Request("a.b.c.wild.example.com"), Request("*.wild.example.com"),
             Request("a.*.wild.example.com"), Request("there.wild.example.com"), Request("a.wild.example.com", "TXT"),
             Request("b.aliases.example.com", "AAAA"),
@@ -90,13 +90,13 @@ import Testing
         // Below a wildcard itself, which exists, nothing is made of it.
         #expect(replies[3].text == negative("NXDOMAIN"))
         for (name, type) in [("a.wild", "AAAA"), ("there.wild", "TXT")] {
-            #expect(try bed.ask(Request("\(name).example.com", type)).text == negative("NOERROR"))
+            #expect(try server.ask(Request("\(name).example.com", type)).text == negative("NOERROR"))
         }
     }
 
     @Test("the top of a zone has its SOA, its name servers with their addresses, and no address by default")
     func apex() throws {
-        let replies = try bed.ask([
+        let replies = try server.ask([
             Request("example.com", "SOA"), Request("example.com", "NS"), Request("example.com", "MX"),
             Request("example.com", "TXT"), Request("example.com", "A"), Request("example.com", "AAAA"),
         ])
@@ -126,12 +126,12 @@ import Testing
         let classes = ["HS", "ANY", "NONE", "CLASS666", "CH"].map { name in
             Request("www.example.com", "TXT").with { $0.class = name }
         }
-        for reply in try bed.ask(names + classes) { #expect(reply.text == "REFUSED qr rd") }
+        for reply in try server.ask(names + classes) { #expect(reply.text == "REFUSED qr rd") }
     }
 
     @Test("ANY has one record in place of all (RFC 8482), or the alias, or what there is to say of nothing")
     func any() throws {
-        let replies = try bed.ask(
+        let replies = try server.ask(
             ["www", "ns1", "txt", "a.wild", "alias", "x.ns1", "x.sub", "b.aliases"].map {
                 Request("\($0).example.com", "ANY")
             })
@@ -150,7 +150,7 @@ import Testing
             [1, 0, 1, 0],
             "076578616d706c6503636f6d0000fb0001" + "c00c00060001000000000016" + "0000"
                 + "0000000100000002000000030000000400000005")
-        let replies = try bed.ask([
+        let replies = try server.ask([
             Request("example.com", "AXFR"), Request("example.com", "IXFR"), Request("example.org", "AXFR"), ixfr,
         ])
         #expect(replies.map(\.code) == ["REFUSED", "REFUSED", "REFUSED", "REFUSED"])
@@ -159,7 +159,7 @@ import Testing
 
     @Test("types that stand in messages only are no questions")
     func metaTypes() throws {
-        let replies = try bed.ask(["OPT", "TKEY", "TSIG", "MAILB", "MAILA"].map { Request("www.example.com", $0) })
+        let replies = try server.ask(["OPT", "TKEY", "TSIG", "MAILB", "MAILA"].map { Request("www.example.com", $0) })
         #expect(replies.map(\.head) == ["FORMERR qr rd"] + Array(repeating: "NOTIMP qr rd", count: 4))
     }
 
@@ -169,7 +169,7 @@ import Testing
         let algorithm = "0b686d61632d73686132353600"
         let data = algorithm + "0000655f0000012c0020" + String(repeating: "ab", count: 32) + "123400000000"
         let tsig = "036b65790000fa00ff00000000" + hexadecimal(data.count / 2) + data
-        let replies = try bed.ask([
+        let replies = try server.ask([
             message([1, 0, 0, 1], www + tsig), message([1, 0, 0, 2], www + "00" + opt() + tsig),
             // It must be the last.
             message([1, 0, 0, 2], www + tsig + "00" + opt()),
@@ -179,19 +179,19 @@ import Testing
 
     @Test("in the class CHAOS there is what one asked to be told, and nothing else")
     func chaos() throws {
-        func ask(_ bed: DNSBed, _ name: String, _ type: String = "TXT") throws -> String {
-            try bed.ask(Request(name, type).with { $0.class = "CH" }).text
+        func ask(_ server: InProcessServer, _ name: String, _ type: String = "TXT") throws -> String {
+            try server.ask(Request(name, type).with { $0.class = "CH" }).text
         }
-        #expect(try ask(bed, "version.bind") == "NOERROR qr aa rd\nversion.bind. 0 CH TXT \"a test\"")
-        #expect(try ask(bed, "VERSION.SERVER") == "NOERROR qr aa rd\nVERSION.SERVER. 0 CH TXT \"a test\"")
-        #expect(try ask(bed, "id.server") == "NOERROR qr aa rd\nid.server. 0 CH TXT \"here\"")
-        #expect(try ask(bed, "hostname.bind") == "NOERROR qr aa rd\nhostname.bind. 0 CH TXT \"here\"")
+        #expect(try ask(server, "version.bind") == "NOERROR qr aa rd\nversion.bind. 0 CH TXT \"a test\"")
+        #expect(try ask(server, "VERSION.SERVER") == "NOERROR qr aa rd\nVERSION.SERVER. 0 CH TXT \"a test\"")
+        #expect(try ask(server, "id.server") == "NOERROR qr aa rd\nid.server. 0 CH TXT \"here\"")
+        #expect(try ask(server, "hostname.bind") == "NOERROR qr aa rd\nhostname.bind. 0 CH TXT \"here\"")
         for (name, type) in [
             ("authors.bind", "TXT"), ("version.bind", "A"), ("version.bin", "TXT"), ("www.example.com", "A"),
         ] {
-            #expect(try ask(bed, name, type) == "REFUSED qr rd")
+            #expect(try ask(server, name, type) == "REFUSED qr rd")
         }
-        let silent = try DNSBed()
+        let silent = try InProcessServer()
         #expect(try ask(silent, "version.bind") == "REFUSED qr rd")
         #expect(try ask(silent, "id.server") == "REFUSED qr rd")
     }

@@ -1,13 +1,13 @@
-import KernelTestSupport
+import DNSTestSupport
 import Testing
 
 /// The header and the question (RFC 1035, 2181, 4343, 8906, 9619).
 @Suite struct HeaderTests {
     @Test("an answer has the opcode and RD of its query, and no flag that is not its own")
     func flags() throws {
-        let bed = try DNSBed()
+        let server = try InProcessServer()
         let question = Request("www.example.com")
-        let replies = try bed.ask([
+        let replies = try server.ask([
             question, question.with { $0.flags = 0 },
             // TC, AA, RA, Z, AD and CD say nothing in a query.
             question.with { $0.flags = 0x0200 }, question.with { $0.flags = 0x0400 },
@@ -16,24 +16,24 @@ import Testing
         ])
         #expect(
             replies.map(\.flags) == ["qr aa rd", "qr aa", "qr aa", "qr aa", "qr aa", "qr aa", "qr aa", "qr aa rd"])
-        #expect(replies.allSatisfy { $0.code == "NOERROR" && $0.opcode == 0 && $0.addresses == [DNSBed.web] })
+        #expect(replies.allSatisfy { $0.code == "NOERROR" && $0.opcode == 0 && $0.addresses == [Example.web] })
     }
 
     @Test("what is an answer itself, or too short for a header, is never answered")
     func silence() throws {
-        let bed = try DNSBed()
-        let question = try bed.bytes([Request("www.example.com")])[0]
-        let answers = [0x8000, 0x8180, 0x8583, 0xFFFF, 0xA000].map { flags in
-            Request("www.example.com").with { $0.flags = flags }
+        let server = try InProcessServer()
+        let question = Request("www.example.com")
+        let answers = [0x8000, 0x8180, 0x8583, 0xFFFF, 0xA000].map { flags in question.with { $0.flags = flags }.message
         }
-        let short = [0, 1, 2, 3, 11].map { Request(raw: String(question.prefix(2 * $0))) }
-        let silences = try bed.silence(answers + short)
-        #expect(silences.count == 10 && silences.allSatisfy { $0.answers == 0 && $0.closed })
+        for message in answers + [0, 1, 2, 3, 11].map({ Array(question.message.prefix($0)) }) {
+            #expect(try server.answer(message, over: .udp) == nil && server.answer(message, over: .tcp) == nil)
+        }
+        #expect(server.counts.ignored == 20)
     }
 
     @Test("operations that are not queries are not implemented", arguments: [1, 2, 3, 4, 5, 6, 7, 15])
     func opcodes(opcode: Int) throws {
-        let reply = try DNSBed.plain().ask(Request("www.example.com", "SOA").with { $0.opcode = opcode })
+        let reply = try InProcessServer.plain().ask(Request("www.example.com", "SOA").with { $0.opcode = opcode })
         #expect(reply.head == "NOTIMP qr rd" && reply.opcode == opcode)
         #expect(reply.answer + reply.authority + reply.additional == [])
     }
@@ -42,19 +42,19 @@ import Testing
     func counts() throws {
         let www = "03777777076578616d706c6503636f6d0000010001"
         let record = "c00c00010001000000000004c0000201"
-        let replies = try DNSBed.plain().ask([
+        let replies = try InProcessServer.plain().ask([
             message([0, 0, 0, 0], ""), message([2, 0, 0, 0], www + www), message([0, 0, 0, 1], "00" + opt()),
             message([1, 1, 0, 0], www + record), message([1, 0, 1, 0], www + record), message([65535, 0, 0, 0], www),
             message([1, 0, 0, 1], www), message([1, 0, 0, 0], www + "00"), message([1, 0, 0, 0], www + record),
         ])
         #expect(replies.map(\.code) == Array(repeating: "FORMERR", count: 9))
         // A record that nobody needs, of a class and type without a name.
-        #expect(try DNSBed.plain().ask(message([1, 0, 0, 1], www + record)).head == "NOERROR qr aa")
+        #expect(try InProcessServer.plain().ask(message([1, 0, 0, 1], www + record)).head == "NOERROR qr aa")
     }
 
     @Test("a query without a question is for a cookie")
     func cookieAlone() throws {
-        let reply = try DNSBed.plain().ask(message([0, 0, 0, 1], "00" + opt("000a00080123456789abcdef")))
+        let reply = try InProcessServer.plain().ask(message([0, 0, 0, 1], "00" + opt("000a00080123456789abcdef")))
         #expect(reply.head == "NOERROR qr" && reply.questions == 0)
         #expect(reply.edns?.options.first?.data.hasPrefix("0123456789abcdef") == true)
     }
@@ -68,7 +68,7 @@ import Testing
             String(repeating: "0161", count: 127) + "016100" + "00010001", "03777777c00c00010001",
         ])
     func names(question: String) throws {
-        let reply = try DNSBed.plain().ask(message([1, 0, 0, 0], question))
+        let reply = try InProcessServer.plain().ask(message([1, 0, 0, 0], question))
         #expect(reply.head == "FORMERR qr" && reply.questions == 0)
     }
 
@@ -77,13 +77,13 @@ import Testing
         let label = String(repeating: "a", count: 63)
         let name = "\(label).\(label).\(label).\(String(repeating: "a", count: 49)).example.com"
         let labels = String(repeating: "a.", count: 121) + "example.com"
-        let replies = try DNSBed.plain().ask([Request(name), Request(labels)])
-        #expect(replies.allSatisfy { $0.head == "NOERROR qr aa rd" && $0.addresses == [DNSBed.web] })
+        let replies = try InProcessServer.plain().ask([Request(name), Request(labels)])
+        #expect(replies.allSatisfy { $0.head == "NOERROR qr aa rd" && $0.addresses == [Example.web] })
     }
 
     @Test("letters may be large or small, and come back as they were asked (0x20)")
     func letters() throws {
-        let replies = try DNSBed.plain().ask([
+        let replies = try InProcessServer.plain().ask([
             Request("wWw.eXAMPle.CoM"), Request("TXT.Example.com", "TXT"), Request("SECOND.EXAMPLE.COM"),
             Request("A.WILD.example.COM"), Request("HOST.Sub.EXAMPLE.com"), Request("X.NS1.example.com"),
         ])
@@ -94,25 +94,4 @@ import Testing
         #expect(replies[4].authority.contains("Sub.EXAMPLE.com. 3600 IN NS ns.elsewhere.net."))
         #expect(replies[5].code == "NXDOMAIN" && replies[5].authority[0].hasPrefix("example.com. 300 IN SOA"))
     }
-}
-
-/// A message of RFC 1035's form, with what its sections have, in hexadecimal digits.
-func message(_ counts: [Int], _ sections: String, flags: String = "0000") -> Request {
-    Request(raw: "1234" + flags + counts.map { hexadecimal($0) }.joined() + sections)
-}
-
-/// Four digits.
-func hexadecimal(_ number: Int) -> String {
-    let digits = String(number, radix: 16)
-    return String(repeating: "0", count: 4 - digits.count) + digits
-}
-
-/// An OPT record without its owner.
-func opt(_ options: String = "", payload: Int = 1_232, version: String = "00", length: Int? = nil) -> String {
-    "0029" + hexadecimal(payload) + "00" + version + "0000" + hexadecimal(length ?? options.count / 2) + options
-}
-
-extension DNSBed {
-    /// A server for tests that change nothing. Each has its own: one for all would outlive them.
-    static func plain() throws -> DNSBed { try DNSBed(options: "--identifier here --version 'a test'") }
 }

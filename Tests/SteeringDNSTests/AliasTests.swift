@@ -1,14 +1,14 @@
-import KernelTestSupport
+import DNSTestSupport
 import Testing
 
 /// Aliases and delegations (RFC 1034, 2181, 6604, 9471).
 @Suite struct AliasTests {
-    private let bed: DNSBed
-    init() throws { bed = try DNSBed.plain() }
+    private let server: InProcessServer
+    init() throws { server = try InProcessServer.plain() }
 
     @Test("an alias leads to what policies say of its target, through other aliases")
     func aliases() throws {
-        let replies = try bed.ask([
+        let replies = try server.ask([
             Request("alias.example.com"), Request("second.example.com", "AAAA"), Request("alias.example.com", "CNAME"),
             Request("alias.example.com", "TXT"),
         ])
@@ -22,17 +22,17 @@ import Testing
                 www.example.com. 60 IN AAAA 2001:db8:1::7
                 """,
                 "NOERROR qr aa rd\nalias.example.com. 3600 IN CNAME www.example.com.",
-                "NOERROR qr aa rd\nalias.example.com. 3600 IN CNAME www.example.com.\n+ \(DNSBed.soa)",
+                "NOERROR qr aa rd\nalias.example.com. 3600 IN CNAME www.example.com.\n+ \(Example.soa)",
             ])
     }
 
     @Test("an alias that leads out of the zone, to nothing or around, is answered as far as it goes")
     func ends() throws {
-        let replies = try bed.ask(["away", "nowhere", "circle"].map { Request("\($0).example.com") })
+        let replies = try server.ask(["away", "nowhere", "circle"].map { Request("\($0).example.com") })
         #expect(
             replies.map(\.text) == [
                 "NOERROR qr aa rd\naway.example.com. 3600 IN CNAME www.example.org.",
-                "NXDOMAIN qr aa rd\nnowhere.example.com. 3600 IN CNAME x.ns1.example.com.\n+ \(DNSBed.soa)",
+                "NXDOMAIN qr aa rd\nnowhere.example.com. 3600 IN CNAME x.ns1.example.com.\n+ \(Example.soa)",
                 """
                 NOERROR qr aa rd
                 circle.example.com. 3600 IN CNAME round.example.com.
@@ -55,13 +55,13 @@ import Testing
             ("x.sub", "DS"), ("sub", "ANY"),
         ] {
             #expect(
-                try bed.ask(Request("\(name).example.com", type)).text == "NOERROR qr rd\n\(Self.referral)",
+                try server.ask(Request("\(name).example.com", type)).text == "NOERROR qr rd\n\(Self.referral)",
                 "\(name) \(type)")
         }
         // DS is the upper zone's to have.
-        #expect(try bed.ask(Request("sub.example.com", "DS")).text == "NOERROR qr aa rd\n+ \(DNSBed.soa)")
+        #expect(try server.ask(Request("sub.example.com", "DS")).text == "NOERROR qr aa rd\n+ \(Example.soa)")
         #expect(
-            try bed.ask(Request("into.example.com")).text
+            try server.ask(Request("into.example.com")).text
                 == "NOERROR qr aa rd\ninto.example.com. 3600 IN CNAME host.sub.example.com.\n\(Self.referral)")
     }
 
@@ -89,10 +89,10 @@ import Testing
 
             """
         let deep = inner.replacing("inner", with: "a.deep")
-        let bed = try DNSBed(
+        let server = try InProcessServer(
             "names: { zones: [inner, outer, deep], policies: [{ name: default, outcome: pass }] }",
             ["outer": outer, "inner": inner, "deep": deep])
-        let replies = try bed.ask([
+        let replies = try server.ask([
             Request("www.inner.example.com"), Request("ns.inner.example.com"), Request("into.example.com"),
             Request("back.inner.example.com"), Request("deep.example.com"),
         ])

@@ -1,16 +1,16 @@
-import KernelTestSupport
+import DNSTestSupport
 import Testing
 
 /// EDNS and its options (RFC 6891, 3225, 5001, 7828, 7830, 7871).
 @Suite struct EDNSTests {
-    private let bed: DNSBed
-    init() throws { bed = try DNSBed.plain() }
+    private let server: InProcessServer
+    init() throws { server = try InProcessServer.plain() }
     private let www = "03777777076578616d706c6503636f6d0000010001"
 
     @Test("EDNS is of version 0 with room for 1,232 bytes; DO comes back, other flags and unknown options do not")
     func plain() throws {
         let question = Request("www.example.com")
-        let replies = try bed.ask([
+        let replies = try server.ask([
             question.edns(), question.edns(flags: 0x8000), question.edns(flags: 0x7FFF), question.edns(flags: 0xFFFF),
             question.edns(
                 payload: 4_096, [(65_001, "0102"), (12, "0000"), (11, ""), (11, "0064"), (5, "08"), (15, "")]),
@@ -18,13 +18,13 @@ import Testing
         #expect(replies.map { $0.edns!.flags } == [0, 0x8000, 0, 0x8000, 0])
         for reply in replies {
             #expect(reply.edns!.version == 0 && reply.edns!.payload == 1_232 && reply.edns!.options == [])
-            #expect(reply.head == "NOERROR qr aa rd" && reply.addresses == [DNSBed.web])
+            #expect(reply.head == "NOERROR qr aa rd" && reply.addresses == [Example.web])
         }
     }
 
     @Test("answers of every kind have EDNS if it was asked for")
     func everyKind() throws {
-        let replies = try bed.ask(
+        let replies = try server.ask(
             ["x.ns1.example.com", "x.sub.example.com", "www.example.org", "txt.example.com"].map { Request($0).edns() }
                 + [Request("example.com", "AXFR").edns(), message([1, 0, 0, 1], www + "00" + opt() + "00")])
         #expect(
@@ -34,7 +34,7 @@ import Testing
 
     @Test("other versions are told the own one", arguments: [1, 2, 255])
     func versions(version: Int) throws {
-        let reply = try bed.ask(Request("www.example.com").edns(version: version, [(3, "")]))
+        let reply = try server.ask(Request("www.example.com").edns(version: version, [(3, "")]))
         #expect(reply.head == "BADVERS qr rd" && reply.edns == .init() && reply.answer == [])
     }
 
@@ -53,44 +53,45 @@ import Testing
             (1, "80" + opt()), (1, "00" + opt("000a0000")),
         ])
     func broken(count: Int, records: String) throws {
-        let reply = try bed.ask(message([1, 0, 0, count], www + records))
+        let reply = try server.ask(message([1, 0, 0, count], www + records))
         #expect(reply.head == "FORMERR qr" && reply.answer == [])
     }
 
-    @Test("what does not fit into a datagram is cut to the question, and TCP has it all")
+    @Test("what does not fit into a datagram is truncated to the question, and TCP has it all")
     func sizes() throws {
         let big = Request("big.example.com", "TXT"), huge = Request("huge.example.com", "TXT")
-        let cut = [
+        let truncated = [
             big, big.edns(payload: 0), big.edns(payload: 511), big.edns(payload: 512), big.edns(payload: 600), huge,
             huge.edns(payload: 1_232), huge.edns(payload: 4_096), huge.edns(payload: 65_535),
         ]
-        for (request, both) in zip(cut, try bed.askBoth(cut)) {
+        for (request, both) in zip(truncated, try server.askBoth(truncated)) {
             #expect(both.udp.head == "NOERROR qr aa tc rd" && both.udp.answer + both.udp.additional == [], "\(request)")
             #expect(both.tcp.head == "NOERROR qr aa rd" && both.tcp.answer.count == 1)
         }
-        let whole = try bed.ask([big.edns(payload: 1_232), big.edns(payload: 800), big.edns(payload: 65_535)])
+        let whole = try server.ask([big.edns(payload: 1_232), big.edns(payload: 800), big.edns(payload: 65_535)])
         #expect(whole.allSatisfy { $0.head == "NOERROR qr aa rd" && $0.answer.count == 1 && $0.size > 600 })
         // The smallest room in which it fits: 12 and 21 of header and question, 12 and 603 of the record, 11 of OPT.
-        let edge = try bed.askBoth([big.edns(payload: 659), big.edns(payload: 658)])
-        #expect(edge[0].udp.size == 659 && !edge[0].udp.isCut)
-        #expect(edge[1].udp.isCut)
+        let edge = try server.askBoth([big.edns(payload: 659), big.edns(payload: 658)])
+        #expect(edge[0].udp.size == 659 && !edge[0].udp.isTruncated)
+        #expect(edge[1].udp.isTruncated)
     }
 
     @Test("an identifier is told who asks (NSID), as far as there is room")
     func identifier() throws {
-        let replies = try bed.ask([
+        let replies = try server.ask([
             Request("www.example.com").edns([(3, "")]), Request("www.example.com").edns([(3, "00")]),
         ])
         #expect(replies.allSatisfy { $0.edns!.options == [.init(code: 3, data: "68657265")] })
-        #expect(try DNSBed().ask(Request("www.example.com").edns([(3, "")])).edns!.options == [])
+        #expect(try InProcessServer().ask(Request("www.example.com").edns([(3, "")])).edns!.options == [])
 
-        let long = try DNSBed(options: "--identifier \(String(repeating: "i", count: 255))")
+        let long = try InProcessServer(
+            options: InProcessServer.unlimited { $0.identifier = Array(repeating: UInt8(ascii: "i"), count: 255) })
         let name = String(repeating: "a.", count: 121) + "example.com"
         let options = [(3, ""), (10, "0123456789abcdef")]
         let both = try long.askBoth([
             Request(name).edns(payload: 512, options), Request("www.example.com").edns(payload: 512, options),
         ])
-        #expect(both[0].udp.size <= 512 && both[0].udp.addresses == [DNSBed.web])
+        #expect(both[0].udp.size <= 512 && both[0].udp.addresses == [Example.web])
         #expect(both[0].udp.edns!.options.map(\.code) == [10] && both[0].tcp.edns!.options.map(\.code).contains(3))
         #expect(both[1].udp.edns!.options.map(\.code).contains(3))
     }
@@ -107,12 +108,12 @@ import Testing
                 - { name: far, pool: far }
 
             """
-        let bed = try DNSBed(policy)
+        let server = try InProcessServer(policy)
         let question = Request("www.example.com")
         let subnets = [
             "00011800c63364", "00012000c6336407", "00011800c63365", "00023000" + "20010db80005", "00010000", "00000000",
         ]
-        let replies = try bed.ask([question] + subnets.map { question.edns([(8, $0)]) })
+        let replies = try server.ask([question] + subnets.map { question.edns([(8, $0)]) })
         let near = ["192.0.2.1"], far = ["192.0.2.2"]
         #expect(replies.map(\.addresses) == [far, near, near, far, near, far, far])
         #expect(
@@ -124,14 +125,14 @@ import Testing
             "", "0001", "000118", "00011801c63364", "00012100c633640700", "00011800c6336407", "00011800c633",
             "00011700c63365", "00031800c63364", "00001800c63364", "0002810020010db8",
         ]
-        for reply in try bed.ask(malformed.map { question.edns([(8, $0)]) }) {
+        for reply in try server.ask(malformed.map { question.edns([(8, $0)]) }) {
             #expect(reply.code == "FORMERR" && reply.answer == [])
         }
     }
 
     @Test("a client's network is of no account unless it is asked for")
     func clientSubnetIgnored() throws {
-        let reply = try bed.ask(Request("www.example.com").edns([(8, "00011800c63364")]))
+        let reply = try server.ask(Request("www.example.com").edns([(8, "00011800c63364")]))
         #expect(reply.head == "NOERROR qr aa rd" && reply.edns!.options == [])
     }
 }
