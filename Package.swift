@@ -63,12 +63,12 @@ let package = Package(
         .target(name: "CSteeringDNS", cSettings: fortified),
         .target(name: "SteeringDNS", dependencies: ["AddressPools", "Documents", "CSteeringDNS"]),
 
-        // Pools that are drained and moved: what both commands know of it.
+        // Pools that are drained and moved, for both commands; the steering is a parameter.
         .target(
-            name: "Draining",
+            name: "PoolMoves",
             dependencies: [
-                "SteeringDNS", "Documents", .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "NIOPosix", package: "swift-nio"),
+                "SteeringDNS", "Documents", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
             ]),
 
         // Counters over HTTP, for both commands.
@@ -105,7 +105,8 @@ let package = Package(
         .executableTarget(
             name: "steer",
             dependencies: [
-                "Commands", "Steering", "PolicyFiles", "SteeringDNS", "Documents", "Draining", "MetricsHTTP", "Journal",
+                "Commands", "Steering", "PolicyFiles", "SteeringDNS", "Documents", "PoolMoves", "MetricsHTTP",
+                "Journal",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "NIOCore", package: "swift-nio"),
             ]),
@@ -130,7 +131,7 @@ let package = Package(
         .executableTarget(
             name: "steer-dns",
             dependencies: [
-                "Commands", "SteeringDNS", "Documents", "Draining", "MetricsHTTP", "Journal",
+                "Commands", "SteeringDNS", "Documents", "PoolMoves", "MetricsHTTP", "Journal",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
