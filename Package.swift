@@ -202,6 +202,9 @@ let package = Package(
             ], path: "Tests/steering-nio-probe"),
         .testTarget(name: "AddressPoolsTests", dependencies: ["AddressPools"]),
         .testTarget(name: "PolicyFilesTests", dependencies: ["PolicyFiles"]),
+        .testTarget(
+            name: "PoolMovesTests",
+            dependencies: ["PoolMoves", "Documents", .product(name: "NIOEmbedded", package: "swift-nio")]),
         .testTarget(name: "SteeringDNSTests", dependencies: ["SteeringDNS"]),
         .testTarget(
             name: "SteerCommandTests",
