@@ -69,12 +69,12 @@ let package = Package(
         .target(name: "CSteeringDNS", cSettings: fortified),
         .target(name: "SteeringDNS", dependencies: ["AddressPools", "LinuxSockets", "Documents", "CSteeringDNS"]),
 
-        // Pools that are drained and moved: what both commands know of it.
+        // Pools that are drained and moved, for both commands; the steering is a parameter.
         .target(
-            name: "Draining",
+            name: "PoolMoves",
             dependencies: [
-                "SteeringDNS", "Documents", .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "NIOPosix", package: "swift-nio"),
+                "SteeringDNS", "Documents", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
             ]),
 
         // Metrics over HTTP, for steer and steer-dns: apart from CommandSupport, so that the others do not link SwiftNIO.
@@ -112,7 +112,7 @@ let package = Package(
         .executableTarget(
             name: "steer",
             dependencies: [
-                "CommandSupport", "Steering", "PolicyFiles", "SteeringDNS", "Documents", "Draining", "MetricsHTTP",
+                "CommandSupport", "Steering", "PolicyFiles", "SteeringDNS", "Documents", "PoolMoves", "MetricsHTTP",
                 "ServiceSupport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
@@ -138,7 +138,7 @@ let package = Package(
         .executableTarget(
             name: "steer-dns",
             dependencies: [
-                "CommandSupport", "SteeringDNS", "Documents", "Draining", "MetricsHTTP", "LinuxSockets",
+                "CommandSupport", "SteeringDNS", "Documents", "PoolMoves", "MetricsHTTP", "LinuxSockets",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
@@ -212,6 +212,9 @@ let package = Package(
         .testTarget(name: "AddressPoolsTests", dependencies: ["AddressPools"]),
         .testTarget(name: "CommandSupportTests", dependencies: ["CommandSupport"]),
         .testTarget(name: "PolicyFilesTests", dependencies: ["PolicyFiles"]),
+        .testTarget(
+            name: "PoolMovesTests",
+            dependencies: ["PoolMoves", "Documents", .product(name: "NIOEmbedded", package: "swift-nio")]),
         .testTarget(name: "SteeringDNSTests", dependencies: ["SteeringDNS", "DNSTestSupport"]),
         .testTarget(
             name: "SteerCommandTests",

@@ -2,9 +2,7 @@ import AddressPools
 import ArgumentParser
 import CommandSupport
 import Documents
-import Draining
-import Foundation
-import SteeringDNS
+import PoolMoves
 
 /// `steer-dns drain PREFIX`.
 struct Drain: ParsableCommand {
@@ -29,36 +27,48 @@ struct Drain: ParsableCommand {
 
     @OptionGroup var options: DrainOptions
 
-    @Option(
-        help: ArgumentHelp(
-            "The address of a server's --metrics, which reports when it loaded the change; may be repeated.",
-            valueName: "address:port"))
-    var server: [String] = []
-
-    @Option(help: ArgumentHelp("Without --server: how long servers take to notice the change.", valueName: "seconds"))
-    var reload = 5
+    @OptionGroup var servers: ServerOptions
 
     @Flag(help: "Wait until the last answer has expired.")
     var wait = false
 
     func run() throws {
-        let watch = ServerWatch(servers: try server.map(Serve.socketAddress), reload: reload)
+        let watch = try servers.watch(), clock = SystemClock()
         let (pool, prefixes) = try options.pool(prefixes)
-        try pool.drain(prefixes)
-        var report = DrainReport(pool, try pool.status(watch), prefixes)
-        guard wait else { return print(options.json ? JSON.text(report) : report.text) }
-        let bar = ProgressBar()
-        while !report.hasExpired {
+        try pool.drain(prefixes, clock)
+        let report =
+            wait
+            ? try awaitExpiry(pool, prefixes, watch, clock)
+            : DrainReport(pool, try pool.status(of: prefixes, watch), at: clock.now)
+        print(options.json ? JSON.text(report) : text(report))
+    }
+
+    private func awaitExpiry(
+        _ pool: DrainablePool, _ prefixes: PrefixPool, _ watch: ServerWatch, _ clock: SystemClock
+    ) throws(DocumentError) -> DrainReport {
+        let bar = ProgressBar(), ttl = Int(pool.ttl)
+        defer { bar.clear() }
+        return try pool.awaitExpiry(of: prefixes, watch, clock) { report in
             let left = report.secondsLeft
             bar.show(
                 left.map { "the last answer expires in \($0) s" } ?? "waiting for the servers to notice",
-                Int(pool.ttl) - min(left ?? Int(pool.ttl), Int(pool.ttl)), of: max(1, Int(pool.ttl)), unit: "s",
-                scale: 1)
-            usleep(200_000)
-            report = DrainReport(pool, try pool.status(watch), prefixes)
+                ttl - min(left ?? ttl, ttl), of: max(1, ttl), unit: "s", scale: 1)
         }
-        bar.clear()
-        print(options.json ? JSON.text(report) : report.text)
+    }
+
+    private func text(_ report: DrainReport) -> String {
+        var lines = report.drained.map { part in
+            let state = part.expires.map {
+                part.expired ? "the last answer expired \($0)" : "the last answer expires \($0)"
+            }
+            return "\(part.prefix) drained \(part.drained); \(state ?? "a server still answers with it")"
+        }
+        lines.append(
+            report.hasExpired
+                ? "steer pool status \(report.pool) counts the connections that still arrive, and reports when to unbind"
+                : "keep it bound: --wait waits for the last answer to expire, then see steer pool status \(report.pool)"
+        )
+        return lines.joined(separator: "\n")
     }
 }
 
@@ -74,7 +84,7 @@ struct Undrain: ParsableCommand {
     func run() throws {
         let (pool, prefixes) = try options.pool(prefixes)
         try pool.undrain(prefixes)
-        let report = DrainReport(pool, [], prefixes)
+        let report = DrainReport(pool, [], at: SystemClock().now)
         print(options.json ? JSON.text(report) : "the pool \(pool.name) is answered from \(prefixes) again")
     }
 }
@@ -97,55 +107,5 @@ struct DrainOptions: ParsableArguments {
         guard let first = prefixes.first else { throw ValidationError("name a prefix") }
         let found = try pool.map { name throws(DocumentError) in try DrainablePool(name, policy: policy) }
         return (try found ?? DrainablePool(with: first, policy: policy), PrefixPool(prefixes))
-    }
-}
-
-/// The output of `steer-dns drain`.
-private struct DrainReport: Encodable {
-    struct Part: Encodable {
-        let prefix: String
-        let drained: String
-        /// Omitted while a server still answers with the prefix.
-        let expires: String?
-        let expired: Bool
-    }
-    let pool: String
-    let ttl: UInt32
-    let drained: [Part]
-    /// Not encoded; covers only the prefixes of this command.
-    let hasExpired: Bool
-    let secondsLeft: Int?
-
-    private enum CodingKeys: CodingKey {
-        case pool, ttl, drained
-    }
-
-    init(_ pool: DrainablePool, _ parts: [DrainStatus], _ prefixes: PrefixPool) {
-        let now = Date.now.timeIntervalSince1970
-        let own = parts.filter { PrefixPool([$0.prefix]).overlaps(prefixes) }
-        self.pool = pool.name
-        ttl = pool.ttl
-        drained = own.map {
-            Part(
-                prefix: $0.prefix.description, drained: DrainedFile.text(of: $0.drained),
-                expires: $0.expiry.map(DrainedFile.text), expired: $0.hasExpired(at: now))
-        }
-        hasExpired = own.allSatisfy { $0.hasExpired(at: now) }
-        let expiries = own.compactMap(\.expiry)
-        secondsLeft = expiries.count < own.count ? nil : expiries.max().map { max(0, Int(Double($0) - now)) }
-    }
-
-    var text: String {
-        var lines = drained.map { part in
-            let state = part.expires.map {
-                part.expired ? "the last answer expired \($0)" : "the last answer expires \($0)"
-            }
-            return "\(part.prefix) drained \(part.drained); \(state ?? "a server still answers with it")"
-        }
-        lines.append(
-            hasExpired
-                ? "steer pool status \(pool) counts the connections that still arrive, and reports when to unbind"
-                : "keep it bound: --wait waits for the last answer to expire, then see steer pool status \(pool)")
-        return lines.joined(separator: "\n")
     }
 }

@@ -1,6 +1,6 @@
 import ArgumentParser
 import CommandSupport
-import Draining
+import PoolMoves
 import Steering
 
 struct PoolMove: ParsableCommand {
@@ -38,11 +38,13 @@ struct PoolMove: ParsableCommand {
     @OptionGroup var target: Target
 
     func run() throws {
-        let (old, new) = (try Self.pool(from, "--from"), try Self.pool(to, "--to"))
-        let move = Move(
-            name: options.name, policy: options.policy, new: new, retired: old.subtracting(new),
-            watch: try options.watch(), threshold: options.threshold, quiet: options.duration, last: until,
-            steering: try target.open(for: .changing), target: target, report: MoveReport(isJSON: target.json))
+        let plan = MovePlan(
+            pool: options.name, policy: options.policy, from: try Self.pool(from, "--from"),
+            to: try Self.pool(to, "--to"), threshold: options.threshold, quiet: options.duration, until: until)
+        let report = MoveReport(plan: plan, isJSON: target.json)
+        var move = Move(
+            plan, try options.steering(target, for: .changing), try options.servers.watch(), SystemClock(),
+            completed: report.completed, waiting: report.waiting)
         try move.run()
     }
 
@@ -52,27 +54,50 @@ struct PoolMove: ParsableCommand {
     }
 }
 
-/// The output of `steer pool move`: a line for each step and, on standard error, the reasons for waiting.
-final class MoveReport {
-    private let isJSON: Bool
-    private var waits = ""
+extension MoveStep: ExpressibleByArgument {}
 
-    init(isJSON: Bool) { self.isJSON = isJSON }
+/// The output of `steer pool move`: a line for each step and, on standard error, the reasons for waiting.
+private struct MoveReport {
+    let plan: MovePlan
+    let isJSON: Bool
 
     private struct Line: Encodable {
         let step, prefixes: String
     }
 
-    func step(_ step: MoveStep, _ sentence: String, _ pool: PrefixPool) throws(SteeringError) {
-        waits = ""
-        print(isJSON ? JSON.text(Line(step: step.rawValue, prefixes: pool.description)) : sentence)
+    func completed(_ progress: MoveProgress) throws(SteeringError) {
+        let (sentence, prefixes) = words(progress)
+        let line = Line(step: progress.step.rawValue, prefixes: prefixes.description)
+        print(isJSON ? JSON.text(line) : sentence)
         try Terminal.finish()
     }
 
-    /// Prints the reason for waiting, unless it is still the same.
-    func waiting(_ sentence: String) {
-        guard sentence != waits else { return }
-        waits = sentence
+    /// Returns the sentence about a step, and the prefixes that it concerns.
+    private func words(_ progress: MoveProgress) -> (String, PrefixPool) {
+        switch progress {
+        case .bound(let addresses): ("bound: \(addresses)", plan.new)
+        case .answering(let answers): ("answered: \(answers)", plan.new)
+        case .expired(let leaving): ("expired: the last answer with \(leaving)", leaving)
+        case .quiet(let leaving): ("quiet: \(leaving)", leaving)
+        case .unbound(let leaving): ("unbound: \(leaving)", leaving)
+        case .moved(let answers): ("the pool \(plan.pool) has moved: it is answered from \(answers)", plan.new)
+        case .nothingToMove(let answers):
+            (
+                "nothing to move: the pool \(plan.pool) has nothing of \(plan.retired); it is answered from \(answers)",
+                plan.new
+            )
+        }
+    }
+
+    func waiting(_ reason: MoveWait) {
+        let sentence =
+            switch reason {
+            case .servers: "waiting for the servers to notice"
+            case .expiry(let leaving, let time):
+                "the last answer with \(leaving) expires \(DrainedFile.text(of: time))"
+            case .packets(let packets, let leaving):
+                "\(counted(packets, "packet")) in \(plan.quiet) s still come to \(leaving)"
+            }
         Journal.print(sentence, .info)
     }
 }

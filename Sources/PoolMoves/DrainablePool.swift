@@ -58,7 +58,7 @@ package struct DrainablePool: Sendable {
     }
 
     /// Stops answers from some of the pool's addresses.
-    package func drain(_ prefixes: PrefixPool) throws(DocumentError) {
+    package func drain(_ prefixes: PrefixPool, _ clock: some MoveClock) throws(DocumentError) {
         if let stranger = prefixes.subtracting(addresses).prefixes.first {
             throw DocumentError("\(stranger) is not in the pool \(name), which has \(addresses): name some of these")
         }
@@ -66,7 +66,7 @@ package struct DrainablePool: Sendable {
             // Read under the lock, so that two commands cannot drain the last addresses together.
             let now = try DrainablePool(name, policy: policy)
             try now.refuseEmptying(of: now.answers.subtracting(prefixes))
-            file.add(prefixes, comment: DrainedFile.comment(at: DrainedFile.now))
+            file.add(prefixes, comment: DrainedFile.comment(at: clock.second))
         }
     }
 

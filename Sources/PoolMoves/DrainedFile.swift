@@ -44,11 +44,4 @@ package enum DrainedFile {
         (parts.tm_hour, parts.tm_min, parts.tm_sec) = (numbers[3], numbers[4], numbers[5])
         return Int(timegm(&parts))
     }
-
-    /// The current time in seconds since 1970, rounded up.
-    package static var now: Int {
-        var now = timespec()
-        clock_gettime(CLOCK_REALTIME, &now)
-        return Int(now.tv_sec) + (now.tv_nsec > 0 ? 1 : 0)
-    }
 }

@@ -3,32 +3,21 @@ import Documents
 import NIOCore
 import NIOPosix
 
-/// The times at which a server's data took effect, from its counters.
-package struct ServerTimes: Sendable {
-    /// When the server began to read the policy in force, in seconds since 1970.
-    package var read = 0.0
-    /// The time since which each pool has its current addresses, in seconds since 1970.
-    package var pools: [String: Double] = [:]
-
+extension ServerTimes {
     /// Reads the counters of a server, waiting at most 5 seconds.
-    package init(_ server: AddressPools.SocketAddress) throws(DocumentError) {
+    @Sendable
+    package static func query(_ server: AddressPools.SocketAddress) throws(DocumentError) -> ServerTimes {
         let text: String
-        do { text = try Self.metrics(of: server) } catch {
+        do { text = try metrics(of: server) } catch {
             throw DocumentError(
                 "cannot read the counters of the server at \(server) (\(error)): run steer-dns serve with --metrics \(server)"
             )
         }
-        for line in text.split(separator: "\n") where !line.hasPrefix("#") {
-            let words = line.split(separator: " ")
-            guard words.count == 2, let value = Double(words[1]) else { continue }
-            if words[0] == "steer_dns_policy_read_seconds" { read = value }
-            let parts = words[0].split(separator: "\"")
-            if parts.count == 3, parts[0] == "steer_dns_pool_since_seconds{pool=" { pools[String(parts[1])] = value }
-        }
-        guard read > 0 else {
+        guard let times = ServerTimes(metrics: text) else {
             throw DocumentError(
                 "the counters at \(server) are not those of steer-dns: name the address of its --metrics")
         }
+        return times
     }
 
     private static func metrics(of server: AddressPools.SocketAddress) throws -> String {
@@ -38,7 +27,7 @@ package struct ServerTimes: Sendable {
         ClientBootstrap(group: loop)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(Collector(whole))
+                    try channel.pipeline.syncOperations.addHandler(MetricsRequest(whole))
                 }
             }
             .connect(host: server.address.description, port: Int(server.port))
@@ -49,14 +38,24 @@ package struct ServerTimes: Sendable {
 }
 
 /// Requests the counters, and collects the response until the server closes the connection.
-private final class Collector: ChannelInboundHandler {
+final class MetricsRequest: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
+    struct TooLong: Error, CustomStringConvertible {
+        let description: String
+    }
+
     private let whole: EventLoopPromise<String>
+    /// The maximum size of a response, in bytes.
+    private let limit: Int
     private var text = ""
 
-    init(_ whole: EventLoopPromise<String>) { self.whole = whole }
+    /// The default limit is that of forty pools whose answers are counted by address.
+    init(_ whole: EventLoopPromise<String>, limit: Int = 256 << 20) {
+        self.whole = whole
+        self.limit = limit
+    }
 
     func channelActive(context: ChannelHandlerContext) {
         let request = "GET /metrics HTTP/1.1\r\nHost: steer-dns\r\nConnection: close\r\n\r\n"
@@ -65,6 +64,8 @@ private final class Collector: ChannelInboundHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         text += String(buffer: unwrapInboundIn(data))
+        guard text.utf8.count > limit else { return }
+        errorCaught(context: context, error: TooLong(description: "the response is longer than \(limit) bytes"))
     }
 
     func channelInactive(context: ChannelHandlerContext) { whole.succeed(text) }

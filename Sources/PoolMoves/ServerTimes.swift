@@ -1,0 +1,31 @@
+/// The times at which a server's data took effect, as its counters show them.
+package struct ServerTimes: Sendable, Equatable {
+    /// When the server began to read the policy in force, in seconds since 1970.
+    package let read: Double
+    /// The time since which each pool has its current addresses, in seconds since 1970.
+    package let pools: [String: Double]
+
+    package init(read: Double, pools: [String: Double]) {
+        self.read = read
+        self.pools = pools
+    }
+
+    /// Finds the times in the counters of a server; nil if they do not include when it read its policy.
+    ///
+    /// All other lines are ignored, such as those of a response's head.
+    package init?(metrics text: String) {
+        var read: Double?
+        var pools: [String: Double] = [:]
+        for line in text.utf8.split(separator: UInt8(ascii: "\n")) {
+            // Times after the year 9999 are not times.
+            guard let sample = MetricSample(line), sample.value > 0, sample.value < 253_402_300_800 else { continue }
+            switch sample.name {
+            case "steer_dns_policy_read_seconds": read = sample.value
+            case "steer_dns_pool_since_seconds": if let pool = sample.labels["pool"] { pools[pool] = sample.value }
+            default: break
+            }
+        }
+        guard let read else { return nil }
+        self.init(read: read, pools: pools)
+    }
+}
