@@ -49,9 +49,11 @@ package struct Account: Sendable, Hashable {
     /// Switches the calling process to this account irrevocably. Switching to another user takes CAP_SETUID and
     /// CAP_SETGID.
     ///
+    /// - Parameter withSupplementaryGroups: Whether to join the account's supplementary groups, too.
     /// - Throws: ``Account/SwitchError``.
-    package func assume() throws(SwitchError) {
+    package func assume(withSupplementaryGroups: Bool = true) throws(SwitchError) {
         guard user != geteuid() else { return }
+        let groups = withSupplementaryGroups ? groups : []
         guard setgroups(groups.count, groups) == 0 else { throw SwitchError(call: "setgroups", errno: errno) }
         guard setgid(group) == 0 else { throw SwitchError(call: "setgid", errno: errno) }
         guard setuid(user) == 0 else { throw SwitchError(call: "setuid", errno: errno) }
