@@ -47,7 +47,9 @@ private final class Tarpit: ChannelInboundHandler {
 
     func channelActive(context: ChannelHandlerContext) {
         let channel = context.channel
-        if let client = channel.clientAddress, let asked = channel.originalDestination { say("tcp \(client) -> \(asked)") }
+        if let client = channel.clientAddress, let asked = channel.originalDestination {
+            say("tcp \(client) -> \(asked)")
+        }
         context.eventLoop.scheduleRepeatedTask(initialDelay: .seconds(10), delay: .seconds(10)) { task in
             channel.writeAndFlush(ByteBuffer(string: "\r")).whenFailure { _ in
                 task.cancel()
