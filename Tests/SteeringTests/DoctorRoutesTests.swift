@@ -7,20 +7,6 @@ import Testing
 /// What the doctor finds about routes and interfaces, against what packets meet.
 @Suite(.kernel)
 struct DoctorRoutesTests {
-    /// Loads a steering whose label has a socket of TCP for both families, and says what is found once these are bound.
-    private static func found(
-        _ prefixes: [String], ports: PortSet = [7000], _ outcome: Outcome = .label("web"),
-        _ protocols: ProtocolMatch = .tcp
-    ) throws -> [Finding] {
-        let bpffs = try TestFileSystem()
-        let steering = try SocketSteering.load(into: try .current(), bpffs: bpffs.path)
-        defer { _ = try? SocketSteering.unload(from: .current(), bpffs: bpffs.path) }
-        let socket = try TestSocket(.tcp, on: SocketAddress("[::]:0"), .dualStack)
-        try steering.sockets.register(socket.socket, as: "web")
-        try steering.apply(Policy(try prefixes.map { try Binding(protocols, to: IPPrefix($0), ports: ports, outcome) }))
-        return try Doctor(try .current(), bpffs: bpffs.path).examine()
-    }
-
     /// Makes a link with an address of a subnet.
     private static func addSubnet(_ address: String) throws {
         try shell("ip link add d0 type veth peer name e0; ip link set d0 up; ip link set e0 up")
@@ -30,11 +16,11 @@ struct DoctorRoutesTests {
     @Test("Loopback's /8, a subnet that is routed here whole, and one of IPv6 are clean, broadcast addresses and all")
     func clean() async throws {
         try await withNetworkNamespace(routing: ["192.0.2.0/24", "2001:db8::/64"]) {
-            try verify(Self.found(["127.0.0.0/8"]), is: [])
+            try verify(doctorFindings(["127.0.0.0/8"]), is: [])
             try Self.addSubnet("192.0.2.1/24")
             try shell("ip addr add 2001:db8::1/64 dev d0 nodad")
             try verify(LocalRoutes().kind(of: IPAddress("192.0.2.255")), is: .broadcast)
-            try verify(Self.found(["192.0.2.0/24", "2001:db8::/64"]), is: [])
+            try verify(doctorFindings(["192.0.2.0/24", "2001:db8::/64"]), is: [])
         }
     }
 
@@ -43,24 +29,24 @@ struct DoctorRoutesTests {
     func onLink() async throws {
         try await withNetworkNamespace {
             try Self.addSubnet("192.0.2.1/24")
-            let note = try Self.found(["192.0.2.0/24"])
+            let note = try doctorFindings(["192.0.2.0/24"])
             try verify(
                 note.map(\.severity) == [.note] && note[0].subject == "routes" && note[0].remedy == nil, "\(note)")
             try verify(note[0].message.hasPrefix("of 192.0.2.0/24, which is bound, 25"), note[0].message)
-            try verify(Self.found(["192.0.2.1/32"]), is: [])
-            let broadcast = try Self.found(["192.0.2.255/32"])
+            try verify(doctorFindings(["192.0.2.1/32"]), is: [])
+            let broadcast = try doctorFindings(["192.0.2.255/32"])
             try verify(
                 broadcast.map(\.subject) == ["addresses"] && broadcast[0].message.contains("broadcast"), "\(broadcast)")
 
             // Wider than the subnet, and within another one's route.
             try shell("ip route add 10.0.0.0/8 via 192.0.2.7; ip route add default via 192.0.2.7")
             for prefix in ["192.0.0.0/16", "10.1.2.0/24"] {
-                let finding = try Self.found([prefix]).filter { $0.subject == "routes" }
+                let finding = try doctorFindings([prefix]).filter { $0.subject == "routes" }
                 try verify(finding.count == 1 && finding[0].remedy == nil, "\(finding)")
                 try verify(finding[0].message.contains("would hide the route"), finding[0].message)
             }
             // What goes by the default route may be routed here.
-            let free = try Self.found(["198.51.100.0/24"]).filter { $0.subject == "routes" }
+            let free = try doctorFindings(["198.51.100.0/24"]).filter { $0.subject == "routes" }
             try verify(free.map(\.remedy?.description), is: ["ip route add local 198.51.100.0/24 dev lo"])
         }
     }
@@ -143,9 +129,9 @@ struct DoctorRoutesTests {
         ])
     func groups(prefix: String, address: String) async throws {
         try await withNetworkNamespace {
-            let found = try Self.found([prefix]).filter { $0.subject == "addresses" }
+            let found = try doctorFindings([prefix]).filter { $0.subject == "addresses" }
             try verify(found.map(\.severity) == [.warning] && found[0].message.contains("matches nothing"), "\(found)")
-            try verify(Self.found(["\(prefix.contains(":") ? "::" : "0.0.0.0")/0"]), is: [], "everything")
+            try verify(doctorFindings(["\(prefix.contains(":") ? "::" : "0.0.0.0")/0"]), is: [], "everything")
 
             let steering = try SocketSteering.attach()
             let family = try IPAddress(address).family
@@ -263,76 +249,18 @@ struct DoctorRoutesTests {
             try verify(Doctor(try .current(), bpffs: bpffs.path).examine(), is: [])
         }
     }
+}
 
-    @Test("What takes the answers to this host's own clients is noted, and port 0 is no wildcard")
-    func notes() async throws {
-        try await withNetworkNamespace(routing: Flow.prefixes) {
-            try shell("ip addr add 192.0.2.1/32 dev lo")
-            let all = try Self.found(["192.0.2.0/24"], ports: .all, .refuse, .both)
-            try verify(all.map(\.subject) == ["clients"] && all[0].severity == .note, "\(all)")
-            try verify(Self.found(["192.0.2.0/24"], ports: .all, .refuse, .tcp), is: [])
-            try verify(Self.found(["192.0.2.128/25"], ports: .all, .refuse, .both), is: [])
-            try verify(Self.found(["192.0.2.0/24"], ports: [53], .refuse, .both), is: [])
-            let zero = try Self.found(["192.0.2.0/24"], ports: [0], .refuse)
-            try verify(zero.map(\.subject) == ["ports"] && zero[0].message.contains("`all`"), "\(zero)")
-        }
-    }
-
-    @Test("Ports are reserved for all bindings at once, and never so many that few are left")
-    func reserving() async throws {
-        try await withNetworkNamespace(routing: Flow.prefixes) {
-            try shell("ip addr add 192.0.2.1/32 dev lo; sysctl -q -w net.ipv4.ip_local_port_range='40000 41000'")
-            let bpffs = try TestFileSystem()
-            let steering = try SocketSteering.load(into: try .current(), bpffs: bpffs.path)
-            func found(_ ports: PortSet...) throws -> [Finding] {
-                try steering.apply(
-                    Policy(ports.map { try Binding(.udp, to: IPPrefix("192.0.2.1/32"), ports: $0, .refuse) }))
-                return try Doctor(try .current(), bpffs: bpffs.path).examine().filter { $0.subject == "clients" }
-            }
-            for ports: PortSet in [.all, [40000...41000], [40000...40600]] {
-                let all = try found(ports)
-                try verify(all.map(\.remedy), is: [nil], "\(ports)")
-                try verify(all[0].message.hasSuffix(": let them connect"), all[0].message)
-            }
-            let two = try found([40000...40009], [7, 40500])
-            let setting = "net.ipv4.ip_local_reserved_ports=40000-40009,40500"
-            try verify(two.map(\.remedy?.description), is: Array(repeating: "sysctl -w \(setting)", count: 2))
-            try shell(two[1].remedy!.description)
-            try verify(found([40000...40009], [7, 40500]), is: [])
-            // The finding covers all bindings together, and counts the ports that are reserved already.
-            let added = try Policy([Binding(.udp, to: IPPrefix("192.0.2.1/32"), ports: [40700], .refuse)])
-            try steering.update { $0.bind(added.bindings[0]) }
-            try steering.update { $0.bind(try! Binding(.udp, to: IPPrefix("192.0.2.0/30"), ports: [40800], .refuse)) }
-            let remarks = Doctor(try .current(), bpffs: bpffs.path).remarks(on: added, inForceIn: steering)
-            try verify(remarks.map(\.remedy?.description), is: ["sysctl -w \(setting),40700,40800"])
-            try shell("sysctl -q -w net.ipv4.ip_local_reserved_ports=40000-40480")
-            try verify(found([40481...40520]).map(\.remedy), is: [nil])
-        }
-    }
-
-    @Test("A group of twenty: those that find no place are not missed; more than ten findings are counted")
-    func counts() async throws {
-        try await withNetworkNamespace {
-            let prefixes = (0..<14).map { "198.51.\($0 * 2).0/24" }
-            let routes = try Self.found(prefixes).filter { $0.subject == "routes" }
-            try verify(routes.count, is: 11)
-            try verify(routes[10].message, is: "the same applies to 4 more, 14 in all")
-
-            let bpffs = try TestFileSystem()
-            let steering = try SocketSteering.load(into: try .current(), bpffs: bpffs.path)
-            let first = try TestSocket(.tcp, on: SocketAddress("127.0.0.1:0"), .reusePort)
-            let others = try (0..<19).map { _ in try TestSocket(.tcp, on: first.address, .reusePort) }
-            try steering.sockets.register(([first] + others).map { ($0.descriptor, "web") })
-            try shell("sysctl -q -w net.ipv4.tcp_migrate_req=1")
-            try verify(Doctor(try .current(), bpffs: bpffs.path).examine(), is: [])
-            // A follower's standby socket has a slot, too.
-            let standby = try StandbySocket(.tcp, .ipv4)
-            try steering.sockets.standBy(standby.socket.rawValue, for: "web")
-            try verify(steering.sockets.list().count, is: 15)
-            try verify(Doctor(try .current(), bpffs: bpffs.path).examine(), is: [])
-            let last = try steering.sockets.list().last!
-            try steering.sockets.unregister(last.cookie, from: "web")
-            try verify(Doctor(try .current(), bpffs: bpffs.path).examine().map(\.subject), is: ["groups"])
-        }
-    }
+/// Loads a steering whose label has a socket of TCP for both families, and returns the findings once the prefixes are bound.
+func doctorFindings(
+    _ prefixes: [String], ports: PortSet = [7000], _ outcome: Outcome = .label("web"),
+    _ protocols: ProtocolMatch = .tcp
+) throws -> [Finding] {
+    let bpffs = try TestFileSystem()
+    let steering = try SocketSteering.load(into: try .current(), bpffs: bpffs.path)
+    defer { _ = try? SocketSteering.unload(from: .current(), bpffs: bpffs.path) }
+    let socket = try TestSocket(.tcp, on: SocketAddress("[::]:0"), .dualStack)
+    try steering.sockets.register(socket.socket, as: "web")
+    try steering.apply(Policy(try prefixes.map { try Binding(protocols, to: IPPrefix($0), ports: ports, outcome) }))
+    return try Doctor(try .current(), bpffs: bpffs.path).examine()
 }
