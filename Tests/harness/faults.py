@@ -18,6 +18,7 @@ import random
 import re
 import socket
 import subprocess
+import sys
 import time
 
 from support import UDP_PORT, Failed, bindings, fork, policy, run_in_lanes
@@ -309,9 +310,13 @@ class Harness:
             self.all[scenario.name] = len(calls) if self.options.lane == 0 else 0
             random.Random(scenario.name).shuffle(calls)  # A share has some of every call and error.
             # Each lane has its own.
-            for call, number, error in calls[part - 1::parts][self.options.lane::self.options.lanes]:
+            own = calls[part - 1::parts][self.options.lane::self.options.lanes]
+            for done, (call, number, error) in enumerate(own):
                 if len(self.problems) >= PROBLEMS_ENOUGH:
                     return
+                if done % 50 == 0:
+                    print(f"lane {self.options.lane}: {scenario.name}, {done} of {len(own)}, "
+                          f"{len(self.problems)} problems so far", file=sys.stderr, flush=True)
                 lost = sum(self.traffic.failures)
                 try:
                     self.once(scenario, call, number, error)
