@@ -74,7 +74,7 @@ struct SteerdRunTests {
         arguments: ["QUIT", "KILL"])
     func passed(signal: String) async throws {
         try await withServicePlace { place in
-            let command = try Server.nginx.command(place.folder)
+            let command = try WrappedServer.nginx.command(place.folder)
             let options = "web --nginx --listen tcp:127.0.0.1:8080"
             var nginx = try place.run(options, command)
             try place.isServed(.nginx)

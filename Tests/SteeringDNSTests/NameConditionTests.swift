@@ -88,7 +88,7 @@ import Testing
             }
         }
         var covered = 0, apart = 0, matched = 0
-        for _ in 0..<3_000 {
+        for _ in 0..<400 {
             let pair = [try policy(&generator), try policy(&generator)]
             let policies = policies(pair, classes)
             let covers = pair[0].covers(pair[1]), overlaps = pair[0].overlaps(pair[1])
@@ -99,9 +99,9 @@ import Testing
             for query in queries where policies.mismatch(1, query.name, query.question) == nil {
                 matched += 1
                 let matchesBoth = policies.mismatch(0, query.name, query.question) == nil
-                #expect(covers ? matchesBoth : !matchesBoth, "\(pair) \(query)")
+                if matchesBoth != covers { Issue.record("\(pair) \(query)") }
             }
         }
-        #expect(covered > 20 && apart > 500 && matched > 10_000, "\(covered) \(apart) \(matched)")
+        #expect(covered > 2 && apart > 60 && matched > 1_000, "\(covered) \(apart) \(matched)")
     }
 }
