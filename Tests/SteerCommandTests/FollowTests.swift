@@ -122,12 +122,34 @@ struct FollowTests {
                     in: bed)
                 others = [steerd]
             }
+            try awaitStandby()
+        }
+
+        private func awaitStandby() throws {
             try eventually("it is followed") { try ask(seconds: 1) == "first" }
             // It is registered first, and its standby behind it in the follower's first turn.
             try eventually("it has a standby") {
                 let entries =
                     "bpftool -j map dump pinned \(bed.bpffs.path)/steering/*/registrations | grep -o '\"value\":\\['"
                 return try shell("\(entries) | wc -l") == "2\n"
+            }
+        }
+
+        /// Has the server close its socket, and returns a client that asks meanwhile. A standby gives up after 10 seconds:
+        /// starts over if the machine was too busy to ask within that time.
+        func askWhileClosed() throws -> Background {
+            while true {
+                let begin = ContinuousClock.now
+                try order("close")
+                // Nobody keeps it from binding there again.
+                try verify(
+                    try shell("ss -Hltun | grep -c ':8080 ' || true"), is: "0\n", "what is left of the closed one")
+                let waiting = try Background(line(seconds: 20), in: bed)
+                usleep(300_000)
+                if ContinuousClock.now - begin < .seconds(9) { return waiting }
+                _ = try waiting.exitCode()
+                try order("open 8080 first")
+                try awaitStandby()
             }
         }
 
@@ -160,11 +182,7 @@ struct FollowTests {
         "Who asks while a server has closed its socket and opens another waits, and is answered", arguments: Case.all)
     func anotherPort(one: Case) async throws {
         try await withFollowed(one) { followed in
-            try followed.order("close")
-            // Nobody keeps it from binding there again.
-            try verify(try shell("ss -Hltun | grep -c ':8080 ' || true"), is: "0\n", "what is left of the closed one")
-            let waiting = try Background(followed.line(seconds: 20), in: followed.bed)
-            usleep(300_000)
+            let waiting = try followed.askWhileClosed()
             try verify(try waiting.output, is: "", "an answer while there is no server")
             try followed.order("open 8081 second")
             try verify(try waiting.exitCode(), is: 0)

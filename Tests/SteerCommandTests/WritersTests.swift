@@ -21,14 +21,20 @@ struct WritersTests {
         try await withBed { bed in
             try bed.steer("bind web tcp 192.0.2.0/24 80")
             let lock = try shell("echo \(bed.bpffs.path)/steering/lock-*").dropLast()
-            let holder = try Background("flock \(lock) sleep 600", in: bed)
-            try eventually("the lock") { try bed.sh("flock -n \(lock) true").exitCode != 0 }
-            let writer = try Background(bed.line("bind api tcp 192.0.2.0/24 81"), in: bed)
-            try eventually("it is at the lock") { try shell("ls -l /proc/\(writer.pid)/fd").contains("/lock-") }
-            // Reading goes on, and shows that nothing has changed.
-            try verify(bed.inForce(), is: ["web 80"])
-            try shell("pkill -KILL -P \(holder.pid); kill -9 \(holder.pid) || true")
-            try verify(writer.exitCode(), is: 0)
+            while true {
+                let holder = try Background("flock \(lock) sleep 600", in: bed)
+                try eventually("the lock") { try bed.sh("flock -n \(lock) true").exitCode != 0 }
+                let begin = ContinuousClock.now
+                let writer = try Background(bed.line("bind api tcp 192.0.2.0/24 81"), in: bed)
+                try eventually("it is at the lock") { try shell("ls -l /proc/\(writer.pid)/fd").contains("/lock-") }
+                // Reading goes on, and shows that nothing has changed.
+                try verify(bed.inForce(), is: ["web 80"])
+                try shell("pkill -KILL -P \(holder.pid); kill -9 \(holder.pid) || true")
+                // A writer gives up after 10 seconds: start over if the machine was too busy for all this.
+                if try writer.exitCode() != 0, ContinuousClock.now - begin > .seconds(9) { continue }
+                try verify(writer.exitCode(), is: 0)
+                break
+            }
             try verify(Set(bed.inForce()), is: ["web 80", "api 81"])
         }
     }
