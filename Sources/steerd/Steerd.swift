@@ -3,6 +3,7 @@ import CommandSupport
 import Foundation
 import Logging
 import PolicyFiles
+import ServiceSupport
 import Steering
 
 @main
@@ -74,13 +75,17 @@ struct Steerd: ParsableCommand {
         // Before another thread starts, which would receive them.
         let signals = BlockedSignals()
         let service = ActivationService(start: start, control: control, logger: Logger(label: "steerd"))
-        Thread.detachNewThread {
-            do throws(SteeringError) {
-                try service.run()
-                Foundation.exit(0)
-            } catch {
-                Self.fail(error)
+        do throws(SteeringError) {
+            try SystemThread.start {
+                do throws(SteeringError) {
+                    try service.run()
+                    Foundation.exit(0)
+                } catch {
+                    Self.fail(error)
+                }
             }
+        } catch {
+            throw SteeringError.cannotServe(error)
         }
         while true { service.control.give(signals.wait() == SIGHUP ? .reload : .stop) }
     }
