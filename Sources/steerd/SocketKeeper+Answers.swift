@@ -2,7 +2,7 @@ import CommandSupport
 import ServiceSupport
 import Steering
 
-/// What clients are shown.
+/// The answers that clients get.
 extension SocketKeeper {
     func lines(_ sockets: [Holding], _ label: Label) throws(SteeringError) -> [String] {
         let registered = try steering.sockets.list().filter { $0.destination.label == label }

@@ -1,6 +1,6 @@
 import SteeringDNS
 
-/// A query. As JSON it is what client.py is asked to do.
+/// A query, encoded as JSON for client.py.
 package struct Request: Encodable, Sendable {
     package var `do` = "ask"
     package var name: String?

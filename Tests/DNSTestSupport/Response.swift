@@ -7,14 +7,14 @@ package struct Response: Decodable, Equatable, Sendable {
     package var opcode = 0
     package var code = ""
     package var questions = 0
-    /// Whether the question is the one that was asked, byte for byte.
+    /// Whether the response repeats the question of the query byte for byte.
     package var echo = true
     package var answer: [String] = [], authority: [String] = [], additional: [String] = []
     package var edns: Request.EDNS?
     package var size = 0
     /// The whole message, in hexadecimal digits.
     package var wire = ""
-    /// The query's identifier, where several were asked in one stream.
+    /// The query's identifier, for several queries in one stream.
     package var number: Int?
 
     init() {}

@@ -71,7 +71,7 @@ enum NameCondition: CaseIterable {
         }
     }
 
-    /// Says that this condition of a policy does not hold for a query.
+    /// Returns the reason why a policy does not match, if this condition does not hold.
     func mismatch(_ policy: AddressPolicy) -> String {
         switch self {
         case .site: return "it is for the site \(policy.site ?? "")"
