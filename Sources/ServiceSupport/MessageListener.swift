@@ -46,7 +46,7 @@ package final class MessageListener: Sendable {
         do throws(SteeringError) {
             try address.pass(to: "bind") { bind(descriptor, $0, $1) }
             try systemCall("chmod") { chmod(path, 0o666) }
-            try systemCall("listen") { listen(descriptor, 1024) }
+            try systemCall("listen") { listen(descriptor, 256) }
             try OwnedDescriptor.setNonblocking(descriptor)
         } catch {
             throw SteeringError(

@@ -12,8 +12,9 @@ import Synchronization
 final class Bin: DescriptorDisposal {
     fileprivate struct State: ~Copyable {
         var made: AttendantMaker.Made?
-        /// Descriptors that have not been passed on yet.
+        /// Descriptors that have not been passed on yet, and since when the first has waited.
         var waiting: [CInt] = []
+        var firstWaits = ContinuousClock.now
         /// The number of messages without an answer, and since when there has been none.
         var unanswered = 0
         /// Whether the process still has to be notified that its descriptors are closed here.
@@ -29,6 +30,10 @@ final class Bin: DescriptorDisposal {
 
     /// How long to wait for a process that does not answer.
     private static let patience = Duration.seconds(1)
+    /// How long to collect descriptors, since each message costs the process a fork.
+    static let collecting = Duration.milliseconds(10)
+    /// Messages without an answer, at most: their descriptors are in flight, and count against a limit.
+    fileprivate static let maximumUnanswered = 4
 
     init(_ maker: AttendantMaker) throws(SteeringError) {
         self.maker = maker
@@ -38,7 +43,7 @@ final class Bin: DescriptorDisposal {
     /// The number of descriptors that have not been passed on yet.
     var count: Int { state.withLock { $0.waiting.count } }
 
-    func dispose(of descriptor: CInt) { state.withLock { $0.waiting.append(descriptor) } }
+    func dispose(of descriptor: CInt) { state.withLock { $0.add(descriptor) } }
 
     /// Passes on as many descriptors as the process accepts; replaces a process that is stuck or has ended.
     func turn() {
@@ -76,11 +81,23 @@ final class Bin: DescriptorDisposal {
 }
 
 extension Bin.State {
+    fileprivate mutating func add(_ descriptor: CInt) {
+        if waiting.isEmpty { firstWaits = .now }
+        waiting.append(descriptor)
+    }
+
+    /// Whether enough descriptors wait, or for long enough, to pass them on.
+    private var isDue: Bool {
+        guard unanswered < Bin.maximumUnanswered else { return false }
+        return waiting.count >= MessageSocket.maximumDescriptors
+            || !waiting.isEmpty && firstWaits + Bin.collecting <= .now
+    }
+
     /// Passes on descriptors, one message at a time. The process closes those of a message once it is notified that
     /// they are closed here.
     fileprivate mutating func passOn() {
         guard let made else { return }
-        while !isOwed || tellClosed(made), !waiting.isEmpty {
+        while !isOwed || tellClosed(made), isDue {
             let some = Array(waiting.suffix(MessageSocket.maximumDescriptors))
             guard (try? made.channel.send(Bin.descriptorsCome, some)) != nil else { return }
             waiting.removeLast(some.count)

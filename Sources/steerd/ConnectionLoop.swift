@@ -27,7 +27,7 @@ final class ConnectionLoop {
     private var end: ContinuousClock.Instant?
 
     /// How long to accept clients before answering those already admitted.
-    private static let longestAccepting = Duration.milliseconds(10)
+    private static let longestAccepting = Duration.milliseconds(2)
 
     init(
         _ listener: MessageListener, _ control: Control, _ keeper: SocketKeeper, _ reception: Reception,
@@ -114,7 +114,7 @@ final class ConnectionLoop {
     private func acceptMany() {
         let end = ContinuousClock.now + Self.longestAccepting
         while .now < end {
-            guard reception.hasRoom else { return pauseAccepting(for: .milliseconds(20)) }
+            guard reception.hasRoom else { return pauseAccepting(for: .milliseconds(1)) }
             do throws(SteeringError) {
                 guard let socket = try nextClient() else {
                     isPauseTold = false

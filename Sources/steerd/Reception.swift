@@ -44,7 +44,7 @@ final class Reception {
     var end: CInt { maker.rawValue }
 
     /// The time until the next turn, if one is needed without an event.
-    var nextTurn: Duration? { bin.count > 0 ? .milliseconds(20) : attendances.isEmpty ? nil : .seconds(1) }
+    var nextTurn: Duration? { bin.count > 0 ? Bin.collecting : attendances.isEmpty ? nil : .seconds(1) }
 
     /// Whether more clients can be admitted: connections that wait to be closed use up descriptors.
     var hasRoom: Bool { bin.count < Limits.waitingDescriptors }

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 
-from support import UDP_PORT, Failed, bindings, fork, policy, run_in_lanes
+from support import PATIENCE, UDP_PORT, Failed, bindings, fork, policy, run_in_lanes
 from traffic import Traffic
 
 CALLS = ["bpf", "openat", "rename", "renameat", "renameat2", "mmap", "mkdir", "mkdirat", "unlink", "unlinkat", "rmdir",
@@ -121,7 +121,11 @@ class Harness:
             inherited = {"preexec_fn": server.pass_on, "close_fds": False,
                          "env": {**os.environ, "LISTEN_FDS": "2"}}
         running = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **inherited)
-        output, complaint = running.communicate(timeout=60)
+        try:
+            output, complaint = running.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            raise Failed(f"{' '.join(words)} does not end") from None
         return running.returncode, output, complaint
 
     def start_steerd(self, tracer, file):
@@ -132,7 +136,11 @@ class Harness:
         running = subprocess.Popen(
             [*self.prefix, *tracer, os.path.abspath(self.options.steerd), "--policy", file, "--bpffs", self.lab.bpffs,
              "--socket", path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + PATIENCE
         while running.poll() is None:
+            if time.monotonic() > deadline:
+                running.kill()
+                raise Failed("steerd neither serves nor ends")
             with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
                 if client.connect_ex(path) == 0 and self.answers(client):
                     running.kill()

@@ -60,6 +60,19 @@ def ask(client, text, descriptors=()):
 
 # MARK: - What they do. Each returns after a while, and is called again.
 
+def busy(path, kept):
+    """Only uses up the processors: the reference for those that do so while they attack."""
+    for _ in range(1_000_000):
+        pass
+
+
+def opened_and_closed(path, kept):
+    """Only opens and closes as many sockets as silent_connections: another reference."""
+    for _ in range(10_000):
+        kept.append(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+    kept.clear()
+
+
 def silent_connections(path, kept):
     """Opens ten thousand connections that send nothing."""
     for _ in range(10_000):
@@ -196,10 +209,10 @@ def flood(path, kept):
         connected_at_once(path).close()
 
 
-ATTACKS = [(STRANGER, silent_connections), (STRANGER, odd_messages), (STRANGER, descriptors),
-           (STRANGER, pipelined_descriptors), (STRANGER, flood), (ALLOWED, silent_connections), (ALLOWED, odd_messages),
-           (ALLOWED, descriptors), (ALLOWED, pipelined_descriptors), (ALLOWED, many_sockets), (ALLOWED, unread_claims),
-           (ALLOWED, turned_sockets)]
+ATTACKS = [(STRANGER, attack) for attack in (busy, opened_and_closed)]
+ATTACKS += [(user, attack) for user in (STRANGER, ALLOWED)
+            for attack in (silent_connections, odd_messages, descriptors, pipelined_descriptors, flood)]
+ATTACKS += [(ALLOWED, attack) for attack in (many_sockets, unread_claims, turned_sockets)]
 FUSE_FOLDER = "/tmp/steering-silent-files"
 
 
