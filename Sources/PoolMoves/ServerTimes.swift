@@ -1,5 +1,11 @@
 /// The times at which a server's data took effect, as its counters show them.
 package struct ServerTimes: Sendable, Equatable {
+    /// The metrics by which steer-dns reports them.
+    package enum MetricName {
+        package static let read = "steer_dns_policy_read_seconds"
+        package static let pool = "steer_dns_pool_since_seconds"
+    }
+
     /// When the server began to read the policy in force, in seconds since 1970.
     package let read: Double
     /// The time since which each pool has its current addresses, in seconds since 1970.
@@ -20,8 +26,8 @@ package struct ServerTimes: Sendable, Equatable {
             // Times after the year 9999 are not times.
             guard let sample = MetricSample(line), sample.value > 0, sample.value < 253_402_300_800 else { continue }
             switch sample.name {
-            case "steer_dns_policy_read_seconds": read = sample.value
-            case "steer_dns_pool_since_seconds": if let pool = sample.labels["pool"] { pools[pool] = sample.value }
+            case MetricName.read: read = sample.value
+            case MetricName.pool: if let pool = sample.labels["pool"] { pools[pool] = sample.value }
             default: break
             }
         }

@@ -1,5 +1,6 @@
 import CommandSupport
 import Foundation
+import PoolMoves
 import SteeringDNS
 
 /// Exports the metrics of the server to Prometheus.
@@ -49,10 +50,10 @@ struct Exporter {
 
     private mutating func addTimes(_ times: PolicyTimes.Times) {
         metrics.add(
-            "steer_dns_policy_read_seconds", "When reading of the policy in force began, in seconds since 1970.",
+            ServerTimes.MetricName.read, "When reading of the policy in force began, in seconds since 1970.",
             value: seconds(times.read))
         metrics.add(
-            "steer_dns_pool_since_seconds",
+            ServerTimes.MetricName.pool,
             "When the server began to answer with the pool's present addresses, in seconds since 1970.", by: "pool",
             times.pools.sorted { $0.key < $1.key }.map { ($0.key, seconds($0.value.since)) })
     }
