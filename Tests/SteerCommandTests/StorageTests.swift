@@ -120,8 +120,9 @@ struct StorageTests {
                     continue
                 }
                 failures += 1
-                try verify(
-                    run.error.hasPrefix("steer: ") && run.error.split(separator: "\n").count == 1, "\(step): \(run)")
+                // A probe of libbpf that fails can make it load what the verifier then refuses.
+                let sentences = run.error.split(separator: "\n").filter { !$0.hasPrefix("  verifier: ") }
+                try verify(run.error.hasPrefix("steer: ") && sentences.count == 1, "\(step): \(run)")
                 try verify(bed.bpffs.listing().allSatisfy { !$0.contains("program") }, "step \(step)")
                 try bed.refused("bindings", "load it first")
             }

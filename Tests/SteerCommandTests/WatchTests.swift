@@ -10,7 +10,7 @@ struct WatchTests {
     func inPlace(_ signal: String) async throws {
         try await withBed { bed in
             let script = try bed.write(
-                "\(bed.line("status 0.1 --watch")) & echo $! > \(bed.folder)/pid; wait $!; echo code $?\n",
+                "export TERM=xterm; \(bed.line("status 0.1 --watch")) & echo $! > \(bed.folder)/pid; wait $!; echo code $?\n",
                 to: "script.sh")
             let terminal = try Background("script -qfec 'sh \(script)' \(bed.folder)/terminal", in: bed)
             func shown() throws -> String { try shell("cat \(bed.folder)/terminal 2>/dev/null || true") }
@@ -30,7 +30,8 @@ struct WatchTests {
     func stopped() async throws {
         try await withBed { bed in
             let script = try bed.write(
-                "\(bed.line("status 0.1 --watch")) & echo $! > \(bed.folder)/pid; wait $!; wait $!\n", to: "script.sh")
+                "export TERM=xterm; \(bed.line("status 0.1 --watch")) & echo $! > \(bed.folder)/pid; wait $!; wait $!\n",
+                to: "script.sh")
             let terminal = try Background("script -qfec 'sh \(script)' \(bed.folder)/terminal", in: bed)
             func parts(_ text: String) throws -> Int {
                 try shell("cat \(bed.folder)/terminal 2>/dev/null || true").components(separatedBy: text).count

@@ -18,7 +18,7 @@ struct ChannelTests {
                 for i in $(seq 40); do ask 192.0.2.$i; done | sort -u | wc -l
                 (exec 3<>/dev/tcp/192.0.2.200/80 && echo close >&3 && sleep 0.3)
             done
-            socat -u TCP:192.0.2.1:80 - </dev/null 2>&1 | grep -o "Connection refused"
+            socat -u TCP:192.0.2.1:80 - </dev/null 2>&1 | grep -om1 "Connection refused"
             """)
         #expect(output == "4\n3\n2\n1\nConnection refused\n")
     }
@@ -45,7 +45,7 @@ struct ChannelTests {
             read -t $PATIENCE -u ${COPROC[0]} line; echo "${line%% at*}"
             kill -TERM $server
             await grep -q draining $log
-            socat -u TCP:192.0.2.9:80 - </dev/null 2>&1 | grep -o "Connection refused"
+            socat -u TCP:192.0.2.9:80 - </dev/null 2>&1 | grep -om1 "Connection refused"
             echo still here >&${COPROC[1]}; read -t $PATIENCE -u ${COPROC[0]} line; echo "$line"
             while here kill -0 $server 2>/dev/null; do sleep 0.05; done
             grep drain $log
