@@ -18,7 +18,7 @@ package struct NamePolicyOutline: Sendable {
     package let pools: NamedPools
     /// The pools that policies answer from, in document order; empty without `names`.
     package let answered: [AnsweredPool]
-    /// The prefix and zone files that the document refers to, without lists.
+    /// The files of prefixes and the zone files that the document refers to, without lists.
     package let files: [String]
 
     /// Reads a policy file, in which `names` is optional.
@@ -34,21 +34,30 @@ package struct NamePolicyOutline: Sendable {
             files = Self.files(of: pools)
             return
         }
-        let draft = try NamePolicyDecoder(source: source, directory: directory).draft(of: root)
+        var decoder = NamePolicyDecoder(source: source, directory: directory)
+        let draft = try decoder.draft(of: root)
         pools = draft.pools
-        answered = draft.pools.pools.compactMap { Self.answered($0, by: draft.policies.map(\.policy)) }
-        files = Self.files(of: draft.pools) + draft.zones.map(\.path)
+        var byPool: [String: [AddressPolicy]] = [:]
+        for drafted in draft.policies {
+            guard case .pool(let name, _, _) = drafted.policy.outcome else { continue }
+            byPool[name, default: []].append(drafted.policy)
+        }
+        answered = draft.pools.pools.compactMap { Self.answered($0, by: byPool[$0.name] ?? []) }
+        files = Self.files(of: draft.pools) + draft.zones.map(\.path) + draft.clientFiles
     }
 
     private static func answered(_ pool: NamedPools.Pool, by policies: [AddressPolicy]) -> AnsweredPool? {
         var prefixes: [IPPrefix] = []
         var ttl: UInt32?
         for policy in policies {
-            guard case .pool(pool.name, let selection, let seconds) = policy.outcome else { continue }
+            guard case .pool(_, let selection, let seconds) = policy.outcome else { continue }
             ttl = max(ttl ?? 0, seconds)
             for family in policy.families {
-                let own = pool.handedOut.restricted(to: family).prefixes
-                prefixes += selection == .fixed ? own.first.map { [IPPrefix(first: $0)] } ?? [] : own
+                let own = pool.handedOut.restricted(to: family)
+                prefixes +=
+                    selection == .fixed
+                    ? own.addresses.prefix(policy.answers).map { IPPrefix(masking: $0, length: family.bitWidth) }
+                    : own.prefixes
             }
         }
         return ttl.map { AnsweredPool(pool: pool, answers: PrefixPool(prefixes), ttl: $0) }
@@ -56,12 +65,5 @@ package struct NamePolicyOutline: Sendable {
 
     private static func files(of pools: NamedPools) -> [String] {
         pools.pools.flatMap { [$0.prefixesFile, $0.drainedFile].compactMap(\.self) }
-    }
-}
-
-extension IPPrefix {
-    /// Makes the prefix of a prefix's first address alone.
-    fileprivate init(first prefix: IPPrefix) {
-        self.init(masking: prefix.first, length: prefix.family.bitWidth)
     }
 }

@@ -64,11 +64,11 @@ final class Zones: Sendable {
         }
     }
 
-    /// Returns whether a zone delegates a name, or an ancestor of it.
-    func isDelegated(_ name: DNSName) -> Bool {
+    /// Returns the closest encloser of a name; nil outside all zones.
+    func encloser(of name: DNSName) -> Int? {
         var keys = NameKeys()
         keys.read(name.wire.span, at: 0)
-        return encloser(of: keys).map { facts[$0].cut != nil } ?? false
+        return encloser(of: keys)
     }
 
     /// Returns the node of a name; nil if it does not exist.
