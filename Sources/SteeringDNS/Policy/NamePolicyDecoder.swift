@@ -30,20 +30,21 @@ struct NamePolicyDraft {
 /// A policy, with the positions of its parts.
 struct DraftedPolicy {
     let policy: AddressPolicy
-    let place: Place
+    let source: Source
+    let position: Position
     /// The positions of the names and the suffixes, by index.
     let exact: [Position], suffixes: [Position]
     let keys: Mapping
 
+    var place: Place { source.place(position) }
+
     /// The place of a key's value; that of the policy if it does not have the key.
-    func place(of key: String) -> Place {
-        keys[key].map { Place(file: place.file, position: $0.position) } ?? place
-    }
+    func place(of key: String) -> Place { source.place(keys[key]?.position ?? position) }
 
     /// All names, exact and suffixes, with their places.
     var names: [(name: DNSName, isSuffix: Bool, place: Place)] {
-        let exact = zip(policy.names, exact).map { ($0, false, Place(file: place.file, position: $1)) }
-        return exact + zip(policy.suffixes, suffixes).map { ($0, true, Place(file: place.file, position: $1)) }
+        zip(policy.names, exact).map { ($0, false, source.place($1)) }
+            + zip(policy.suffixes, suffixes).map { ($0, true, source.place($1)) }
     }
 }
 
@@ -142,7 +143,7 @@ struct NamePolicyDecoder {
             policy.isExclusive = try source.word(node, of: "exclusive", among: ["true", "false"]) == "true"
         }
         return DraftedPolicy(
-            policy: policy, place: source.place(node.position), exact: exact.map(\.position),
+            policy: policy, source: source, position: node.position, exact: exact.map(\.position),
             suffixes: suffixes.map(\.position), keys: fields)
     }
 

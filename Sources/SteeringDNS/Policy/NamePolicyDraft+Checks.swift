@@ -66,12 +66,13 @@ extension NamePolicyDraft {
 
     /// Returns the problems of targets in zones that neither the zone nor a policy gives an address.
     private func problemsOfTargets(_ zones: [ReadZone], _ served: ServedData) -> [String] {
-        zones.filter(\.needsAnswers).flatMap { zone in
-            do {
-                _ = try CheckedZone(zone.file, origin: zone.origin) { served.givesAddress($0) }
-                return [String]()
-            } catch { return error.problems.map(\.description) }
+        var problems: [String] = []
+        for zone in zones where zone.needsAnswers {
+            do { _ = try CheckedZone(zone.file, origin: zone.origin) { served.givesAddress($0) } } catch {
+                problems += error.problems.map(\.description)
+            }
         }
+        return problems
     }
 
     /// Returns the identities of the list files; nil if one could change without its identity changing.

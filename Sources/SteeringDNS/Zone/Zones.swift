@@ -78,6 +78,9 @@ final class Zones: Sendable {
         return table[keys.last]
     }
 
+    /// Returns the node of the name with a key; nil if it does not exist.
+    func node(of key: NameKey) -> Int? { table[key] }
+
     /// Returns the target of a node's CNAME.
     func target(ofAlias node: Int) -> DNSName { nodes[node][.CNAME]?.targets.first ?? .root }
 }
