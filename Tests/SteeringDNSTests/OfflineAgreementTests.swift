@@ -48,13 +48,16 @@ import Testing
                 }
             }
         }
-        #expect(compared > 100_000 && addresses > 20_000 && blocked < compared / 10, "\(compared) \(addresses) \(blocked)")
+        #expect(compared > 100_000 && addresses > 20_000, "\(compared) \(addresses)")
+        #expect(blocked < compared / 10, "\(blocked) of \(compared)")
     }
 
     /// The names themselves, those below them, and others.
     private static func askedNames(_ names: Set<String>) -> [String] {
-        let near = names.union(names.flatMap { name in name.indices.filter { name[$0] == "." }.map { name[$0...].dropFirst() } }
-            .map(String.init))
+        let above = names.flatMap { name in
+            name.indices.filter { name[$0] == "." }.map { String(name[$0...].dropFirst()) }
+        }
+        let near = names.union(above)
         let all = near.union(near.map { "z.\($0)" }).union(["z", "y.z", "b.z.a"])
         return ["example.com"] + all.sorted().map { "\($0).example.com" }
     }

@@ -61,7 +61,7 @@ struct RandomPolicies {
         names.insert(String(owner.trimmingPrefix("*.")))
         return "\(owner) "
             + generator.pick([
-                "A 192.0.2.99", "AAAA 2001:db8:99::1", "TXT text", "MX 10 ns1", "CNAME ns1", "CAA 0 issue \"ca.example\"",
+                "A 192.0.2.99", "AAAA 2001:db8:99::1", "TXT text", "MX 10 ns1", "CNAME ns1",
             ]) + "\n"
     }
 

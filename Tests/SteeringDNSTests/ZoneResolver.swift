@@ -67,7 +67,9 @@ struct ZoneResolver {
         return false
     }
 
-    private static func parent(of name: String) -> String { String(name[name.index(after: name.firstIndex(of: ".")!)...]) }
+    private static func parent(of name: String) -> String {
+        String(name[name.index(after: name.firstIndex(of: ".")!)...])
+    }
 
     private static func text(_ record: ResourceRecord, _ owner: String) -> String {
         "\(owner) " + ZoneFile.text(of: record).split(separator: " ", maxSplits: 1)[1]

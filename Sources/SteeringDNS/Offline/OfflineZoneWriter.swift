@@ -276,7 +276,8 @@ struct OfflineZoneWriter: ~Copyable {
             }
         }
         guard let wildcard = said.wildcard else { return !isFirst }
-        for record in ownWildcards[zone.served.zones.nodes[wildcard].name] ?? [] where said.types.contains(record.type) {
+        for record in ownWildcards[zone.served.zones.nodes[wildcard].name] ?? [] where said.types.contains(record.type)
+        {
             write(name, isWildcard: isWildcard)
             let data = String(decoding: RecordData.text(of: record.data, type: record.type), as: UTF8.self)
             output.append(" \(record.ttl) \(record.type) \(data)")

@@ -58,6 +58,7 @@ public final class AddressPolicies: Sendable {
         }
         let poolNumbers = Dictionary(uniqueKeysWithValues: zip(pools.map(\.name), pools.indices))
         let listNumbers = Dictionary(uniqueKeysWithValues: zip(listNames, listNames.indices))
+        let classIndex = NameClasses.Index(classes)
         var compilation = Compilation()
         for policy in policies {
             let outcome: Outcome, drainedFamilies: FamilySet
@@ -72,7 +73,7 @@ public final class AddressPolicies: Sendable {
             compilation.add(
                 policy,
                 NameCondition.list.restricts(policy)
-                    ? classes.matching(list: policy.list.flatMap { listNumbers[$0] }, attribute: policy.attribute)
+                    ? classIndex.matching(list: policy.list.flatMap { listNumbers[$0] }, attribute: policy.attribute)
                     : nil,
                 outcome, drainedFamilies, isInForce: policy.isInForce(at: site))
         }

@@ -26,9 +26,22 @@ struct EarlierPolicies {
     /// The most anchors by prefix that a policy is given. One with more prefixes is compared with all of its names.
     private static let prefixLimit = 64
 
-    mutating func add(_ policy: AddressPolicy) {
+    /// Adds a policy.
+    ///
+    /// - Parameter mayBePassedOver: Whether later policies may decide all the same.
+    mutating func add(_ policy: AddressPolicy, mayBePassedOver: Bool) {
         let index = policies.count
         policies.append(policy)
+        let names = policy.names + policy.suffixes
+        if names.isEmpty { withoutNames.append(index) }
+        for name in names {
+            byName[name, default: []].append(index)
+            for ancestor in name.ancestors + [.root] { byAncestor[ancestor, default: []].append(index) }
+        }
+        if !mayBePassedOver { addAnchors(of: policy, index) }
+    }
+
+    private mutating func addAnchors(of policy: AddressPolicy, _ index: Int) {
         var anchor = Anchor(list: policy.list, attribute: policy.attribute, site: policy.site)
         var clients: [IPPrefix?] = [nil]
         let names = policy.names.map { ($0, false) } + policy.suffixes.map { ($0, true) }
@@ -47,14 +60,9 @@ struct EarlierPolicies {
                 byAnchor[anchor, default: []].append(index)
             }
         }
-        if names.isEmpty { withoutNames.append(index) }
-        for (name, _) in names {
-            byName[name, default: []].append(index)
-            for ancestor in name.ancestors + [.root] { byAncestor[ancestor, default: []].append(index) }
-        }
     }
 
-    /// Returns the index of the first that matches every query that a policy matches.
+    /// Returns the index of the first that decides every query that a policy matches.
     func first(covering policy: AddressPolicy) -> Int? {
         var first: Int?
         for anchor in anchors(above: policy) {

@@ -227,7 +227,9 @@ struct NamePolicyDecoder {
             remedy = "write the names in a list, or a suffix that they have in common"
         }
         throw source.error(
-            at: position, "\(quoted(String(name.description.dropLast()))) has an asterisk, which stands for nothing in \(key): \(remedy)")
+            at: position,
+            "\(quoted(String(name.description.dropLast()))) has an asterisk, which stands for nothing in \(key): \(remedy)"
+        )
     }
 
     private func name(_ node: Node, _ subject: String) throws(DocumentError) -> DNSName {
@@ -245,7 +247,7 @@ struct NamePolicyDecoder {
 
     /// Returns the clients of a policy: the prefixes that it has itself, and those of a file.
     private mutating func clients(_ node: Node?, from file: Node?) throws(DocumentError) -> PrefixPool? {
-        let hint = "write a prefix such as 198.51.100.0/24, or a list of them"
+        let hint = "write a prefix such as 198.51.100.0/24, a list of them, or clients-from: FILE"
         var prefixes: [IPPrefix] = []
         for element in try node.map({ node throws(DocumentError) in try source.elements(of: node, "clients", hint) })
             ?? []

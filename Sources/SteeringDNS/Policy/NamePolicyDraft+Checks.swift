@@ -142,7 +142,7 @@ extension NamePolicyDraft {
                         + "\(line(of: shadow)) matches all that it matches: put it before that, or remove it")
             }
             if hasExclusive { problems += overlaps(of: number, earlier) }
-            earlier.add(policy)
+            earlier.add(policy, mayBePassedOver: mayBePassedOver(policy))
         }
         return problems
     }
@@ -157,6 +157,12 @@ extension NamePolicyDraft {
             return "\(place): the policy \(policy.name) overlaps with \(other.name) on line \(line(of: index)), and "
                 + "\(policy.isExclusive ? policy.name : other.name) is exclusive: narrow one of them"
         }
+    }
+
+    /// Whether the pool of a policy may have no address at times.
+    private func mayBePassedOver(_ policy: AddressPolicy) -> Bool {
+        guard case .pool(let name, _, _) = policy.outcome, let pool = pools[name] else { return false }
+        return pool.drainedFile != nil || pool.prefixesFile != nil
     }
 
     private func line(of number: Int) -> Int { policies[number].place.position.line }
@@ -199,10 +205,12 @@ extension NamePolicyDraft {
                 }
             }
             if let classes = served.policies.rules[number].classes, served.policies.classSets[classes].isEmpty {
-                let what = drafted.policy.attribute.map { "no listed name has \(quoted($0))" } ?? "the list has no names"
+                let attribute = drafted.policy.attribute
+                let what = attribute.map { "no listed name has \(quoted($0))" } ?? "the list has no names"
+                let place = drafted.place(of: attribute == nil ? "list" : "attribute")
                 problems.append(
-                    "\(drafted.place(of: drafted.policy.attribute == nil ? "list" : "attribute")): the policy "
-                        + "\(drafted.policy.name) can match nothing, since \(what): fix the list, or remove the policy")
+                    "\(place): the policy \(drafted.policy.name) can match nothing, since \(what): fix the list, or "
+                        + "remove the policy")
             }
             return problems
         }
