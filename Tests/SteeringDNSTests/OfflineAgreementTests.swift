@@ -15,7 +15,7 @@ import Testing
         var accepted = 0, compared = 0, addresses = 0, blocked = 0
         while accepted < 1_000 {
             let files = policies.files()
-            let folder = try ZoneFolder()
+            let folder = ZoneFolder()
             for (name, text) in [
                 ("policy.yaml", files.policy), ("zone", files.zone), ("inner", files.inner), ("first", files.lists[0]),
                 ("second", files.lists[1]),

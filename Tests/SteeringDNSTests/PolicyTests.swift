@@ -1,4 +1,5 @@
 import DNSTestSupport
+import SteeringDNS
 import Testing
 
 /// Which policy answers whom.
