@@ -34,14 +34,15 @@ import Testing
             let server = InProcessServer(served)
             for name in Self.askedNames(files.names) {
                 for (typeName, type) in Self.types {
-                    let reply = try server.askBoth([Request(name, typeName)])[0].tcp
+                    let query = Request(name, typeName).message
+                    let reply = try Response(try #require(try server.answer(query, over: .tcp)), to: query)
                     let answer = resolver.answer("\(name).", type)
                     compared += 1
                     addresses += reply.addresses.count
                     guard !Self.areAlike(reply, answer, resolver, &blocked) else { continue }
                     Issue.record(
                         """
-                        \(name) \(typeName): the server \(reply.text), the file \(answer)
+                        policy \(accepted): \(name) \(typeName): the server \(reply.text), the file \(answer)
                         \(files)\n\(try String(contentsOfFile: path, encoding: .utf8))\(summary.notes)
                         """)
                     return

@@ -12,6 +12,8 @@ package struct NamePolicyOutline: Sendable {
         package let answers: PrefixPool
         /// The highest TTL of the policies that answer from the pool, in seconds.
         package let ttl: UInt32
+        /// The families that another pool takes over if all of this one is drained, for each of its policies.
+        package let replaced: Set<IPFamily>
     }
 
     /// All pools of the document, including those that no policy answers from.
@@ -37,19 +39,24 @@ package struct NamePolicyOutline: Sendable {
         var decoder = NamePolicyDecoder(source: source, directory: directory)
         let draft = try decoder.draft(of: root)
         pools = draft.pools
-        var byPool: [String: [AddressPolicy]] = [:]
-        for drafted in draft.policies {
-            guard case .pool(let name, _, _) = drafted.policy.outcome else { continue }
-            byPool[name, default: []].append(drafted.policy)
+        let policies = draft.policies.map(\.policy)
+        var byPool: [String: [Int]] = [:]
+        for (number, policy) in policies.enumerated() {
+            guard case .pool(let name, _, _) = policy.outcome else { continue }
+            byPool[name, default: []].append(number)
         }
-        answered = draft.pools.pools.compactMap { Self.answered($0, by: byPool[$0.name] ?? []) }
+        answered = draft.pools.pools.compactMap {
+            Self.answered($0, by: byPool[$0.name] ?? [], of: policies, draft.pools)
+        }
         files = Self.files(of: draft.pools) + draft.zones.map(\.path) + draft.clientFiles
     }
 
-    private static func answered(_ pool: NamedPools.Pool, by policies: [AddressPolicy]) -> AnsweredPool? {
+    private static func answered(
+        _ pool: NamedPools.Pool, by numbers: [Int], of policies: [AddressPolicy], _ pools: NamedPools
+    ) -> AnsweredPool? {
         var prefixes: [IPPrefix] = []
         var ttl: UInt32?
-        for policy in policies {
+        for policy in numbers.map({ policies[$0] }) {
             guard case .pool(_, let selection, let seconds) = policy.outcome else { continue }
             ttl = max(ttl ?? 0, seconds)
             for family in policy.families {
@@ -60,7 +67,24 @@ package struct NamePolicyOutline: Sendable {
                     : own.prefixes
             }
         }
-        return ttl.map { AnsweredPool(pool: pool, answers: PrefixPool(prefixes), ttl: $0) }
+        let replaced = Set(IPFamily.allCases).filter { family in
+            numbers.allSatisfy { isReplaced($0, family, policies, pools) }
+        }
+        return ttl.map { AnsweredPool(pool: pool, answers: PrefixPool(prefixes), ttl: $0, replaced: replaced) }
+    }
+
+    /// Whether a policy for the same queries answers them from another pool while this one is passed over.
+    private static func isReplaced(
+        _ number: Int, _ family: IPFamily, _ policies: [AddressPolicy], _ pools: NamedPools
+    ) -> Bool {
+        var policy = policies[number]
+        guard case .pool(let own, _, _) = policy.outcome, policy.families.contains(family) else { return true }
+        policy.families = [family]
+        for other in policies[(number + 1)...] where other.covers(policy) {
+            guard case .pool(let name, _, _) = other.outcome else { return false }
+            if name != own, let pool = pools[name], !pool.handedOut.restricted(to: family).isEmpty { return true }
+        }
+        return false
     }
 
     private static func files(of pools: NamedPools) -> [String] {
