@@ -12,6 +12,8 @@ package struct DrainablePool: Sendable {
     package let addresses, answers: PrefixPool
     /// The highest TTL of the policies that answer from the pool, in seconds; 0 if there are none.
     package let ttl: UInt32
+    /// The families that another pool takes over if all of this one is drained.
+    private let replaced: Set<IPFamily>
     /// The path of the file of drained prefixes.
     package let drainedFile: String
     /// The path of the file of the pool's prefixes (`prefixes-from`); nil if there is none.
@@ -53,6 +55,7 @@ package struct DrainablePool: Sendable {
         addresses = pool.addresses
         answers = answered?.answers ?? PrefixPool()
         ttl = answered?.ttl ?? 0
+        replaced = answered?.replaced ?? []
         self.drainedFile = drainedFile
         prefixesFile = pool.prefixesFile
     }
@@ -65,7 +68,7 @@ package struct DrainablePool: Sendable {
         try PrefixFile.change(drainedFile) { file throws(DocumentError) in
             // Read under the lock, so that two commands cannot drain the last addresses together.
             let now = try DrainablePool(name, policy: policy)
-            try now.refuseEmptying(of: now.answers.subtracting(prefixes))
+            try now.refuseEmptying(of: now.answers.subtracting(prefixes), except: replaced)
             file.add(prefixes, comment: DrainedFile.comment(at: clock.second))
         }
     }
@@ -80,12 +83,15 @@ package struct DrainablePool: Sendable {
         }
     }
 
-    /// Throws if a family would have no address left to answer with.
-    package func refuseEmptying(of remaining: PrefixPool) throws(DocumentError) {
+    /// Throws if a family, not among those excepted, would have no address left to answer with.
+    package func refuseEmptying(of remaining: PrefixPool, except: Set<IPFamily> = []) throws(DocumentError) {
         for family in [IPFamily.ipv4, .ipv6]
-        where !answers.restricted(to: family).isEmpty && remaining.restricted(to: family).isEmpty {
+        where !except.contains(family) && !answers.restricted(to: family).isEmpty
+            && remaining.restricted(to: family).isEmpty
+        {
             throw DocumentError(
-                "the pool \(name) would have no \(family) address left to answer with: add a prefix to it first")
+                "the pool \(name) would have no \(family) address left to answer with: add a prefix to it first, or a policy "
+                    + "behind its own that answers the same queries from another pool")
         }
     }
 }

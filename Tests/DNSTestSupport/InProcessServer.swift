@@ -22,6 +22,13 @@ package final class InProcessServer {
     ) throws {
         served = try NamePolicyFile.parse(policy, files, site: site)
         responder = Responder(options)
+        counts = served.counts(byAddress: options.countsAddresses)
+    }
+
+    /// Makes a server of zones and policies that were read, without limits on answers.
+    package init(_ served: ServedData) {
+        self.served = served
+        responder = Responder(InProcessServer.unlimited())
         counts = served.counts()
     }
 

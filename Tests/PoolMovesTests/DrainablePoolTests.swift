@@ -37,6 +37,31 @@ struct DrainablePoolTests {
         #expect(try world.everything() == before)
     }
 
+    @Test("All of a pool may be drained if another pool takes over, of each family that it has")
+    func fallback() throws {
+        let world = try World("192.0.2.0/24", "2001:db8::/64")
+        func write(_ policies: String...) throws {
+            try world.write(
+                """
+                pools:
+                  web: { prefixes-from: web.txt, drained-from: web-drained.txt }
+                  spare: 198.51.100.1/32
+                names: { zones: [zone], policies: [{ name: web, pool: web }, \(policies.joined(separator: ", "))] }
+
+                """, to: "policy.yaml")
+        }
+        let all = pool("192.0.2.0/24")
+        for last in ["name: last, outcome: pass", "name: last, pool: web, ttl: 5", "name: a, types: AAAA, pool: spare"]
+        {
+            try write("{ \(last) }", "{ name: default, outcome: refuse }")
+            #expect(throws: DocumentError.self) { try world.drainable.drain(all, world.clock) }
+        }
+        try write("{ name: last, pool: spare }")
+        try world.drainable.drain(all, world.clock)
+        #expect(try world.drainable.answers == pool("2001:db8::/64"))
+        #expect(throws: DocumentError.self) { try world.drainable.drain(pool("2001:db8::/64"), world.clock) }
+    }
+
     @Test("A pool is found by its name, and by a prefix if only one pool has it")
     func find() throws {
         let world = try World("192.0.2.0/24")

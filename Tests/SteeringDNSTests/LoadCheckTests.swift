@@ -55,12 +55,24 @@ import Testing
         #expect(text.contains("b never decides, since a on line 6"), "\(text)")
     }
 
+    @Test("behind a pool that may be drained another policy may be for the same queries, and behind others it may not")
+    func fallback() throws {
+        let drained = "name: a, suffix: example.com, pool: drained"
+        #expect(try check([drained, "name: b, suffix: example.com, pool: four", Self.last]) == "")
+        #expect(try check([drained, Self.last]) == "")
+        try expect(
+            [
+                drained, "name: b, suffix: example.com, pool: web", "name: c, exact: c.example.com, pool: web",
+                Self.last,
+            ],
+            (8, ["c never decides, since b on line 7"]))
+    }
+
     @Test(
         "a policy that can answer nothing says why",
         arguments: [
             ("name: a, types: AAAA, pool: four", "no address of IPv6"),
             ("name: a, types: A, pool: six", "no address of IPv4"),
-            ("name: a, suffix: example.com, pool: drained", "drained"),
             ("name: a, attribute: account=gold, pool: web", "account=gold"),
             ("name: a, list: none, pool: web", "the list has no names"),
             ("name: a, list: none, attribute: account=free, pool: web", "account=free"),
@@ -151,6 +163,108 @@ import Testing
 
     private static func checkAlone(_ policy: String) throws -> String {
         try NamePolicyFile.errors(of: policy, ["zone": Example.zone, "again": Example.zone])
+    }
+
+    @Test(
+        "an asterisk in a name is refused, with what to write instead",
+        arguments: [
+            ("exact: '*.example.com'", "write suffix: example.com"),
+            ("suffix: '*.b.example.com'", "write suffix: b.example.com"),
+            ("exact: api-*.example.com", "write the names in a list"),
+            ("exact: [www.example.com, 'a.*.example.com']", "asterisk"),
+        ])
+    func asterisks(condition: String, remedy: String) throws {
+        let text = try check(["name: a, \(condition), pool: web", Self.last])
+        #expect(text.hasPrefix("policy.yaml:6:") && !text.contains("\n"), "\(text)")
+        #expect(text.contains("stands for nothing") && text.contains(remedy), "\(text)")
+    }
+
+    @Test("a fault is told with line and column of its place: of the second of two, of the name, of the key")
+    func columns() throws {
+        try expectPlaces(
+            [
+                "name: a, exact: [www.example.com, www.example.org], pool: web",
+                "name: a, exact: x.example.com, pool: four", "name: b, types: AAAA, pool: four",
+                "name: c, exact: x.example.com, pool: six", Self.last,
+            ], ["7:15", "8:37", "9:7"])
+        try expectPlaces(
+            [
+                "name: a, exact: [www.example.com, www.example.org], pool: web", "name: l, list: none, pool: web",
+                Self.last,
+            ], ["6:43", "7:24"])
+    }
+
+    private func expectPlaces(_ policies: [String], _ places: [String]) throws {
+        let lines = try check(policies).split(separator: "\n")
+        #expect(lines.count == places.count, "\(lines)")
+        for (line, place) in zip(lines, places) { #expect(line.hasPrefix("policy.yaml:\(place): "), "\(line)") }
+    }
+
+    @Test(
+        "a file of clients says its own lines",
+        arguments: [
+            ("10.0.0.0/8\n10.0.0.1/8\n", "eu:2:1: "), ("# none\n\n", "policy.yaml:6:"),
+            ("192.0.2.0/24\n  ::ffff:192.0.2.0/120\n", "eu:2:3: "),
+        ])
+    func clientFiles(text: String, place: String) throws {
+        let error = try check(["name: a, clients-from: eu, pool: web", Self.last], files: ["eu": text])
+        #expect(error.contains(place), "\(error)")
+        for (clients, part) in [
+            ("clients-from: none-such", "none-such cannot be read"),
+            ("clients: '::ffff:192.0.2.0/120'", "write 192.0.2.0/24"), ("clients: { file: eu }", "clients-from: FILE"),
+        ] {
+            let error = try check(["name: a, \(clients), pool: web", Self.last])
+            #expect(error.hasPrefix("policy.yaml:6:") && error.contains(part), "\(error)")
+        }
+    }
+
+    @Test("a number of addresses is small, and for pools", arguments: ["0", "17", "01", "four", "-1", "''"])
+    func answers(number: String) throws {
+        let text = try check(["name: a, answers: \(number), pool: web", Self.last])
+        #expect(text.hasPrefix("policy.yaml:6:27: ") && text.contains("from 1 to 16"), "\(text)")
+        #expect(try check(["name: a, answers: 4, outcome: pass", Self.last]).contains("answers is for pools"))
+    }
+
+    @Test(
+        "a mail server or SRV target may have its address from any policy, but not from one that refuses or passes",
+        arguments: [
+            ("list: customers, pool: web", true), ("suffix: example.com, pool: web", true),
+            ("exact: b.example.com, pool: web", true), ("suffix: other.example.com, pool: web", false),
+            ("exact: b.example.com, outcome: refuse", false), ("list: customers, outcome: pass", false),
+            ("clients: 10.0.0.0/8, pool: web", true),
+        ])
+    func targets(policy: String, isRight: Bool) throws {
+        let zone = Example.zone + "more MX 10 b\n_x._tcp SRV 0 0 1 b\n"
+        let text = try check(["name: a, \(policy)", "name: default, outcome: pass"], files: ["zone": zone])
+        #expect((text == "") == isRight, "\(text)")
+        for line in text.split(separator: "\n") {
+            #expect(line.contains("points to b.example.com., which has no address"), "\(line)")
+        }
+        #expect(try check(["name: default, pool: web"], files: ["zone": zone]) == "")
+    }
+
+    @Test("ten thousand policies of every kind are compared, and each that never decides is found")
+    func many() throws {
+        let count = 10_000
+        var policies = (0..<count).map { number in
+            switch number % 5 {
+            case 0: "name: p\(number), exact: n\(number).example.com, pool: web"
+            case 1: "name: p\(number), suffix: s\(number).example.com, pool: four"
+            case 2: "name: p\(number), clients: 10.\(number >> 8).\(number & 255).0/24, pool: web"
+            case 3: "name: p\(number), suffix: example.com, clients: 11.\(number >> 8).\(number & 255).0/24, pool: web"
+            default: "name: p\(number), site: s\(number), pool: web"
+            }
+        }
+        #expect(try check(policies + [Self.last]) == "")
+        policies += [
+            "name: x, exact: n5000.example.com, types: A, pool: web", "name: y, exact: y.s5001.example.com, pool: web",
+            "name: z, clients: 10.19.138.128/25, pool: web",
+        ]
+        let lines = try check(policies + [Self.last]).split(separator: "\n")
+        #expect(lines.count == 3, "\(lines.prefix(5))")
+        for (line, shadow) in zip(lines, ["p5000 on line 5006", "p5001 on line 5007", "p5002 on line 5008"]) {
+            #expect(line.contains("never decides, since \(shadow) "), "\(line)")
+        }
     }
 
     @Test("a zone file, a list and a drained file say their own lines")

@@ -1,4 +1,5 @@
 import DNSTestSupport
+import SteeringDNS
 import Testing
 
 /// Which policy answers whom.
@@ -168,6 +169,162 @@ import Testing
         #expect(
             try numbers(server, ["x.six", "x.only4", "er", "away", "x.near", "x.none"], "TXT")
                 == ["NODATA", "NODATA", "NODATA", "NODATA", "NODATA", "NXDOMAIN"])
+    }
+
+    @Test("clients are those of a file as well, looked up among a hundred thousand prefixes")
+    func clientFiles() throws {
+        let prefixes = (0..<100_000).map { "10.\($0 >> 12 & 255).\($0 >> 4 & 255).\(($0 & 15) * 16)/29 # \($0)\n" }
+        let policy = Example.policy(of: [
+            "name: a, clients-from: many, pool: p1", "name: b, clients: 192.0.2.0/24, clients-from: few, pool: p2",
+            "name: default, pool: p3",
+        ])
+        let server = try InProcessServer(
+            policy, ["zone": Example.zone, "many": prefixes.joined(), "few": "\n# v6\n2001:db8::/32\r\n"])
+        let asked = [
+            ("10.0.0.0", "1"), ("10.0.0.7", "1"), ("10.0.0.8", "3"), ("10.24.105.247", "1"), ("10.24.105.248", "3"),
+            ("10.24.106.0", "3"), ("192.0.2.9", "2"), ("2001:db8:9::1", "2"), ("2001:db9::1", "3"),
+        ]
+        for (client, expected) in asked {
+            #expect(try numbers(server, ["a"], from: client) == [expected], "\(client)")
+        }
+    }
+
+    @Test("policies by client decide in their order, however many there are and whatever else they ask for")
+    func manyClients() throws {
+        var policies = (0..<300).map {
+            "name: c\($0), clients: 127.0.\($0 % 250).\($0 / 250 * 128)/25, pool: p\($0 % 5 + 1)"
+        }
+        policies.insert("name: b, clients: 127.0.7.0/28, types: AAAA, pool: p6", at: 0)
+        policies.insert("name: l, list: l, pool: p7", at: 100)
+        policies += ["name: e, clients: \"2001:db8::/32\", pool: p8", "name: default, pool: p9"]
+        let server = try server(policies, lists: ["l": "l.example.com\n"])
+        for client in 0..<300 {
+            let from = "127.0.\(client % 250).\(client / 250 * 128 + 3)", own = "\(client % 5 + 1)"
+            #expect(try numbers(server, ["x"], from: from) == [own])
+            #expect(try numbers(server, ["l"], from: from) == [client < 99 ? own : "7"])
+        }
+        #expect(try numbers(server, ["x"], "AAAA", from: "127.0.7.9") == ["6"])
+        #expect(try numbers(server, ["x"], "AAAA", from: "127.0.7.16") == ["3"])
+        for (client, own) in [("127.1.0.1", "9"), ("2001:db8::1", "8"), ("2001:db9::1", "9"), ("126.255.255.255", "9")]
+        {
+            #expect(try numbers(server, ["x"], from: client) == [own], "\(client)")
+        }
+    }
+
+    @Test("a policy whose pool is drained or empty is passed over, and its names exist")
+    func drained() throws {
+        func server(drained: String, empty: String = "", _ last: String) throws -> InProcessServer {
+            let policy = """
+                pools:
+                  web: { prefixes: [192.0.2.1/32, "2001:db8::1/128"], drained-from: drained }
+                  spare: [192.0.2.2/32, "2001:db8::2/128"]
+                  later: { prefixes-from: later }
+                names:
+                  zones: [zone]
+                  policies:
+                    - { name: later, exact: later.example.com, pool: later }
+                    - { name: web, suffix: web.example.com, pool: web }
+                    - { name: default, \(last) }
+
+                """
+            return try InProcessServer(policy, ["zone": Example.zone, "drained": drained, "later": empty])
+        }
+        let names = ["x.web", "later", "y"]
+        let before = try server(drained: "", empty: "192.0.2.3/32\n", "pool: spare")
+        #expect(try numbers(before, names) == ["1", "3", "2"])
+        #expect(try numbers(before, names, "AAAA") == ["1", "NODATA", "2"])
+        let half = try server(drained: "192.0.2.1/32", "pool: spare")
+        #expect(try numbers(half, names) == ["2", "2", "2"])
+        #expect(try numbers(half, names, "AAAA") == ["1", "2", "2"])
+        let all = try server(drained: "192.0.2.0/24\n2001:db8::/64\n", "pool: spare")
+        #expect(try numbers(all, names, "AAAA") == ["2", "2", "2"])
+        // Nothing is behind it: the names exist, and have no address for now.
+        let alone = try server(drained: "192.0.2.0/24\n2001:db8::/64\n", "outcome: pass")
+        for type in ["A", "AAAA", "TXT"] {
+            #expect(try numbers(alone, names, type) == ["NODATA", "NODATA", "NXDOMAIN"])
+        }
+        let told = all.served.explain(try DNSName("x.web.example.com"), .A)
+        #expect(told.policy == "default")
+        #expect(told.reasons.contains("web does not match: all addresses of its pool are drained"))
+    }
+
+    @Test("a name that a policy answers has the other types of the zone's wildcard, but no CNAME")
+    func otherTypes() throws {
+        let zone = """
+            $ORIGIN example.com.
+            $TTL 300
+            @ SOA ns1 host 1 2h 1h 2w 300
+            @ NS ns1
+            ns1 A 192.0.2.53
+            * 600 MX 10 ns1
+            * HTTPS 1 . alpn=h2
+            * CAA 0 issue "ca.example"
+            * A 192.0.2.99
+            *.alias CNAME ns1
+            said TXT "the zone's own"
+
+            """
+        let server = try InProcessServer(
+            Example.policy(
+                of: [
+                    "name: listed, list: l, pool: p1", "name: passed, exact: passed.example.com, outcome: pass",
+                    "name: alias, suffix: alias.example.com, pool: p3",
+                    "name: default, suffix: sub.example.com, pool: p2", "name: last, outcome: pass",
+                ], lists: ["l"]), ["zone": zone, "l": "a.example.com\nb.c.example.com\nsaid.example.com\n"])
+        for (name, address) in [("a", "1"), ("b.c", "1"), ("x.y.sub", "2"), ("other", "99"), ("passed", "99")] {
+            #expect(try numbers(server, [name]) == [address])
+            let mail = try server.ask(Request("\(name).example.com", "MX")).answer
+            #expect(mail == ["\(name).example.com. 600 IN MX 10 ns1.example.com."])
+            for type in ["HTTPS", "CAA"] {
+                #expect(try server.ask(Request("\(name).example.com", type)).answer.count == 1, "\(name) \(type)")
+            }
+            #expect(try server.ask(Request("\(name).example.com", "TXT")).text.hasPrefix("NOERROR qr aa rd\n+ "))
+        }
+        // An empty non-terminal has nothing, a name in the zone what it has there, and a CNAME is alone.
+        #expect(try server.ask(Request("c.example.com", "MX")).answer == [])
+        #expect(try server.ask(Request("said.example.com", "MX")).answer == [])
+        #expect(try server.ask(Request("said.example.com", "TXT")).answer.count == 1)
+        #expect(try numbers(server, ["x.alias"]) == ["3"])
+        for type in ["CNAME", "MX"] { #expect(try numbers(server, ["x.alias"], type) == ["NODATA"]) }
+    }
+
+    @Test("several addresses in an answer are distinct, of the pool, as many as there are, and counted each")
+    func severalAddresses() throws {
+        let policies = [
+            "name: a, suffix: a.example.com, pool: net, answers: 4, ttl: 7",
+            "name: n, suffix: n.example.com, pool: net, answers: 3, select: name",
+            "name: c, suffix: c.example.com, pool: net, answers: 3, select: client",
+            "name: f, suffix: f.example.com, pool: net, answers: 3, select: fixed",
+            "name: default, pool: p1, answers: 16",
+        ]
+        let server = try InProcessServer(
+            Example.policy(of: policies), ["zone": Example.zone],
+            options: InProcessServer.unlimited { $0.countsAddresses = true })
+        for type in ["A", "AAAA"] {
+            let replies = try server.askBoth((0..<100).map { _ in Request("x.a.example.com", type) }).map(\.udp)
+            for reply in replies {
+                #expect(Set(reply.addresses).count == 4)
+                #expect(reply.answer.allSatisfy { $0.hasPrefix("x.a.example.com. 7 IN ") })
+            }
+            #expect(Set(replies.map { Set($0.addresses) }).count > 90)
+            #expect(try server.ask(Request("other.example.com", type)).addresses.count == 1)
+        }
+        // Each answer was sent by UDP and by TCP, with four addresses of 256.
+        #expect(server.counts.byPolicy[0] == 400 && server.counts.byAddress![9].reduce(0, +) == 0)
+        let small = try InProcessServer(
+            "pools: { web: 192.0.2.0/29 }\nnames: { zones: [zone], policies: [{ name: a, pool: web, answers: 5 }] }",
+            ["zone": Example.zone], options: InProcessServer.unlimited { $0.countsAddresses = true })
+        _ = try small.askBoth(Array(repeating: Request("x.example.com"), count: 50))
+        #expect(small.counts.byAddress![0].reduce(0, +) == 500 && small.counts.byAddress![0].allSatisfy { $0 > 20 })
+        let fixed = try server.ask(Request("x.f.example.com"))
+        #expect(Set(fixed.addresses) == ["198.51.100.0", "198.51.100.1", "198.51.100.2"])
+        let byName = try server.ask(["x", "X", "y"].map { Request("\($0).n.example.com") }).map { Set($0.addresses) }
+        #expect(byName[0] == byName[1] && byName[0] != byName[2] && byName[0].count == 3)
+        let byClient = try server.ask(
+            [9, 200].map { host in Request("x.c.example.com").with { $0.from = "127.3.2.\(host)" } })
+        #expect(byClient[0].addresses == byClient[1].addresses && byClient[0].addresses.count == 3)
+        let told = server.served.explain(try DNSName("x.a.example.com"), .A)
+        #expect(told.draws.count == 4 && told.description.contains("random, 4 addresses, TTL 7 s"))
     }
 
     @Test("ends of a prefix, and drained prefixes, are not handed out")

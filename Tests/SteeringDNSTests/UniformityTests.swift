@@ -18,6 +18,11 @@ import Testing
         return abs(chiSquare(counts) - freedom) < 6 * (2 * freedom).squareRoot()
     }
 
+    /// A pool of the first addresses of 192.0.2.0/24.
+    private func hosts(_ count: Int) -> PrefixPool {
+        PrefixPool((0..<count).map { IPPrefix(masking: IPAddress(ipv4: 0xC000_0200 + UInt32($0)), length: 32) })
+    }
+
     private func draws(
         _ prefixes: [String], _ family: IPFamily, count: Int, using generator: inout FastGenerator
     ) throws -> [Int] {
@@ -44,6 +49,49 @@ import Testing
         var generator = FastGenerator(seed: 7)
         let family: IPFamily = prefixes[0].contains(":") ? .ipv6 : .ipv4
         #expect(isEven(try draws(prefixes, family, count: 1_000_000, using: &generator)))
+    }
+
+    @Test("of several distinct addresses each sequence is as likely as every other", arguments: [4, 5, 7, 256])
+    func distinct(size: Int) throws {
+        var generator = FastGenerator(seed: 11)
+        let pool = hosts(size)
+        // With few addresses each sequence of three is counted; with many each pair of the first and the third.
+        var counts = [Int](repeating: 0, count: size <= 7 ? size * (size - 1) * (size - 2) : size * size)
+        for _ in 0..<400_000 {
+            var draws = DistinctDraws(3, of: pool, from: .generator(FastGenerator(seed: generator.next())))
+            var drawn: [Int] = []
+            while let address = draws.next() { drawn.append(Int(address.bits & 255)) }
+            try #require(Set(drawn).count == 3)
+            if size <= 7 {
+                let second = drawn[1] - (drawn[1] > drawn[0] ? 1 : 0)
+                let third = drawn[2] - (drawn[2] > drawn[0] ? 1 : 0) - (drawn[2] > drawn[1] ? 1 : 0)
+                counts[(drawn[0] * (size - 1) + second) * (size - 2) + third] += 1
+            } else {
+                counts[drawn[0] * size + drawn[2]] += 1
+            }
+        }
+        // An address is never drawn twice.
+        if size > 7 { counts = counts.indices.filter { $0 / size != $0 % size }.map { counts[$0] } }
+        #expect(isEven(counts))
+    }
+
+    @Test("all addresses of a small pool are drawn, and those of a great one are far apart")
+    func distinctEnds() throws {
+        for size in 1...20 {
+            let pool = hosts(size)
+            var draws = DistinctDraws(16, of: pool, from: .generator(FastGenerator(seed: 5)))
+            var drawn: Set<IPAddress> = []
+            var count = 0
+            while let address = draws.next() {
+                drawn.insert(address)
+                count += 1
+            }
+            #expect(count == min(16, size) && drawn.count == count && drawn.allSatisfy(pool.contains))
+        }
+        var draws = DistinctDraws(16, of: try PrefixPool("::/0"), from: .generator(FastGenerator(seed: 5)))
+        var high: Set<UInt128> = []
+        while let address = draws.next() { high.insert(address.bits >> 120) }
+        #expect(high.count > 12)
     }
 
     @Test("a million draws of the system's are even, over new seeds", arguments: ["192.0.2.0/24", "198.18.0.0/20"])

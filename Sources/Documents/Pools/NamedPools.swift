@@ -13,7 +13,7 @@ package struct NamedPools: Sendable {
     package struct Pool: Sendable {
         package let name: String
         package let position: Position
-        /// All addresses; bindings cover these.
+        /// All addresses; bindings cover these. Empty only if `prefixes-from` names a file without prefixes.
         package let addresses: PrefixPool
         /// The addresses that DNS may answer with: all but drained ones and, with `without-ends: true`, the first and
         /// last of each IPv4 prefix.
@@ -23,6 +23,8 @@ package struct NamedPools: Sendable {
     }
 
     package let pools: [Pool]
+    /// The indices in `pools` by name.
+    private let numbers: [String: Int]
 
     /// Decodes the `pools` of a document.
     ///
@@ -35,9 +37,10 @@ package struct NamedPools: Sendable {
             }
         }
         self.pools = pools
+        numbers = Dictionary(uniqueKeysWithValues: zip(pools.map(\.name), pools.indices))
     }
 
-    package subscript(name: String) -> Pool? { pools.first { $0.name == name } }
+    package subscript(name: String) -> Pool? { numbers[name].map { pools[$0] } }
 
     /// Returns the pool with the name that a node contains.
     package func pool(named node: Node, in source: Source) throws(DocumentError) -> Pool {
@@ -69,9 +72,10 @@ package struct NamedPools: Sendable {
         var all: [IPPrefix] = []
         if let node = fields["prefixes"] { all += try prefixes(node, source) }
         if let node = fields["prefixes-from"] {
-            all += try PrefixList.prefixes(named: node, source, directory).map(\.0)
+            all += try PrefixList.prefixes(named: node, source, directory, mayBeEmpty: true).map(\.0)
+        } else if all.isEmpty {
+            throw source.error(at: entry.position, "the pool \(name) has no prefixes: \(hint)")
         }
-        if all.isEmpty { throw source.error(at: entry.position, "the pool \(name) has no prefixes: \(hint)") }
         let addresses = PrefixPool(all)
         var handedOut = addresses
         if let node = fields["without-ends"], try isTrue(node, source) {

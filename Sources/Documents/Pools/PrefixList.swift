@@ -3,9 +3,9 @@ import Glibc
 
 /// Reads files with one prefix per line; blank lines and comments, from `#` to the end of the line, are ignored.
 package enum PrefixList {
-    /// Returns the prefixes of the file that a `prefixes-from` node names, which must have at least one.
+    /// Returns the prefixes of the file that a node such as `prefixes-from` names.
     package static func prefixes(
-        named node: Node, _ source: Source, _ directory: String?
+        named node: Node, _ source: Source, _ directory: String?, mayBeEmpty: Bool = false
     ) throws(DocumentError) -> [(IPPrefix, Place)] {
         let path = try path(named: node, source, directory)
         let bytes: [UInt8]
@@ -13,7 +13,7 @@ package enum PrefixList {
             throw source.error(at: node.position, error.message)
         }
         let prefixes = try prefixes(in: bytes, Source(name: path))
-        if prefixes.isEmpty {
+        if prefixes.isEmpty, !mayBeEmpty {
             throw source.error(at: node.position, "\(path) has no prefixes: add one")
         }
         return prefixes

@@ -60,9 +60,9 @@ public struct AnswerCounts: Sendable {
         unsent &+= 1
         guard let answer else { return }
         byKind[answer.kind.rawValue] &-= 1
-        guard let policy = answer.policy, let address = answer.address else { return }
+        guard let policy = answer.policy, answer.address != nil else { return }
         byPolicy[policy] &-= 1
-        if byAddress != nil { served.countAddress(address, policy, &self, by: .max) }
+        if byAddress != nil { served.countAddresses(of: answer, &self, by: .max) }
     }
 
     /// Adds the counts of another worker, or of policies that were replaced: all but those by policy and by address, whose

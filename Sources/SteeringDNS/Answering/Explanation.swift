@@ -8,11 +8,14 @@ public struct NameExplanation: Sendable, CustomStringConvertible {
     public private(set) var policy: String?
     /// The pool of the address, the way it is selected, and the TTL in seconds; nil if no pool answers.
     public private(set) var pool: (name: String, addresses: PrefixPool)?, selection: AddressSelection?, ttl: UInt32?
+    /// The number of addresses in an answer, if the pool has so many.
+    public private(set) var answers = 1
     /// A short description of the answer.
     public private(set) var answer = ""
     /// The findings along the way, one phrase each.
     public private(set) var reasons: [String] = []
-    /// The addresses that ten queries in a row would get; empty if the answer is not an address.
+    /// The addresses that ten queries in a row would get; empty if the answer is not an address. If an answer has
+    /// several, all those of one query.
     public fileprivate(set) var draws: [IPAddress] = []
 
     /// A report of several lines.
@@ -21,7 +24,7 @@ public struct NameExplanation: Sendable, CustomStringConvertible {
         if let policy { lines.append("  policy     \(policy)") }
         if let pool, let selection, let ttl {
             lines.append("  pool       \(pool.name): \(pool.addresses), \(pool.addresses.count) addresses")
-            lines.append("  selection  \(selection), TTL \(ttl) s")
+            lines.append("  selection  \(selection), \(answers > 1 ? "\(answers) addresses, " : "")TTL \(ttl) s")
         }
         for reason in reasons { lines.append("  because    \(reason)") }
         if !draws.isEmpty { lines.append("  draws      \(draws.map(\.description).joined(separator: " "))") }
@@ -56,7 +59,13 @@ extension ServedData {
                 counting: &counts, into: &span)
             guard let answer = reply.answer else { break }
             if index == 0 { explanation.explain(answer, self, client) }
-            guard let address = answer.address else { break }
+            guard let address = answer.address, let policy = answer.policy else { break }
+            if policies.rules[policy].answers > 1,
+                var draws = policies.draws(address.family, for: policy, seed: answer.seed)
+            {
+                while let address = draws.next() { explanation.draws.append(address) }
+                break
+            }
             explanation.draws.append(address)
         }
         return explanation
@@ -98,6 +107,7 @@ extension NameExplanation {
                 pool = served.policies.pools.first { $0.name == name }
                 self.selection = selection
                 self.ttl = ttl
+                answers = decided.answers
             }
         }
         explainPolicies(served, keys, client, until: answer.policy)
@@ -117,7 +127,10 @@ extension NameExplanation {
                 return
             }
             guard let condition = served.policies.mismatch(number, name, question) else { continue }
-            reasons.append("\(policy.name) does not match: \(condition.mismatch(policy))")
+            let reason =
+                condition == .types && served.policies.isDrained(number, question)
+                ? "all addresses of its pool are drained" : condition.mismatch(policy)
+            reasons.append("\(policy.name) does not match: \(reason)")
         }
     }
 }

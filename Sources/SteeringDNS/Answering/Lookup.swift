@@ -53,7 +53,9 @@ struct Lookup: ~Copyable {
             switch step(subject, type, message, client, served, &writer, &buffer) {
             case .done(let answer):
                 result.code = answer.code == .refused ? .noError : answer.code
-                if answer.policy != nil { (result.policy, result.address) = (answer.policy, answer.address) }
+                if answer.policy != nil {
+                    (result.policy, result.address, result.seed) = (answer.policy, answer.address, answer.seed)
+                }
                 return result
             case .alias(let node, let offset): subject = Subject(offset: offset, alias: node)
             }
@@ -91,7 +93,7 @@ struct Lookup: ~Copyable {
             if let step = place.answer(type, of: encloser, &writer, &buffer) { return step }
         }
 
-        let explicitDepth = depthOfExplicitName(served, from: facts.depth)
+        let explicitDepth = served.policies.depthOfExplicitName(above: keys, from: facts.depth)
         let question = AddressQuestion(
             nameClass: nameClass, client: client, encloserDepth: explicitDepth ?? facts.depth,
             zoneDepth: facts.zoneDepth)
@@ -99,7 +101,14 @@ struct Lookup: ~Copyable {
         switch ask(type, question, subject, message, served, &writer, &buffer) {
         case .answer(let answer): return .done(answer)
         case .exists(let policy):
-            var answer = place(encloser, subject, served).noData(&writer, &buffer)
+            let place = place(encloser, subject, served)
+            // A name that a policy answers has the other types of the zone's wildcard.
+            if !exists, let wildcard = facts.wildcard, type != .A, type != .AAAA,
+                let answer = place.answerBesideAddresses(type, of: wildcard, &writer, &buffer)
+            {
+                return .done(answer)
+            }
+            var answer = place.noData(&writer, &buffer)
             answer.policy = policy
             return .done(answer)
         case .passed(let known): isKnown = known
@@ -149,6 +158,9 @@ struct Lookup: ~Copyable {
         }
         switch policies.outcome(of: policy) {
         case .pool(let pool, let selection, let ttl):
+            if policies.rules[policy].answers > 1 {
+                return addSeveral(policy, family, question, subject, message, served, &writer, &buffer)
+            }
             let address = policies.draw(
                 family, from: pool, selection, name: { Self.nameHash(subject, message, served) },
                 client: question.client!,
@@ -163,20 +175,28 @@ struct Lookup: ~Copyable {
         }
     }
 
-    private static func refused(by policy: Int) -> PolicyDecision {
-        .answer(Responder.Answer(code: .refused, kind: .refused, policy: policy))
+    /// Writes several distinct addresses of a policy's pool.
+    @inline(never)
+    private mutating func addSeveral(
+        _ policy: Int, _ family: IPFamily, _ question: AddressQuestion, _ subject: Subject, _ message: Span<UInt8>,
+        _ served: ServedData, _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>
+    ) -> PolicyDecision {
+        let policies = served.policies
+        guard case .pool(_, let selection, let ttl) = policies.outcome(of: policy) else { return .unknown }
+        let seed = AddressPolicies.seed(
+            selection, name: { Self.nameHash(subject, message, served) }, client: question.client!, using: &generator)
+        var answer = Responder.Answer(code: .noError, kind: .address, isAuthoritative: true)
+        (answer.policy, answer.seed) = (policy, seed)
+        guard var draws = policies.draws(family, for: policy, seed: seed) else { return .unknown }
+        while let address = draws.next() {
+            writer.add(address, of: subject.offset, ttl: ttl, &buffer)
+            if answer.address == nil { answer.address = address }
+        }
+        return answer.address == nil ? .exists(policy: policy) : .answer(answer)
     }
 
-    /// Returns the number of labels of the longest explicit name between the closest encloser in the zone and the name
-    /// itself; that name is then the closest encloser. Nil if there is none.
-    @inline(__always)
-    private func depthOfExplicitName(_ served: ServedData, from encloserDepth: Int) -> Int? {
-        var depth = keys.depth - 1
-        while depth > encloserDepth {
-            if served.policies.isExplicit(keys[depth]) { return depth }
-            depth -= 1
-        }
-        return nil
+    private static func refused(by policy: Int) -> PolicyDecision {
+        .answer(Responder.Answer(code: .refused, kind: .refused, policy: policy))
     }
 
     /// Whether an empty non-terminal of the policies lies between the closest encloser in the zone and the name: the

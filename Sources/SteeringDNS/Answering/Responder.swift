@@ -173,9 +173,11 @@ public struct Responder: ~Copyable {
         var code: ResponseCode
         var kind: AnswerCounts.Kind
         var isAuthoritative = false
-        /// The policy that decided, and the address that it gave.
+        /// The policy that decided, and the first address that it gave.
         var policy: Int?
         var address: IPAddress?
+        /// What several addresses were drawn from.
+        var seed: UInt64 = 0
     }
 
     /// The largest datagram that the client accepts: 512 bytes, or the EDNS buffer size.
@@ -227,11 +229,9 @@ public struct Responder: ~Copyable {
 
     private func count(_ answer: Answer, _ served: ServedData, _ counts: inout AnswerCounts) {
         counts.count(answer.kind)
-        guard let policy = answer.policy, let address = answer.address else { return }
+        guard let policy = answer.policy, answer.address != nil else { return }
         counts.byPolicy[policy] &+= 1
-        if counts.byAddress != nil {
-            served.countAddress(address, policy, &counts)
-        }
+        if counts.byAddress != nil { served.countAddresses(of: answer, &counts) }
     }
 }
 

@@ -42,12 +42,32 @@ public final class ServedData: Sendable {
         return counts
     }
 
-    /// Adds to the count of an address. Wraps around, so `.max` subtracts one.
-    func countAddress(_ address: IPAddress, _ policy: Int, _ counts: inout AnswerCounts, by number: UInt64 = 1) {
-        guard case .pool(let pool, _, _) = policies.outcome(of: policy),
-            let index = policies.pools[pool].addresses.index(of: address), index <= 65_535,
-            counts.byAddress?[pool].isEmpty == false
+    /// Returns whether a policy gives a name an address, of either family and for any client.
+    func givesAddress(_ name: DNSName) -> Bool {
+        var keys = NameKeys()
+        keys.read(name.wire.span, at: 0)
+        guard let encloser = zones.encloser(of: keys) else { return false }
+        let facts = zones.facts[encloser]
+        let question = AddressQuestion(
+            nameClass: policies.names.nameClass(of: keys.last),
+            encloserDepth: policies.depthOfExplicitName(above: keys, from: facts.depth) ?? facts.depth,
+            zoneDepth: facts.zoneDepth)
+        return facts.cut == nil && policies.givesAddresses(keys, question)
+    }
+
+    /// Adds to the counts of an answer's addresses. Wraps around, so `.max` subtracts one.
+    func countAddresses(of answer: Responder.Answer, _ counts: inout AnswerCounts, by number: UInt64 = 1) {
+        guard let policy = answer.policy, let first = answer.address,
+            case .pool(let pool, _, _) = policies.outcome(of: policy), counts.byAddress?[pool].isEmpty == false
         else { return }
-        counts.byAddress![pool][Int(index)] &+= number
+        let addresses = policies.pools[pool].addresses
+        func count(_ address: IPAddress) {
+            guard let index = addresses.index(of: address), index <= 65_535 else { return }
+            counts.byAddress![pool][Int(index)] &+= number
+        }
+        guard policies.rules[policy].answers > 1,
+            var draws = policies.draws(first.family, for: policy, seed: answer.seed)
+        else { return count(first) }
+        while let address = draws.next() { count(address) }
     }
 }

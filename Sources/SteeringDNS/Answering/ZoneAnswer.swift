@@ -31,6 +31,16 @@ struct ZoneAnswer {
         return writer.isTruncated ? .done(answer) : .alias(number, start)
     }
 
+    /// Writes the records of a wildcard for a name that has addresses already: nil if it has none of the type. A CNAME
+    /// is beside nothing else.
+    func answerBesideAddresses(
+        _ type: RecordType, of wildcard: Int, _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>
+    ) -> Responder.Answer? {
+        guard type != .CNAME, let set = zones.nodes[wildcard][type] else { return nil }
+        add(set, &writer, &buffer)
+        return Responder.Answer(code: .noError, kind: .records, isAuthoritative: true)
+    }
+
     /// Writes a referral: the name servers of a delegated zone, and their addresses.
     func refer(
         _ cut: Int, at offset: Int, _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>

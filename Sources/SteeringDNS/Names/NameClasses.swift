@@ -45,17 +45,35 @@ struct NameClasses: Sendable {
         return union
     }
 
-    /// Returns the classes of the names in a list, or in any if nil, that have an attribute there, or any if nil.
-    func matching(list: Int?, attribute: String?) -> NameClassSet {
-        var set = NameClassSet(count: memberships.count)
-        for (nameClass, memberships) in memberships.enumerated() {
-            let matches = memberships.contains { membership in
-                (list == nil || membership.list == list)
-                    && (attribute == nil || membership.attributes.contains(attribute!))
-            }
-            if matches { set.insert(NameClass(nameClass)) }
+    /// Finds classes by list and attribute without looking at all of them each time.
+    struct Index {
+        private struct Key: Hashable {
+            let list: Int?
+            let attribute: String?
         }
-        return set
+
+        private let count: Int
+        private var classes: [Key: [NameClass]] = [:]
+
+        init(_ all: NameClasses) {
+            count = all.memberships.count
+            for (number, memberships) in all.memberships.enumerated() {
+                for membership in memberships {
+                    for attribute in [nil] + membership.attributes.map(Optional.some) {
+                        for list in [nil, membership.list] {
+                            classes[Key(list: list, attribute: attribute), default: []].append(NameClass(number))
+                        }
+                    }
+                }
+            }
+        }
+
+        /// Returns the classes of the names in a list, or in any if nil, that have an attribute there, or any if nil.
+        func matching(list: Int?, attribute: String?) -> NameClassSet {
+            var set = NameClassSet(count: count)
+            for number in classes[Key(list: list, attribute: attribute)] ?? [] { set.insert(number) }
+            return set
+        }
     }
 }
 

@@ -2,11 +2,15 @@ import AddressPools
 
 /// Answers queries without a socket. Random addresses depend only on the seed and the name.
 struct OfflineAnswers: ~Copyable {
-    /// The answer for an address of a family.
-    enum Answer {
-        case address(IPAddress, ttl: UInt32, policy: Int)
+    /// The answer for a name and a type.
+    enum Answer: Equatable {
+        /// Addresses of a policy's pool.
+        case addresses(policy: Int)
         /// Records of the zone.
         case records
+        /// The name exists.
+        case noData
+        /// The name does not exist, or is refused.
         case nothing
     }
 
@@ -29,7 +33,7 @@ struct OfflineAnswers: ~Copyable {
     }
 
     /// Returns the answer for a name in wire form.
-    mutating func answer(_ name: Span<UInt8>, _ family: IPFamily) -> Answer {
+    mutating func answer(_ name: Span<UInt8>, _ type: RecordType) -> Answer {
         // Moved out for this call, so that they are not copied.
         var (message, buffer) = (message, buffer)
         (self.message, self.buffer) = ([], [])
@@ -37,29 +41,38 @@ struct OfflineAnswers: ~Copyable {
         message.removeAll(keepingCapacity: true)
         message += [0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]
         for index in 0..<name.count { message.append(name[index]) }
-        message += [0, family == .ipv4 ? UInt8(RecordType.A.rawValue) : UInt8(RecordType.AAAA.rawValue), 0, 1]
+        message += [UInt8(type.rawValue >> 8), UInt8(truncatingIfNeeded: type.rawValue), 0, 1]
         var span = buffer.mutableSpan
         let reply = responder.reply(
             to: message.span, from: client, over: .tcp, at: .init(seconds: 0, milliseconds: 0), with: served,
             counting: &counts, into: &span)
-        guard let answer = reply.answer else { return .nothing }
-        switch answer.kind {
-        case .address:
-            guard let policy = answer.policy, let address = draw(policy, name, family) else { return .nothing }
-            return address
+        switch reply.answer?.kind {
+        case .address: return reply.answer?.policy.map { .addresses(policy: $0) } ?? .nothing
         case .records: return .records
+        case .noData: return .noData
         default: return .nothing
         }
     }
 
-    /// Draws an address again, with a generator for this name alone: another name in the list changes no other address.
-    private func draw(_ policy: Int, _ name: Span<UInt8>, _ family: IPFamily) -> Answer? {
-        guard case .pool(let pool, let selection, let ttl) = served.policies.outcome(of: policy) else { return nil }
+    /// Draws the addresses of a name, with a generator for this name alone: another name in the list changes no other
+    /// address.
+    func draw(
+        _ policy: Int, _ name: Span<UInt8>, _ family: IPFamily,
+        _ body: (IPAddress, _ ttl: UInt32) throws -> Void
+    ) throws {
+        let policies = served.policies
+        guard case .pool(let pool, let selection, let ttl) = policies.outcome(of: policy) else { return }
         let hash = AddressPolicies.hash(of: name)
         var generator = FastGenerator(
             seed: UInt64(truncatingIfNeeded: hash >> 64) ^ seed &* 0x9E37_79B9_7F4A_7C15 ^ (family == .ipv4 ? 4 : 6))
-        return served.policies.draw(
-            family, from: pool, selection, name: { hash }, client: client, using: &generator
-        ).map { .address($0, ttl: ttl, policy: policy) }
+        guard policies.rules[policy].answers > 1 else {
+            let address = policies.draw(
+                family, from: pool, selection, name: { hash }, client: client, using: &generator)
+            if let address { try body(address, ttl) }
+            return
+        }
+        let seed = AddressPolicies.seed(selection, name: { hash }, client: client, using: &generator)
+        guard var draws = policies.draws(family, for: policy, seed: seed) else { return }
+        while let address = draws.next() { try body(address, ttl) }
     }
 }

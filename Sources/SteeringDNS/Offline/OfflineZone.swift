@@ -4,7 +4,7 @@ import Glibc
 
 /// A zone file for other name servers, with the policies' answers as records.
 ///
-/// It holds the zone's own records and, for each explicit name that policies give an address, one address per family
+/// It holds the zone's own records and, for each explicit name that policies give addresses, addresses of each family
 /// from its pool. Policies for all names, or for all below a suffix, become wildcards (RFC 4592). A wildcard does not
 /// apply below an existing name, so each empty non-terminal above an explicit name gets a wildcard of its own.
 ///
@@ -79,15 +79,15 @@ public struct OfflineZone: Sendable {
         return served.policies.policies.filter { $0.isInForce(at: served.policies.site) && $0.overlaps(zone) }
     }
 
-    /// The names below which policies answer for all names: the origin, and the suffixes in the zone.
-    var tops: [DNSName] {
-        policies.flatMap(\.suffixes).reduce(into: [origin]) { tops, name in
-            if isHere(name), !tops.contains(name) { tops.append(name) }
-        }
+    /// The names of policies in the zone, the origin first.
+    var namesOfPolicies: [DNSName] {
+        [origin] + policies.flatMap { $0.suffixes + $0.names }.filter(isHere)
     }
 
-    /// The exact names of policies in the zone.
-    var exactNames: [DNSName] { policies.flatMap(\.names).filter(isHere) }
+    /// The names in the zone file that have a wildcard below them.
+    var namesWithWildcards: [DNSName] {
+        served.zones.nodes.filter { $0.zone == number && $0.cut == nil && $0.wildcard != nil }.map(\.name)
+    }
 
     /// Whether the zone itself answers for a name: it is neither in another zone nor delegated.
     private func isHere(_ name: DNSName) -> Bool {
@@ -134,8 +134,8 @@ public struct OfflineZone: Sendable {
     func records() throws -> [ResourceRecord] {
         let path = served.files.zones.first { $0.origin == origin }!.path
         let file = try ZoneFile(try InputFile.contents(of: path), named: path, origin: origin)
-        let exact = Set(policies.flatMap(\.names))
-        let records = try CheckedZone(file, origin: origin) { exact.contains($0) }.records
+        // That targets have addresses was checked when the policy was read.
+        let records = try CheckedZone(file, origin: origin) { _ in true }.records
         return records.filter { $0.type == .SOA } + records.filter { $0.type != .SOA }
     }
 }

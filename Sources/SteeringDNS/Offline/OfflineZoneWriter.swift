@@ -3,7 +3,9 @@ import AddressPools
 /// Writes the file of an ``OfflineZone``.
 ///
 /// The records of each name come from the responder, so the file agrees with the server. This type only chooses the
-/// names to query: those in lists and policies, their ancestors, and a probe below each name where a wildcard may end.
+/// names: those that lists and policies name, and their ancestors. Names that nobody names are answered alike below the
+/// same closest ancestor: one of them, a probe, tells what the wildcard there has to say. A name that is answered like a
+/// probe beside it is left to the wildcard; any other must exist in the file, and then its ancestors do.
 struct OfflineZoneWriter: ~Copyable {
     private let zone: OfflineZone
     private let originDepth: Int
@@ -12,13 +14,15 @@ struct OfflineZoneWriter: ~Copyable {
     private var answers: OfflineAnswers
     private var output: ZoneOutput
     private var keys = NameKeys()
-    /// The names already written: by slot if they are in the table, otherwise in `seenBeside`.
-    private var seen: [UInt64]
-    private var seenBeside: Set<DNSName> = []
+    /// The names that are in the file, and those that are left to a wildcard.
+    private var written: NameMarks, left: NameMarks
     private var summary = OfflineZone.Summary()
-    /// The wildcards that policies answer for. They replace the zone's own.
-    private var wildcards: Set<DNSName> = []
-    private var blocked = 0, asterisks = 0, ownWildcard = 0
+    /// The records of the zone's wildcards, and those wildcards that policies answer for: they are written anew.
+    private var ownWildcards: [DNSName: [ResourceRecord]] = [:]
+    private var replaced: Set<DNSName> = []
+    /// What a probe below the last parent is answered.
+    private var lastProbe: (parent: NameKey, answers: NameAnswers)?
+    private var blocked = 0, asterisks = 0, besideAlias = 0
 
     init(_ zone: OfflineZone, _ output: consuming ZoneOutput) {
         self.zone = zone
@@ -29,16 +33,15 @@ struct OfflineZoneWriter: ~Copyable {
         originKey = keys.last
         let prefixes = zone.served.policies.pools.flatMap(\.addresses.prefixes)
         families = IPFamily.allCases.filter { family in prefixes.contains { $0.family == family } }
-        seen = [UInt64](repeating: 0, count: zone.served.policies.names.capacity / 64 + 1)
+        written = NameMarks(zone.served.policies.names)
+        left = written
     }
 
     mutating func write(_ progress: OfflineZone.Progress?) throws -> OfflineZone.Summary {
-        let tops = zone.tops
-        for name in tops where isWild(name) {
-            if let wildcard = name.wildcard { wildcards.insert(wildcard) }
-        }
+        let wild = zone.namesWithWildcards
+        for name in wild where answersBelow(name.wire.span).hasAddresses { replaced.insert(name.wildcard!) }
         try writeRecords()
-        for name in tops + zone.exactNames { try writeExplicit(name) }
+        for name in zone.namesOfPolicies + wild { try write(name.wire.span) }
         try writeLists(progress)
         makeNotes()
         for note in summary.notes { try writeComment(note) }
@@ -47,45 +50,27 @@ struct OfflineZoneWriter: ~Copyable {
         return summary
     }
 
-    // MARK: Names in policies
-
-    /// Whether a name that is not explicit gets an address below this one.
-    private mutating func isWild(_ name: DNSName) -> Bool {
-        let wire = otherName(below: name.wire.span)
-        for family in families {
-            if case .address = answers.answer(wire.span, family) { return true }
-        }
-        return false
-    }
-
-    /// Writes an explicit name of a policy, its ancestors, and the wildcard below it.
-    private mutating func writeExplicit(_ name: DNSName) throws {
-        keys.read(name.wire.span, at: 0)
-        guard mark(keys.last, name.wire.span) else { return }
-        try writeName(name.wire.span, mustExist: name != zone.origin)
-        try writeWildcard(below: name.wire.span)
-        try writeAncestors(of: name.wire.span)
-    }
-
     // MARK: Records of the zone
 
     private mutating func writeRecords() throws {
         try writeComment("\(zone.origin), addresses drawn with --seed \(zone.seed)")
         output.append("$ORIGIN \(zone.origin)")
         try output.endRecord()
-        var left: Set<DNSName> = []
         for record in try zone.records() {
-            if wildcards.contains(record.owner) {
-                left.insert(record.owner)
-                continue
-            }
+            if record.owner.isWildcard { ownWildcards[record.owner, default: []].append(record) }
+            guard !replaced.contains(record.owner) else { continue }
             output.append(ZoneFile.text(of: record))
             try output.endRecord()
             summary.records += 1
         }
-        for name in left {
+        for name in replaced.sorted(by: { $0.description < $1.description }) {
+            let types = [RecordType.A, .AAAA, .CNAME].filter { type in
+                ownWildcards[name]?.contains { $0.type == type } ?? false
+            }
+            if types.isEmpty { continue }
             summary.notes.append(
-                "the zone's own \(name) is left out: a policy answers for those names, as on the server")
+                "\(types.map(\.description).joined(separator: " and ")) of the zone's own \(name) give way where a policy "
+                    + "answers for those names, as on the server")
         }
     }
 
@@ -116,98 +101,139 @@ struct OfflineZoneWriter: ~Copyable {
         else { return }
         let facts = zone.served.zones.facts[encloser]
         guard facts.zone == zone.number, facts.cut == nil else { return }
-        guard let slot = zone.served.policies.names.slot(of: keys.last) else {
+        guard zone.served.policies.names.slot(of: keys.last) != nil else {
             throw ListError(message: "the list has changed since it was read: write the zone again")
         }
-        guard mark(slot) else { return }
-        if name[0] == 1, name[1] == UInt8(ascii: "*") {
-            asterisks += 1
-            return
+        if hasAsterisk(name) { asterisks += 1 } else { try write(name) }
+    }
+
+    /// Whether a label is the asterisk of a wildcard (RFC 4592).
+    private func hasAsterisk(_ name: Span<UInt8>) -> Bool {
+        var position = 0
+        while name[position] != 0 {
+            if name[position] == 1, name[position + 1] == UInt8(ascii: "*") { return true }
+            position += 1 + Int(name[position])
         }
-        try writeName(name, mustExist: true)
-        try writeAncestors(of: name)
-    }
-
-    /// Writes the ancestors of a name up to one that exists already. Policies answer for them, too, and a wildcard from
-    /// further up does not apply below them.
-    private mutating func writeAncestors(of name: Span<UInt8>) throws {
-        keys.read(name, at: 0)
-        guard let encloser = zone.served.zones.encloser(of: keys) else { return }
-        let names = zone.served.policies.names
-        var depth = keys.depth - 1
-        while depth > zone.served.zones.facts[encloser].depth {
-            let ancestor = name.extracting(keys.offset(ofDepth: depth)..<name.count)
-            guard names.nameClass(of: keys[depth]) <= .emptyNonTerminal else { return }
-            guard mark(keys[depth], ancestor) else { return }
-            try writeName(ancestor, mustExist: false)
-            try writeWildcard(below: ancestor)
-            depth -= 1
-        }
-    }
-
-    /// Marks a name as seen. Returns false if it was already.
-    private mutating func mark(_ key: NameKey, _ name: Span<UInt8>) -> Bool {
-        if let slot = zone.served.policies.names.slot(of: key) { return mark(slot) }
-        var wire: [UInt8] = []
-        for index in 0..<name.count { wire.append(name[index]) }
-        return seenBeside.insert(DNSName(unchecked: wire)).inserted
-    }
-
-    /// Marks a slot of the table as seen. Returns false if it was already.
-    private mutating func mark(_ slot: Int) -> Bool {
-        let bit = UInt64(1) << UInt64(slot & 63)
-        guard seen[slot >> 6] & bit == 0 else { return false }
-        seen[slot >> 6] |= bit
-        return true
+        return false
     }
 
     // MARK: Names
 
-    /// Writes the addresses of a name.
-    ///
-    /// - Parameter mustExist: Whether the name must exist in the file even without an address, so that no wildcard
-    ///   applies to it or below it.
-    private mutating func writeName(_ name: Span<UInt8>, mustExist: Bool) throws {
-        var isWritten = false, isZones = false
-        for family in families {
-            switch answers.answer(name, family) {
-            case .address(let address, let ttl, _):
-                try write(address, ttl, of: isWritten ? nil : name, isWildcard: false)
-                isWritten = true
-            case .records: isZones = true
-            case .nothing: break
-            }
-        }
-        if isWritten {
-            summary.names += 1
-            return
-        }
+    /// Writes a name that a policy, a list or the zone names, if a wildcard does not say the same.
+    private mutating func write(_ name: Span<UInt8>) throws {
         keys.read(name, at: 0)
-        guard mustExist, !wildcards.isEmpty, let node = zone.served.zones.encloser(of: keys),
-            zone.served.zones.facts[node].depth < keys.depth
-        else { return }
-        if isZones {
-            // The zone's own wildcard answers for it, unless it was replaced.
-            guard wildcards.contains(where: { $0.parent == zone.served.zones.nodes[node].name }) else { return }
-            ownWildcard += 1
+        let key = keys.last, isOfZone = zone.served.zones.node(of: key) != nil
+        guard !written.contains(key), !left.contains(key) else { return }
+        let own = answers(for: name)
+        guard isOfZone || own.hasAddresses || !isLeftToWildcard(name, own) else {
+            left.insert(key)
+            return try writeAncestors(of: name, mustExist: false)
         }
-        write(name, isWildcard: false)
+        try write(name, own, mustBeNamed: !isOfZone)
+        try writeAncestors(of: name, mustExist: true)
+    }
+
+    /// Writes the ancestors of a name that the zone does not have.
+    ///
+    /// - Parameter mustExist: Whether the name is in the file: then its ancestors exist, and no wildcard from further up
+    ///   applies to them or below them.
+    private mutating func writeAncestors(of name: Span<UInt8>, mustExist: Bool) throws {
+        var mustExist = mustExist
+        var start = 0
+        while true {
+            start += 1 + Int(name[start])
+            let ancestor = name.extracting(start..<name.count)
+            keys.read(ancestor, at: 0)
+            let key = keys.last
+            if keys.depth <= originDepth || zone.served.zones.node(of: key) != nil || written.contains(key) { return }
+            if !mustExist, left.contains(key) { return }
+            let own = answers(for: ancestor)
+            if !mustExist, isLeftToWildcard(ancestor, own) {
+                left.insert(key)
+                continue
+            }
+            try write(ancestor, own, mustBeNamed: !mustExist)
+            mustExist = true
+        }
+    }
+
+    /// Whether the server answers for a name, and below it, as for any other name beside it.
+    private mutating func isLeftToWildcard(_ name: Span<UInt8>, _ own: NameAnswers) -> Bool {
+        let beside = answersBelow(name.extracting((1 + Int(name[0]))..<name.count))
+        return own == beside && probeBelow(name) == beside
+    }
+
+    /// Writes the records of a name, and the wildcard below it.
+    ///
+    /// - Parameter mustBeNamed: Whether only records of its own make it exist: it has none below it so far.
+    private mutating func write(_ name: Span<UInt8>, _ own: NameAnswers, mustBeNamed: Bool) throws {
+        keys.read(name, at: 0)
+        written.insert(keys.last)
+        let node = zone.served.zones.node(of: keys.last).map { zone.served.zones.nodes[$0] }
+        if try write(own, of: name, drawnFor: name, isWildcard: false) {
+            if own.hasAddresses { summary.names += 1 }
+        } else if mustBeNamed {
+            try writeBlock(name, isWildcard: false)
+        }
+        guard name.count + 2 <= DNSName.longestName else { return }
+        // The zone's own wildcard is in the file already.
+        if let node, node.wildcard != nil, !replaced.contains(node.name.wildcard!) { return }
+        let probe = otherName(below: name)
+        let below = answers(for: probe.span)
+        if try write(below, of: name, drawnFor: probe.span, isWildcard: true) {
+            if below.hasAddresses { summary.wildcards += 1 }
+        } else if below.exists {
+            try writeBlock(name, isWildcard: true)
+        }
+    }
+
+    /// Makes a name exist without an address.
+    private mutating func writeBlock(_ name: Span<UInt8>, isWildcard: Bool) throws {
+        write(name, isWildcard: isWildcard)
         output.append(" 60 TXT \"no address\"")
         try output.endRecord()
         blocked += 1
     }
 
-    /// Writes the wildcard below a name, with the addresses of a name that is not explicit.
-    private mutating func writeWildcard(below name: Span<UInt8>) throws {
-        guard name.count + 2 <= DNSName.longestName else { return }
-        let other = otherName(below: name)
-        var isWritten = false
-        for family in families {
-            guard case .address(let address, let ttl, _) = answers.answer(other.span, family) else { continue }
-            try write(address, ttl, of: isWritten ? nil : name, isWildcard: true)
-            isWritten = true
+    // MARK: Answers
+
+    /// Returns what the server answers for a name.
+    private mutating func answers(for name: Span<UInt8>) -> NameAnswers {
+        var result = NameAnswers()
+        for family in families.isEmpty ? [.ipv4] : families {
+            switch answers.answer(name, family == .ipv4 ? .A : .AAAA) {
+            case .addresses(let policy):
+                result.exists = true
+                if family == .ipv4 { result.ipv4 = policy } else { result.ipv6 = policy }
+            case .records, .noData: result.exists = true
+            case .nothing: break
+            }
         }
-        if isWritten { summary.wildcards += 1 }
+        keys.read(name, at: 0)
+        guard let encloser = zone.served.zones.encloser(of: keys) else { return result }
+        let facts = zone.served.zones.facts[encloser]
+        guard facts.depth < keys.depth, let wildcard = facts.wildcard else { return result }
+        for set in zone.served.zones.nodes[wildcard].sets where answers.answer(name, set.type) == .records {
+            // Nothing can be beside a CNAME record.
+            if set.type == .CNAME, result.hasAddresses { besideAlias += 1 } else { result.types.append(set.type) }
+        }
+        if !result.types.isEmpty { result.wildcard = wildcard }
+        return result
+    }
+
+    /// Returns what the server answers for names below another that nothing names.
+    private mutating func answersBelow(_ name: Span<UInt8>) -> NameAnswers {
+        keys.read(name, at: 0)
+        let parent = keys.last
+        if let lastProbe, lastProbe.parent == parent { return lastProbe.answers }
+        let answers = probeBelow(name)
+        lastProbe = (parent, answers)
+        return answers
+    }
+
+    private mutating func probeBelow(_ name: Span<UInt8>) -> NameAnswers {
+        let probe = otherName(below: name)
+        return answers(for: probe.span)
     }
 
     /// Returns a probe: a name directly below another that is in no zone, list or policy.
@@ -231,11 +257,37 @@ struct OfflineZoneWriter: ~Copyable {
 
     // MARK: Lines
 
+    /// Writes what a name is answered. Returns false if that is nothing.
+    ///
+    /// - Parameter other: The name that random addresses are drawn for.
     private mutating func write(
-        _ address: IPAddress, _ ttl: UInt32, of name: Span<UInt8>?, isWildcard: Bool
-    ) throws {
-        // A line without an owner repeats that of the line before.
-        if let name { write(name, isWildcard: isWildcard) }
+        _ said: NameAnswers, of name: Span<UInt8>, drawnFor other: Span<UInt8>, isWildcard: Bool
+    ) throws -> Bool {
+        var isFirst = true
+        for (family, policy) in [(IPFamily.ipv4, said.ipv4), (.ipv6, said.ipv6)] {
+            guard let policy else { continue }
+            var drawn: [(IPAddress, UInt32)] = []
+            try answers.draw(policy, other, family) { drawn.append(($0, $1)) }
+            for (address, ttl) in drawn {
+                // A line without an owner repeats that of the line before.
+                if isFirst { write(name, isWildcard: isWildcard) }
+                isFirst = false
+                try write(address, ttl)
+            }
+        }
+        guard let wildcard = said.wildcard else { return !isFirst }
+        for record in ownWildcards[zone.served.zones.nodes[wildcard].name] ?? [] where said.types.contains(record.type)
+        {
+            write(name, isWildcard: isWildcard)
+            let data = String(decoding: RecordData.text(of: record.data, type: record.type), as: UTF8.self)
+            output.append(" \(record.ttl) \(record.type) \(data)")
+            try output.endRecord()
+            isFirst = false
+        }
+        return !isFirst
+    }
+
+    private mutating func write(_ address: IPAddress, _ ttl: UInt32) throws {
         output.append(UInt8(ascii: " "))
         output.append(ttl)
         if address.family == .ipv4 {
@@ -279,15 +331,54 @@ struct OfflineZoneWriter: ~Copyable {
         }
         if blocked > 0 {
             summary.notes.append(
-                "\(blocked) names without an address have a TXT record, because a wildcard would give them one")
-        }
-        if ownWildcard > 0 {
-            summary.notes.append(
-                "\(ownWildcard) of those get the records of the zone's own wildcard from the server")
+                "\(blocked) names without an address have a TXT record: without it they would not exist, or a wildcard would "
+                    + "give them an address")
         }
         if asterisks > 0 {
             summary.notes.append(
-                "\(asterisks) listed names that begin with * are left out: a zone file would treat them as wildcards")
+                "\(asterisks) listed names with the label * are left out: a zone file would treat them as wildcards")
         }
+        if besideAlias > 0 {
+            summary.notes.append(
+                "a CNAME of the zone's own wildcard is left out where a policy gives an address of one family only")
+        }
+    }
+}
+
+/// What the server answers for a name, besides the records that the zone file has for that name itself.
+struct NameAnswers: Equatable {
+    /// The policies that give addresses.
+    var ipv4: Int?, ipv6: Int?
+    /// The zone's wildcard whose records apply, and their types.
+    var wildcard: Int?
+    var types: [RecordType] = []
+    /// Whether it exists.
+    var exists = false
+
+    var hasAddresses: Bool { ipv4 ?? ipv6 != nil }
+}
+
+/// A set of names: a bit for each name in the table, and the keys of others.
+struct NameMarks {
+    private let table: NameTable
+    private var bits: [UInt64]
+    private var others: Set<NameKey> = []
+
+    init(_ table: NameTable) {
+        self.table = table
+        bits = [UInt64](repeating: 0, count: table.capacity / 64 + 1)
+    }
+
+    func contains(_ key: NameKey) -> Bool {
+        guard let slot = table.slot(of: key) else { return others.contains(key) }
+        return bits[slot >> 6] & 1 << UInt64(slot & 63) != 0
+    }
+
+    mutating func insert(_ key: NameKey) {
+        guard let slot = table.slot(of: key) else {
+            others.insert(key)
+            return
+        }
+        bits[slot >> 6] |= 1 << UInt64(slot & 63)
     }
 }

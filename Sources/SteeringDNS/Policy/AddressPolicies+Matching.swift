@@ -22,6 +22,7 @@ extension AddressPolicies {
             }
         }
         let isOpen = question.encloserDepth == question.zoneDepth && question.encloserDepth < name.depth
+        if !byClient.isEmpty { best = firstByClient(question, isOpen: isOpen, from: start, before: best) }
         for rule in general {
             if rule >= best { break }
             guard rule >= start else { continue }
@@ -29,6 +30,19 @@ extension AddressPolicies {
             if matches(rule, question) { return rule }
         }
         return best == .max ? nil : best
+    }
+
+    /// Returns the first of the policies for clients that matches; `best` if none does before that.
+    @inline(never)
+    private func firstByClient(_ question: AddressQuestion, isOpen: Bool, from start: Int, before best: Int) -> Int {
+        for number in byClient.candidates(for: question.client) {
+            let rule = Int(byClient.rules[number])
+            if rule >= best { break }
+            guard rule >= start else { continue }
+            guard isOpen || rules[rule].isForListedNames else { continue }
+            if matches(rule, question) { return rule }
+        }
+        return best
     }
 
     /// Returns whether any policy gives a name an address, of either family and for any client. The name then exists
@@ -40,7 +54,7 @@ extension AddressPolicies {
         while let rule = firstMatch(name, question, from: start) {
             if case .pool = rules[rule].outcome { return true }
             // A policy for all clients decides for its families; later policies no longer count for them.
-            if rules[rule].isForAllClients { question.families.subtract(rules[rule].families) }
+            if rules[rule].isForAllClients { question.families.subtract(rules[rule].named) }
             start = rule + 1
         }
         return false
@@ -73,6 +87,18 @@ extension AddressPolicies {
         return index[key]?.contains { !entries[Int($0)].isSuffix } ?? false
     }
 
+    /// Returns the number of labels of the longest explicit name between the closest encloser in the zone and the name
+    /// itself; that name is then the closest encloser. Nil if there is none.
+    @inline(__always)
+    func depthOfExplicitName(above name: borrowing NameKeys, from encloserDepth: Int) -> Int? {
+        var depth = name.depth - 1
+        while depth > encloserDepth {
+            if isExplicit(name[depth]) { return depth }
+            depth -= 1
+        }
+        return nil
+    }
+
     /// Whether the name is an empty non-terminal (RFC 8020): it exists, without records, because a policy or a list has
     /// names below it.
     func hasExplicitDescendant(_ key: NameKey) -> Bool {
@@ -102,6 +128,27 @@ extension AddressPolicies {
             return family == .ipv4 ? IPAddress(ipv4: UInt32(truncatingIfNeeded: bits)) : IPAddress(ipv6: bits)
         }
         return rareDraw(index, selection, name: name, client: client, using: &generator)
+    }
+
+    /// Draws several distinct addresses: the same for the same seed.
+    func draws(_ family: IPFamily, for policy: Int, seed: UInt64) -> DistinctDraws? {
+        guard case .pool(let pool, let selection, _) = rules[policy].outcome else { return nil }
+        return DistinctDraws(
+            rules[policy].answers, of: familyPools[2 * pool + (family == .ipv4 ? 0 : 1)].addresses,
+            from: selection == .fixed ? .first : .generator(FastGenerator(seed: seed)))
+    }
+
+    /// Returns the seed of ``draws(_:for:seed:)`` for an answer.
+    static func seed(
+        _ selection: AddressSelection, name: () -> UInt128, client: IPAddress,
+        using generator: inout FastGenerator
+    ) -> UInt64 {
+        switch selection {
+        case .random: generator.next()
+        case .name: UInt64(truncatingIfNeeded: name() >> 64)
+        case .client: UInt64(truncatingIfNeeded: hash(of: client) >> 64)
+        case .fixed: 0
+        }
     }
 
     @inline(never)

@@ -31,17 +31,20 @@ public final class AddressPolicies: Sendable {
     /// For each explicit name or suffix of a policy, its range in `entries`. Their ancestors have a `below` entry.
     let index: KeyTable<Range<Int32>>
     let entries: [NameEntry]
-    /// The indices of the rules without names and suffixes.
+    /// The indices of the rules without names, suffixes and clients.
     let general: [Int]
+    /// The rules for clients, without names and suffixes.
+    let byClient: ClientRules
     /// The pools by family: two entries per pool, IPv4 first.
     let familyPools: [FamilyPool]
     /// The classes and clients that rules are restricted to; a rule refers to them by index.
     let classSets: [NameClassSet]
     let clientSets: [PrefixPool]
 
+    /// - Parameter drained: For each pool, the families all of whose addresses are drained; may be empty.
     init(
-        policies: [AddressPolicy], pools: [(name: String, addresses: PrefixPool)], names: NameTable,
-        classes: NameClasses, listNames: [String], site: String?
+        policies: [AddressPolicy], pools: [(name: String, addresses: PrefixPool)], drained: [FamilySet] = [],
+        names: NameTable, classes: NameClasses, listNames: [String], site: String?
     ) {
         self.policies = policies
         self.pools = pools
@@ -53,24 +56,33 @@ public final class AddressPolicies: Sendable {
         familyPools = pools.flatMap { pool in
             [.ipv4, .ipv6].map { family in FamilyPool(pool.addresses, family) }
         }
+        let poolNumbers = Dictionary(uniqueKeysWithValues: zip(pools.map(\.name), pools.indices))
+        let listNumbers = Dictionary(uniqueKeysWithValues: zip(listNames, listNames.indices))
+        let classIndex = NameClasses.Index(classes)
         var compilation = Compilation()
         for policy in policies {
-            let list = policy.list.flatMap { listNames.firstIndex(of: $0) }
-            let outcome: Outcome =
-                switch policy.outcome {
-                case .pool(let name, let selection, let ttl):
-                    .pool(pools.firstIndex { $0.name == name }!, selection, ttl: ttl)
-                case .pass: .pass
-                case .refuse: .refuse
-                }
+            let outcome: Outcome, drainedFamilies: FamilySet
+            switch policy.outcome {
+            case .pool(let name, let selection, let ttl):
+                let pool = poolNumbers[name]!
+                outcome = .pool(pool, selection, ttl: ttl)
+                drainedFamilies = drained.isEmpty ? [] : drained[pool]
+            case .pass: (outcome, drainedFamilies) = (.pass, [])
+            case .refuse: (outcome, drainedFamilies) = (.refuse, [])
+            }
             compilation.add(
                 policy,
                 NameCondition.list.restricts(policy)
-                    ? classes.matching(list: list, attribute: policy.attribute) : nil,
-                outcome, isInForce: policy.isInForce(at: site))
+                    ? classIndex.matching(list: policy.list.flatMap { listNumbers[$0] }, attribute: policy.attribute)
+                    : nil,
+                outcome, drainedFamilies, isInForce: policy.isInForce(at: site))
         }
         rules = compilation.rules
-        general = compilation.general
+        general = compilation.general.filter { compilation.rules[$0].clients == nil }
+        byClient = ClientRules(
+            compilation.general.compactMap { rule in
+                compilation.rules[rule].clients.map { (rule, compilation.clientSets[$0]) }
+            })
         classSets = compilation.classSets
         clientSets = compilation.clientSets
         (index, entries) = compilation.index()
@@ -102,14 +114,20 @@ extension AddressPolicies {
         var classSets: [NameClassSet] = []
         var clientSets: [PrefixPool] = []
         private var entries: [DNSName: [NameEntry]] = [:]
+        /// The names that have a `below` entry.
+        private var ancestors: Set<DNSName> = []
 
-        mutating func add(_ policy: AddressPolicy, _ classes: NameClassSet?, _ outcome: Outcome, isInForce: Bool) {
+        mutating func add(
+            _ policy: AddressPolicy, _ classes: NameClassSet?, _ outcome: Outcome, _ drained: FamilySet,
+            isInForce: Bool
+        ) {
             let number = rules.count
             if let classes { classSets.append(classes) }
             if let clients = policy.clients { clientSets.append(clients) }
             rules.append(
                 Rule(
-                    families: FamilySet(policy.families), outcome: outcome,
+                    families: FamilySet(policy.families).subtracting(drained), named: FamilySet(policy.families),
+                    outcome: outcome, answers: policy.answers,
                     classes: classes == nil ? nil : classSets.count - 1,
                     clients: policy.clients == nil ? nil : clientSets.count - 1))
             guard isInForce else { return }
@@ -118,10 +136,8 @@ extension AddressPolicies {
                     entries[name, default: []].append(NameEntry(rule: number, isSuffix: isSuffix))
                     if case .pass = outcome { continue }
                     var ancestor = name.parent
-                    while let name = ancestor, name != .root {
-                        if entries[name]?.contains(where: \.isBelow) != true {
-                            entries[name, default: []].append(.below)
-                        }
+                    while let name = ancestor, name != .root, ancestors.insert(name).inserted {
+                        entries[name, default: []].append(.below)
                         ancestor = name.parent
                     }
                 }

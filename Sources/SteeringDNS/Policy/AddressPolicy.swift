@@ -25,9 +25,15 @@ public struct AddressPolicy: Sendable, Hashable {
     public var site: String?
     /// The answer to a query that matches.
     public var outcome: AddressOutcome
+    /// The number of distinct addresses in an answer from a pool, from 1 to ``maximumAnswers``: fewer if the pool has
+    /// fewer.
+    public var answers: Int
     /// Whether ``NamePolicyFile`` refuses other policies that may match the same query, except an unconditional last
     /// one.
     public var isExclusive: Bool
+
+    /// The highest number of addresses in an answer: with 16, most answers fit 512 bytes.
+    public static let maximumAnswers = 16
 
     /// Makes a policy.
     ///
@@ -44,11 +50,12 @@ public struct AddressPolicy: Sendable, Hashable {
     ///   - clients: The prefixes that the client must be in; nil for all clients.
     ///   - site: The site at which the policy applies; nil for all sites.
     ///   - outcome: The answer.
+    ///   - answers: The number of distinct addresses in an answer from a pool, from 1 to ``maximumAnswers``.
     ///   - isExclusive: Whether an overlap with another policy, except an unconditional last one, is an error.
     public init(
         name: String, names: [DNSName] = [], suffixes: [DNSName] = [], list: String? = nil, attribute: String? = nil,
         families: Set<IPFamily> = [.ipv4, .ipv6], clients: PrefixPool? = nil, site: String? = nil,
-        outcome: AddressOutcome, isExclusive: Bool = false
+        outcome: AddressOutcome, answers: Int = 1, isExclusive: Bool = false
     ) {
         self.name = name
         self.names = names
@@ -59,6 +66,7 @@ public struct AddressPolicy: Sendable, Hashable {
         self.clients = clients
         self.site = site
         self.outcome = outcome
+        self.answers = answers
         self.isExclusive = isExclusive
     }
 }
@@ -67,6 +75,8 @@ public struct AddressPolicy: Sendable, Hashable {
 public enum AddressOutcome: Sendable, Hashable {
     /// An address drawn from a pool, given by its name, with a TTL in seconds: 0 to 604,800 (one week) in a policy
     /// file.
+    ///
+    /// For a family all of whose addresses in the pool are drained, the policy does not match: a later one decides.
     case pool(String, AddressSelection, ttl: UInt32)
     /// The answer of the zone alone, as if there were no policies.
     case pass

@@ -64,10 +64,7 @@ enum NameCondition: CaseIterable {
             }
             return attribute == otherAttribute || key(of: attribute) != key(of: otherAttribute)
         case .types: return !one.families.isDisjoint(with: other.families)
-        case .clients:
-            return one.clients!.prefixes.contains { prefix in
-                other.clients!.prefixes.contains { $0.contains(prefix) || prefix.contains($0) }
-            }
+        case .clients: return one.clients!.overlaps(other.clients!)
         }
     }
 
@@ -146,8 +143,13 @@ extension AddressPolicies {
     ///
     /// The query path reads it for each query that may match, so it has neither references nor a list of conditions.
     struct Rule: Sendable {
+        /// The families that it decides: not those whose addresses are all drained.
         let families: FamilySet
+        /// The families that it is for. Names exist for these even while their addresses are drained.
+        let named: FamilySet
         let outcome: Outcome
+        /// The number of addresses in an answer.
+        let answers: Int
         /// Indices into `classSets` and `clientSets`; nil for no restriction.
         let classes: Int?
         let clients: Int?
@@ -170,7 +172,9 @@ extension AddressPolicies {
         switch condition {
         // Not decided here: policies of other sites are not in the index, in which queries find those for their name.
         case .site, .names: return true
-        case .types: return !rules[rule].families.isDisjoint(with: question.families)
+        case .types:
+            let families = question.client == nil ? rules[rule].named : rules[rule].families
+            return !families.isDisjoint(with: question.families)
         case .list:
             guard let classes = rules[rule].classes else { return true }
             return classSets[classes].contains(question.nameClass)
@@ -178,6 +182,11 @@ extension AddressPolicies {
             guard let client = question.client, let clients = rules[rule].clients else { return true }
             return clientSets[clients].contains(client)
         }
+    }
+
+    /// Whether a policy is for a query's family, and passed over because all such addresses are drained.
+    func isDrained(_ rule: Int, _ question: AddressQuestion) -> Bool {
+        !rules[rule].named.subtracting(rules[rule].families).isDisjoint(with: question.families)
     }
 
     /// Returns the first condition of a policy that does not hold for a query; nil if all do.

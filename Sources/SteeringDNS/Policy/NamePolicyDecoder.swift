@@ -8,7 +8,10 @@ struct NamePolicyDraft {
     var pools: NamedPools
     var zones: [ZoneEntry] = []
     var lists: [ListEntry] = []
-    var policies: [(policy: AddressPolicy, place: Place)] = []
+    var listNames: Set<String> = []
+    var policies: [DraftedPolicy] = []
+    /// The paths of the files of clients.
+    var clientFiles: [String] = []
     var usesClientSubnet = false
 
     struct ZoneEntry {
@@ -24,15 +27,43 @@ struct NamePolicyDraft {
     }
 }
 
+/// A policy, with the positions of its parts.
+struct DraftedPolicy {
+    let policy: AddressPolicy
+    let source: Source
+    let position: Position
+    /// The positions of the names and the suffixes, by index.
+    let exact: [Position], suffixes: [Position]
+    let keys: Mapping
+
+    var place: Place { source.place(position) }
+
+    /// The place of a key's value; that of the policy if it does not have the key.
+    func place(of key: String) -> Place { source.place(keys[key]?.position ?? position) }
+
+    /// All names, exact and suffixes, with their places.
+    var names: [(name: DNSName, isSuffix: Bool, place: Place)] {
+        zip(policy.names, exact).map { ($0, false, source.place($1)) }
+            + zip(policy.suffixes, suffixes).map { ($0, true, source.place($1)) }
+    }
+}
+
 /// Decodes the nodes of a document into a draft.
 struct NamePolicyDecoder {
     let source: Source
     let directory: String
+    /// The files of clients that were read, by path.
+    private var clientFiles: [String: PrefixPool] = [:]
+
+    init(source: Source, directory: String) {
+        self.source = source
+        self.directory = directory
+    }
 
     /// One document may hold both halves; labels and bindings belong to the socket half.
     static let documentKeys = ["labels", "pools", "bindings", "names"]
 
-    func draft(of root: Node) throws(DocumentError) -> NamePolicyDraft {
+    mutating func draft(of root: Node) throws(DocumentError) -> NamePolicyDraft {
         let file = try Mapping(root, "a policy", keys: Self.documentKeys, in: source)
         let names = try Mapping(
             try file.required("names", "write names: with zones and policies"), "names",
@@ -47,6 +78,7 @@ struct NamePolicyDecoder {
         if let node = names["lists"] {
             for entry in try Mapping(node, "lists", keys: nil, in: source).entries {
                 let path = try source.text(entry.value, of: "a list", "write the path of a file with one name per line")
+                draft.listNames.insert(entry.key)
                 draft.lists.append(.init(name: entry.key, path: resolved(path), position: entry.position))
             }
         }
@@ -57,8 +89,9 @@ struct NamePolicyDecoder {
         for node in try source.elements(
             of: policies, "policies", "write a policy such as - { name: default, pool: web }")
         {
-            draft.policies.append((try policy(node, draft), source.place(node.position)))
+            draft.policies.append(try policy(node, draft))
         }
+        draft.clientFiles = clientFiles.keys.sorted()
         return draft
     }
 
@@ -81,27 +114,18 @@ struct NamePolicyDecoder {
     }
 
     private static let keys = [
-        "name", "exact", "suffix", "list", "attribute", "types", "clients", "site", "pool", "outcome", "select", "ttl",
-        "exclusive",
+        "name", "exact", "suffix", "list", "attribute", "types", "clients", "clients-from", "site", "pool", "outcome",
+        "select", "ttl", "answers", "exclusive",
     ]
 
-    private func policy(_ node: Node, _ draft: NamePolicyDraft) throws(DocumentError) -> AddressPolicy {
+    private mutating func policy(_ node: Node, _ draft: NamePolicyDraft) throws(DocumentError) -> DraftedPolicy {
         let fields = try Mapping(node, "a policy", keys: Self.keys, in: source)
-        let nameNode = try fields.required("name", "give it a name, which metrics and explanations use")
-        let title = try source.text(nameNode, of: "name", "write a word such as default")
-        guard title.utf8.count <= 64, title.utf8.allSatisfy({ (0x21...0x7E).contains($0) && $0 != 0x22 && $0 != 0x5C })
-        else {
-            throw source.error(
-                at: nameNode.position,
-                "\(quoted(title)) is not the name of a policy: use 1 to 64 visible ASCII characters without \" and \\"
-            )
-        }
-        var policy = AddressPolicy(name: title, outcome: try outcome(fields, draft))
-        policy.names = try names(fields["exact"], "exact")
-        policy.suffixes = try names(fields["suffix"], "suffix")
+        var policy = AddressPolicy(name: try title(fields), outcome: try outcome(fields, draft))
+        let exact = try names(fields["exact"], "exact"), suffixes = try names(fields["suffix"], "suffix")
+        (policy.names, policy.suffixes) = (exact.map(\.name), suffixes.map(\.name))
         if let node = fields["list"] {
             let name = try source.text(node, of: "list", "write the name of a list")
-            guard draft.lists.contains(where: { $0.name == name }) else {
+            guard draft.listNames.contains(name) else {
                 throw source.error(at: node.position, "there is no list \(quoted(name)): write it under lists first")
             }
             policy.list = name
@@ -110,14 +134,30 @@ struct NamePolicyDecoder {
             try source.text(node, of: "attribute", "write key=value, as in the lists")
         }
         if let node = fields["types"] { policy.families = try families(node) }
-        if let node = fields["clients"] { policy.clients = try clients(node) }
+        policy.clients = try clients(fields["clients"], from: fields["clients-from"])
         policy.site = try fields["site"].map { node throws(DocumentError) in
             try source.text(node, of: "site", "write the name of a site")
         }
+        if let node = fields["answers"] { policy.answers = try answers(node, policy.outcome) }
         if let node = fields["exclusive"] {
             policy.isExclusive = try source.word(node, of: "exclusive", among: ["true", "false"]) == "true"
         }
-        return policy
+        return DraftedPolicy(
+            policy: policy, source: source, position: node.position, exact: exact.map(\.position),
+            suffixes: suffixes.map(\.position), keys: fields)
+    }
+
+    private func title(_ fields: Mapping) throws(DocumentError) -> String {
+        let node = try fields.required("name", "give it a name, which metrics and explanations use")
+        let title = try source.text(node, of: "name", "write a word such as default")
+        guard title.utf8.count <= 64, title.utf8.allSatisfy({ (0x21...0x7E).contains($0) && $0 != 0x22 && $0 != 0x5C })
+        else {
+            throw source.error(
+                at: node.position,
+                "\(quoted(title)) is not the name of a policy: use 1 to 64 visible ASCII characters without \" and \\"
+            )
+        }
+        return title
     }
 
     private func outcome(_ fields: Mapping, _ draft: NamePolicyDraft) throws(DocumentError) -> AddressOutcome {
@@ -129,7 +169,8 @@ struct NamePolicyDecoder {
                 let words = AddressSelection.allCases.map(\.description)
                 selection = AddressSelection(rawValue: try source.word(node, of: "select", among: words))!
             }
-            return .pool(pool.name, selection, ttl: try fields["ttl"].map(ttl) ?? 60)
+            return .pool(
+                pool.name, selection, ttl: try fields["ttl"].map { node throws(DocumentError) in try ttl(node) } ?? 60)
         case (nil, let node?):
             for key in ["select", "ttl"] {
                 guard let stray = fields[key] else { continue }
@@ -151,13 +192,44 @@ struct NamePolicyDecoder {
         return seconds
     }
 
-    private func names(_ node: Node?, _ subject: String) throws(DocumentError) -> [DNSName] {
+    private func answers(_ node: Node, _ outcome: AddressOutcome) throws(DocumentError) -> Int {
+        let most = AddressPolicy.maximumAnswers
+        guard case .pool = outcome else {
+            throw source.error(at: node.position, "answers is for pools, and this policy has none: remove it")
+        }
+        let text = try source.text(node, of: "answers", "write a number from 1 to \(most)")
+        guard let number = Int(text), String(number) == text, (1...most).contains(number) else {
+            throw source.error(
+                at: node.position, "\(quoted(text)) is not a number of addresses: write one from 1 to \(most)")
+        }
+        return number
+    }
+
+    private func names(_ node: Node?, _ key: String) throws(DocumentError) -> [(name: DNSName, position: Position)] {
         guard let node else { return [] }
-        var names: [DNSName] = []
-        for element in try source.elements(of: node, subject, "write a name such as www.example.com") {
-            names.append(try name(element, subject))
+        var names: [(DNSName, Position)] = []
+        for element in try source.elements(of: node, key, "write a name such as www.example.com") {
+            let name = try name(element, key)
+            try refuseAsterisk(name, key, element.position)
+            names.append((name, element.position))
         }
         return names
+    }
+
+    /// In a name an asterisk is a letter like any other, and in a zone file for other servers it is a wildcard.
+    private func refuseAsterisk(_ name: DNSName, _ key: String, _ position: Position) throws(DocumentError) {
+        guard name.wire.contains(UInt8(ascii: "*")) else { return }
+        let remedy: String
+        if name.isWildcard, let parent = name.parent, !parent.wire.contains(UInt8(ascii: "*")) {
+            let text = parent.description.dropLast()
+            remedy = "write suffix: \(text), which matches \(text) and all names below it"
+        } else {
+            remedy = "write the names in a list, or a suffix that they have in common"
+        }
+        throw source.error(
+            at: position,
+            "\(quoted(String(name.description.dropLast()))) has an asterisk, which stands for nothing in \(key): \(remedy)"
+        )
     }
 
     private func name(_ node: Node, _ subject: String) throws(DocumentError) -> DNSName {
@@ -173,14 +245,39 @@ struct NamePolicyDecoder {
         return families
     }
 
-    private func clients(_ node: Node) throws(DocumentError) -> PrefixPool {
-        let hint = "write a prefix such as 198.51.100.0/24, or a list of them"
+    /// Returns the clients of a policy: the prefixes that it has itself, and those of a file.
+    private mutating func clients(_ node: Node?, from file: Node?) throws(DocumentError) -> PrefixPool? {
+        let hint = "write a prefix such as 198.51.100.0/24, a list of them, or clients-from: FILE"
         var prefixes: [IPPrefix] = []
-        for element in try source.elements(of: node, "clients", hint) {
+        for element in try node.map({ node throws(DocumentError) in try source.elements(of: node, "clients", hint) })
+            ?? []
+        {
             let text = try source.text(element, of: "clients", hint)
             do { prefixes.append(try IPPrefix(text)) } catch { throw source.error(at: element.position, error.message) }
+            try refuseMapped(prefixes.last!, source.place(element.position))
         }
-        return PrefixPool(prefixes)
+        guard let file else { return node == nil ? nil : PrefixPool(prefixes) }
+        let pool = try clients(from: file)
+        return prefixes.isEmpty ? pool : pool.union(PrefixPool(prefixes))
+    }
+
+    /// Reads a file of clients, once for all policies that name it.
+    private mutating func clients(from node: Node) throws(DocumentError) -> PrefixPool {
+        let path = try PrefixList.path(named: node, source, directory)
+        if let known = clientFiles[path] { return known }
+        let prefixes = try PrefixList.prefixes(named: node, source, directory)
+        for (prefix, place) in prefixes { try refuseMapped(prefix, place) }
+        let pool = PrefixPool(prefixes.map(\.0))
+        clientFiles[path] = pool
+        return pool
+    }
+
+    /// A client of IPv4 is known by its IPv4 address.
+    private func refuseMapped(_ prefix: IPPrefix, _ place: Place) throws(DocumentError) {
+        guard prefix.family == .ipv6, prefix.length >= 96, prefix.address.bits >> 32 == 0xFFFF else { return }
+        let plain = IPPrefix(
+            masking: IPAddress(ipv4: UInt32(truncatingIfNeeded: prefix.address.bits)), length: prefix.length - 96)
+        throw DocumentError("\(place): \(prefix) is IPv4 written as IPv6, and matches no client: write \(plain)")
     }
 }
 

@@ -13,19 +13,28 @@ extension NamePolicyDraft {
         let (table, classes) =
             if let names = names(of: previous, for: files) { names } else { try readLists(progress) }
         let policies = AddressPolicies(
-            policies: policies.map(\.policy), pools: pools.pools.map { ($0.name, $0.handedOut) }, names: table,
-            classes: classes, listNames: lists.map(\.name), site: site)
+            policies: policies.map(\.policy), pools: pools.pools.map { ($0.name, $0.handedOut) },
+            drained: pools.pools.map(\.drainedFamilies), names: table, classes: classes, listNames: lists.map(\.name),
+            site: site)
         let served = ServedData(
-            zones: Zones(zones), policies: policies, usesClientSubnet: usesClientSubnet, files: files)
-        problems = problemsOfNames(served)
+            zones: Zones(zones.map { ($0.origin, $0.checked.records) }), policies: policies,
+            usesClientSubnet: usesClientSubnet, files: files)
+        problems = problemsOfNames(served) + problemsOfTargets(zones, served)
         if !problems.isEmpty { throw NamePolicyError(problems) }
         return served
     }
 
-    private func readZones(
-        _ files: inout ServedData.Files, _ problems: inout [String]
-    ) -> [(origin: DNSName, records: [ResourceRecord])] {
-        var zones: [(origin: DNSName, records: [ResourceRecord])] = []
+    /// A zone that was read. Which of its targets, such as mail servers, get an address from a policy is only known once
+    /// the lists are read.
+    private struct ReadZone {
+        let file: ZoneFile
+        let origin: DNSName
+        let checked: CheckedZone
+        let needsAnswers: Bool
+    }
+
+    private func readZones(_ files: inout ServedData.Files, _ problems: inout [String]) -> [ReadZone] {
+        var zones: [ReadZone] = []
         for entry in self.zones {
             let place = source.place(entry.position)
             do {
@@ -39,11 +48,12 @@ extension NamePolicyDraft {
                     problems.append("\(place): the zone \(origin) is there already: keep one of its files")
                     continue
                 }
-                // Which names policies answer for depends on the zones, except for exact names, which are known
-                // already.
-                let exact = Set(policies.flatMap(\.policy.names))
-                let zone = try CheckedZone(file, origin: origin) { exact.contains($0) }
-                zones.append((origin, zone.records))
+                var needsAnswers = false
+                let checked = try CheckedZone(file, origin: origin) { _ in
+                    needsAnswers = true
+                    return true
+                }
+                zones.append(ReadZone(file: file, origin: origin, checked: checked, needsAnswers: needsAnswers))
                 files.zones.append((origin, entry.path))
             } catch let error as ZoneProblems {
                 problems += error.problems.map(\.description)
@@ -52,6 +62,17 @@ extension NamePolicyDraft {
             } catch { problems.append("\(error)") }
         }
         return zones
+    }
+
+    /// Returns the problems of targets in zones that neither the zone nor a policy gives an address.
+    private func problemsOfTargets(_ zones: [ReadZone], _ served: ServedData) -> [String] {
+        var problems: [String] = []
+        for zone in zones where zone.needsAnswers {
+            do { _ = try CheckedZone(zone.file, origin: zone.origin) { served.givesAddress($0) } } catch {
+                problems += error.problems.map(\.description)
+            }
+        }
+        return problems
     }
 
     /// Returns the identities of the list files; nil if one could change without its identity changing.
@@ -94,47 +115,80 @@ extension NamePolicyDraft {
     /// Returns the problems that do not depend on zones and names.
     private func problemsOfPolicies() -> [String] {
         var problems: [String] = []
-        if let (last, place) = policies.last, !last.isUnconditional || last.site != nil {
+        if let last = policies.last, !last.policy.isUnconditional || last.policy.site != nil {
             problems.append(
-                "\(place): the last policy, \(last.name), does not match every query: add one without conditions, such as "
-                    + "{ name: default, outcome: pass }")
+                "\(last.place): the last policy, \(last.policy.name), does not match every query: add one without conditions, "
+                    + "such as { name: default, outcome: pass }")
         }
-        for (number, (policy, place)) in policies.enumerated() {
-            if let twin = policies[..<number].first(where: { $0.policy.name == policy.name }) {
+        var earlier = EarlierPolicies()
+        var numbers: [String: Int] = [:]
+        let hasExclusive = policies.contains(where: \.policy.isExclusive)
+        for (number, drafted) in policies.enumerated() {
+            let policy = drafted.policy
+            if let twin = numbers[policy.name] {
                 problems.append(
-                    "\(place): the policy on line \(twin.place.position.line) is also named \(policy.name): rename one"
-                )
+                    "\(drafted.place(of: "name")): the policy on line \(line(of: twin)) is also named \(policy.name): "
+                        + "rename one")
+            } else {
+                numbers[policy.name] = number
             }
             if let problem = unsatisfiable(policy) {
-                problems.append("\(place): the policy \(policy.name) can answer nothing, since \(problem)")
-            }
-            if let shadow = policies[..<number].first(where: { $0.policy.covers(policy) }) {
                 problems.append(
-                    "\(place): the policy \(policy.name) never decides, since \(shadow.policy.name) on line "
-                        + "\(shadow.place.position.line) matches all that it matches: put it before that, or remove it")
+                    "\(drafted.place(of: "pool")): the policy \(policy.name) can answer nothing, since \(problem)")
             }
-            for (other, otherPlace) in policies[..<number] where other.isExclusive || policy.isExclusive {
-                let isDefault = number == policies.count - 1 && policy.isUnconditional
-                guard !isDefault, policy.overlaps(other) else { continue }
+            if let shadow = earlier.first(covering: policy) {
                 problems.append(
-                    "\(place): the policy \(policy.name) overlaps with \(other.name) on line "
-                        + "\(otherPlace.position.line), and \(policy.isExclusive ? policy.name : other.name) is exclusive: "
-                        + "narrow one of them")
+                    "\(drafted.place): the policy \(policy.name) never decides, since \(policies[shadow].policy.name) on line "
+                        + "\(line(of: shadow)) matches all that it matches: put it before that, or remove it")
             }
+            if hasExclusive { problems += overlaps(of: number, earlier) }
+            earlier.add(policy, mayBePassedOver: mayBePassedOver(policy))
         }
         return problems
     }
 
+    /// Returns the problems of a policy that overlaps with an earlier one, where one of them is exclusive.
+    private func overlaps(of number: Int, _ earlier: EarlierPolicies) -> [String] {
+        let (policy, place) = (policies[number].policy, policies[number].place)
+        if number == policies.count - 1, policy.isUnconditional { return [] }
+        return earlier.all(overlapping: policy).compactMap { index in
+            let other = policies[index].policy
+            guard other.isExclusive || policy.isExclusive else { return nil }
+            return "\(place): the policy \(policy.name) overlaps with \(other.name) on line \(line(of: index)), and "
+                + "\(policy.isExclusive ? policy.name : other.name) is exclusive: narrow one of them"
+        }
+    }
+
+    /// Whether the pool of a policy may have no address at times.
+    private func mayBePassedOver(_ policy: AddressPolicy) -> Bool {
+        guard case .pool(let name, _, _) = policy.outcome, let pool = pools[name] else { return false }
+        return pool.drainedFile != nil || pool.prefixesFile != nil
+    }
+
+    private func line(of number: Int) -> Int { policies[number].place.position.line }
+
+    /// Returns why a policy could not answer even if nothing in its pool was drained.
     private func unsatisfiable(_ policy: AddressPolicy) -> String? {
-        guard case .pool(let name, _, _) = policy.outcome, let pool = pools[name] else { return nil }
-        guard pool.handedOut.isEmpty || policy.families.isDisjoint(with: pool.handedOut.prefixes.map(\.family)) else {
+        guard case .pool(let name, _, _) = policy.outcome, let pool = pools[name], !pool.addresses.isEmpty else {
             return nil
         }
-        if pool.handedOut.isEmpty {
-            return "all of the pool \(name) is drained or left out: give it an address, or use another pool"
+        if pool.handedOut.isEmpty, pool.drainedFile == nil {
+            return "all of the pool \(name) is left out: give it an address, or use another pool"
         }
+        guard policy.families.isDisjoint(with: pool.addresses.prefixes.map(\.family)) else { return nil }
         let families = policy.families.map(\.description).sorted().joined(separator: " or ")
         return "the pool \(name) has no address of \(families): add a prefix, or other types"
+    }
+}
+
+extension NamedPools.Pool {
+    /// The families for which a policy with this pool is passed over: all addresses are drained, or there are none at
+    /// present. A pool that never had addresses of a family is another matter: such a name has none.
+    var drainedFamilies: FamilySet {
+        if handedOut.isEmpty { return [.ipv4, .ipv6] }
+        guard drainedFile != nil else { return [] }
+        let left = Set(handedOut.prefixes.map(\.family))
+        return FamilySet(Set(addresses.prefixes.map(\.family)).subtracting(left))
     }
 }
 
@@ -143,41 +197,36 @@ extension NamePolicyDraft {
 extension NamePolicyDraft {
     /// Returns the problems that only show once the zones and names are known.
     private func problemsOfNames(_ served: ServedData) -> [String] {
-        var problems: [String] = []
-        let origins = served.zones.zones.map(\.origin)
-        for (number, (policy, place)) in policies.enumerated() {
+        policies.indices.flatMap { number in
+            let drafted = policies[number]
+            var problems = drafted.names.compactMap { name, isSuffix, place in
+                problem(of: name, isSuffix, served).map {
+                    "\(place): the policy \(drafted.policy.name) matches \(isSuffix ? "below " : "")\(name), \($0)"
+                }
+            }
             if let classes = served.policies.rules[number].classes, served.policies.classSets[classes].isEmpty {
-                let what = policy.attribute.map { "no listed name has \(quoted($0))" } ?? "the list has no names"
+                let attribute = drafted.policy.attribute
+                let what = attribute.map { "no listed name has \(quoted($0))" } ?? "the list has no names"
+                let place = drafted.place(of: attribute == nil ? "list" : "attribute")
                 problems.append(
-                    "\(place): the policy \(policy.name) can match nothing, since \(what): fix the list, or remove the policy"
-                )
+                    "\(place): the policy \(drafted.policy.name) can match nothing, since \(what): fix the list, or "
+                        + "remove the policy")
             }
-            for name in policy.names where !origins.contains(where: { name.isAtOrBelow($0) }) {
-                problems.append(
-                    "\(place): the policy \(policy.name) matches \(name), which lies in no zone: add its zone, or remove it"
-                )
-            }
-            for name in policy.suffixes where !origins.contains(where: { name.isAtOrBelow($0) || $0.isBelow(name) }) {
-                problems.append(
-                    "\(place): the policy \(policy.name) matches below \(name), where there is no zone: add one, or remove it"
-                )
-            }
-            for name in policy.names + policy.suffixes where served.zones.isDelegated(name) {
-                problems.append(
-                    "\(place): the policy \(policy.name) matches \(name), which a zone delegates to other servers: "
-                        + "remove one of them")
-            }
-            for name in policy.names {
-                guard let node = served.zones.node(of: name).map({ served.zones.nodes[$0] }), node.cut == nil else {
-                    continue
-                }
-                if node[.CNAME] != nil || node[.A] != nil || node[.AAAA] != nil {
-                    problems.append(
-                        "\(place): the policy \(policy.name) matches \(name), for which a zone has an address or CNAME: "
-                            + "remove one of them")
-                }
-            }
+            return problems
         }
-        return problems
+    }
+
+    /// Returns why a name in a policy can match nothing, as the end of a sentence.
+    private func problem(of name: DNSName, _ isSuffix: Bool, _ served: ServedData) -> String? {
+        let zones = served.zones
+        guard let encloser = zones.encloser(of: name) else {
+            if !isSuffix { return "which lies in no zone: add its zone, or remove it" }
+            if zones.zones.contains(where: { $0.origin.isBelow(name) }) { return nil }
+            return "where there is no zone: add one, or remove it"
+        }
+        if zones.facts[encloser].cut != nil { return "which a zone delegates to other servers: remove one of them" }
+        let node = zones.nodes[encloser]
+        guard !isSuffix, node.name == name, node[.CNAME] ?? node[.A] ?? node[.AAAA] != nil else { return nil }
+        return "for which a zone has an address or CNAME: remove one of them"
     }
 }

@@ -29,10 +29,12 @@ public struct NamePolicyError: Error, Sendable, CustomStringConvertible {
 ///   client-subnet: use              # use the EDNS client subnet as the client; default: ignore
 ///   policies:                       # the first that matches decides
 ///     - name: free-accounts
-///       list: customers             # conditions: list, attribute, exact, suffix, types, clients, site
+///       list: customers             # conditions: list, attribute, exact, suffix, types, clients,
+///                                   # clients-from, site
 ///       attribute: account=free
 ///       pool: sale
 ///       select: random              # random (the default), name, client or fixed
+///       answers: 4                  # so many distinct addresses; default: 1
 ///       ttl: 30
 ///     - name: internal
 ///       suffix: internal.example.com
@@ -99,7 +101,8 @@ public enum NamePolicyFile {
         do {
             let root = try Document.root(
                 of: bytes, isJSON ? .json : .yaml, in: source, empty: "write names: with zones and policies")
-            draft = try NamePolicyDecoder(source: source, directory: directory).draft(of: root)
+            var decoder = NamePolicyDecoder(source: source, directory: directory)
+            draft = try decoder.draft(of: root)
         } catch { throw NamePolicyError([error.message]) }
         return try draft.served(site: site, reusing: previous, progress: progress)
     }

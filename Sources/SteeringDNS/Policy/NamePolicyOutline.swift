@@ -12,13 +12,15 @@ package struct NamePolicyOutline: Sendable {
         package let answers: PrefixPool
         /// The highest TTL of the policies that answer from the pool, in seconds.
         package let ttl: UInt32
+        /// The families that another pool takes over if all of this one is drained, for each of its policies.
+        package let replaced: Set<IPFamily>
     }
 
     /// All pools of the document, including those that no policy answers from.
     package let pools: NamedPools
     /// The pools that policies answer from, in document order; empty without `names`.
     package let answered: [AnsweredPool]
-    /// The prefix and zone files that the document refers to, without lists.
+    /// The files of prefixes and the zone files that the document refers to, without lists.
     package let files: [String]
 
     /// Reads a policy file, in which `names` is optional.
@@ -34,34 +36,58 @@ package struct NamePolicyOutline: Sendable {
             files = Self.files(of: pools)
             return
         }
-        let draft = try NamePolicyDecoder(source: source, directory: directory).draft(of: root)
+        var decoder = NamePolicyDecoder(source: source, directory: directory)
+        let draft = try decoder.draft(of: root)
         pools = draft.pools
-        answered = draft.pools.pools.compactMap { Self.answered($0, by: draft.policies.map(\.policy)) }
-        files = Self.files(of: draft.pools) + draft.zones.map(\.path)
+        let policies = draft.policies.map(\.policy)
+        var byPool: [String: [Int]] = [:]
+        for (number, policy) in policies.enumerated() {
+            guard case .pool(let name, _, _) = policy.outcome else { continue }
+            byPool[name, default: []].append(number)
+        }
+        answered = draft.pools.pools.compactMap {
+            Self.answered($0, by: byPool[$0.name] ?? [], of: policies, draft.pools)
+        }
+        files = Self.files(of: draft.pools) + draft.zones.map(\.path) + draft.clientFiles
     }
 
-    private static func answered(_ pool: NamedPools.Pool, by policies: [AddressPolicy]) -> AnsweredPool? {
+    private static func answered(
+        _ pool: NamedPools.Pool, by numbers: [Int], of policies: [AddressPolicy], _ pools: NamedPools
+    ) -> AnsweredPool? {
         var prefixes: [IPPrefix] = []
         var ttl: UInt32?
-        for policy in policies {
-            guard case .pool(pool.name, let selection, let seconds) = policy.outcome else { continue }
+        for policy in numbers.map({ policies[$0] }) {
+            guard case .pool(_, let selection, let seconds) = policy.outcome else { continue }
             ttl = max(ttl ?? 0, seconds)
             for family in policy.families {
-                let own = pool.handedOut.restricted(to: family).prefixes
-                prefixes += selection == .fixed ? own.first.map { [IPPrefix(first: $0)] } ?? [] : own
+                let own = pool.handedOut.restricted(to: family)
+                prefixes +=
+                    selection == .fixed
+                    ? own.addresses.prefix(policy.answers).map { IPPrefix(masking: $0, length: family.bitWidth) }
+                    : own.prefixes
             }
         }
-        return ttl.map { AnsweredPool(pool: pool, answers: PrefixPool(prefixes), ttl: $0) }
+        let replaced = Set(IPFamily.allCases).filter { family in
+            numbers.allSatisfy { isReplaced($0, family, policies, pools) }
+        }
+        return ttl.map { AnsweredPool(pool: pool, answers: PrefixPool(prefixes), ttl: $0, replaced: replaced) }
+    }
+
+    /// Whether a policy for the same queries answers them from another pool while this one is passed over.
+    private static func isReplaced(
+        _ number: Int, _ family: IPFamily, _ policies: [AddressPolicy], _ pools: NamedPools
+    ) -> Bool {
+        var policy = policies[number]
+        guard case .pool(let own, _, _) = policy.outcome, policy.families.contains(family) else { return true }
+        policy.families = [family]
+        for other in policies[(number + 1)...] where other.covers(policy) {
+            guard case .pool(let name, _, _) = other.outcome else { return false }
+            if name != own, let pool = pools[name], !pool.handedOut.restricted(to: family).isEmpty { return true }
+        }
+        return false
     }
 
     private static func files(of pools: NamedPools) -> [String] {
         pools.pools.flatMap { [$0.prefixesFile, $0.drainedFile].compactMap(\.self) }
-    }
-}
-
-extension IPPrefix {
-    /// Makes the prefix of a prefix's first address alone.
-    fileprivate init(first prefix: IPPrefix) {
-        self.init(masking: prefix.first, length: prefix.family.bitWidth)
     }
 }

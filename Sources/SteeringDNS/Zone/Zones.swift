@@ -64,11 +64,11 @@ final class Zones: Sendable {
         }
     }
 
-    /// Returns whether a zone delegates a name, or an ancestor of it.
-    func isDelegated(_ name: DNSName) -> Bool {
+    /// Returns the closest encloser of a name; nil outside all zones.
+    func encloser(of name: DNSName) -> Int? {
         var keys = NameKeys()
         keys.read(name.wire.span, at: 0)
-        return encloser(of: keys).map { facts[$0].cut != nil } ?? false
+        return encloser(of: keys)
     }
 
     /// Returns the node of a name; nil if it does not exist.
@@ -77,6 +77,9 @@ final class Zones: Sendable {
         keys.read(name.wire.span, at: 0)
         return table[keys.last]
     }
+
+    /// Returns the node of the name with a key; nil if it does not exist.
+    func node(of key: NameKey) -> Int? { table[key] }
 
     /// Returns the target of a node's CNAME.
     func target(ofAlias node: Int) -> DNSName { nodes[node][.CNAME]?.targets.first ?? .root }
