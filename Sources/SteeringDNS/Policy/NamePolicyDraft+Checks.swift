@@ -16,16 +16,15 @@ extension NamePolicyDraft {
             policies: policies.map(\.policy), pools: pools.pools.map { ($0.name, $0.handedOut) }, names: table,
             classes: classes, listNames: lists.map(\.name), site: site)
         let served = ServedData(
-            zones: Zones(zones), policies: policies, usesClientSubnet: usesClientSubnet, files: files)
+            zones: Zones(zones.map { ($0.origin, $0.records) }), policies: policies,
+            usesClientSubnet: usesClientSubnet, files: files)
         problems = problemsOfNames(served)
         if !problems.isEmpty { throw NamePolicyError(problems) }
-        return served
+        return served.with(warnings: served.warnings(of: zones))
     }
 
-    private func readZones(
-        _ files: inout ServedData.Files, _ problems: inout [String]
-    ) -> [(origin: DNSName, records: [ResourceRecord])] {
-        var zones: [(origin: DNSName, records: [ResourceRecord])] = []
+    private func readZones(_ files: inout ServedData.Files, _ problems: inout [String]) -> [CheckedZone] {
+        var zones: [CheckedZone] = []
         for entry in self.zones {
             let place = source.place(entry.position)
             do {
@@ -39,11 +38,7 @@ extension NamePolicyDraft {
                     problems.append("\(place): the zone \(origin) is there already: keep one of its files")
                     continue
                 }
-                // Which names policies answer for depends on the zones, except for exact names, which are known
-                // already.
-                let exact = Set(policies.flatMap(\.policy.names))
-                let zone = try CheckedZone(file, origin: origin) { exact.contains($0) }
-                zones.append((origin, zone.records))
+                zones.append(try CheckedZone(file, origin: origin))
                 files.zones.append((origin, entry.path))
             } catch let error as ZoneProblems {
                 problems += error.problems.map(\.description)
@@ -165,6 +160,11 @@ extension NamePolicyDraft {
             for name in policy.names + policy.suffixes where served.zones.isDelegated(name) {
                 problems.append(
                     "\(place): the policy \(policy.name) matches \(name), which a zone delegates to other servers: "
+                        + "remove one of them")
+            }
+            for name in policy.names + policy.suffixes where served.zones.isRedirected(name) {
+                problems.append(
+                    "\(place): the policy \(policy.name) matches \(name), which a DNAME record in a zone redirects: "
                         + "remove one of them")
             }
             for name in policy.names {
