@@ -106,6 +106,11 @@ struct Serve: ParsableCommand {
                 "the open files limit has room for \(room) TCP connections, not \(tcpConnections): raise it (LimitNOFILE)"
             )
         }
+        for address in sockets.contested {
+            logger.warning(
+                "another process serves \(address), too, and each gets a part of the queries: stop it, unless it is about to end"
+            )
+        }
         for address in sockets.awaited {
             logger.warning(
                 "\(address.address) is not an address of this machine: queries are answered as soon as it is",
@@ -118,6 +123,7 @@ struct Serve: ParsableCommand {
         }
         let watched = WatchedPolicy(policy.policy), reading = Date.now
         let server = NameServer(try policy.read(), options)
+        logger.log(warningsOf: server.served, policy: policy.policy)
         let times = PolicyTimes(server.served.policies, readAt: reading)
         try Service(
             server: server, sockets: sockets, policy: policy, watched: watched, times: times, metrics: metricsAddress,

@@ -10,6 +10,8 @@ struct ServerSockets {
     private(set) var listeners: [CInt] = []
     /// Bound addresses that this machine does not have yet.
     private(set) var awaited: [SocketAddress] = []
+    /// Bound addresses that another process is bound to, too.
+    private(set) var contested: [SocketAddress] = []
     /// The sockets as they are described in logs and output.
     private(set) var places: [String] = []
 
@@ -43,6 +45,7 @@ struct ServerSockets {
         }
         for address in addresses {
             let isAwaited = !ServerSocket.canBind(to: address.address)
+            if ServerSocket.isInUse(address) { contested.append(address) }
             let (bound, first, listener) = try Self.pair(on: address, isAwaited)
             if isAwaited { awaited.append(bound) }
             let isFromAnyAddress = anyAddress || bound.address.isLoopback || bound.address.bits == 0

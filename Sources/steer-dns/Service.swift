@@ -107,8 +107,19 @@ struct Service {
                     "policies": "\(served.policies.policies.count)", "names": "\(served.policies.nameCount)",
                     "took": "\(ContinuousClock.now - began)",
                 ])
+            logger.log(warningsOf: served, policy: policy.policy)
         } catch {
             logger.error("the policy was not reloaded, and the old one stays in force: \(error)")
         }
+    }
+}
+
+extension Logger {
+    /// Logs the first faults in files that keep nothing from being served.
+    func log(warningsOf served: ServedData, policy: String) {
+        let shown = served.warnings.prefix(20)
+        for sentence in shown { warning("\(sentence)") }
+        let rest = served.warnings.count - shown.count
+        if rest > 0 { warning("\(rest) more warnings are not logged: steer-dns check \(policy) prints them") }
     }
 }

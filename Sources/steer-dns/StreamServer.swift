@@ -34,6 +34,8 @@ struct StreamServer {
                     .childChannelOption(.writeBufferWaterMark, value: .init(low: 2_048, high: 8_192))
                     .childChannelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 2_048))
                     .childChannelOption(.maxMessagesPerRead, value: 1)
+                    // A client that has sent all its queries may say so and wait for the answers.
+                    .childChannelOption(.allowRemoteHalfClosure, value: true)
                     .childChannelInitializer { channel in
                         channel.eventLoop.makeCompletedFuture {
                             try channel.pipeline.syncOperations.addHandler(StreamHandler(connections.value))
@@ -139,6 +141,8 @@ private final class StreamHandler: ChannelInboundHandler {
         didSet { sweepsSinceProgress = 0 }
     }
     fileprivate(set) var sweepsSinceProgress = 0
+    /// Whether the client has sent all that it will, and whether something that is no query has ended the connection.
+    private var hasAll = false, isRefused = false
 
     private static let longestQuery = 16_384
 
@@ -157,24 +161,51 @@ private final class StreamHandler: ChannelInboundHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard !isRefused else { return }
         pending.append(unwrapInboundIn(data).readableBytesView)
         answer(context)
         // No real query is that long, and an incomplete message is kept in memory.
-        if context.channel.isWritable, pending.count > Self.longestQuery { context.close(promise: nil) }
+        if context.channel.isWritable, pending.count > Self.longestQuery { refuse(context) }
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        guard case .inputClosed? = event as? ChannelEvent else { return context.fireUserInboundEventTriggered(event) }
+        hasAll = true
+        endIfAnswered(context)
     }
 
     /// Answers complete messages while the channel is writable: the answers to one read may be many times its size.
     private func answer(_ context: ChannelHandlerContext) {
-        while context.channel.isWritable, let message = pending.next() {
+        while context.channel.isWritable, !isRefused, let message = pending.next() {
             lastProgress = .now()
             let answer = connections.worker.answer(message, from: client!, at: .now)
             // Messages that are not queries get no answer, and end the connection.
-            guard !answer.isEmpty else { return context.close(promise: nil) }
+            guard !answer.isEmpty else { return refuse(context) }
             var buffer = context.channel.allocator.buffer(capacity: 2 + answer.count)
             buffer.writeInteger(UInt16(answer.count))
             buffer.writeBytes(answer)
             context.write(wrapOutboundOut(buffer), promise: nil)
         }
+    }
+
+    /// Reads no further messages, and closes the connection after the answers to earlier ones. It stays open for input
+    /// until the client closes it: closing it with input that was not read would make the kernel discard the answers.
+    private func refuse(_ context: ChannelHandlerContext) {
+        isRefused = true
+        pending = MessageFraming()
+        let channel = context.channel
+        context.writeAndFlush(wrapOutboundOut(ByteBuffer())).whenComplete { _ in
+            channel.close(mode: .output, promise: nil)
+        }
+        if hasAll { endIfAnswered(context) }
+    }
+
+    /// Closes the connection after the answers if the client has sent all its messages and each is answered.
+    private func endIfAnswered(_ context: ChannelHandlerContext) {
+        // While the channel is not writable, complete messages may wait.
+        guard hasAll, context.channel.isWritable else { return }
+        let channel = context.channel
+        context.writeAndFlush(wrapOutboundOut(ByteBuffer())).whenComplete { _ in channel.close(promise: nil) }
     }
 
     func channelReadComplete(context: ChannelHandlerContext) { context.flush() }
@@ -184,6 +215,7 @@ private final class StreamHandler: ChannelInboundHandler {
         if context.channel.isWritable {
             answer(context)
             context.flush()
+            endIfAnswered(context)
         }
         context.fireChannelWritabilityChanged()
     }

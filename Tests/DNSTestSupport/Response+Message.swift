@@ -43,8 +43,8 @@ extension Response {
     }
 
     private static let codes = [
-        0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED", 9: "NOTAUTH",
-        16: "BADVERS",
+        0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED", 6: "YXDOMAIN",
+        9: "NOTAUTH", 16: "BADVERS",
     ]
 }
 
@@ -122,7 +122,7 @@ private struct MessageReader {
             let bits = try bytes(data.count).reduce(UInt128(0)) { $0 << 8 | UInt128($1) }
             guard data.count == (type == .A ? 4 : 16) else { throw malformed("an address of another length") }
             return (type == .A ? IPAddress(ipv4: UInt32(bits)) : IPAddress(ipv6: bits)).description
-        case .NS, .CNAME: return try name()
+        case .NS, .CNAME, .DNAME: return try name()
         case .MX: return "\(try number(2)) \(try name())"
         case .SOA:
             let names = "\(try name()) \(try name())"

@@ -1,13 +1,14 @@
 import DNSTestSupport
 import KernelTestSupport
 
-/// Debian's NSD with a zone file of a bed as example.com; it ends with this value.
+/// Debian's NSD with zone files of a bed; it ends with this value.
 struct NSD {
     private let folder: String
     private let port: Int
     private let process: Background
 
-    init(serving zoneFile: String, of bed: DNSBed) throws {
+    /// - Parameter zones: The origin of each zone, and its file in the bed.
+    init(serving zones: KeyValuePairs<String, String>, of bed: DNSBed) throws {
         folder = bed.folder
         // Below what the kernel chooses for clients.
         port = Int.random(in: 10_001...30_000)
@@ -28,10 +29,7 @@ struct NSD {
                 refuse-any: yes
             remote-control:
                 control-enable: no
-            zone:
-                name: example.com
-                zonefile: \(zoneFile)
-
+            \(zones.map { "zone:\n    name: \($0.key)\n    zonefile: \($0.value)\n" }.joined())
             """
         try bed.replace("nsd.conf", with: configuration)
         let process = try Background("/usr/sbin/nsd -d -c \(folder)/nsd.conf", folder: folder)

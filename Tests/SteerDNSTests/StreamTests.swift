@@ -52,6 +52,39 @@ import Testing
         check(try ask(bed, pieces, answers: 20), 20)
     }
 
+    @Test("a query is answered that something which is no query follows, and then the connection ends")
+    func followed() throws {
+        let bed = try DNSBed.plain()
+        let response = framed(hexadecimal(Request("www.example.com").with { $0.flags = 0x8180 }.message))
+        for pieces in [[queries(3) + response], [queries(3), response], [queries(3) + "0002abcd" + queries(2)]] {
+            var request = Request(raw: "")
+            (request.do, request.pieces, request.answers, request.waits) = ("pieces", pieces, 3, true)
+            let ends: [[Ended]] = try bed.client([request])
+            #expect(ends[0].compactMap(\.number) == [0, 1, 2] && ends[0].last?.closed == true, "\(ends)")
+        }
+    }
+
+    private struct Ended: Decodable {
+        let number: Int?
+        let closed: Bool?
+    }
+
+    @Test("a client that has sent all its queries and closes its side gets all answers", arguments: [1, 2_000])
+    func halfClosed(count: Int) throws {
+        let bed = try DNSBed.plain()
+        // 2,000 answers are more than the buffers hold, and the client reads late.
+        let huge = framed(hexadecimal(Request("huge.example.com", "TXT").message))
+        var request = Request(raw: "")
+        (request.do, request.pieces, request.answers) = ("halfClosed", [String(repeating: huge, count: count)], count)
+        let halves: [Half] = try bed.client([request])
+        #expect(halves[0].answers == count && halves[0].closed)
+    }
+
+    private struct Half: Decodable {
+        let answers: Int
+        let closed: Bool
+    }
+
     private struct End: Decodable { let closed: Bool }
 
     @Test(

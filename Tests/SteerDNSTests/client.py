@@ -149,6 +149,20 @@ def pieces(request):
     return replies
 
 
+def half_closed(request):
+    """How many answers come to queries after which the client closes its side, when it begins to read later."""
+    with socket.socket(family, socket.SOCK_STREAM) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(patience)
+        client.connect((address, port))
+        client.sendall(bytes.fromhex("".join(request["pieces"])))
+        client.shutdown(socket.SHUT_WR)
+        time.sleep(1)
+        count = 0
+        while count < request["answers"] and receive(client) is not None: count += 1
+        return {"answers": count, "closed": receive(client) is None}
+
+
 def burst(request):
     """How many of many queries, sent at once, are answered whole, cut and not at all."""
     whole = cut = 0
@@ -337,7 +351,7 @@ def queued(request):
 
 
 for request in json.load(open(sys.argv[3])):
-    function = {"ask": ask, "silence": silence, "pieces": pieces, "burst": burst, "hold": hold, "crowd": crowd, "hoard": hoard,
+    function = {"ask": ask, "silence": silence, "pieces": pieces, "halfClosed": half_closed, "burst": burst, "hold": hold, "crowd": crowd, "hoard": hoard,
                 "flood": flood, "siege": siege, "noise": noise, "steady": steady, "draws": draws, "queued": queued}[request.pop("do", "ask")]
     try:
         print(json.dumps(function(request)), flush=True)

@@ -105,4 +105,33 @@ import Testing
                 "NOERROR qr aa rd\n+ example.com. 60 IN SOA ns.example.com. host.example.com. 1 2 3 4 60",
             ])
     }
+
+    @Test("DS at the name of a zone is answered by the zone above, if that is served, too")
+    func delegationSigners() throws {
+        func zone(_ name: String, _ more: String) -> String {
+            "$TTL 300\n\(name). SOA ns.example.net. h.example.net. 1 2 3 4 60\n\(name). NS ns.example.net.\n\(more)\n"
+        }
+        let files = [
+            "outer": zone("example.com", "in.example.com. NS ns.example.net.\nin.example.com. DS 1 8 9 0123\n"
+                + "un.example.com. NS ns.example.net.\ncut.example.com. NS ns.example.net."),
+            "in": zone("in.example.com", "x.in.example.com. TXT x"), "un": zone("un.example.com", ""),
+            "no": zone("no.example.com", ""), "deep": zone("deep.cut.example.com", ""), "top": zone("example.org", ""),
+        ]
+        let server = try InProcessServer(
+            "names: { zones: [\(files.keys.sorted().joined(separator: ", "))], policies: [{ name: d, outcome: pass }] }",
+            files)
+        func ask(_ name: String, _ type: String = "DS") throws -> String { try server.ask(Request(name, type)).text }
+        let soa = "+ example.com. 60 IN SOA ns.example.net. h.example.net. 1 2 3 4 60"
+        #expect(try ask("in.example.com") == "NOERROR qr aa rd\nin.example.com. 300 IN DS \\# 6 000108090123")
+        // Without DS records in the delegation; without a delegation; below another delegation; without a zone above.
+        #expect(try ask("un.example.com") == "NOERROR qr aa rd\n\(soa)")
+        #expect(try ask("no.example.com") == "NOERROR qr aa rd\n\(soa)")
+        #expect(try ask("deep.cut.example.com") == "NOERROR qr rd\n+ cut.example.com. 300 IN NS ns.example.net.")
+        #expect(
+            try ask("example.org")
+                == "NOERROR qr aa rd\n+ example.org. 60 IN SOA ns.example.net. h.example.net. 1 2 3 4 60")
+        // All else is the inner zone's.
+        #expect(try ask("in.example.com", "NS") == "NOERROR qr aa rd\nin.example.com. 300 IN NS ns.example.net.")
+        #expect(try ask("x.in.example.com").contains("+ in.example.com. 60 IN SOA"))
+    }
 }

@@ -168,13 +168,26 @@ import Testing
         let www = "03777777076578616d706c6503636f6d0000010001"
         let algorithm = "0b686d61632d73686132353600"
         let data = algorithm + "0000655f0000012c0020" + String(repeating: "ab", count: 32) + "123400000000"
-        let tsig = "036b65790000fa00ff00000000" + hexadecimal(data.count / 2) + data
+        func tsig(_ owner: String = "036b657900") -> String {
+            owner + "00fa00ff00000000" + hexadecimal(data.count / 2) + data
+        }
         let replies = try server.ask([
-            message([1, 0, 0, 1], www + tsig), message([1, 0, 0, 2], www + "00" + opt() + tsig),
-            // It must be the last.
-            message([1, 0, 0, 2], www + tsig + "00" + opt()),
+            message([1, 0, 0, 1], www + tsig()), message([1, 0, 0, 2], www + "00" + opt() + tsig()),
+            // The name of the key is www.example.com, and www.example.com.
+            message([1, 0, 0, 1], www + tsig("c00c")), message([1, 0, 0, 1], www + tsig("036b6579c010")),
+            // It must be the last; its name must lead to the question; its data must be whole.
+            message([1, 0, 0, 2], www + tsig() + "00" + opt()), message([1, 0, 0, 1], www + tsig("c00d")),
+            message([1, 0, 0, 1], www + tsig("c01d")), message([1, 0, 0, 1], www + "036b65790000fa00ff00000000000400000000"),
         ])
-        #expect(replies.map(\.head) == ["NOTAUTH qr", "NOTAUTH qr", "FORMERR qr"])
+        #expect(replies.map(\.head) == Array(repeating: "NOTAUTH qr", count: 4) + Array(repeating: "FORMERR qr", count: 4))
+        // The same key, algorithm and time, no MAC, the ID of the query and BADKEY (RFC 8945, section 5.3.2).
+        let unsigned = algorithm + "0000655f0000012c0000" + "1234" + "0011" + "0000"
+        let content = "\\# \(unsigned.count / 2) \(unsigned)"
+        #expect(
+            replies.map(\.additional) == ["key.", "key.", "www.example.com.", "key.example.com."].map {
+                ["\($0) 0 CLASS255 TSIG \(content)"]
+            } + [[], [], [], []])
+        #expect(replies[1].edns == .init() && replies[0].edns == nil && replies.allSatisfy { $0.answer == [] })
     }
 
     @Test("in the class CHAOS there is what one asked to be told, and nothing else")

@@ -130,6 +130,41 @@ import Testing
         }
     }
 
+    @Test("an answer that does not depend on the client says so: its scope is 0")
+    func clientSubnetScope() throws {
+        let policy = """
+            pools: { near: 192.0.2.1/32, far: [192.0.2.2/32, "2001:db8::2/128"] }
+            names:
+              zones: [zone]
+              client-subnet: use
+              policies:
+                - { name: all, exact: all.example.com, pool: far }
+                - { name: sticky, exact: sticky.example.com, pool: far, select: client }
+                - { name: near, suffix: [near.example.com, wild.example.com], clients: 198.51.100.0/24, pool: near }
+                - { name: secret, exact: secret.example.com, clients: 198.51.100.0/24, outcome: refuse }
+                - { name: six, suffix: near.example.com, types: AAAA, pool: far }
+                - { name: default, outcome: pass }
+
+            """
+        let server = try InProcessServer(policy)
+        // The answer, and whether it depends on the client.
+        let expected: [(name: String, type: String, outcome: String, depends: Bool)] = [
+            ("all", "A", "2", false), ("sticky", "A", "2", true), ("near", "A", "1", true), ("x.near", "AAAA", "2", true),
+            ("secret", "A", "REFUSED", true), ("any.wild", "A", "1", true), ("any.wild", "TXT", "NODATA", true),
+            // Zone data, delegations and negative answers.
+            ("ns1", "A", "53", false), ("mail", "MX", "NODATA", false), ("there.wild", "A", "98", false),
+            ("x.sub", "A", "NODATA", false), ("x.near", "MX", "NODATA", false), ("nobody", "A", "NXDOMAIN", false),
+            ("x.ns1", "A", "NXDOMAIN", false), ("nowhere", "A", "NXDOMAIN", false), ("into", "A", "NODATA", false),
+        ]
+        let replies = try server.ask(
+            expected.map { Request("\($0.name).example.com", $0.type).edns([(8, "00011800c63364")]) })
+        for (reply, expected) in zip(replies, expected) {
+            let scope = expected.depends ? "18" : "00"
+            #expect(reply.edns!.options.map(\.data) == ["000118\(scope)c63364"], "\(expected)")
+            #expect(reply.outcome == expected.outcome || expected.type == "TXT", "\(expected): \(reply.text)")
+        }
+    }
+
     @Test("a client's network is of no account unless it is asked for")
     func clientSubnetIgnored() throws {
         let reply = try server.ask(Request("www.example.com").edns([(8, "00011800c63364")]))

@@ -38,6 +38,22 @@ import Testing
         #expect(reply.answer + reply.authority + reply.additional == [])
     }
 
+    @Test("whatever is wrong with a query, its answer has EDNS if it has", arguments: [true, false])
+    func errorsWithEDNS(isAsked: Bool) throws {
+        let www = "03777777076578616d706c6503636f6d0000010001", record = "c00c00010001000000000004c0000201"
+        let opt = isAsked ? "00" + opt() : "", count = isAsked ? 1 : 0
+        // NOTIFY with the new SOA, UPDATE with a prerequisite and a change, two questions, none, an answer.
+        let requests = [
+            message([1, 1, 0, count], www + record + opt, flags: "2400"),
+            message([1, 1, 1, count], www + record + record + opt, flags: "2800"),
+            message([0, 0, 0, count], opt, flags: "1000"), message([2, 0, 0, count], www + www + opt),
+            message([0, 0, 0, count], opt), message([1, 1, 0, count], www + record + opt),
+        ]
+        let replies = try InProcessServer.plain().ask(requests)
+        #expect(replies.map(\.code) == ["NOTIMP", "NOTIMP", "NOTIMP", "FORMERR", "FORMERR", "FORMERR"])
+        #expect(replies.allSatisfy { $0.edns == (isAsked ? .init() : nil) }, "\(replies.map(\.wire))")
+    }
+
     @Test("a query has one question, and nothing but EDNS and the like behind it")
     func counts() throws {
         let www = "03777777076578616d706c6503636f6d0000010001"

@@ -76,6 +76,36 @@ import Testing
         #expect(received == [query.count + 16, query.count + 16, -1])
     }
 
+    @Test("a datagram is answered up to the size that EDNS announces", arguments: [1_216, 1_217, 1_231, 1_232])
+    func longestDatagram(size: Int) throws {
+        let server = NameServer(try served(), ResponderOptions())
+        let socket = try ServerSocket.datagrams(on: try SocketAddress("127.0.0.1:0"))
+        let client = try ServerSocket.datagrams(on: try SocketAddress("127.0.0.1:0"))
+        var place = sockaddr_in()
+        place.sin_family = sa_family_t(AF_INET)
+        place.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        let local = socket.localAddress
+        place.sin_port = try #require(local).port.bigEndian
+        // Padding (RFC 7830) fills it up.
+        let question = www + [0, 1, 0, 1], padding = size - 12 - question.count - 15
+        let option = [0, 12, UInt8(padding >> 8), UInt8(padding & 255)] + [UInt8](repeating: 0, count: padding)
+        let length = [UInt8(option.count >> 8), UInt8(option.count & 255)]
+        let query = message(question: question, additional: [0, 0, 41, 4, 208, 0, 0, 0, 0] + length + option)
+        #expect(query.count == size)
+        let sent = withUnsafePointer(to: &place) { place in
+            place.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                sendto(client.descriptor, query, query.count, 0, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        #expect(sent == size)
+        var worker = try DatagramServer(socket, of: server)
+        server.stop()
+        worker.run(server)
+        var buffer = [UInt8](repeating: 0, count: 2_000)
+        let received = recv(client.descriptor, &buffer, buffer.count, CInt(MSG_DONTWAIT))
+        #expect(received == 12 + question.count + 16 + 11 && buffer[3] & 15 == 0)
+    }
+
     @Test("counts by address outlive reloads that add, enlarge and take away pools")
     func countsAcrossReloads() throws {
         var options = ResponderOptions()

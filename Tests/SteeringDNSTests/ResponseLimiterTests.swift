@@ -4,12 +4,13 @@ import Testing
 @testable import SteeringDNS
 
 @Suite struct ResponseLimiterTests {
-    @Test("over any run no network is sent more than 1.5 times its bytes and 4 KiB", arguments: [1, 2, 3] as [UInt64])
+    @Test("over any run no network is sent more than 1.5 times its bytes, 4 KiB, and 62.5 bytes a second", arguments: [1, 2, 3] as [UInt64])
     func amplification(seed: UInt64) throws {
         var generator = ZoneGenerator(seed: seed)
         var limiter = ResponseLimiter(rate: seed == 3 ? 100 : 0)
         var received: [UInt128: Int] = [:], sent: [UInt128: Int] = [:]
-        var time: UInt32 = .max - 5_000
+        let start = UInt32.max - 5_000
+        var time = start
         var verdicts: [ResponseLimiter.Verdict: Int] = [:]
         for _ in 0..<300_000 {
             // Far more networks than places, so that they meet.
@@ -28,7 +29,8 @@ import Testing
             case .truncate: sent[network, default: 0] += truncated + 28
             case .drop: break
             }
-            #expect(2 * sent[network, default: 0] <= 3 * received[network]! + 2 * 4_096)
+            let recovered = Int(time &- start) / 16 + 1
+            #expect(2 * sent[network, default: 0] <= 3 * received[network]! + 2 * (4_096 + recovered))
             time &+= UInt32(generator.number(0...1))
         }
         #expect(
@@ -81,5 +83,33 @@ import Testing
         #expect(try sent("192.0.3.2", 30, 0) == 10)
         #expect(try sent("192.0.2.1", 30, 500) == 5)
         #expect(try sent("192.0.2.1", 30, 100_000) == 10)
+    }
+
+    /// Asks a limiter for each of many networks, evenly over some seconds, and returns how many answers were cut.
+    private func cut(
+        _ limiter: inout ResponseLimiter, _ networks: Range<UInt32>, answer: Int = 120, from start: UInt32,
+        seconds: UInt32
+    ) -> Int {
+        networks.enumerated().reduce(0) { cut, network in
+            let time = start &+ UInt32(UInt64(network.offset) * UInt64(seconds) * 1_000 / UInt64(networks.count))
+            let client = IPAddress(ipv4: network.element << 8)
+            let verdict = limiter.verdict(client, query: 45, answer: answer, truncated: 56, time: time)
+            return cut + (verdict == .send ? 0 : 1)
+        }
+    }
+
+    @Test("after a flood from a million networks, newcomers get whole answers again, and for good")
+    func recovery() {
+        var limiter = ResponseLimiter(rate: 0)
+        // Negative answers, with the SOA.
+        #expect(cut(&limiter, 0..<100_000, from: 0, seconds: 10) == 0)
+        // Spoofed networks, whose answers are long, spend all that networks in their places may start with.
+        #expect(cut(&limiter, 1_000_000..<2_000_000, answer: 500, from: 10_000, seconds: 20) > 100_000)
+        #expect(cut(&limiter, 3_000_000..<3_100_000, from: 30_000, seconds: 1) > 10_000)
+        #expect(cut(&limiter, 4_000_000..<4_100_000, from: 100_000, seconds: 10) == 0)
+        // A million networks, each with a negative answer a minute, take turns in the places.
+        for minute in 2..<4 as Range<UInt32> {
+            #expect(cut(&limiter, 5_000_000..<6_000_000, from: minute * 60_000, seconds: 60) == 0)
+        }
     }
 }

@@ -52,7 +52,7 @@ public func testOneInput(_ start: UnsafePointer<UInt8>, _ size: Int) -> CInt {
                 precondition(!AnswerReader(cut).options.contains(3), "what the limit cuts has no name of the server")
             }
             precondition(rate > 0 || cut.isEmpty == whole.isEmpty, "without a rate no answer is dropped")
-            account(cut, message, client, &accounts)
+            account(cut, message, client, milliseconds &+ 50, &accounts)
         } else {
             cut = unlimited.ask(message, client, .udp, milliseconds)
             precondition(cut.isEmpty == whole.isEmpty, "UDP answers what TCP answers")
@@ -124,9 +124,11 @@ private func check(_ answer: [UInt8], of message: [UInt8], limit: Int) {
     precondition(answer[12..<reader.questionEnd] == message[12..<max(12, reader.questionEnd)], "it is the query's")
     if answer[2] & 2 != 0 {
         let counts = reader.counts
-        precondition(counts[1] == 0 && counts[2] == 0 && counts[3] == reader.optCount, "cut is cut")
+        precondition(counts[1] == 0 && counts[2] == 0 && counts[3] == reader.optCount + reader.tsigCount,
+            "cut is cut")
     }
     precondition(reader.optCount <= 1, "there is one OPT record at most")
+    precondition(reader.tsigCount == (answer[3] & 15 == 9 ? 1 : 0), "who has no key here is told so")
 }
 
 /// What UDP says is what TCP says, or it is cut.
@@ -141,7 +143,7 @@ private func compare(_ cut: [UInt8], _ whole: [UInt8]) {
 
 /// What went to a network by UDP, against what came from it; with a cookie nothing counts.
 private func account(
-    _ answer: [UInt8], _ message: [UInt8], _ client: IPAddress,
+    _ answer: [UInt8], _ message: [UInt8], _ client: IPAddress, _ elapsed: UInt32,
     _ accounts: inout [UInt128: (received: Int, sent: Int)]
 ) {
     if hasCookie(message, client) { return }
@@ -150,7 +152,8 @@ private func account(
     accounts[network, default: (0, 0)].received += message.count + headers
     if !answer.isEmpty { accounts[network]!.sent += answer.count + headers }
     let (received, sent) = accounts[network]!
-    precondition(2 * sent <= 3 * received + 2 * 4_096, "\(sent) bytes went to who sent \(received)")
+    let first = 4_096 + Int(elapsed >> 4) + 1
+    precondition(2 * sent <= 3 * received + 2 * first, "\(sent) bytes went to who sent \(received)")
 }
 
 /// Whether a message has a good cookie anywhere.
@@ -192,6 +195,7 @@ private struct AnswerReader {
     private(set) var counts: [Int] = []
     private(set) var questionEnd = 12
     private(set) var optCount = 0
+    private(set) var tsigCount = 0
     /// The numbers of the options of EDNS.
     private(set) var options: [Int] = []
 
@@ -217,7 +221,7 @@ private struct AnswerReader {
         switch type {
         case 1: precondition(length == 4, "an A record has four bytes")
         case 28: precondition(length == 16, "an AAAA record has sixteen")
-        case 2, 5: precondition(skipName(data) == data + length, "a name fills its record")
+        case 2, 5, 39: precondition(skipName(data) == data + length, "a name fills its record")
         case 15: precondition(skipName(data + 2) == data + length, "a mail exchange fills its record")
         case 6: precondition(skipName(skipName(data)) + 20 == data + length, "an SOA fills its record")
         case 41:
@@ -229,6 +233,9 @@ private struct AnswerReader {
                 option += 4 + number(option + 2)
             }
             precondition(option == data + length, "options fill their record")
+        case 250:
+            precondition(section == 3 && data + length == bytes.count, "TSIG is the last record")
+            tsigCount += 1
         default: break
         }
         return data + length

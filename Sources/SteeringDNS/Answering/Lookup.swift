@@ -11,7 +11,13 @@ struct Lookup: ~Copyable {
     var nextKeys = NameKeys()
     private var generator: FastGenerator
 
-    /// The longest chain of CNAME records that is followed.
+    /// The name to which the last alias leads.
+    private var target = DNSName.root
+    /// Whether to find out if the answer depends on the client, and whether it does.
+    private var watchesClient = false
+    private(set) var dependsOnClient = false
+
+    /// The longest chain of aliases that is followed.
     private static let longestChain = 8
 
     init(_ generator: FastGenerator) { self.generator = generator }
@@ -20,44 +26,50 @@ struct Lookup: ~Copyable {
     private struct Subject {
         /// The offset of the name in the message.
         var offset = Query.nameOffset
-        /// The node whose CNAME led to the name; nil for the name in the question.
-        var alias: Int?
+        /// For the target of an alias, ``AddressPolicies/hash(of:)``; nil for the name in the question.
+        var hash: UInt128?
+        /// For the target of an alias, the number of bytes before its compression pointer, and where that leads to.
+        var pointer: (begin: Int, target: Int) = (.max, 0)
     }
 
     /// Answers the question that `advance` made the current one.
+    ///
+    /// - Parameter watchesClient: Whether to set ``dependsOnClient``.
     mutating func answer(
-        _ type: RecordType, _ message: Span<UInt8>, client: IPAddress, _ served: ServedData,
+        _ type: RecordType, _ message: Span<UInt8>, client: IPAddress, watchesClient: Bool, _ served: ServedData,
         _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>
     ) -> Responder.Answer {
+        self.watchesClient = watchesClient
         switch step(Subject(), type, message, client, served, &writer, &buffer) {
         case .done(let answer): return answer
-        case .alias(let node, let offset):
-            return follow(node, offset, type, message, client, served, &writer, &buffer)
+        case .follow(let target): return follow(target, type, message, client, served, &writer, &buffer)
         }
     }
 
-    /// Follows a CNAME chain to its end.
+    /// Follows a chain of aliases to its end.
     private mutating func follow(
-        _ node: Int, _ offset: Int, _ type: RecordType, _ message: Span<UInt8>, _ client: IPAddress,
+        _ first: Subject, _ type: RecordType, _ message: Span<UInt8>, _ client: IPAddress,
         _ served: ServedData, _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>
     ) -> Responder.Answer {
         // The AA flag describes the first name of the chain, the response code the last.
         var result = Responder.Answer(code: .noError, kind: .records, isAuthoritative: true)
-        var subject = Subject(offset: offset, alias: node)
+        var subject = first
         var passed: [NameKey] = []
         for _ in 0..<Self.longestChain {
             passed.append(keys.last)
-            keys.read(served.zones.target(ofAlias: subject.alias!).wire.span, at: 0)
+            let name = target
+            keys.read(name.wire.span, at: 0)
             // A loop: the chain has no end.
             if passed.contains(keys.last) { break }
             switch step(subject, type, message, client, served, &writer, &buffer) {
             case .done(let answer):
                 result.code = answer.code == .refused ? .noError : answer.code
+                if answer.isNegative { dependsOnClient = false }
                 if answer.policy != nil {
                     (result.policy, result.address, result.seed) = (answer.policy, answer.address, answer.seed)
                 }
                 return result
-            case .alias(let node, let offset): subject = Subject(offset: offset, alias: node)
+            case .follow(let next): subject = next
             }
         }
         return result
@@ -65,12 +77,15 @@ struct Lookup: ~Copyable {
 
     /// Makes the name that was read ahead the current one.
     @inline(__always)
-    mutating func advance() { swap(&keys, &nextKeys) }
+    mutating func advance() {
+        swap(&keys, &nextKeys)
+        dependsOnClient = false
+    }
 
-    enum Step {
+    private enum Step {
         case done(Responder.Answer)
-        /// Continue with the target of a node's CNAME, which is at an offset in the message.
-        case alias(Int, Int)
+        /// Continue with `target`.
+        case follow(Subject)
     }
 
     private mutating func step(
@@ -84,19 +99,28 @@ struct Lookup: ~Copyable {
         }
         let facts = served.zones.facts[encloser]
         let exists = facts.depth == keys.depth
-        if facts.cut != nil || exists && facts.hasRecords {
+        if facts.hides(keys.depth) || exists && facts.hasRecords {
+            if type == .DS, exists, facts.depth == facts.zoneDepth,
+                let answer = answerAbove(facts.zone, subject, served, &writer, &buffer)
+            {
+                return .done(answer)
+            }
             let place = place(encloser, subject, served)
             if let cut = facts.cut, !(cut == encloser && exists && type == .DS) {
-                place.refer(cut, at: offset(ofDepth: served.zones.facts[cut].depth, subject), &writer, &buffer)
-                return .done(Responder.Answer(code: .noError, kind: .referral))
+                let owner = offset(ofDepth: served.zones.facts[cut].depth, subject)
+                return .done(place.refer(cut, at: owner, &writer, &buffer))
             }
-            if let step = place.answer(type, of: encloser, &writer, &buffer) { return step }
+            if !exists { return redirect(encloser, type, subject, message, served, &writer, &buffer) }
+            if let result = place.answer(type, of: encloser, &writer, &buffer) {
+                return step(after: result, place, served)
+            }
         }
 
         let explicitDepth = served.policies.depthOfExplicitName(above: keys, from: facts.depth)
         let question = AddressQuestion(
             nameClass: nameClass, client: client, encloserDepth: explicitDepth ?? facts.depth,
             zoneDepth: facts.zoneDepth)
+        if watchesClient { dependsOnClient = served.policies.dependsOnClient(keys, question) }
         var isKnown = false
         switch ask(type, question, subject, message, served, &writer, &buffer) {
         case .answer(let answer): return .done(answer)
@@ -117,7 +141,9 @@ struct Lookup: ~Copyable {
         let place = place(encloser, subject, served)
         if exists || served.policies.hasExplicitDescendant(keys.last) { return .done(place.noData(&writer, &buffer)) }
         if let wildcard = facts.wildcard, explicitDepth == nil, !isBelowEmptyNonTerminal(served, from: facts.depth) {
-            if let step = place.answer(type, of: wildcard, &writer, &buffer) { return step }
+            if let result = place.answer(type, of: wildcard, &writer, &buffer) {
+                return step(after: result, place, served)
+            }
             return .done(place.noData(&writer, &buffer))
         }
         return .done(isKnown ? place.noData(&writer, &buffer) : place.nameError(&writer, &buffer))
@@ -162,7 +188,7 @@ struct Lookup: ~Copyable {
                 return addSeveral(policy, family, question, subject, message, served, &writer, &buffer)
             }
             let address = policies.draw(
-                family, from: pool, selection, name: { Self.nameHash(subject, message, served) },
+                family, from: pool, selection, name: { subject.hash ?? Self.hash(ofNameAt: subject.offset, message) },
                 client: question.client!,
                 using: &generator)
             guard let address else { return .exists(policy: policy) }
@@ -184,7 +210,8 @@ struct Lookup: ~Copyable {
         let policies = served.policies
         guard case .pool(_, let selection, let ttl) = policies.outcome(of: policy) else { return .unknown }
         let seed = AddressPolicies.seed(
-            selection, name: { Self.nameHash(subject, message, served) }, client: question.client!, using: &generator)
+            selection, name: { subject.hash ?? Self.hash(ofNameAt: subject.offset, message) },
+            client: question.client!, using: &generator)
         var answer = Responder.Answer(code: .noError, kind: .address, isAuthoritative: true)
         (answer.policy, answer.seed) = (policy, seed)
         guard var draws = policies.draws(family, for: policy, seed: seed) else { return .unknown }
@@ -217,20 +244,105 @@ struct Lookup: ~Copyable {
             owner: subject.offset)
     }
 
-    private static func nameHash(_ subject: Subject, _ message: Span<UInt8>, _ served: ServedData) -> UInt128 {
-        if let alias = subject.alias {
-            return AddressPolicies.hash(of: served.zones.target(ofAlias: alias).wire.span)
-        }
-        var end = subject.offset
+    private static func hash(ofNameAt offset: Int, _ message: Span<UInt8>) -> UInt128 {
+        var end = offset
         while message[end] != 0 { end += 1 + Int(message[end]) }
-        return AddressPolicies.hash(of: message.extracting(subject.offset...end))
+        return AddressPolicies.hash(of: message.extracting(offset...end))
     }
 
     /// Returns the offset in the message of the ancestor with a number of labels.
-    ///
-    /// For the target of an alias, this counts from the start of its name, which may be compressed: only labels before
-    /// its compression pointer can be pointed to.
     private func offset(ofDepth depth: Int, _ subject: Subject) -> Int {
-        subject.alias == nil ? keys.offset(ofDepth: depth) : subject.offset + keys.offset(ofDepth: depth)
+        let offset = keys.offset(ofDepth: depth)
+        guard offset >= subject.pointer.begin else { return subject.offset + offset }
+        return subject.pointer.target + offset - subject.pointer.begin
+    }
+}
+
+// MARK: - Aliases and delegations
+
+extension Lookup {
+    /// Continues after the records of a node.
+    private mutating func step(after result: ZoneAnswer.Result, _ place: ZoneAnswer, _ served: ServedData) -> Step {
+        switch result {
+        case .done(let answer): return .done(answer)
+        case .alias(let node, let offset):
+            target = served.zones.target(ofAlias: node)
+            let hasPointer = served.zones.isCompressed(aliasOf: node)
+            let begin = target.wire.count - (hasPointer ? served.zones.zones[place.zone].origin.wire.count : 0)
+            return .follow(
+                Subject(
+                    offset: offset, hash: AddressPolicies.hash(of: target.wire.span),
+                    pointer: hasPointer ? (begin, place.origin) : (.max, 0)))
+        }
+    }
+
+    /// Answers for a name below a DNAME record: with that, and with the CNAME record that it implies (RFC 6672, section
+    /// 3.2).
+    private mutating func redirect(
+        _ node: Int, _ type: RecordType, _ subject: Subject, _ message: Span<UInt8>, _ served: ServedData,
+        _ writer: inout MessageWriter, _ buffer: inout MutableSpan<UInt8>
+    ) -> Step {
+        var answer = Responder.Answer(code: .noError, kind: .records, isAuthoritative: true)
+        let depth = served.zones.facts[node].depth
+        guard let redirection = served.zones.nodes[node][.DNAME], let suffix = redirection.alias,
+            let tail = place(node, subject, served).addRedirection(
+                redirection, at: offset(ofDepth: depth, subject), &writer, &buffer)
+        else { return .done(answer) }
+        // The labels of the name that the record does not replace.
+        let length = keys.offset(ofDepth: depth)
+        let head = (0..<length).map { subject.hash == nil ? message[subject.offset + $0] : target.wire[$0] }
+        guard head.count + suffix.wire.count <= DNSName.longestName else {
+            answer.code = .nameTooLong
+            return .done(answer)
+        }
+        guard
+            let offset = writer.addAlias(of: subject.offset, to: head, before: tail, ttl: redirection.ttl, &buffer),
+            type != .CNAME
+        else { return .done(answer) }
+        target = DNSName(unchecked: head + suffix.wire)
+        return .follow(
+            Subject(offset: offset, hash: AddressPolicies.hash(of: target.wire.span), pointer: (head.count, tail)))
+    }
+
+    /// Answers a query for DS at the name of a zone from the zone above it, to which DS records belong (RFC 4035, section
+    /// 3.1.4.1). Returns nil if that is not served here.
+    private func answerAbove(
+        _ zone: Int, _ subject: Subject, _ served: ServedData, _ writer: inout MessageWriter,
+        _ buffer: inout MutableSpan<UInt8>
+    ) -> Responder.Answer? {
+        let zones = served.zones
+        guard keys.depth > 0, let encloser = zones.encloser(of: keys, from: keys.depth - 1) else { return nil }
+        let facts = zones.facts[encloser]
+        let place = place(encloser, subject, served)
+        if let cut = facts.cut {
+            return place.refer(cut, at: offset(ofDepth: zones.facts[cut].depth, subject), &writer, &buffer)
+        }
+        if let node = zones.zones[zone].delegation, zones.facts[node].zone == facts.zone, zones.nodes[node][.DS] != nil,
+            case .done(let answer) = place.answer(.DS, of: node, &writer, &buffer)
+        {
+            return answer
+        }
+        return place.noData(&writer, &buffer)
+    }
+}
+
+// MARK: - Addresses for any client
+
+extension Lookup {
+    /// Returns whether any client gets an address for a name, from a policy or a zone.
+    mutating func hasAddress(_ name: DNSName, _ served: ServedData) -> Bool {
+        keys.read(name.wire.span, at: 0)
+        guard let encloser = served.zones.encloser(of: keys) else { return false }
+        let facts = served.zones.facts[encloser]
+        if facts.hides(keys.depth) { return false }
+        if facts.depth == keys.depth {
+            let node = served.zones.nodes[encloser]
+            if node[.A] != nil || node[.AAAA] != nil { return true }
+        }
+        let question = AddressQuestion(
+            nameClass: served.policies.names.nameClass(of: keys.last),
+            encloserDepth: served.policies.depthOfExplicitName(above: keys, from: facts.depth) ?? facts.depth,
+            zoneDepth: facts.zoneDepth)
+        return served.policies.givesAddresses(keys, question)
     }
 }

@@ -119,33 +119,37 @@ public struct Responder: ~Copyable {
         var ending = MessageWriter.Options()
         let isVerified = readCookie(query, message, client, time, &ending)
         if let subnet = query.edns?.clientSubnet, served.usesClientSubnet {
-            // The answer may depend on the whole source prefix, so it is the scope; its length is the option's third
-            // byte.
-            ending.clientSubnet = (subnet, served.policies.dependsOnClients ? message[subnet.lowerBound + 2] : 0)
+            ending.clientSubnet = (subnet, 0)
         }
-        var ednsSize = query.edns == nil ? 0 : MessageWriter.optionlessSize + ending.size
+        let signature = refusal == .notAuthorized ? query.signature(message) : nil
+        var endingSize = query.edns == nil ? 0 : MessageWriter.optionlessSize + ending.size
+        endingSize += signature?.size ?? 0
         // Without the server identifier, which may be long, so that a truncated answer is not much longer than its
         // query.
-        let truncatedSize = query.questionEnd + ednsSize
+        let truncatedSize = query.questionEnd + endingSize
 
         let limit = transport == .tcp ? Self.maximumMessage : Self.datagramLimit(query)
         if query.edns?.wantsIdentifier == true, let length = options.identifier?.count,
             truncatedSize + 4 + length <= limit
         {
             ending.identifierLength = length
-            ednsSize += 4 + length
+            endingSize += 4 + length
         }
-        var writer = MessageWriter(limit: limit - ednsSize)
+        var writer = MessageWriter(limit: limit - endingSize)
         writer.begin(query, message, &buffer)
         var answer = refusal.map { Answer(code: $0, kind: $0.kind) } ?? Answer(code: .noError, kind: .server)
         if refusal == nil, query.hasQuestion {
             answer = lookUp(query, message, client, served, &writer, &buffer)
+            if let (subnet, _) = ending.clientSubnet, lookup.dependsOnClient, !answer.isNegative {
+                // The answer may depend on the whole source prefix, whose length is the option's third byte.
+                ending.clientSubnet = (subnet, message[subnet.lowerBound + 2])
+            }
         }
         if writer.isTruncated { writer.truncate(query) }
 
         if transport == .udp, !isVerified, limiter != nil {
             switch limiter!.verdict(
-                client, query: message.count, answer: writer.count + ednsSize, truncated: truncatedSize,
+                client, query: message.count, answer: writer.count + endingSize, truncated: truncatedSize,
                 time: time.milliseconds)
             {
             case .send: break
@@ -163,6 +167,7 @@ public struct Responder: ~Copyable {
         if let edns = query.edns {
             writer.addEDNS(edns, answer.code, ending, identifier: options.identifier, message, &buffer)
         }
+        if let signature { writer.addUnknownKey(signature, message, &buffer) }
         writer.finish(answer.code, isAuthoritative: answer.isAuthoritative, &buffer)
         count(answer, served, &counts)
         return (writer.count, answer)
@@ -178,6 +183,9 @@ public struct Responder: ~Copyable {
         var address: IPAddress?
         /// What several addresses were drawn from.
         var seed: UInt64 = 0
+
+        /// Whether resolvers may cache it for all clients, whatever its scope (RFC 7871, section 7.4).
+        var isNegative: Bool { kind == .noData || kind == .referral || code == .nameError }
     }
 
     /// The largest datagram that the client accepts: 512 bytes, or the EDNS buffer size.
@@ -224,7 +232,9 @@ public struct Responder: ~Copyable {
         {
             asking = subnet.network
         }
-        return lookup.answer(type, message, client: asking, served, &writer, &buffer)
+        return lookup.answer(
+            type, message, client: asking, watchesClient: served.usesClientSubnet && query.edns?.clientSubnet != nil,
+            served, &writer, &buffer)
     }
 
     private func count(_ answer: Answer, _ served: ServedData, _ counts: inout AnswerCounts) {

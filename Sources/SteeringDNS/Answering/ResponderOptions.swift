@@ -8,8 +8,8 @@ public struct ResponderOptions: Sendable {
     public var cookieSecret: UInt128
     /// Whether UDP answers to clients without a valid cookie are limited, against amplification.
     ///
-    /// After a first 4 KiB, each worker sends a client network (/24 or /56) at most 1.5 times the bytes received from
-    /// it, packet headers included.
+    /// After a first 4 KiB, of which a byte comes back every 16 ms, each worker sends a client network (/24 or /56) at
+    /// most 1.5 times the bytes received from it, packet headers included.
     public var limitsResponses = true
     /// The highest number of those answers per second, per worker and client network (/24 or /56); 0 for no such limit.
     ///

@@ -10,6 +10,10 @@ public final class ServedData: Sendable {
     let zones: Zones
     /// Whether the network in EDNS client subnet (RFC 7871) counts as the client.
     public let usesClientSubnet: Bool
+    /// Faults in the files that keep nothing from being served, one sentence each: the place, the fault and the remedy.
+    ///
+    /// At most ``mostWarnings`` per zone, and one that says how many more there are.
+    public let warnings: [String]
     let files: Files
 
     /// The files that the data was read from. Writing an offline zone reads them again.
@@ -20,11 +24,12 @@ public final class ServedData: Sendable {
         var readLists: [FileIdentity]?
     }
 
-    init(zones: Zones, policies: AddressPolicies, usesClientSubnet: Bool, files: Files) {
+    init(zones: Zones, policies: AddressPolicies, usesClientSubnet: Bool, files: Files, warnings: [String] = []) {
         self.zones = zones
         self.policies = policies
         self.usesClientSubnet = usesClientSubnet
         self.files = files
+        self.warnings = warnings
     }
 
     /// Returns counts of zero, with one element per policy.
@@ -42,19 +47,6 @@ public final class ServedData: Sendable {
         return counts
     }
 
-    /// Returns whether a policy gives a name an address, of either family and for any client.
-    func givesAddress(_ name: DNSName) -> Bool {
-        var keys = NameKeys()
-        keys.read(name.wire.span, at: 0)
-        guard let encloser = zones.encloser(of: keys) else { return false }
-        let facts = zones.facts[encloser]
-        let question = AddressQuestion(
-            nameClass: policies.names.nameClass(of: keys.last),
-            encloserDepth: policies.depthOfExplicitName(above: keys, from: facts.depth) ?? facts.depth,
-            zoneDepth: facts.zoneDepth)
-        return facts.cut == nil && policies.givesAddresses(keys, question)
-    }
-
     /// Adds to the counts of an answer's addresses. Wraps around, so `.max` subtracts one.
     func countAddresses(of answer: Responder.Answer, _ counts: inout AnswerCounts, by number: UInt64 = 1) {
         guard let policy = answer.policy, let first = answer.address,
@@ -69,5 +61,29 @@ public final class ServedData: Sendable {
             var draws = policies.draws(first.family, for: policy, seed: answer.seed)
         else { return count(first) }
         while let address = draws.next() { count(address) }
+    }
+}
+
+// MARK: - Warnings
+
+extension ServedData {
+    /// The largest number of warnings about one zone.
+    public static let mostWarnings = 1_000
+
+    /// Returns the same data with warnings.
+    func with(warnings: [String]) -> ServedData {
+        ServedData(
+            zones: zones, policies: policies, usesClientSubnet: usesClientSubnet, files: files, warnings: warnings)
+    }
+
+    /// Returns the warnings about zones, without those about names that policies or other zones give an address.
+    func warnings(of zones: [CheckedZone]) -> [String] {
+        var lookup = Lookup(FastGenerator())
+        return zones.flatMap { zone in
+            let warnings = zone.warnings { lookup.hasAddress($0, self) }
+            let shown = warnings.prefix(Self.mostWarnings).map(\.description)
+            let rest = warnings.count - shown.count
+            return rest == 0 ? shown : shown + ["\(zone.origin): \(rest) more warnings are not shown; remedy these first"]
+        }
     }
 }

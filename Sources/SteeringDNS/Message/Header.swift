@@ -26,6 +26,8 @@ public enum ResponseCode: UInt16, Sendable, Hashable {
     case notImplemented = 4
     /// REFUSED: not served here, or not to this client.
     case refused = 5
+    /// YXDOMAIN: the name to which a DNAME record leads is too long (RFC 6672).
+    case nameTooLong = 6
     /// NOTAUTH: the query is signed, and this server has no key (RFC 8945).
     case notAuthorized = 9
     /// BADVERS: an EDNS version other than 0.

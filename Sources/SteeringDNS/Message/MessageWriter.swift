@@ -117,13 +117,39 @@ extension MessageWriter {
     }
 
     /// Adds a record of a name that the message does not contain yet.
+    ///
+    /// - Parameter head: The number of bytes before the zone's name, which is at `origin`; all bytes if the name is in
+    ///   another zone.
     mutating func add(
-        _ record: CompactRecord, ofNew name: [UInt8], ttl: UInt32, origin: Int, in section: Section,
+        _ record: CompactRecord, ofNew name: DNSName, head: Int, ttl: UInt32, origin: Int, in section: Section,
         _ buffer: inout MutableSpan<UInt8>
     ) {
-        guard reserve(name.count + record.size, section) else { return }
-        add(name, &buffer)
+        let isWhole = head == name.wire.count
+        guard reserve(head + (isWhole ? 0 : 2) + record.size, section) else { return }
+        add(name.wire.span, 0..<head, &buffer)
+        if !isWhole { add(Self.pointer(to: origin), &buffer) }
         add(record, ttl, origin, &buffer)
+    }
+
+    /// Adds the CNAME record that a DNAME record implies (RFC 6672, section 3.1).
+    ///
+    /// - Parameters:
+    ///   - name: The offset of the owner.
+    ///   - head: The first labels of the target.
+    ///   - tail: The offset of the rest of it: the target of the DNAME record.
+    /// - Returns: The offset of the target; nil if the record does not fit.
+    mutating func addAlias(
+        of name: Int, to head: [UInt8], before tail: Int, ttl: UInt32, _ buffer: inout MutableSpan<UInt8>
+    ) -> Int? {
+        guard reserve(12 + head.count + 2, .answer) else { return nil }
+        add(Self.pointer(to: name), &buffer)
+        add(RecordType.CNAME.rawValue, &buffer)
+        add(RecordClass.internet, &buffer)
+        add(ttl, &buffer)
+        add(UInt16(head.count + 2), &buffer)
+        add(head, &buffer)
+        add(Self.pointer(to: tail), &buffer)
+        return count - head.count - 2
     }
 
     private mutating func add(
@@ -162,7 +188,10 @@ extension MessageWriter {
         add(data, &buffer)
     }
 
-    /// Returns a compression pointer to a name, whose offset must be at most 16,383.
+    /// The highest offset that a compression pointer can express.
+    static let farthestPointer = 0x3FFF
+
+    /// Returns a compression pointer to a name, whose offset must be at most ``farthestPointer``.
     private static func pointer(to offset: Int) -> UInt16 { 0xC000 | UInt16(truncatingIfNeeded: offset) }
 }
 
@@ -219,5 +248,28 @@ extension MessageWriter {
             add(message, data, &buffer)
             buffer[scopeAt] = scope
         }
+    }
+}
+
+// MARK: - TSIG
+
+extension MessageWriter {
+    /// Adds the TSIG record that says that this server does not know the key (RFC 8945, section 5.3.2): that of the
+    /// query, without a MAC and with the error BADKEY. It is the last record, and the limit leaves room for it.
+    mutating func addUnknownKey(
+        _ signature: Query.Signature, _ message: Span<UInt8>, _ buffer: inout MutableSpan<UInt8>
+    ) {
+        additionals += 1
+        add(message, signature.keyName, &buffer)
+        add(RecordType.TSIG.rawValue, &buffer)
+        add(RecordClass.any, &buffer)
+        add(UInt32(0), &buffer)
+        add(UInt16(signature.algorithmAndTime.count + 8), &buffer)
+        add(message, signature.algorithmAndTime, &buffer)
+        // The size of the MAC, the ID of the query, the error, and the size of other data.
+        add(UInt16(0), &buffer)
+        add(message, 0..<2, &buffer)
+        add(Query.Signature.badKey, &buffer)
+        add(UInt16(0), &buffer)
     }
 }

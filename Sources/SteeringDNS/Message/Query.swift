@@ -14,6 +14,8 @@ struct Query {
     /// Whether there is a complete question to echo.
     var hasQuestion = false
     var edns: EDNS?
+    /// The offset of the TSIG record's owner; 0 without a TSIG record that is well formed.
+    private var signatureOffset = 0
 
     /// The offset of the question's name.
     static let nameOffset = Header.size
@@ -38,6 +40,19 @@ struct Query {
         let sourceLength: UInt8
     }
 
+    /// The parts of a TSIG record that an answer without a MAC repeats (RFC 8945, section 5.3.2).
+    struct Signature {
+        /// The range of the name of the key. It may end with a pointer into the question.
+        let keyName: Range<Int>
+        /// The range of the algorithm, the time and the fudge.
+        let algorithmAndTime: Range<Int>
+
+        static let badKey: UInt16 = 17
+
+        /// The size in bytes of the record without a MAC.
+        var size: Int { keyName.count + 10 + algorithmAndTime.count + 8 }
+    }
+
     /// The result of parsing a message.
     enum Reading {
         case query
@@ -56,7 +71,32 @@ extension Query {
         self = Query()
         guard message.count >= Header.size, message[2] & Header.response == 0 else { return }
         opcode = (message[2] & Header.opcode) >> 3
-        if let code = readSections(message, &keys) { reading = .failure(code) } else { reading = .query }
+        if let code = readSections(message, &keys) {
+            reading = .failure(code)
+            if edns == nil { findEDNS(message) }
+        } else {
+            reading = .query
+        }
+    }
+
+    /// Parses EDNS in a message that is refused before its additional section was read: an answer has OPT if the query
+    /// has (RFC 6891, section 7).
+    @inline(never)
+    private mutating func findEDNS(_ message: Span<UInt8>) {
+        var offset = Header.size
+        for _ in 0..<message.number16(at: 4) {
+            guard let end = message.endOfName(at: offset), end + 4 <= message.count else { return }
+            offset = end + 4
+        }
+        for _ in 0..<(Int(message.number16(at: 6)) + Int(message.number16(at: 8))) {
+            guard let fields = message.endOfName(at: offset), let end = message.endOfRecord(fields) else { return }
+            offset = end
+        }
+        for _ in 0..<message.number16(at: 10) where edns == nil {
+            guard let fields = message.endOfName(at: offset), let end = message.endOfRecord(fields) else { return }
+            if message.number16(at: fields) == RecordType.OPT.rawValue { _ = readEDNS(message, offset, fields, end) }
+            offset = end
+        }
     }
 
     /// Parses everything after the flags. Returns the response code for an error.
@@ -110,24 +150,59 @@ extension Query {
             return .formatError
         }
         let type = message.number16(at: fields)
-        let data = (fields + 10)..<end
         let owner = offset
         offset = end
         switch type {
-        case RecordType.OPT.rawValue:
-            // Its owner must be the root, and there must be only one.
-            guard edns == nil, message[owner] == 0 else { return .formatError }
-            var edns = EDNS()
-            edns.payloadSize = message.number16(at: fields + 2)
-            edns.version = message[fields + 5]
-            edns.wantsDNSSEC = message[fields + 6] & 0x80 != 0
-            let isSound = edns.version > 0 || edns.readOptions(message, data)
-            self.edns = edns
-            return isSound ? nil : .formatError
+        case RecordType.OPT.rawValue: return readEDNS(message, owner, fields, end) ? nil : .formatError
         case RecordType.TSIG.rawValue:  // It must be last (RFC 8945, section 5.1); this server has no keys.
-            return isLast ? .notAuthorized : .formatError
+            signatureOffset = owner
+            guard isLast, signature(message) != nil else {
+                signatureOffset = 0
+                return .formatError
+            }
+            return .notAuthorized
         default: return nil
         }
+    }
+
+    /// Parses an OPT record. Returns false if it is malformed.
+    @inline(__always)
+    private mutating func readEDNS(_ message: Span<UInt8>, _ owner: Int, _ fields: Int, _ end: Int) -> Bool {
+        // Its owner must be the root, and there must be only one.
+        guard edns == nil, message[owner] == 0 else { return false }
+        var edns = EDNS()
+        edns.payloadSize = message.number16(at: fields + 2)
+        edns.version = message[fields + 5]
+        edns.wantsDNSSEC = message[fields + 6] & 0x80 != 0
+        let isSound = edns.version > 0 || edns.readOptions(message, (fields + 10)..<end)
+        self.edns = edns
+        return isSound
+    }
+
+    /// Returns the parts of the TSIG record; nil if there is none, or if it is malformed.
+    func signature(_ message: Span<UInt8>) -> Signature? {
+        guard signatureOffset > 0, let fields = message.endOfName(at: signatureOffset),
+            let end = message.endOfRecord(fields), isRepeatable(message, signatureOffset, fields)
+        else { return nil }
+        let data = fields + 10
+        // The algorithm is not compressed. After it: the time and the fudge in 8 bytes, the MAC, the ID and the error in 4
+        // bytes, other data.
+        guard let algorithm = DNSName.length(in: message, at: data).map({ data + $0 }), algorithm + 16 <= end else {
+            return nil
+        }
+        let other = algorithm + 10 + Int(message.number16(at: algorithm + 8)) + 4
+        guard other + 2 <= end, other + 2 + Int(message.number16(at: other)) == end else { return nil }
+        return Signature(keyName: signatureOffset..<fields, algorithmAndTime: data..<(algorithm + 8))
+    }
+
+    /// Returns whether a name means the same at the end of an answer: it is not compressed, or ends with a pointer to a
+    /// label of the question.
+    private func isRepeatable(_ message: Span<UInt8>, _ start: Int, _ end: Int) -> Bool {
+        if let length = DNSName.length(in: message, at: start) { return start + length == end }
+        let pointer = Int(message.number16(at: end - 2) & 0x3FFF)
+        var label = Self.nameOffset
+        while label < pointer, label < questionEnd - 4 { label += 1 + Int(message[label]) }
+        return hasQuestion && label == pointer && end - start + nameLength <= DNSName.longestName
     }
 }
 

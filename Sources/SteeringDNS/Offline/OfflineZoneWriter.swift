@@ -100,7 +100,7 @@ struct OfflineZoneWriter: ~Copyable {
             let encloser = zone.served.zones.encloser(of: keys)
         else { return }
         let facts = zone.served.zones.facts[encloser]
-        guard facts.zone == zone.number, facts.cut == nil else { return }
+        guard facts.zone == zone.number, !facts.hides(keys.depth) else { return }
         guard zone.served.policies.names.slot(of: keys.last) != nil else {
             throw ListError(message: "the list has changed since it was read: write the zone again")
         }

@@ -17,24 +17,15 @@ extension NamePolicyDraft {
             drained: pools.pools.map(\.drainedFamilies), names: table, classes: classes, listNames: lists.map(\.name),
             site: site)
         let served = ServedData(
-            zones: Zones(zones.map { ($0.origin, $0.checked.records) }), policies: policies,
+            zones: Zones(zones.map { ($0.origin, $0.records) }), policies: policies,
             usesClientSubnet: usesClientSubnet, files: files)
-        problems = problemsOfNames(served) + problemsOfTargets(zones, served)
+        problems = problemsOfNames(served)
         if !problems.isEmpty { throw NamePolicyError(problems) }
-        return served
+        return served.with(warnings: served.warnings(of: zones))
     }
 
-    /// A zone that was read. Which of its targets, such as mail servers, get an address from a policy is only known once
-    /// the lists are read.
-    private struct ReadZone {
-        let file: ZoneFile
-        let origin: DNSName
-        let checked: CheckedZone
-        let needsAnswers: Bool
-    }
-
-    private func readZones(_ files: inout ServedData.Files, _ problems: inout [String]) -> [ReadZone] {
-        var zones: [ReadZone] = []
+    private func readZones(_ files: inout ServedData.Files, _ problems: inout [String]) -> [CheckedZone] {
+        var zones: [CheckedZone] = []
         for entry in self.zones {
             let place = source.place(entry.position)
             do {
@@ -48,12 +39,7 @@ extension NamePolicyDraft {
                     problems.append("\(place): the zone \(origin) is there already: keep one of its files")
                     continue
                 }
-                var needsAnswers = false
-                let checked = try CheckedZone(file, origin: origin) { _ in
-                    needsAnswers = true
-                    return true
-                }
-                zones.append(ReadZone(file: file, origin: origin, checked: checked, needsAnswers: needsAnswers))
+                zones.append(try CheckedZone(file, origin: origin))
                 files.zones.append((origin, entry.path))
             } catch let error as ZoneProblems {
                 problems += error.problems.map(\.description)
@@ -62,17 +48,6 @@ extension NamePolicyDraft {
             } catch { problems.append("\(error)") }
         }
         return zones
-    }
-
-    /// Returns the problems of targets in zones that neither the zone nor a policy gives an address.
-    private func problemsOfTargets(_ zones: [ReadZone], _ served: ServedData) -> [String] {
-        var problems: [String] = []
-        for zone in zones where zone.needsAnswers {
-            do { _ = try CheckedZone(zone.file, origin: zone.origin) { served.givesAddress($0) } } catch {
-                problems += error.problems.map(\.description)
-            }
-        }
-        return problems
     }
 
     /// Returns the identities of the list files; nil if one could change without its identity changing.
@@ -225,6 +200,7 @@ extension NamePolicyDraft {
             return "where there is no zone: add one, or remove it"
         }
         if zones.facts[encloser].cut != nil { return "which a zone delegates to other servers: remove one of them" }
+        if zones.isRedirected(name) { return "which a DNAME record in a zone redirects: remove one of them" }
         let node = zones.nodes[encloser]
         guard !isSuffix, node.name == name, node[.CNAME] ?? node[.A] ?? node[.AAAA] != nil else { return nil }
         return "for which a zone has an address or CNAME: remove one of them"

@@ -44,6 +44,15 @@ struct CompactRecord: Sendable {
     }
 
     private static func bytesBeforeNames(_ type: RecordType) -> Int { type == .MX ? 2 : 0 }
+
+    /// Returns the name that the record leads to, in the zone that its data was prepared for.
+    func target(in origin: DNSName) -> DNSName? {
+        guard let start = type.targetOffset, start <= data.count else { return nil }
+        guard let end = origins.first else {
+            return DNSName.length(in: data[start...]).map { DNSName(unchecked: Array(data[start..<(start + $0)])) }
+        }
+        return DNSName(unchecked: data[start..<end] + origin.wire)
+    }
 }
 
 /// The records of one name and type.
@@ -51,6 +60,28 @@ struct RecordSet: Sendable {
     let type: RecordType
     let ttl: UInt32
     var records: [CompactRecord]
-    /// The targets of CNAME and NS records.
-    var targets: [DNSName] = []
+    /// The target of a CNAME or DNAME record.
+    var alias: DNSName?
+    /// The hosts that the records name and whose addresses the server has, each once, in the order of the records.
+    var hosts: [Host] = []
+
+    struct Host: Sendable {
+        /// The index of the record that names it.
+        let record: Int
+        /// The node with its addresses.
+        let node: Int
+        let name: Name
+
+        /// How the message can refer to the name.
+        enum Name: Sendable {
+            /// It is the owner of the record.
+            case owner
+            /// It is in the record's data.
+            case inData
+            /// It is written again: this many bytes of it, and the name of the zone.
+            case inZone(Int)
+            /// It is written again as a whole.
+            case elsewhere
+        }
+    }
 }

@@ -48,6 +48,19 @@ public struct DNSName: Sendable, Hashable {
         return nil
     }
 
+    /// Returns the length in bytes of the uncompressed name at an offset; nil if there is none.
+    static func length(in bytes: Span<UInt8>, at start: Int) -> Int? {
+        var position = start
+        while position < bytes.count {
+            let length = Int(bytes[position])
+            guard length <= longestLabel else { return nil }
+            position += 1 + length
+            guard position - start <= longestName else { return nil }
+            if length == 0 { return position - start }
+        }
+        return nil
+    }
+
     static let longestLabel = 63
     static let longestName = 255
 }

@@ -5,7 +5,8 @@ import Glibc
 /// Serves DNS over UDP from one socket, many queries per system call (recvmmsg, sendmmsg).
 ///
 /// Answers leave from the address that the query was sent to, if the socket was made that way: see
-/// ``ServerSocket/datagrams(on:fromAnyAddress:awaitingAddress:)``. Queries longer than 1,216 bytes are not answered.
+/// ``ServerSocket/datagrams(on:fromAnyAddress:awaitingAddress:)``. Queries longer than
+/// ``Responder/maximumDatagram``, which OPT announces, are not answered.
 public struct DatagramServer: ~Copyable {
     private let batch: OpaquePointer
     private let socket: ServerSocket
@@ -15,9 +16,8 @@ public struct DatagramServer: ~Copyable {
 
     /// The largest number of queries per batch.
     private static let capacity: UInt32 = 64
-    /// Queries that are answered are shorter: they have few EDNS options. Sizes are not powers of two, to avoid L1 set
-    /// conflicts between buffers.
-    private static let querySize: UInt32 = 1_216
+    // Sizes are not powers of two, to avoid L1 set conflicts between buffers.
+    private static let querySize = UInt32(Responder.maximumDatagram)
     private static let answerSize: UInt32 = 1_344
     /// 16,384 queries: more than the receive buffer holds (4 MiB, which the kernel doubles).
     private static let lastBatches = 256

@@ -87,6 +87,17 @@ public struct ServerSocket: ~Copyable, Sendable {
         } catch { return error.errno != EADDRNOTAVAIL }
     }
 
+    /// Returns whether another socket is bound to a UDP port: the kernel would give each socket a share of the queries.
+    ///
+    /// - Parameter address: The address and port; port 0 is free.
+    /// - Returns: True if the port is in use, even if it can be shared (SO_REUSEPORT).
+    public static func isInUse(_ address: SocketAddress) -> Bool {
+        do throws(ServerSocketError) {
+            _ = try bound(SOCK_DGRAM, to: address, true, shared: false)
+            return false
+        } catch { return error.errno == EADDRINUSE }
+    }
+
     /// The address and port that the socket is bound to; nil if the kernel does not report them.
     public var localAddress: SocketAddress? {
         var storage = sockaddr_storage()
@@ -98,7 +109,7 @@ public struct ServerSocket: ~Copyable, Sendable {
     }
 
     private static func bound(
-        _ kind: __socket_type, to address: SocketAddress, _ awaitingAddress: Bool
+        _ kind: __socket_type, to address: SocketAddress, _ awaitingAddress: Bool, shared: Bool = true
     ) throws(ServerSocketError) -> ServerSocket {
         let family = address.address.family == .ipv4 ? AF_INET : AF_INET6
         let number = Glibc.socket(family, CInt(kind.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
@@ -106,8 +117,8 @@ public struct ServerSocket: ~Copyable, Sendable {
         let socket = ServerSocket(owning: number)
         var on: CInt = 1
         let size = socklen_t(MemoryLayout<CInt>.size)
-        setsockopt(number, SOL_SOCKET, kind == SOCK_DGRAM ? SO_REUSEPORT : SO_REUSEADDR, &on, size)
-        if kind == SOCK_STREAM { setsockopt(number, SOL_SOCKET, SO_REUSEPORT, &on, size) }
+        if shared { setsockopt(number, SOL_SOCKET, SO_REUSEPORT, &on, size) }
+        if kind == SOCK_STREAM { setsockopt(number, SOL_SOCKET, SO_REUSEADDR, &on, size) }
         if family == AF_INET6 { setsockopt(number, CInt(IPPROTO_IPV6), IPV6_V6ONLY, &on, size) }
         if awaitingAddress { setsockopt(number, CInt(IPPROTO_IP), CInt(IP_FREEBIND), &on, size) }
         let (storage, length) = address.storage

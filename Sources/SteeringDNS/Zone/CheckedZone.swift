@@ -1,36 +1,51 @@
 /// The records of a zone, checked against each other as name servers do before they serve them.
 ///
-/// These are refused:
+/// These are refused, since no answer follows from them:
 ///
-/// - a missing SOA or NS record at the origin, any other SOA record, and records outside of the zone;
-/// - CNAME records beside other records, and DNAME records;
-/// - at a delegation, types other than NS, DS, A and AAAA; below it, types other than A and AAAA;
-/// - NS records at a wildcard, and DS records without NS records;
-/// - name servers, mail servers and SRV targets in the zone that have no address, name servers inside the zone
-///   delegated to them without glue, and NS and MX records that name a CNAME.
+/// - a missing SOA record at the origin, or another one anywhere in the zone;
+/// - CNAME records beside other records, and more than one CNAME or DNAME record at a name.
+///
+/// These are warnings, and the zone is served:
+///
+/// - duplicates, and differing TTLs of one name and type;
+/// - records that can never be answered with, which are left out: outside of the zone, below a DNAME record, or at or
+///   below a delegation, except what belongs there;
+/// - a missing NS record at the origin, NS records at a wildcard, and DS records without NS records;
+/// - NS, MX and SRV records whose targets in the zone have no address or are aliases.
 public struct CheckedZone: Sendable {
     /// The name of the zone.
     public let origin: DNSName
-    /// The records in their original order, without duplicates.
+    /// The records in their original order, without duplicates and records that can never be answered with.
     ///
     /// All records of one name and type have the lowest of their TTLs.
     public let records: [ResourceRecord]
-    /// Problems that were corrected or do no harm: duplicates and differing TTLs.
-    public let warnings: [ZoneProblem]
+    private let findings: [Finding]
+
+    /// A warning, and the name that it says has no address, if that is its subject.
+    struct Finding: Sendable {
+        let warning: ZoneProblem
+        var nameWithoutAddress: DNSName?
+    }
+
+    /// Problems that were corrected or do no harm to other records, if only this zone has addresses for its names.
+    public var warnings: [ZoneProblem] { warnings { _ in false } }
+
+    /// Returns the warnings, without those about names that get their addresses from elsewhere.
+    ///
+    /// - Parameter answeredElsewhere: Whether a name gets its addresses from elsewhere, such as a policy.
+    /// - Returns: The warnings in the order of the records; those about missing records come first.
+    public func warnings(answeredElsewhere: (DNSName) -> Bool) -> [ZoneProblem] {
+        findings.filter { !($0.nameWithoutAddress.map(answeredElsewhere) ?? false) }.map(\.warning)
+    }
 
     /// Checks the records of a file, so that problems refer to its lines.
     ///
     /// - Parameters:
     ///   - file: The records.
     ///   - origin: The name of the zone.
-    ///   - answeredElsewhere: Whether a name gets its addresses from elsewhere, such as a policy, and needs none in the
-    ///     zone.
-    /// - Throws: ``ZoneProblems`` with every problem.
-    public init(
-        _ file: ZoneFile, origin: DNSName, answeredElsewhere: (DNSName) -> Bool = { _ in false }
-    ) throws(ZoneProblems) {
-        try self.init(
-            file.records, origin: origin, file: file.name, lines: file.lines, answeredElsewhere: answeredElsewhere)
+    /// - Throws: ``ZoneProblems`` with every problem for which the zone is refused.
+    public init(_ file: ZoneFile, origin: DNSName) throws(ZoneProblems) {
+        try self.init(file.records, origin: origin, file: file.name, lines: file.lines)
     }
 
     /// Checks records.
@@ -40,23 +55,20 @@ public struct CheckedZone: Sendable {
     ///   - origin: The name of the zone.
     ///   - file: The name of the file in problems.
     ///   - lines: The line on which each record begins, by index; may be empty.
-    ///   - answeredElsewhere: Whether a name gets its addresses from elsewhere, such as a policy, and needs none in the
-    ///     zone.
-    /// - Throws: ``ZoneProblems`` with every problem.
+    /// - Throws: ``ZoneProblems`` with every problem for which the zone is refused.
     public init(
-        _ records: [ResourceRecord], origin: DNSName, file: String? = nil, lines: [Int] = [],
-        answeredElsewhere: (DNSName) -> Bool = { _ in false }
+        _ records: [ResourceRecord], origin: DNSName, file: String? = nil, lines: [Int] = []
     ) throws(ZoneProblems) {
         var check = ZoneCheck(records: records, origin: origin, file: file, lines: lines)
         check.findSets()
         check.checkOrigin()
         check.checkAliases()
-        check.checkDelegations()
-        check.checkTargets(answeredElsewhere)
+        check.checkOcclusion()
+        check.checkTargets()
         guard check.problems.isEmpty else { throw ZoneProblems(problems: check.problemsInOrder) }
         self.origin = origin
         self.records = check.levelled()
-        warnings = check.warningsInOrder
+        findings = check.findingsInOrder
     }
 }
 
@@ -72,11 +84,13 @@ struct ZoneCheck {
     private(set) var names: Set<DNSName> = []
     /// The names below the origin that have NS records.
     private(set) var delegations: Set<DNSName> = []
-    /// The first CNAME record of each name that has one.
+    /// The first CNAME or DNAME record of each name that has one.
     private(set) var aliases: [DNSName: Int] = [:]
+    private(set) var redirections: [DNSName: Int] = [:]
+    /// The records to serve, as indices.
     private(set) var kept: [Int] = []
     private(set) var problems: [(index: Int, problem: ZoneProblem)] = []
-    private var warnings: [(index: Int, problem: ZoneProblem)] = []
+    private var findings: [(index: Int, finding: CheckedZone.Finding)] = []
 
     init(records: [ResourceRecord], origin: DNSName, file: String?, lines: [Int]) {
         self.records = records
@@ -89,10 +103,22 @@ struct ZoneCheck {
 
     /// Problems with missing records come first: their index is -1.
     var problemsInOrder: [ZoneProblem] { problems.sorted { $0.index < $1.index }.map(\.problem) }
-    var warningsInOrder: [ZoneProblem] { warnings.sorted { $0.index < $1.index }.map(\.problem) }
+    var findingsInOrder: [CheckedZone.Finding] { findings.sorted { $0.index < $1.index }.map(\.finding) }
 
     mutating func refuse(_ index: Int, _ message: String) {
         problems.append((index, problem(index, message)))
+    }
+
+    mutating func warn(_ index: Int, _ message: String, nameWithoutAddress: DNSName? = nil) {
+        findings.append(
+            (index, .init(warning: problem(index, message), nameWithoutAddress: nameWithoutAddress)))
+    }
+
+    /// Leaves out records, each with a warning.
+    mutating func leaveOut(_ reasons: [Int: String]) {
+        guard !reasons.isEmpty else { return }
+        for (index, reason) in reasons { warn(index, reason) }
+        kept.removeAll { reasons[$0] != nil }
     }
 
     private func problem(_ index: Int, _ message: String) -> ZoneProblem {
@@ -109,27 +135,28 @@ struct ZoneCheck {
 
     // MARK: Sets
 
-    /// Groups the records by name and type, drops duplicates, and refuses records outside of the zone.
+    /// Groups the records by name and type. Leaves out duplicates and records outside of the zone.
     mutating func findSets() {
         var seen: Set<ResourceRecord> = []
         for (index, record) in records.enumerated() {
             guard record.owner.isAtOrBelow(origin) else {
-                refuse(
+                warn(
                     index,
-                    "\(record.owner) is outside of the zone \(origin); remove the record, or end its name without a dot"
-                )
+                    "\(record.owner) is outside of the zone \(origin), so the record is left out; remove it, or end its "
+                        + "name without a dot")
                 continue
             }
             let data = RecordData.folded(record.data, type: record.type)
             let plain = ResourceRecord(owner: record.owner, type: record.type, ttl: 0, data: data)
             guard seen.insert(plain).inserted else {
-                warnings.append((index, problem(index, "\(named(index)) appears twice; remove one")))
+                warn(index, "\(named(index)) appears twice; remove one")
                 continue
             }
             kept.append(index)
             sets[record.owner, default: [:]][record.type, default: []].append(index)
             if record.type == .NS, record.owner != origin { delegations.insert(record.owner) }
             if record.type == .CNAME, aliases[record.owner] == nil { aliases[record.owner] = index }
+            if record.type == .DNAME, redirections[record.owner] == nil { redirections[record.owner] = index }
             var name: DNSName? = record.owner
             while let existing = name, existing.isAtOrBelow(origin), names.insert(existing).inserted {
                 name = existing.parent
@@ -144,10 +171,10 @@ struct ZoneCheck {
             let set = sets[record.owner]?[record.type] ?? [index]
             let least = set.reduce(record.ttl) { min($0, records[$1].ttl) }
             if let first = set.first, index != first, record.ttl != records[first].ttl {
-                let message =
+                warn(
+                    index,
                     "the TTL \(record.ttl) differs from \(records[first].ttl) of \(reference(first)) for "
-                    + "\(record.owner) \(record.type), and \(least) is used for all; write the same"
-                warnings.append((index, problem(index, message)))
+                        + "\(record.owner) \(record.type), and \(least) is used for all; write the same")
             }
             return ResourceRecord(owner: record.owner, type: record.type, ttl: least, data: record.data)
         }

@@ -8,7 +8,7 @@ extension ZoneCheck {
             refuse(-1, "the zone \(origin) has no SOA record; write one for its origin")
         }
         if first(.NS, of: origin) == nil {
-            refuse(-1, "the zone \(origin) has no NS record; write one for its origin, or resolvers will not find it")
+            warn(-1, "the zone \(origin) has no NS record; write one for its origin, or resolvers will not find it")
         }
         for index in kept where records[index].type == .SOA && index != authority {
             if records[index].owner == origin, let authority {
@@ -20,12 +20,12 @@ extension ZoneCheck {
         }
     }
 
-    /// A CNAME record is alone (RFC 2181, section 10.1); DNAME is not supported.
+    /// A CNAME record is alone (RFC 2181, section 10.1), and a name has only one DNAME record (RFC 6672, section 2.4).
     mutating func checkAliases() {
         for index in kept {
             let record = records[index]
-            if record.type == .DNAME {
-                refuse(index, "DNAME records are not served; write a CNAME record for each name")
+            if record.type == .DNAME, let first = redirections[record.owner], index != first {
+                refuse(index, "\(record.owner) has another DNAME record at \(reference(first)); remove one of them")
             }
             guard !aliases.isEmpty, let alias = aliases[record.owner], index != alias else { continue }
             if record.type == .CNAME {
@@ -39,39 +39,65 @@ extension ZoneCheck {
         }
     }
 
-    /// At a delegation there are only NS, DS and address records, and below it only address records (glue).
-    mutating func checkDelegations() {
+    // MARK: Occlusion
+
+    /// Records that something above them hides are left out. At a delegation only NS, DS and address records are
+    /// answered with, below it only address records (glue), and below a DNAME record nothing.
+    mutating func checkOcclusion() {
+        var hidden: [Int: String] = [:]
         for index in kept {
             let record = records[index]
-            let isAddress = record.type == .A || record.type == .AAAA
-            if let cut = delegation(above: record.owner) {
-                guard !isAddress else { continue }
-                refuse(
-                    index,
-                    "\(named(index)) is below the delegation of \(cut), which answers for it; move it to that zone")
-            } else if isDelegation(record.owner) {
-                if record.type == .NS, record.owner.isWildcard {
-                    refuse(index, "the wildcard \(record.owner) cannot be delegated (RFC 4592); name each zone")
+            if let occlusion = occlusion(above: record.owner) {
+                switch occlusion {
+                case .delegation where record.type.isAddress: break
+                case .delegation(let cut):
+                    hidden[index] =
+                        "\(named(index)) is below the delegation of \(cut), which answers for it, so it is left out; "
+                        + "move it to that zone"
+                case .redirection(let name):
+                    hidden[index] =
+                        "\(named(index)) is below the DNAME record of \(name), which redirects it, so it is left out; "
+                        + "remove one of them"
                 }
-                guard !isAddress, record.type != .NS, record.type != .DS, record.type != .CNAME else { continue }
-                refuse(
-                    index,
-                    "\(named(index)) is at the delegation of that name, which answers for it; move it to that zone")
+            } else if delegations.contains(record.owner) {
+                if record.type == .NS, record.owner.isWildcard {
+                    warn(
+                        index,
+                        "the wildcard \(record.owner) does not delegate the names that it matches (RFC 4592); name each zone"
+                    )
+                }
+                guard ![.NS, .DS].contains(record.type), !record.type.isAddress else { continue }
+                hidden[index] =
+                    "\(named(index)) is at the delegation of that name, which answers for it, so it is left out; move "
+                    + "it to that zone"
             } else if record.type == .DS {
-                refuse(index, "\(named(index)) has no NS record beside it; delegate the name, or remove it")
+                if record.owner == origin {
+                    hidden[index] =
+                        "\(named(index)) belongs to the zone above, so it is left out; move it there"
+                } else {
+                    warn(index, "\(named(index)) has no NS record beside it; delegate the name, or remove it")
+                }
             }
         }
+        leaveOut(hidden)
     }
 
-    private func isDelegation(_ name: DNSName) -> Bool { !delegations.isEmpty && delegations.contains(name) }
+    private enum Occlusion {
+        case delegation(DNSName)
+        case redirection(DNSName)
+    }
 
-    /// Returns the topmost delegation above `name`; nil if there is none.
-    private func delegation(above name: DNSName) -> DNSName? {
-        guard !delegations.isEmpty else { return nil }
-        var highest: DNSName?
+    /// Returns the topmost delegation or DNAME record above `name`; nil if there is none.
+    private func occlusion(above name: DNSName) -> Occlusion? {
+        guard !delegations.isEmpty || !redirections.isEmpty else { return nil }
+        var highest: Occlusion?
         var next = name.parent
-        while let ancestor = next, ancestor.isBelow(origin) {
-            if isDelegation(ancestor) { highest = ancestor }
+        while let ancestor = next, ancestor.isAtOrBelow(origin) {
+            if delegations.contains(ancestor) {
+                highest = .delegation(ancestor)
+            } else if redirections[ancestor] != nil {
+                highest = .redirection(ancestor)
+            }
             next = ancestor.parent
         }
         return highest
@@ -79,51 +105,50 @@ extension ZoneCheck {
 
     // MARK: Targets
 
-    /// The targets of NS, MX and SRV records in the zone have addresses.
-    mutating func checkTargets(_ answeredElsewhere: (DNSName) -> Bool) {
+    /// The targets of NS, MX and SRV records in the zone have addresses, and are no aliases.
+    mutating func checkTargets() {
         for index in kept {
-            guard let target = target(of: records[index]), target.isAtOrBelow(origin) else { continue }
-            let owner = records[index].owner
-            // Another zone answers for these records; only the addresses of its name servers must be here.
-            guard delegation(above: owner) == nil else { continue }
-            if let cut = isDelegation(target) ? target : delegation(above: target) {
-                guard records[index].type == .NS, target.isAtOrBelow(owner), !hasAddress(target) else { continue }
-                refuse(
-                    index,
-                    "\(target), a name server of \(owner), is in the delegated zone \(cut) and has no address here; "
-                        + "write an A or AAAA record for it")
-                continue
-            }
-            switch kind(of: target, answeredElsewhere) {
+            let record = records[index]
+            guard [.NS, .MX, .SRV].contains(record.type), let target = record.target,
+                target.isAtOrBelow(origin)
+            else { continue }
+            switch kind(of: target) {
             case .address: break
-            case .alias where records[index].type == .SRV: break
-            case .alias:
-                refuse(
-                    index, "\(named(index)) points to \(target), which is a CNAME; use the target of that (RFC 2181)")
-            case .nothing:
-                refuse(
+            case .delegated(let cut):
+                // Another zone has the addresses; only those of its own name servers must be here.
+                guard record.type == .NS, target.isAtOrBelow(record.owner), !hasAddress(target) else { continue }
+                warn(
                     index,
-                    "\(named(index)) points to \(target), which has no address in this zone; write an A or AAAA record")
+                    "\(target), a name server of \(record.owner), is in the delegated zone \(cut) and has no address "
+                        + "here; write an A or AAAA record for it")
+            case .alias:
+                warn(
+                    index,
+                    "\(named(index)) points to \(target), which is an alias; use the target of that (RFC 2181)")
+            case .nothing:
+                warn(
+                    index,
+                    "\(named(index)) points to \(target), which has no address in this zone; write an A or AAAA record",
+                    nameWithoutAddress: target)
             }
         }
     }
 
-    private func target(of record: ResourceRecord) -> DNSName? {
-        switch record.type {
-        case .NS: DNSName(wire: record.data)
-        case .MX: DNSName(wire: Array(record.data.dropFirst(2)))
-        case .SRV: DNSName(wire: Array(record.data.dropFirst(6)))
-        default: nil
-        }
+    private enum Kind {
+        case address, alias, nothing
+        case delegated(DNSName)
     }
 
-    private enum Kind { case address, alias, nothing }
-
-    private func kind(of target: DNSName, _ answeredElsewhere: (DNSName) -> Bool) -> Kind {
+    private func kind(of target: DNSName) -> Kind {
+        switch occlusion(above: target) {
+        case .delegation(let cut): return .delegated(cut)
+        case .redirection: return .alias
+        case nil: if delegations.contains(target) { return .delegated(target) }
+        }
         let source = names.contains(target) ? target : wildcard(for: target)
         if let source, hasAddress(source) { return .address }
         if let source, aliases[source] != nil { return .alias }
-        return answeredElsewhere(target) ? .address : .nothing
+        return .nothing
     }
 
     /// Returns the wildcard at the closest encloser of a name that does not exist; nil if there can be none.

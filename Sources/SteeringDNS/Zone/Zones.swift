@@ -13,8 +13,14 @@ final class Zones: Sendable {
         let zone: Int
         let zoneDepth: Int
         let hasRecords: Bool
+        /// Whether a DNAME record redirects the names below.
+        let redirects: Bool
         let cut: Int?
         let wildcard: Int?
+
+        /// Whether neither the zone nor policies answer for the names with this number of labels of which this is the
+        /// closest encloser: another zone does, or they are redirected.
+        func hides(_ depth: Int) -> Bool { cut != nil || redirects && depth > self.depth }
     }
 
     struct Zone: Sendable {
@@ -24,6 +30,8 @@ final class Zones: Sendable {
         /// The negative caching TTL in seconds: the lower of the SOA's TTL and its minimum field (RFC 2308).
         let negativeTTL: UInt32
         let node: Int
+        /// The node of the same name in the zone above; nil if that is not served, or does not have the name.
+        let delegation: Int?
     }
 
     struct ZoneNode: Sendable {
@@ -49,14 +57,18 @@ final class Zones: Sendable {
         facts = builder.nodes.map { node in
             Facts(
                 depth: node.depth, zone: node.zone, zoneDepth: builder.zones[node.zone].depth,
-                hasRecords: !node.sets.isEmpty, cut: node.cut, wildcard: node.wildcard)
+                hasRecords: !node.sets.isEmpty, redirects: node[.DNAME] != nil, cut: node.cut, wildcard: node.wildcard)
         }
     }
 
     /// Returns the closest encloser of a name, which may be the name itself; nil outside all zones.
     @inline(__always)
-    func encloser(of name: borrowing NameKeys) -> Int? {
-        var depth = name.depth
+    func encloser(of name: borrowing NameKeys) -> Int? { encloser(of: name, from: name.depth) }
+
+    /// Returns the closest encloser of the ancestor of a name with a number of labels.
+    @inline(__always)
+    func encloser(of name: borrowing NameKeys, from depth: Int) -> Int? {
+        var depth = depth
         while true {
             if let node = table[name[depth]] { return node }
             if depth == 0 { return nil }
@@ -71,6 +83,13 @@ final class Zones: Sendable {
         return encloser(of: keys)
     }
 
+    /// Returns whether a DNAME record redirects a name.
+    func isRedirected(_ name: DNSName) -> Bool {
+        var keys = NameKeys()
+        keys.read(name.wire.span, at: 0)
+        return encloser(of: keys).map { facts[$0].redirects && facts[$0].depth < keys.depth } ?? false
+    }
+
     /// Returns the node of a name; nil if it does not exist.
     func node(of name: DNSName) -> Int? {
         var keys = NameKeys()
@@ -82,7 +101,10 @@ final class Zones: Sendable {
     func node(of key: NameKey) -> Int? { table[key] }
 
     /// Returns the target of a node's CNAME.
-    func target(ofAlias node: Int) -> DNSName { nodes[node][.CNAME]?.targets.first ?? .root }
+    func target(ofAlias node: Int) -> DNSName { nodes[node][.CNAME]?.alias ?? .root }
+
+    /// Returns whether that target is compressed in messages: it ends with the zone's name.
+    func isCompressed(aliasOf node: Int) -> Bool { nodes[node][.CNAME]?.records.first?.origins.isEmpty == false }
 }
 
 extension Zones {
@@ -111,30 +133,66 @@ extension Zones {
                 add(origin, own, &keys)
             }
             for index in nodes.indices { connect(index, &keys) }
+            for node in nodes.indices {
+                for set in nodes[node].sets.indices where nodes[node].sets[set].type.namesHosts {
+                    nodes[node].sets[set].hosts = hosts(of: nodes[node].sets[set], node, &keys)
+                }
+            }
         }
 
         private mutating func add(_ origin: DNSName, _ records: [ResourceRecord], _ keys: inout NameKeys) {
             let number = zones.count
+            keys.read(origin.wire.span, at: 0)
+            let delegation = table[keys.last]
             let top = node(of: origin, origin, number, &keys)
             for record in records {
                 let index = node(of: record.owner, origin, number, &keys)
-                let compact = CompactRecord(record, origin: origin)
-                let target = [.CNAME, .NS].contains(record.type) ? DNSName(wire: record.data) : nil
-                if let set = nodes[index].sets.firstIndex(where: { $0.type == record.type }) {
-                    nodes[index].sets[set].records.append(compact)
-                    if let target { nodes[index].sets[set].targets.append(target) }
-                } else {
-                    nodes[index].sets.append(
-                        RecordSet(
-                            type: record.type, ttl: record.ttl, records: [compact], targets: target.map { [$0] } ?? []))
-                }
+                let set = add(CompactRecord(record, origin: origin), ttl: record.ttl, to: index)
+                if record.type.isAlias { nodes[index].sets[set].alias = record.target }
             }
             let authority = records.first { $0.type == .SOA }!
             let minimum = authority.data.suffix(4).reduce(0) { $0 << 8 | UInt32($1) }
             zones.append(
                 Zone(
                     origin: origin, depth: origin.labelCount, authority: CompactRecord(authority, origin: origin),
-                    negativeTTL: min(authority.ttl, minimum), node: top))
+                    negativeTTL: min(authority.ttl, minimum), node: top, delegation: delegation))
+        }
+
+        /// Adds a record to a node. Returns the index of its set.
+        private mutating func add(_ record: CompactRecord, ttl: UInt32, to node: Int) -> Int {
+            if let set = nodes[node].sets.firstIndex(where: { $0.type == record.type }) {
+                nodes[node].sets[set].records.append(record)
+                return set
+            }
+            nodes[node].sets.append(RecordSet(type: record.type, ttl: ttl, records: [record]))
+            return nodes[node].sets.count - 1
+        }
+
+        /// Returns the hosts with addresses among those that the records of a node name.
+        private func hosts(of set: RecordSet, _ owner: Int, _ keys: inout NameKeys) -> [RecordSet.Host] {
+            let origin = zones[nodes[owner].zone].origin
+            var hosts: [RecordSet.Host] = []
+            var known: Set<Int> = []
+            for (record, data) in set.records.enumerated() {
+                guard let host = data.target(in: origin) else { continue }
+                // In SVCB records, the root stands for the owner (RFC 9460, section 2.5).
+                let isOwner = host == .root && [.SVCB, .HTTPS].contains(set.type)
+                keys.read(host.wire.span, at: 0)
+                guard let node = isOwner ? owner : table[keys.last], known.insert(node).inserted,
+                    nodes[node][.A] != nil || nodes[node][.AAAA] != nil
+                else { continue }
+                hosts.append(
+                    .init(record: record, node: node, name: isOwner ? .owner : name(of: host, set.type, in: origin)))
+            }
+            return hosts
+        }
+
+        /// Other names may point to those in NS and MX records only: a receiver that does not know a type cannot keep
+        /// its data apart from the message (RFC 3597, section 4).
+        private func name(of host: DNSName, _ type: RecordType, in origin: DNSName) -> RecordSet.Host.Name {
+            if type.hasCompressedTarget { return .inData }
+            guard host.isAtOrBelow(origin), origin != .root else { return .elsewhere }
+            return .inZone(host.wire.count - origin.wire.count)
         }
 
         /// Returns the node of a name. Creates it, and those between it and the origin, if needed.
