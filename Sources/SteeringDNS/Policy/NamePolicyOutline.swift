@@ -3,7 +3,8 @@ import Documents
 
 /// The pools and files that a policy file refers to.
 ///
-/// Zones and lists are not read, so this is fast even if a list has millions of names.
+/// Lists are not read, and zones only for the files that they include, so this is fast even if a list has millions of
+/// names.
 package struct NamePolicyOutline: Sendable {
     /// A pool that policies answer from.
     package struct AnsweredPool: Sendable {
@@ -18,8 +19,13 @@ package struct NamePolicyOutline: Sendable {
     package let pools: NamedPools
     /// The pools that policies answer from, in document order; empty without `names`.
     package let answered: [AnsweredPool]
-    /// The prefix and zone files that the document refers to, without lists.
-    package let files: [String]
+    private let zones: [String]
+
+    /// The prefix and zone files that the document refers to, and the files that those include, without lists.
+    package var files: [String] {
+        pools.pools.flatMap { [$0.prefixesFile, $0.drainedFile].compactMap(\.self) }
+            + zones.flatMap(ZoneFile.files(from:))
+    }
 
     /// Reads a policy file, in which `names` is optional.
     package init(contentsOf path: String) throws(DocumentError) {
@@ -31,13 +37,13 @@ package struct NamePolicyOutline: Sendable {
         guard file["names"] != nil else {
             pools = try NamedPools(of: file["pools"], in: source, directory: directory)
             answered = []
-            files = Self.files(of: pools)
+            zones = []
             return
         }
         let draft = try NamePolicyDecoder(source: source, directory: directory).draft(of: root)
         pools = draft.pools
         answered = draft.pools.pools.compactMap { Self.answered($0, by: draft.policies.map(\.policy)) }
-        files = Self.files(of: draft.pools) + draft.zones.map(\.path)
+        zones = draft.zones.map(\.path)
     }
 
     private static func answered(_ pool: NamedPools.Pool, by policies: [AddressPolicy]) -> AnsweredPool? {
@@ -52,10 +58,6 @@ package struct NamePolicyOutline: Sendable {
             }
         }
         return ttl.map { AnsweredPool(pool: pool, answers: PrefixPool(prefixes), ttl: $0) }
-    }
-
-    private static func files(of pools: NamedPools) -> [String] {
-        pools.pools.flatMap { [$0.prefixesFile, $0.drainedFile].compactMap(\.self) }
     }
 }
 

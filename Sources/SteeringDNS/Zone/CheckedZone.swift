@@ -29,8 +29,10 @@ public struct CheckedZone: Sendable {
     public init(
         _ file: ZoneFile, origin: DNSName, answeredElsewhere: (DNSName) -> Bool = { _ in false }
     ) throws(ZoneProblems) {
-        try self.init(
-            file.records, origin: origin, file: file.name, lines: file.lines, answeredElsewhere: answeredElsewhere)
+        var check = ZoneCheck(
+            records: file.records, origin: origin, file: file.name, lines: file.lines, runs: file.runs)
+        for (index, message) in file.remarks { check.warn(index, message) }
+        try self.init(&check, answeredElsewhere)
     }
 
     /// Checks records.
@@ -48,14 +50,19 @@ public struct CheckedZone: Sendable {
         answeredElsewhere: (DNSName) -> Bool = { _ in false }
     ) throws(ZoneProblems) {
         var check = ZoneCheck(records: records, origin: origin, file: file, lines: lines)
+        try self.init(&check, answeredElsewhere)
+    }
+
+    private init(_ check: inout ZoneCheck, _ answeredElsewhere: (DNSName) -> Bool) throws(ZoneProblems) {
         check.findSets()
+        check.checkSizes()
         check.checkOrigin()
         check.checkAliases()
         check.checkDelegations()
         check.checkTargets(answeredElsewhere)
         guard check.problems.isEmpty else { throw ZoneProblems(problems: check.problemsInOrder) }
-        self.origin = origin
-        self.records = check.levelled()
+        origin = check.origin
+        records = check.levelled()
         warnings = check.warningsInOrder
     }
 }
@@ -66,6 +73,8 @@ struct ZoneCheck {
     let origin: DNSName
     let file: String?
     let lines: [Int]
+    /// The files of the records, if they are not all in `file`.
+    private let runs: [ZoneFile.Run]
     /// The records of the zone without duplicates, by name and type, as indices.
     private(set) var sets: [DNSName: [RecordType: [Int]]] = [:]
     /// The names that exist: owners of records, and their ancestors (RFC 4592, section 2.2.2).
@@ -78,11 +87,14 @@ struct ZoneCheck {
     private(set) var problems: [(index: Int, problem: ZoneProblem)] = []
     private var warnings: [(index: Int, problem: ZoneProblem)] = []
 
-    init(records: [ResourceRecord], origin: DNSName, file: String?, lines: [Int]) {
+    init(
+        records: [ResourceRecord], origin: DNSName, file: String?, lines: [Int], runs: [ZoneFile.Run] = []
+    ) {
         self.records = records
         self.origin = origin
         self.file = file
         self.lines = lines
+        self.runs = runs
     }
 
     // MARK: Problems
@@ -95,13 +107,20 @@ struct ZoneCheck {
         problems.append((index, problem(index, message)))
     }
 
-    private func problem(_ index: Int, _ message: String) -> ZoneProblem {
-        ZoneProblem(file: file, line: lines.indices.contains(index) ? lines[index] : nil, message: message)
+    mutating func warn(_ index: Int, _ message: String) {
+        warnings.append((index, problem(index, message)))
     }
 
-    /// A reference to another record in a message: its line, if known.
+    private func problem(_ index: Int, _ message: String) -> ZoneProblem {
+        ZoneProblem(
+            file: runs.file(of: index) ?? file, line: lines.indices.contains(index) ? lines[index] : nil,
+            message: message)
+    }
+
+    /// A reference to another record in a message: its line, if known, and the file if the zone has several.
     func reference(_ index: Int) -> String {
-        lines.indices.contains(index) ? "line \(lines[index])" : "the first"
+        guard lines.indices.contains(index) else { return "the first" }
+        return "line \(lines[index])" + (runs.isEmpty ? "" : " of \(runs.file(of: index) ?? file ?? "the zone")")
     }
 
     /// For example, "the MX record of example.com."
