@@ -1,3 +1,4 @@
+import DNSTestSupport
 import SteeringDNS
 import Testing
 
@@ -168,6 +169,26 @@ import Testing
                 "zone.txt:4: the NS record of example.com. appears twice; remove one",
                 "zone.txt:6: the A record of W.example.com. appears twice; remove one",
             ])
+    }
+
+    @Test("records of one name and type that fit no answer are refused, and those that fit are answered with")
+    func largeSet() throws {
+        let string = String(repeating: "x", count: 255)
+        // With the header, the question and the OPT record, and one more of 14 strings and one of 241 bytes: 65,535.
+        let most = (0..<15).map { "w TXT \(Array(repeating: string, count: 16).joined(separator: " ")) \($0)\n" }
+            .joined()
+        func last(_ count: Int) -> String {
+            "w TXT \(Array(repeating: string, count: 14).joined(separator: " ")) \(string.prefix(count))\n"
+        }
+        #expect(
+            try problems(Self.top + most + last(242)) == [
+                "zone.txt:4: the TXT records of w.example.com. need 65536 bytes and fit no answer, which has at most "
+                    + "65,535; remove some"
+            ])
+        let server = try InProcessServer(
+            "names: { zones: [zone], policies: [{ name: default, outcome: pass }] }",
+            ["zone": "$ORIGIN example.com.\n$TTL 300\n" + Self.top + most + last(241)])
+        #expect(try server.askBoth([Request("w.example.com", "TXT").edns()])[0].tcp.answer.count == 16)
     }
 
     @Test("records of one name and type get the least of their TTLs, with a warning") func levelledTTLs() throws {

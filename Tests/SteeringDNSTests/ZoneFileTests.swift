@@ -81,6 +81,19 @@ import Testing
             ),
             ("TXT \"\u{FC}\t\"", "TXT \"\\195\\188\\009\"", "03c3bc09"),
             ("TXT ( \"a\" ; \"no\"\n \"b\" )", "TXT \"a\" \"b\"", "01610162"),
+            ("TXT \"a\"\"b\"c\"d e\"", "TXT \"a\" \"b\" \"c\" \"d e\"", "01610162016303642065"),
+            ("TXT a=\"b c\" gr\u{FC}n", "TXT \"a=\" \"b c\" \"gr\\195\\188n\"", "02613d03622063056772c3bc6e"),
+            ("APL", "APL", ""), ("CSYNC 1 3", "CSYNC 1 3", "000000010003"),
+            (
+                "LOC 42 21 54 N 71 06 18 W -24m 30m",
+                "LOC 42 21 54.000 N 71 6 18.000 W -24.00m 30.00m 10000.00m 10.00m",
+                "00331613 8916cb3c 70be15f0 00988d20"
+            ),
+            ("IPSECKEY 10 0 0 .", "IPSECKEY 10 0 0 .", "0a0000"),
+            ("WKS 192.0.2.1 tcp smtp 53", "WKS 192.0.2.1 6 25 53", "c00002010600000040000004"),
+            ("EUI48 00-00-5E-00-53-2a", "EUI48 00-00-5e-00-53-2a", "00005e00532a"),
+            ("NID 1 14:4fff:0:e", "NID 1 0014:4fff:0000:000e", "000100144fff0000000e"),
+            ("ISDN 1 ", "ISDN \"1\"", "0131"),
             ("SRV 0 65535 007 a.", "SRV 0 65535 7 a.", "0000ffff0007016100"),
             ("HINFO \"RFC8482\" \"\"", "HINFO \"RFC8482\" \"\"", "075246433834383200"),
             (
@@ -114,7 +127,7 @@ import Testing
                 "HTTPS 1 . key667=\"hello\\210qoo\" key668=\"a b\" key669 key670",
                 "000100 029b000968656c6c6fd2716f6f 029c0003612062 029d0000 029e0000"
             ),
-            ("HTTPS 1 . ech=AQ== ALPN=h2", "HTTPS 1 . alpn=\"h2\" ech=AQ==", "000100 00010003026832 0005000101"),
+            ("HTTPS 1 . ech=AQ== alpn=h2", "HTTPS 1 . alpn=\"h2\" ech=AQ==", "000100 00010003026832 0005000101"),
             ("TYPE666 \\# 3 abcdef", "TYPE666 \\# 3 ABCDEF", "abcdef"),
             ("TYPE666 \\# 3 ab ( cd\n ef )", "TYPE666 \\# 3 ABCDEF", "abcdef"),
             ("TYPE667 \\# 0", "TYPE667 \\# 0", ""),
@@ -130,22 +143,43 @@ import Testing
         #expect(try zone("x \(expected)") == records, "what is printed is read as the same record")
     }
 
-    @Test("the TTL of a record that states none is $TTL's, else the SOA's minimum, else the last stated") func ttls()
+    @Test("the TTL of a record that states none is $TTL's, else the last stated, else the SOA's minimum") func ttls()
         throws
     {
         let soa = "@ SOA . . 1 2 3 4 900\n"
         let ttls = { (text: String, given: UInt32?) in try zone(text, defaultTTL: given).map(\.ttl) }
         #expect(try ttls("$TTL 60\n\(soa)w A 192.0.2.1", nil) == [60, 60])
-        #expect(try ttls("\(soa)w A 192.0.2.1", nil) == [900, 900])
+        #expect(
+            try ttls("@ 7200 SOA . . 1 2 3 4 900\n@ 86400 NS ns\nns A 192.0.2.1\nt A 192.0.2.2", nil) == [
+                7200, 86400, 86400, 86400,
+            ])
         #expect(
             try ttls("@ 7200 SOA . . 1 2 3 4 900\nw A 192.0.2.1\n 5 A 192.0.2.2\n A 192.0.2.3", nil) == [
-                7200, 900, 5, 900,
+                7200, 7200, 5, 5,
             ])
+        #expect(try ttls("$TTL 60\nw 5 A 192.0.2.1\n A 192.0.2.2", nil) == [5, 60])
+        #expect(try ttls("w 5 A 192.0.2.1\n\(soa) A 192.0.2.2\n 6 A 192.0.2.3\n A 192.0.2.4", nil) == [5, 5, 5, 6, 6])
+        #expect(try ttls("\(soa)w A 192.0.2.1\n 7 A 192.0.2.2\n A 192.0.2.3", nil) == [900, 900, 7, 7])
         #expect(try ttls("\(soa)$TTL 60\nw A 192.0.2.1", nil) == [900, 60])
-        #expect(try ttls("w 5 A 192.0.2.1\n A 192.0.2.2\n 6 A 192.0.2.3\n A 192.0.2.4", nil) == [5, 5, 6, 6])
         #expect(try ttls("\(soa)w A 192.0.2.1", 42) == [42, 42])
         // A minimum may be longer than a TTL.
         #expect(try ttls("@ SOA . . 1 2 3 4 4294967295", nil) == [2_147_483_647])
+    }
+
+    @Test("a TTL that only the SOA's minimum gives is a warning") func ttlWarning() throws {
+        let warnings = { (text: String) in
+            let origin = try DNSName("example.com")
+            return try CheckedZone(
+                try ZoneFile(Array(text.utf8), named: "f", origin: origin), origin: origin
+            ).warnings.map(\.description)
+        }
+        let soa = "@ SOA . . 1 2 3 4 900\n@ NS ns.example.net.\n"
+        #expect(
+            try warnings(soa) == [
+                "f:1: no TTL is given for the SOA record, and its minimum, 900, is used; write $TTL 900 above"
+            ])
+        #expect(try warnings("$TTL 900\n\(soa)") == [])
+        #expect(try warnings("@ 5 NS a.\n\(soa)").contains { $0.contains("minimum") } == false)
     }
 
     @Test("lines are those on which records begin") func lineNumbers() throws {

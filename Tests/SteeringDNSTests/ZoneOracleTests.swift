@@ -138,7 +138,9 @@ import Testing
         arguments: [
             "w A 192.0.2.1\u{1}x", "w A 192.0.2", "w A 192.0.2.1 x", "w MX 65536 a", "w A ( 192.0.2.1",
             "w A 192.0.2.1 )",
-            "w TXT \"a", "w TXT \(String(repeating: "a", count: 256))", "a..b A 192.0.2.1", "w TYPE666 \\# 2 ab",
+            "w TXT \"a", "w HTTPS 1 . ALPN=h2", "w HTTPS 1 . key00667=a", "w TYPE0 \\# 0", "w LOC 91 N 0 E 0",
+            "w EUI48 0-0-5e-0-53-1", "w CSYNC 1 3 A FOO", "w CERT PKIX2 1 1 AQID", "w APL 1:192.0.2.0/33",
+            "$GENERATE 2-1 h$ A 192.0.2.1", "$INCLUDE gone", "w TXT \(String(repeating: "a", count: 256))", "a..b A 192.0.2.1", "w TYPE666 \\# 2 ab",
             "w TYPE666 abcd", "w A \\# 3 010203", "w DS 1 8 2 abcd", "w SSHFP 1 1 abcd", "w HTTPS 1 . alpn=h2 alpn=h3",
             "w HTTPS 1 . mandatory=port", "w HTTPS 1 . port=65536", "w HTTPS 1 . foo=1",
             "w CH TXT a", "$TTL 1h30x", "w AXFR", "w SOA . . 1 2 3 4", "w CAA 0 is-sue a", "w\\999 A 192.0.2.1",

@@ -51,6 +51,9 @@ func refusal(_ bytes: [UInt8], origin: String? = "example.com", defaultTTL: UInt
     }
 }
 
+/// The error that a zone file gives as it is printed; empty if there is none.
+func refusalText(_ text: String) -> String { (try? refusal(text)).flatMap { $0?.description } ?? "" }
+
 /// A directory for the files that other programs read; gone with the value.
 final class ZoneFolder {
     let path: String

@@ -1,7 +1,8 @@
 internal import AddressPools
 import Glibc
 
-/// Reads regular files, standard input and, where blocking is acceptable, pipes, up to ``Document/maximumSize``.
+/// Reads regular files, standard input and, where blocking is acceptable, pipes, up to a limit, which is
+/// ``Document/maximumSize`` except for zone files.
 package enum InputFile {
     /// The longest wait for data from a pipe.
     private static let patience = Duration.seconds(60)
@@ -9,13 +10,15 @@ package enum InputFile {
     /// Reads a file.
     ///
     /// With `mayBePipe`, accepts a pipe such as `<(COMMAND)` in a shell, and waits for its writer.
-    package static func contents(of path: String, mayBePipe: Bool = false) throws(DocumentError) -> [UInt8] {
+    package static func contents(
+        of path: String, mayBePipe: Bool = false, limit: Int = Document.maximumSize
+    ) throws(DocumentError) -> [UInt8] {
         let (number, status) = try opened(path)
         defer { close(number) }
         if mayBePipe, status.st_mode & S_IFMT == S_IFIFO { return try bytes(ofPipe: number, path) }
         try checkIsRegular(status, path)
-        guard status.st_size <= Document.maximumSize else { throw tooLarge(path) }
-        return try bytes(of: number, path, expecting: Int(status.st_size))
+        guard status.st_size <= limit else { throw tooLarge(path, limit) }
+        return try bytes(of: number, path, expecting: Int(status.st_size), limit: limit)
     }
 
     /// Opens a regular file, of any size, that the caller reads and closes.
@@ -85,7 +88,7 @@ package enum InputFile {
     }
 
     private static func bytes(
-        of descriptor: CInt, _ name: String, expecting size: Int,
+        of descriptor: CInt, _ name: String, expecting size: Int, limit: Int = Document.maximumSize,
         awaiting ready: () throws(DocumentError) -> Void = {}
     ) throws(DocumentError) -> [UInt8] {
         var bytes: [UInt8] = []
@@ -100,13 +103,13 @@ package enum InputFile {
                 throw unreadable(name, String(cString: strerror(errno)), "check the file")
             }
             bytes += chunk[..<count]
-            if bytes.count > Document.maximumSize { throw tooLarge(name) }
+            if bytes.count > limit { throw tooLarge(name, limit) }
         }
     }
 
-    static func tooLarge(_ name: String) -> DocumentError {
+    static func tooLarge(_ name: String, _ limit: Int = Document.maximumSize) -> DocumentError {
         DocumentError(
-            "\(name) is larger than \(Document.maximumSize >> 20) MiB and was not read: make it smaller, for example by merging prefixes"
+            "\(name) is larger than \(limit >> 20) MiB and was not read: make it smaller, for example by merging prefixes"
         )
     }
 

@@ -19,6 +19,8 @@ public final class ServedData: Sendable {
     /// The files that the data was read from. Writing an offline zone reads them again.
     struct Files: Sendable {
         var zones: [(origin: DNSName, path: String)] = []
+        /// The files that zone files include.
+        var includedZones: [String] = []
         var lists: [(name: String, path: String)] = []
         /// The identities of the list files when they were read; nil if a change could go unnoticed.
         var readLists: [FileIdentity]?

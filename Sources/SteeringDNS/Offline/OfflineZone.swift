@@ -125,7 +125,9 @@ public struct OfflineZone: Sendable {
     /// Throws if the output file is one of the inputs.
     private func refuseToReplaceInput(_ path: String) throws(OfflineZoneError) {
         guard path != "-", let file = FileIdentity(path) else { return }
-        for input in served.files.zones.map(\.path) + served.files.lists.map(\.path) where FileIdentity(input) == file {
+        let files = served.files
+        for input in files.zones.map(\.path) + files.includedZones + files.lists.map(\.path)
+        where FileIdentity(input) == file {
             throw OfflineZoneError("\(path) is a file that the policy refers to: write to another directory")
         }
     }
@@ -133,7 +135,7 @@ public struct OfflineZone: Sendable {
     /// Reads the zone's own records from its file, SOA first.
     func records() throws -> [ResourceRecord] {
         let path = served.files.zones.first { $0.origin == origin }!.path
-        let file = try ZoneFile(try InputFile.contents(of: path), named: path, origin: origin)
+        let file = try ZoneFile(contentsOf: path, origin: origin)
         let records = try CheckedZone(file, origin: origin).records
         return records.filter { $0.type == .SOA } + records.filter { $0.type != .SOA }
     }

@@ -29,8 +29,7 @@ extension NamePolicyDraft {
         for entry in self.zones {
             let place = source.place(entry.position)
             do {
-                let file = try ZoneFile(
-                    try InputFile.contents(of: entry.path), named: entry.path, origin: entry.origin)
+                let file = try ZoneFile(contentsOf: entry.path, origin: entry.origin)
                 guard let origin = entry.origin ?? file.records.first(where: { $0.type == .SOA })?.owner else {
                     problems.append("\(place): \(entry.path) has no SOA: add one, or name the origin here")
                     continue
@@ -41,6 +40,7 @@ extension NamePolicyDraft {
                 }
                 zones.append(try CheckedZone(file, origin: origin))
                 files.zones.append((origin, entry.path))
+                files.includedZones += file.includedFiles
             } catch let error as ZoneProblems {
                 problems += error.problems.map(\.description)
             } catch let error as DocumentError {

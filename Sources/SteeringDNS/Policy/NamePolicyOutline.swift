@@ -3,7 +3,8 @@ import Documents
 
 /// The pools and files that a policy file refers to.
 ///
-/// Zones and lists are not read, so this is fast even if a list has millions of names.
+/// Lists are not read, and zones only for the files that they include, so this is fast even if a list has millions of
+/// names.
 package struct NamePolicyOutline: Sendable {
     /// A pool that policies answer from.
     package struct AnsweredPool: Sendable {
@@ -20,8 +21,15 @@ package struct NamePolicyOutline: Sendable {
     package let pools: NamedPools
     /// The pools that policies answer from, in document order; empty without `names`.
     package let answered: [AnsweredPool]
-    /// The files of prefixes and the zone files that the document refers to, without lists.
-    package let files: [String]
+    private let zones: [String]
+    private let clientFiles: [String]
+
+    /// The files of prefixes and the zone files that the document refers to, and the files that those include, without
+    /// lists.
+    package var files: [String] {
+        pools.pools.flatMap { [$0.prefixesFile, $0.drainedFile].compactMap(\.self) }
+            + zones.flatMap(ZoneFile.files(from:)) + clientFiles
+    }
 
     /// Reads a policy file, in which `names` is optional.
     package init(contentsOf path: String) throws(DocumentError) {
@@ -33,7 +41,8 @@ package struct NamePolicyOutline: Sendable {
         guard file["names"] != nil else {
             pools = try NamedPools(of: file["pools"], in: source, directory: directory)
             answered = []
-            files = Self.files(of: pools)
+            zones = []
+            clientFiles = []
             return
         }
         var decoder = NamePolicyDecoder(source: source, directory: directory)
@@ -48,7 +57,8 @@ package struct NamePolicyOutline: Sendable {
         answered = draft.pools.pools.compactMap {
             Self.answered($0, by: byPool[$0.name] ?? [], of: policies, draft.pools)
         }
-        files = Self.files(of: draft.pools) + draft.zones.map(\.path) + draft.clientFiles
+        zones = draft.zones.map(\.path)
+        clientFiles = draft.clientFiles
     }
 
     private static func answered(
@@ -85,9 +95,5 @@ package struct NamePolicyOutline: Sendable {
             if name != own, let pool = pools[name], !pool.handedOut.restricted(to: family).isEmpty { return true }
         }
         return false
-    }
-
-    private static func files(of pools: NamedPools) -> [String] {
-        pools.pools.flatMap { [$0.prefixesFile, $0.drainedFile].compactMap(\.self) }
     }
 }

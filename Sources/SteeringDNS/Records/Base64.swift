@@ -1,4 +1,4 @@
-/// Base64 with padding (RFC 4648, section 4), needed only for the `ech` parameter.
+/// Base64 with padding (RFC 4648, section 4).
 enum Base64 {
     private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
     private static let padding = UInt8(ascii: "=")

@@ -32,8 +32,12 @@ extension RecordType {
     public static let MX = RecordType(15)
     /// Text strings (RFC 1035).
     public static let TXT = RecordType(16)
+    /// A signature of the first DNSSEC; obsolete (RFC 2535).
+    public static let SIG = RecordType(24)
     /// An IPv6 address (RFC 3596).
     public static let AAAA = RecordType(28)
+    /// Proof of nonexistence of the first DNSSEC; obsolete (RFC 2535).
+    public static let NXT = RecordType(30)
     /// The host and port of a service (RFC 2782).
     public static let SRV = RecordType(33)
     /// A rule that rewrites names, such as telephone numbers (RFC 3403).
@@ -58,10 +62,14 @@ extension RecordType {
     public static let NSEC3PARAM = RecordType(51)
     /// The association of a TLS certificate with a service (RFC 6698).
     public static let TLSA = RecordType(52)
+    /// The association of an S/MIME certificate with a mailbox (RFC 8162).
+    public static let SMIMEA = RecordType(53)
     /// The DS that a child zone requests from its parent (RFC 7344).
     public static let CDS = RecordType(59)
     /// The key whose DS a child zone requests from its parent (RFC 7344).
     public static let CDNSKEY = RecordType(60)
+    /// A digest of the whole zone (RFC 8976).
+    public static let ZONEMD = RecordType(63)
     /// Where and how a service is reached (RFC 9460).
     public static let SVCB = RecordType(64)
     /// Where and how an HTTP service is reached (RFC 9460).
@@ -80,36 +88,29 @@ extension RecordType {
     public static let MAILA = RecordType(254)
     /// A query for any type, `*` (RFC 1035, RFC 8482).
     public static let ANY = RecordType(255)
+    /// The URI of a service (RFC 7553).
+    public static let URI = RecordType(256)
     /// The certification authorities that may issue certificates for a name (RFC 8659).
     public static let CAA = RecordType(257)
-
-    private static let names: [RecordType: String] = [
-        A: "A", NS: "NS", CNAME: "CNAME", SOA: "SOA", PTR: "PTR", HINFO: "HINFO", MX: "MX", TXT: "TXT", AAAA: "AAAA",
-        SRV: "SRV", NAPTR: "NAPTR", DNAME: "DNAME", OPT: "OPT", DS: "DS", SSHFP: "SSHFP", RRSIG: "RRSIG",
-        NSEC: "NSEC", DNSKEY: "DNSKEY", NSEC3: "NSEC3", NSEC3PARAM: "NSEC3PARAM", TLSA: "TLSA", CDS: "CDS",
-        CDNSKEY: "CDNSKEY", SVCB: "SVCB", HTTPS: "HTTPS", TKEY: "TKEY", TSIG: "TSIG", IXFR: "IXFR", AXFR: "AXFR",
-        MAILB: "MAILB", MAILA: "MAILA", ANY: "ANY", CAA: "CAA",
-    ]
-
-    private static let types: [String: RecordType] = Dictionary(
-        uniqueKeysWithValues: names.map { ($0.value, $0.key) })
+    /// The digest of a zone's key outside of its parent; obsolete (RFC 4431).
+    public static let DLV = RecordType(32769)
 }
 
 extension RecordType: CustomStringConvertible {
     /// The name of the type, such as `AAAA`, or `TYPE666` for a type without a name (RFC 3597).
     public var description: String {
-        RecordType.names[self] ?? "TYPE\(rawValue)"
+        RecordTable.rows[rawValue]?.name ?? "TYPE\(rawValue)"
     }
 
     /// Parses the name of a type.
     ///
     /// - Parameter text: A name, or `TYPE` and a decimal number up to 65535, in either case. Nil for any other text.
     public init?(_ text: String) {
-        // The longest name is NSEC3PARAM; longer texts are rejected early.
+        // The longest names are NSEC3PARAM and OPENPGPKEY; longer texts are rejected early.
         guard text.utf8.count <= 10, text.utf8.allSatisfy({ $0 < 0x80 }) else { return nil }
         let name = text.uppercased()
-        if let type = RecordType.types[name] {
-            self = type
+        if let number = RecordTable.numbers[name] {
+            self.init(number)
             return
         }
         guard name.hasPrefix("TYPE"), name.utf8.dropFirst(4).allSatisfy(isDigit),
@@ -118,13 +119,14 @@ extension RecordType: CustomStringConvertible {
         self.init(number)
     }
 
-    /// Whether the type appears only in messages: query types and meta-types (RFC 6895, section 3.1).
-    var isMeta: Bool { self == .OPT || (128...255).contains(rawValue) }
+    /// Whether the type appears only in messages: query types and meta-types, and 0 (RFC 6895, section 3.1).
+    var isMeta: Bool { self == .OPT || rawValue == 0 || (128...255).contains(rawValue) }
 
-    /// Whether the type belongs to a signed zone. DS does not: it is in the parent zone, signed or not.
+    /// Whether the type belongs to a signed zone: those of RFC 4034 and RFC 5155, and their predecessors of RFC 2535. DS
+    /// does not, since it is in the parent zone, signed or not; nor do CDS and CDNSKEY, which ask the parent for it.
     var isForSignedZones: Bool {
         switch self {
-        case .RRSIG, .NSEC, .DNSKEY, .NSEC3, .NSEC3PARAM, .CDS, .CDNSKEY: true
+        case .SIG, .NXT, .RRSIG, .NSEC, .DNSKEY, .NSEC3, .NSEC3PARAM: true
         default: false
         }
     }

@@ -3,15 +3,6 @@ import AddressPools
 /// The parameters of SVCB and HTTPS records (RFC 9460, RFC 9461): each a 2-byte key, a 2-byte length and a value, in
 /// ascending order of keys.
 enum ServiceParameter {
-    /// The reason why the text of a parameter was refused.
-    struct Refusal: Error {
-        let reason: String
-
-        init(_ reason: String) {
-            self.reason = reason
-        }
-    }
-
     /// The names of the keys, from 0 on.
     private static let names = ["mandatory", "alpn", "no-default-alpn", "port", "ipv4hint", "ech", "ipv6hint"]
     private static let mandatory = 0
@@ -29,17 +20,24 @@ enum ServiceParameter {
     }
 
     /// Returns the key with a name, or with `key` and its number.
-    static func key(named name: String) throws(Refusal) -> Int {
+    static func key(named name: String) throws(FieldRefusal) -> Int {
         if let known = names.firstIndex(of: name) { return known }
+        // RFC 9460, section 2.1, has no capitals, and no zeros in front.
+        guard name == name.lowercased() else {
+            throw FieldRefusal("keys have small letters only (RFC 9460); write \(name.lowercased())")
+        }
         // Parsed by name but printed by number: name servers older than RFC 9461 do not know the name.
         if name == "dohpath" { return dohPath }
         guard name.hasPrefix("key"), name.utf8.dropFirst(3).allSatisfy(isDigit), let key = UInt16(name.dropFirst(3))
         else {
-            throw Refusal(
+            throw FieldRefusal(
                 "it is not a known parameter; write others as key and their number, such as key667")
         }
+        guard name == "key\(key)" else {
+            throw FieldRefusal("the number has zeros in front (RFC 9460); write key\(key)")
+        }
         guard key >= names.count else {
-            throw Refusal("this key has a name; write \(names[Int(key)])")
+            throw FieldRefusal("this key has a name; write \(names[Int(key)])")
         }
         return Int(key)
     }
@@ -49,10 +47,10 @@ enum ServiceParameter {
 
 extension ServiceParameter {
     /// Returns the value in wire form. `text` is the part after the `=`, unescaped; nil without `=`.
-    static func value(of key: Int, text: [UInt8]?) throws(Refusal) -> [UInt8] {
+    static func value(of key: Int, text: [UInt8]?) throws(FieldRefusal) -> [UInt8] {
         guard let text, !text.isEmpty else {
             guard key == noDefaultALPN || key >= names.count else {
-                throw Refusal("it has no value; write \(name(of: key))= and the value")
+                throw FieldRefusal("it has no value; write \(name(of: key))= and the value")
             }
             return []
         }
@@ -66,11 +64,11 @@ extension ServiceParameter {
         case alpn:
             return try protocols(text)
         case noDefaultALPN:
-            throw Refusal("it takes no value; remove the = and what follows")
+            throw FieldRefusal("it takes no value; remove the = and what follows")
         case port:
             guard text.count <= 5, text.allSatisfy(isDigit), let port = UInt16(String(decoding: text, as: UTF8.self))
             else {
-                throw Refusal("a port is a number from 0 to 65535; write one")
+                throw FieldRefusal("a port is a number from 0 to 65535; write one")
             }
             return [UInt8(port >> 8), UInt8(port & 0xFF)]
         case ipv4Hint:
@@ -79,7 +77,7 @@ extension ServiceParameter {
             return try addresses(text, .ipv6)
         case ech:
             guard let bytes = Base64.decode(text) else {
-                throw Refusal("its value is not Base64; copy the whole ECHConfigList, the = at its end too")
+                throw FieldRefusal("its value is not Base64; copy the whole ECHConfigList, the = at its end too")
             }
             return bytes
         default:
@@ -87,12 +85,13 @@ extension ServiceParameter {
         }
     }
 
-    private static func addresses(_ text: [UInt8], _ family: IPFamily) throws(Refusal) -> [UInt8] {
+    private static func addresses(_ text: [UInt8], _ family: IPFamily) throws(FieldRefusal) -> [UInt8] {
         var bytes: [UInt8] = []
         for item in text.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false) {
             let text = String(decoding: item, as: UTF8.self)
             guard let address = try? IPAddress(text), address.family == family else {
-                throw Refusal("\(quoted(text)) is not an \(family) address; write addresses with commas between them")
+                throw FieldRefusal(
+                    "\(quoted(text)) is not an \(family) address; write addresses with commas between them")
             }
             bytes += address.bytes
         }
@@ -100,7 +99,7 @@ extension ServiceParameter {
     }
 
     /// Returns protocol names from a comma-separated list, in which `\,` and `\\` escape a comma and a backslash.
-    private static func protocols(_ text: [UInt8]) throws(Refusal) -> [UInt8] {
+    private static func protocols(_ text: [UInt8]) throws(FieldRefusal) -> [UInt8] {
         var names: [[UInt8]] = [[]]
         var isEscaped = false
         for byte in text {
@@ -110,14 +109,16 @@ extension ServiceParameter {
                 names.append([])
             } else {
                 if isEscaped, byte != UInt8(ascii: "\\"), byte != UInt8(ascii: ",") {
-                    throw Refusal("a backslash in a protocol's name may only precede a comma or a backslash; remove it")
+                    throw FieldRefusal(
+                        "a backslash in a protocol's name may only precede a comma or a backslash; remove it")
                 }
                 isEscaped = false
                 names[names.count - 1].append(byte)
             }
         }
         guard !isEscaped, names.allSatisfy({ (1...255).contains($0.count) }) else {
-            throw Refusal("protocol names have 1 to 255 bytes; write them with one comma in between, such as h2,h3")
+            throw FieldRefusal(
+                "protocol names have 1 to 255 bytes; write them with one comma in between, such as h2,h3")
         }
         return names.flatMap { [UInt8($0.count)] + $0 }
     }

@@ -45,7 +45,10 @@ public struct CheckedZone: Sendable {
     ///   - origin: The name of the zone.
     /// - Throws: ``ZoneProblems`` with every problem for which the zone is refused.
     public init(_ file: ZoneFile, origin: DNSName) throws(ZoneProblems) {
-        try self.init(file.records, origin: origin, file: file.name, lines: file.lines)
+        var check = ZoneCheck(
+            records: file.records, origin: origin, file: file.name, lines: file.lines, runs: file.runs)
+        for (index, message) in file.remarks { check.warn(index, message) }
+        try self.init(&check)
     }
 
     /// Checks records.
@@ -60,14 +63,19 @@ public struct CheckedZone: Sendable {
         _ records: [ResourceRecord], origin: DNSName, file: String? = nil, lines: [Int] = []
     ) throws(ZoneProblems) {
         var check = ZoneCheck(records: records, origin: origin, file: file, lines: lines)
+        try self.init(&check)
+    }
+
+    private init(_ check: inout ZoneCheck) throws(ZoneProblems) {
         check.findSets()
+        check.checkSizes()
         check.checkOrigin()
         check.checkAliases()
         check.checkOcclusion()
         check.checkTargets()
         guard check.problems.isEmpty else { throw ZoneProblems(problems: check.problemsInOrder) }
-        self.origin = origin
-        self.records = check.levelled()
+        origin = check.origin
+        records = check.levelled()
         findings = check.findingsInOrder
     }
 }
@@ -78,6 +86,8 @@ struct ZoneCheck {
     let origin: DNSName
     let file: String?
     let lines: [Int]
+    /// The files of the records, if they are not all in `file`.
+    private let runs: [ZoneFile.Run]
     /// The records of the zone without duplicates, by name and type, as indices.
     private(set) var sets: [DNSName: [RecordType: [Int]]] = [:]
     /// The names that exist: owners of records, and their ancestors (RFC 4592, section 2.2.2).
@@ -92,11 +102,14 @@ struct ZoneCheck {
     private(set) var problems: [(index: Int, problem: ZoneProblem)] = []
     private var findings: [(index: Int, finding: CheckedZone.Finding)] = []
 
-    init(records: [ResourceRecord], origin: DNSName, file: String?, lines: [Int]) {
+    init(
+        records: [ResourceRecord], origin: DNSName, file: String?, lines: [Int], runs: [ZoneFile.Run] = []
+    ) {
         self.records = records
         self.origin = origin
         self.file = file
         self.lines = lines
+        self.runs = runs
     }
 
     // MARK: Problems
@@ -122,12 +135,15 @@ struct ZoneCheck {
     }
 
     private func problem(_ index: Int, _ message: String) -> ZoneProblem {
-        ZoneProblem(file: file, line: lines.indices.contains(index) ? lines[index] : nil, message: message)
+        ZoneProblem(
+            file: runs.file(of: index) ?? file, line: lines.indices.contains(index) ? lines[index] : nil,
+            message: message)
     }
 
-    /// A reference to another record in a message: its line, if known.
+    /// A reference to another record in a message: its line, if known, and the file if the zone has several.
     func reference(_ index: Int) -> String {
-        lines.indices.contains(index) ? "line \(lines[index])" : "the first"
+        guard lines.indices.contains(index) else { return "the first" }
+        return "line \(lines[index])" + (runs.isEmpty ? "" : " of \(runs.file(of: index) ?? file ?? "the zone")")
     }
 
     /// For example, "the MX record of example.com."

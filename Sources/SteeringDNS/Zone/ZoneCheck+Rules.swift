@@ -20,6 +20,23 @@ extension ZoneCheck {
         }
     }
 
+    /// All records of one name and type fit an answer, which has 65,535 bytes with its question and OPT record.
+    mutating func checkSizes() {
+        for (name, types) in sets {
+            for (type, set) in types {
+                let size = set.reduce(12 + name.wire.count + 4 + 11) { size, index in
+                    // The owner is a pointer to the question.
+                    size + 2 + CompactRecord(records[index], origin: origin).size
+                }
+                guard size > 65_535 else { continue }
+                refuse(
+                    set[0],
+                    "the \(type) records of \(name) need \(size) bytes and fit no answer, which has at most 65,535; "
+                        + "remove some")
+            }
+        }
+    }
+
     /// A CNAME record is alone (RFC 2181, section 10.1), and a name has only one DNAME record (RFC 6672, section 2.4).
     mutating func checkAliases() {
         for index in kept {

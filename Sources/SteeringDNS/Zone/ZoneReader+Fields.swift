@@ -7,26 +7,32 @@ extension ZoneReader {
 
     /// Parses the data of a record of `type`, to the end of the entry.
     mutating func data(of type: RecordType) throws(ZoneFileError) -> [UInt8] {
+        let fields = type.fields ?? []
         let first = try lexer.next()
-        guard let first else { throw missing(type.fields?.first?.name ?? "data") }
+        let place = first?.place ?? lexer.end
         var data: [UInt8] = []
-        if !first.isQuoted, lexer.bytes[first.range].elementsEqual("\\#".utf8) {
+        if let first, !first.isQuoted, lexer.bytes[first.range].elementsEqual("\\#".utf8) {
             data = try genericData(type, first)
-        } else if let fields = type.fields {
-            var token: ZoneToken? = first
+        } else if !fields.isEmpty {
+            var token = first
             for (index, field) in fields.enumerated() {
-                if index > 0 { token = try lexer.next() }
+                if index > 0 { token = try nextToken(of: field) }
                 try append(field, token, to: &data)
             }
         } else {
-            throw lexer.failure("\(type) has no text form here; write \\# LENGTH HEXADECIMAL", at: first.place)
+            guard first != nil else { throw missing("data") }
+            throw lexer.failure("\(type) has no text form here; write \\# LENGTH HEXADECIMAL", at: place)
         }
-        guard data.count <= ZoneReader.longestData else { throw tooLong(at: first.place) }
+        guard data.count <= ZoneReader.longestData else { throw tooLong(at: place) }
         try expectEnd(of: "the \(type) record")
         if let fault = RecordData.fault(in: data, type: type) {
-            throw lexer.failure("the \(type) record is refused: \(fault)", at: first.place)
+            throw lexer.failure("the \(type) record is refused: \(fault)", at: place)
         }
         return data
+    }
+
+    private mutating func nextToken(of field: RecordField) throws(ZoneFileError) -> ZoneToken? {
+        if case .parameters = field.form { try lexer.next(isParameter: true) } else { try lexer.next() }
     }
 
     func tooLong(at place: ZonePlace) -> ZoneFileError {
@@ -54,20 +60,33 @@ extension ZoneReader {
         _ field: RecordField, _ next: ZoneToken?, to data: inout [UInt8]
     ) throws(ZoneFileError) {
         if case .parameters = field.form { return try appendParameters(from: next, to: &data) }
-        guard let token = next else { throw missing(field.name) }
+        guard let token = next else {
+            if field.mayBeEmpty { return }
+            throw missing(field.name)
+        }
         switch field.form {
         case .number(let bytes):
             let maximum = bytes == 4 ? UInt32.max : UInt32(1) << UInt32(8 * bytes) - 1
             ZoneReader.append(try number(token, maximum: maximum, field.name), bytes: bytes, to: &data)
+        case .named(let bytes, let names):
+            ZoneReader.append(try number(token, bytes: bytes, names, field.name), bytes: bytes, to: &data)
         case .seconds:
             ZoneReader.append(try seconds(token, maximum: .max, field.name), bytes: 4, to: &data)
         case .ipv4:
             data += try address(token, .ipv4)
         case .ipv6:
             data += try address(token, .ipv6)
+        case .gateway(let offset):
+            try appendGateway(token, kind: data[offset], to: &data)
         case .domain:
             data += try name(token).wire
-        case .string:
+        case .domains:
+            data += try name(token).wire
+            while let token = try lexer.next() {
+                data += try name(token).wire
+                guard data.count <= ZoneReader.longestData else { throw tooLong(at: token.place) }
+            }
+        case .string, .optionalString:
             try appendString(token, field.name, to: &data)
         case .strings:
             try appendString(token, field.name, to: &data)
@@ -84,6 +103,10 @@ extension ZoneReader {
             data += try characters(token)
         case .digest:
             try appendHexadecimal(from: token, field.name, to: &data)
+        case .base64:
+            try appendBase64(from: token, field.name, to: &data)
+        case .groups, .hostIdentity, .location, .networkServicePoint, .prefixes, .services, .types:
+            try appendWords(from: token, field, to: &data)
         case .parameters:
             break
         }
@@ -115,6 +138,23 @@ extension ZoneReader {
         }
     }
 
+    /// Parses a gateway of the kind that RFC 4025 numbers.
+    private func appendGateway(_ token: ZoneToken, kind: UInt8, to data: inout [UInt8]) throws(ZoneFileError) {
+        switch kind {
+        case 0:
+            guard lexer.bytes[token.range].elementsEqual(".".utf8), !token.isQuoted else {
+                throw lexer.failure(
+                    "the gateway type 0 means no gateway; write . here, or another type", at: token.place)
+            }
+        case 1: data += try address(token, .ipv4)
+        case 2: data += try address(token, .ipv6)
+        case 3: data += try name(token).wire
+        default:
+            throw lexer.failure(
+                "the gateway type \(kind) is not known; write 0 to 3, or \\# LENGTH HEXADECIMAL", at: token.place)
+        }
+    }
+
     private func address(_ token: ZoneToken, _ family: IPFamily) throws(ZoneFileError) -> [UInt8] {
         let address: IPAddress
         do throws(AddressError) {
@@ -123,9 +163,9 @@ extension ZoneReader {
             throw lexer.failure(error.message, at: token.place)
         }
         guard address.family == family else {
-            let other = family == .ipv4 ? "AAAA" : "A"
             throw lexer.failure(
-                "\(address) is an \(address.family) address; make this a record of type \(other)", at: token.place)
+                "\(address) is an \(address.family) address; write one of \(family) (records of type A have IPv4 "
+                    + "addresses, and those of type AAAA IPv6 addresses)", at: token.place)
         }
         return address.bytes
     }
@@ -144,6 +184,19 @@ extension ZoneReader {
                 "\(shown(token)) is not a valid \(what); write a number from 0 to \(maximum)", at: token.place)
         }
         return UInt32(value)
+    }
+
+    /// Parses a number or a name for it.
+    private func number(
+        _ token: ZoneToken, bytes: Int, _ names: Mnemonics, _ what: String
+    ) throws(ZoneFileError) -> UInt32 {
+        if !token.isQuoted, let number = names.number(of: text(token)) { return number }
+        guard isDigit(lexer.bytes[token.range].first ?? 0) else {
+            throw lexer.failure(
+                "\(shown(token)) is not a known \(what); write its number, or a name such as \(names.example)",
+                at: token.place)
+        }
+        return try number(token, maximum: UInt32(1) << UInt32(8 * bytes) - 1, what)
     }
 
     /// Parses seconds, or numbers with units: 1h30m.

@@ -1,4 +1,4 @@
-// Parses the more complex fields: strings, digests, service parameters.
+// Parses the fields of several words: strings, digests, keys, service parameters.
 
 extension ZoneReader {
     func appendString(_ token: ZoneToken, _ what: String, to data: inout [UInt8]) throws(ZoneFileError) {
@@ -14,12 +14,10 @@ extension ZoneReader {
 
     /// Returns the bytes of a text, unescaped.
     func characters(_ token: ZoneToken) throws(ZoneFileError) -> [UInt8] {
-        try characters(token.range, isQuoted: token.isQuoted, at: token.place)
+        try characters(token.range, at: token.place)
     }
 
-    private func characters(
-        _ range: Range<Int>, isQuoted: Bool, at place: ZonePlace
-    ) throws(ZoneFileError) -> [UInt8] {
+    private func characters(_ range: Range<Int>, at place: ZonePlace) throws(ZoneFileError) -> [UInt8] {
         let text = lexer.bytes[range]
         var result: [UInt8] = []
         result.reserveCapacity(text.count)
@@ -30,9 +28,6 @@ extension ZoneReader {
             if byte == UInt8(ascii: "\\") {
                 guard let escaped = unescaped(text, at: &position) else { throw lexer.failure(badEscape, at: place) }
                 result.append(escaped)
-            } else if byte == UInt8(ascii: "\""), !isQuoted {
-                throw lexer.failure(
-                    "there is a quote in the middle of a word; put all of it in quotes, or write \\\"", at: place)
             } else {
                 result.append(byte)
             }
@@ -48,7 +43,7 @@ extension ZoneReader {
         var half: UInt8?
         while let token = next {
             for byte in lexer.bytes[token.range] {
-                guard !token.isQuoted, let digit = ZoneReader.hexadecimalDigit(byte) else {
+                guard !token.isQuoted, let digit = Hexadecimal.digit(byte) else {
                     throw lexer.failure(
                         "\(shown(token)) is not hexadecimal; write the \(what) in hexadecimal digits", at: token.place)
                 }
@@ -64,12 +59,42 @@ extension ZoneReader {
         }
     }
 
-    private static func hexadecimalDigit(_ byte: UInt8) -> UInt8? {
-        switch byte {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
-        case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
-        case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
-        default: nil
+    /// Parses Base64 in any number of words, to the end of the entry.
+    mutating func appendBase64(
+        from first: ZoneToken, _ what: String, to data: inout [UInt8]
+    ) throws(ZoneFileError) {
+        var text: [UInt8] = []
+        var next: ZoneToken? = first
+        while let token = next {
+            text += lexer.bytes[token.range]
+            guard text.count <= ZoneReader.longestData * 2 else { throw tooLong(at: token.place) }
+            next = token.isQuoted ? nil : try lexer.next()
+            if token.isQuoted { text.append(UInt8(ascii: "\"")) }
+        }
+        guard let bytes = Base64.decode(text) else {
+            throw lexer.failure(
+                "the \(what) is not Base64; copy all of it, the = at its end too", at: first.place)
+        }
+        data += bytes
+    }
+
+    /// Parses the words of a form that needs no origin.
+    mutating func appendWords(
+        from first: ZoneToken, _ field: RecordField, to data: inout [UInt8]
+    ) throws(ZoneFileError) {
+        var tokens = [first]
+        while tokens.count < field.form.wordCount ?? ZoneReader.longestData, let token = try lexer.next() {
+            tokens.append(token)
+        }
+        if let count = field.form.wordCount, tokens.count < count { throw missing("next word of the \(field.name)") }
+        for token in tokens where token.isQuoted {
+            throw lexer.failure("\(shown(token)) is in quotes; write it without quotes", at: token.place)
+        }
+        do throws(FieldRefusal) {
+            data += try field.form.wire(of: tokens.map(text))
+        } catch {
+            let place = error.word < tokens.count ? tokens[error.word].place : lexer.end
+            throw lexer.failure(error.reason, at: place)
         }
     }
 
@@ -81,7 +106,7 @@ extension ZoneReader {
         var next = first
         while let token = next {
             parameters.append(try parameter(token))
-            next = try lexer.next()
+            next = try lexer.next(isParameter: true)
         }
         // Duplicates end up next to each other, where the check of the whole record finds them.
         for (key, value) in parameters.sorted(by: { $0.key < $1.key }) {
@@ -98,15 +123,14 @@ extension ZoneReader {
         var value: [UInt8]?
         if name.endIndex < text.endIndex {
             var range = name.endIndex + 1..<text.endIndex
-            let isQuoted = text[range].first == UInt8(ascii: "\"")
-            if isQuoted { range = range.lowerBound + 1..<range.upperBound - 1 }
-            value = try characters(range, isQuoted: isQuoted, at: token.place)
+            if text[range].first == UInt8(ascii: "\"") { range = range.lowerBound + 1..<range.upperBound - 1 }
+            value = try characters(range, at: token.place)
         }
-        do throws(ServiceParameter.Refusal) {
+        do throws(FieldRefusal) {
             guard !token.isQuoted else {
-                throw ServiceParameter.Refusal("the quotes belong around the value only; write name=\"value\"")
+                throw FieldRefusal("the quotes belong around the value only; write name=\"value\"")
             }
-            let key = try ServiceParameter.key(named: String(decoding: name, as: UTF8.self).lowercased())
+            let key = try ServiceParameter.key(named: String(decoding: name, as: UTF8.self))
             return (key, try ServiceParameter.value(of: key, text: value))
         } catch {
             throw lexer.failure("\(shown(token)) is refused: \(error.reason)", at: token.place)

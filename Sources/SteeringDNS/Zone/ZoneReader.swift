@@ -7,62 +7,67 @@ struct ZoneReader {
 
     var lexer: ZoneLexer
     var origin: DNSName?
-    /// Set by `$TTL`, by the caller, or from the SOA's minimum.
+    var owner: DNSName?
+    /// Set by `$TTL` or by the caller.
     var defaultTTL: UInt32?
     private var lastTTL: UInt32?
-    private var owner: DNSName?
+    /// The files that included the present one, the outermost first.
+    var outer: [Outer] = []
+    var inclusions: ZoneInclusions
+    /// The bytes of all files and of generated records so far.
+    var size: Int
     private(set) var records: [ResourceRecord] = []
     private(set) var lines: [Int] = []
+    private(set) var runs: [ZoneFile.Run] = []
+    private(set) var remarks: [(index: Int, message: String)] = []
 
-    init(lexer: ZoneLexer, origin: DNSName?, defaultTTL: UInt32?) {
+    /// What an included file does not change.
+    struct Outer {
+        let lexer: ZoneLexer
+        let origin: DNSName?
+        let owner: DNSName?
+    }
+
+    init(lexer: ZoneLexer, inclusions: ZoneInclusions, origin: DNSName?, defaultTTL: UInt32?) {
         self.lexer = lexer
+        self.inclusions = inclusions
         self.origin = origin
         self.defaultTTL = defaultTTL
+        size = lexer.bytes.count
     }
 
     mutating func readAll() throws(ZoneFileError) {
-        while let start = try lexer.nextEntry() {
-            // An entry may consist of parentheses only.
-            guard let first = try lexer.next() else { continue }
-            switch start {
-            case .space:
-                guard owner != nil else {
-                    throw lexer.failure(
-                        "the first record has no owner; begin its line with a name, or @ for the origin",
-                        at: first.place)
-                }
-                try readRecord(from: first)
-            case .word where !first.isQuoted && lexer.bytes[first.range.lowerBound] == UInt8(ascii: "$"):
-                try readDirective(first)
-            case .word:
-                owner = try name(first)
-                guard let second = try lexer.next() else { throw missing("class, TTL or type") }
-                try readRecord(from: second)
+        repeat {
+            while try readEntry() {}
+        } while leaveFile()
+    }
+
+    /// Reads the next entry; false at the end of the file. A generated entry is always a record.
+    @discardableResult
+    mutating func readEntry(isGenerated: Bool = false) throws(ZoneFileError) -> Bool {
+        guard let start = try lexer.nextEntry() else { return false }
+        // An entry may consist of parentheses only.
+        guard let first = try lexer.next() else { return true }
+        switch start {
+        case .space:
+            guard owner != nil else {
+                throw lexer.failure(
+                    "the first record has no owner; begin its line with a name, or @ for the origin",
+                    at: first.place)
             }
+            try readRecord(from: first)
+        case .word where !isGenerated && !first.isQuoted && lexer.bytes[first.range].first == UInt8(ascii: "$"):
+            try readDirective(first)
+        case .word:
+            owner = try name(first)
+            guard let second = try lexer.next() else { throw missing("class, TTL or type") }
+            try readRecord(from: second)
         }
+        return true
     }
 
-    // MARK: Directives
-
-    private mutating func readDirective(_ token: ZoneToken) throws(ZoneFileError) {
-        switch text(token).uppercased() {
-        case "$ORIGIN":
-            origin = try name(try required("name"))
-        case "$TTL":
-            defaultTTL = try seconds(try required("TTL"), maximum: ZoneReader.longestTTL, "TTL")
-        case "$INCLUDE":
-            throw lexer.failure("$INCLUDE is not supported; put the lines of that file here", at: token.place)
-        case "$GENERATE":
-            throw lexer.failure(
-                "$GENERATE is not supported; write the records out, or let a policy answer for these names",
-                at: token.place)
-        default:
-            throw lexer.failure(
-                "\(shown(token)) is not a directive; write $ORIGIN or $TTL, or \\$ where a name begins with it",
-                at: token.place)
-        }
-        try expectEnd(of: text(token))
-    }
+    /// Notes that the next records are from the file that is being read.
+    mutating func startRun() { runs.append(ZoneFile.Run(start: records.count, file: lexer.file)) }
 
     // MARK: Records
 
@@ -72,7 +77,7 @@ struct ZoneReader {
         var ttl: UInt32?
         var hasClass = false
         while true {
-            if !token.isQuoted, isDigit(lexer.bytes[token.range.lowerBound]) {
+            if isTTL(token) {
                 guard ttl == nil else {
                     throw lexer.failure(
                         "the record has two TTLs, or its type is missing; write one of each", at: token.place)
@@ -95,19 +100,30 @@ struct ZoneReader {
                 "the record has no TTL and none was given before it; write $TTL 3600 at the top", at: first.place)
         }
         records.append(ResourceRecord(owner: owner, type: type, ttl: ttl, data: data))
-        lines.append(first.place.line)
+        lines.append(lexer.sourcePlace(first.place).line)
     }
 
+    /// Returns the TTL of a record: its own, else that of `$TTL` (RFC 2308, section 4), else the last that was stated
+    /// (RFC 1035, section 5.1). A SOA record before all of these has its minimum field, as in BIND, and states it for
+    /// those that follow.
     private mutating func settledTTL(_ stated: UInt32?, _ type: RecordType, _ data: [UInt8]) -> UInt32? {
-        if let stated { lastTTL = stated }
-        if type == .SOA, defaultTTL == nil {
+        if stated == nil, defaultTTL == nil, lastTTL == nil, type == .SOA {
             let minimum = data.suffix(4).reduce(0 as UInt32) { $0 << 8 | UInt32($1) }
-            defaultTTL = min(minimum, ZoneReader.longestTTL)
+            let ttl = min(minimum, ZoneReader.longestTTL)
+            remarks.append(
+                (
+                    records.count,
+                    "no TTL is given for the SOA record, and its minimum, \(ttl), is used; write $TTL \(ttl) above"
+                ))
+            lastTTL = ttl
         }
+        if let stated { lastTTL = stated }
         return stated ?? defaultTTL ?? lastTTL
     }
 
-    private func isClass(_ token: ZoneToken) throws(ZoneFileError) -> Bool {
+    func isTTL(_ token: ZoneToken) -> Bool { !token.isQuoted && isDigit(lexer.bytes[token.range].first ?? 0) }
+
+    func isClass(_ token: ZoneToken) throws(ZoneFileError) -> Bool {
         guard !token.isQuoted else { return false }
         let word = text(token).uppercased()
         switch word {
@@ -126,7 +142,8 @@ struct ZoneReader {
                     + "number, with \\# LENGTH HEXADECIMAL", at: token.place)
         }
         if type.isMeta {
-            throw lexer.failure("\(type) occurs only in messages, never in a zone; remove the record", at: token.place)
+            let reason = type.rawValue == 0 ? "is reserved" : "occurs only in messages"
+            throw lexer.failure("\(type) \(reason), never in a zone; remove the record", at: token.place)
         }
         if type.isForSignedZones {
             throw lexer.failure(
@@ -138,7 +155,7 @@ struct ZoneReader {
 
     // MARK: Tokens
 
-    /// The text of a token as written. Tokens are ASCII unless they are quoted.
+    /// The text of a token as written.
     func text(_ token: ZoneToken) -> String { String(decoding: lexer.bytes[token.range], as: UTF8.self) }
 
     /// The text of a token, quoted for a message.
