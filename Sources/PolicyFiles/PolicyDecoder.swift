@@ -88,8 +88,7 @@ struct PolicyDecoder {
         var sources: [IPFamily: [IPPrefix?]] = [:]
         for element in try source.elements(of: node, "from", hint) {
             let text = try source.text(element, of: "from", hint)
-            let prefix: IPPrefix
-            do { prefix = try IPPrefix(text) } catch { throw source.error(at: element.position, error.message) }
+            let prefix = try source.prefix(text, at: element.position)
             guard prefixes.contains(where: { $0.family == prefix.family }) else {
                 throw source.error(
                     at: element.position,
@@ -168,11 +167,7 @@ struct PolicyDecoder {
         if let node = entry["prefixes"] {
             for element in try source.elements(of: node, "prefixes", hint) {
                 let text = try source.text(element, of: "prefixes", hint)
-                do {
-                    prefixes.append((try IPPrefix(text), source.place(element.position)))
-                } catch {
-                    throw source.error(at: element.position, error.message)
-                }
+                prefixes.append((try source.prefix(text, at: element.position), source.place(element.position)))
             }
         }
         if let node = entry["prefixes-from"] { prefixes += try PrefixList.prefixes(named: node, source, directory) }

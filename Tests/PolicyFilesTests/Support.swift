@@ -89,7 +89,9 @@ final class TemporaryDirectory {
     }
 
     deinit {
-        for name in ["policy.yaml", "policy.json", "prefixes.txt", "fifo", "large"] { remove("\(path)/\(name)") }
+        for name in ["policy.yaml", "policy.json", "prefixes.txt", "blocked.txt", "fifo", "large"] {
+            remove("\(path)/\(name)")
+        }
         rmdir(path)
     }
 }

@@ -106,7 +106,7 @@ package enum InputFile {
 
     static func tooLarge(_ name: String) -> DocumentError {
         DocumentError(
-            "\(name) is larger than \(Document.maximumSize >> 20) MiB and was not read: make it smaller, for example by merging prefixes"
+            "\(name) is larger than \(Document.maximumSize >> 20) MiB and was not read: make it smaller, for example by merging prefixes or splitting a zone"
         )
     }
 

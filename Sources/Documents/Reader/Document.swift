@@ -18,12 +18,18 @@ package enum Document {
     /// Returns the format according to a file's name: JSON for `.json`, otherwise YAML.
     package static func format(of path: String) -> Format { path.hasSuffix(".json") ? .json : .yaml }
 
+    /// Returns the bytes without a byte order mark, which some editors put before UTF-8.
+    static func withoutMark(_ bytes: [UInt8]) -> [UInt8] {
+        bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? Array(bytes[3...]) : bytes
+    }
+
     /// Parses a document.
     ///
     /// `empty` is the remedy in the error about an empty YAML document.
     package static func root(
         of bytes: [UInt8], _ format: Format, in source: Source, empty: String
     ) throws(DocumentError) -> Node {
+        let bytes = withoutMark(bytes)
         let text = try source.text(of: bytes)
         return switch format {
         case .yaml: try YAMLReader.node(of: bytes, text, in: source, empty: empty)

@@ -102,7 +102,10 @@ struct NamePolicyDecoder {
         if let node = fields["list"] {
             let name = try source.text(node, of: "list", "write the name of a list")
             guard draft.lists.contains(where: { $0.name == name }) else {
-                throw source.error(at: node.position, "there is no list \(quoted(name)): write it under lists first")
+                let remedy =
+                    nearest(to: name, among: draft.lists.map(\.name)).map { "did you mean \($0)?" }
+                    ?? "write it under lists first"
+                throw source.error(at: node.position, "there is no list \(quoted(name)): \(remedy)")
             }
             policy.list = name
         }
@@ -178,7 +181,7 @@ struct NamePolicyDecoder {
         var prefixes: [IPPrefix] = []
         for element in try source.elements(of: node, "clients", hint) {
             let text = try source.text(element, of: "clients", hint)
-            do { prefixes.append(try IPPrefix(text)) } catch { throw source.error(at: element.position, error.message) }
+            prefixes.append(try source.prefix(text, at: element.position))
         }
         return PrefixPool(prefixes)
     }

@@ -20,6 +20,8 @@ package struct NamePolicyOutline: Sendable {
     package let answered: [AnsweredPool]
     /// The prefix and zone files that the document refers to, without lists.
     package let files: [String]
+    /// The files of drained prefixes, which may be missing.
+    package let optionalFiles: [String]
 
     /// Reads a policy file, in which `names` is optional.
     package init(contentsOf path: String) throws(DocumentError) {
@@ -31,13 +33,15 @@ package struct NamePolicyOutline: Sendable {
         guard file["names"] != nil else {
             pools = try NamedPools(of: file["pools"], in: source, directory: directory)
             answered = []
-            files = Self.files(of: pools)
+            files = pools.pools.compactMap(\.prefixesFile)
+            optionalFiles = pools.pools.compactMap(\.drainedFile)
             return
         }
         let draft = try NamePolicyDecoder(source: source, directory: directory).draft(of: root)
         pools = draft.pools
         answered = draft.pools.pools.compactMap { Self.answered($0, by: draft.policies.map(\.policy)) }
-        files = Self.files(of: draft.pools) + draft.zones.map(\.path)
+        files = pools.pools.compactMap(\.prefixesFile) + draft.zones.map(\.path)
+        optionalFiles = pools.pools.compactMap(\.drainedFile)
     }
 
     private static func answered(_ pool: NamedPools.Pool, by policies: [AddressPolicy]) -> AnsweredPool? {
@@ -52,10 +56,6 @@ package struct NamePolicyOutline: Sendable {
             }
         }
         return ttl.map { AnsweredPool(pool: pool, answers: PrefixPool(prefixes), ttl: $0) }
-    }
-
-    private static func files(of pools: NamedPools) -> [String] {
-        pools.pools.flatMap { [$0.prefixesFile, $0.drainedFile].compactMap(\.self) }
     }
 }
 
