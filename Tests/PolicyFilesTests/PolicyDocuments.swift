@@ -1,6 +1,6 @@
 /// Documents that have every key, and random changes to them.
 enum PolicyDocuments {
-    /// Each is right, beside the files `blocked.txt` (prefixes) and `zone`.
+    /// Each is right, beside the files `blocked.txt` (prefixes) and `more.json`.
     static let texts = [
         #"{"bindings": []}"#,
         """
@@ -40,6 +40,7 @@ enum PolicyDocuments {
         {"names": {"zones": {"file": "zone"}, "client-subnet": "ignore",
            "policies": {"name": "default", "pool": "p", "select": "name", "ttl": "0"}}, "pools": {"p": "::/0"}}
         """,
+        #"{"include": ["more.json"], "names": {"policies": [{"name": "d", "pool": "more"}]}}"#,
         #"{"names": {"zones": "zone", "lists": {}, "policies": [{"name": "d", "pool": "p", "select": "random"}]},"#
             + #" "pools": {"p": "10.0.0.0/8"}, "bindings": []}"#,
     ]

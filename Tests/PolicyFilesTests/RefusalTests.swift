@@ -18,7 +18,7 @@ private func entry(
             ("# nothing\n", "f:1:1:", "empty"),
             (
                 "hello", "f:1:1:",
-                "a policy is text here: write a mapping with the keys labels, pools, bindings, names"
+                "a policy is text here: write a mapping with the keys labels, pools, bindings, names, include"
             ),
             ("- a", "f:1:1:", "a policy is a list"),
             ("labels: {}\n", "f:1:1:", "has no bindings"),
@@ -37,7 +37,7 @@ private func entry(
             ),
             ("\u{FEFF}bindings: []\nb: []\n", "f:2:1:", "is not a key"), ("\u{FEFF}c: []\n", "f:1:1:", "is not a key"),
             ("bindings: []\nbinding: []\n", "f:2:1:", "did you mean bindings?"),
-            ("bindings: []\nxyz: []\n", "f:2:1:", "its keys are labels, pools, bindings, names"),
+            ("bindings: []\nxyz: []\n", "f:2:1:", "its keys are labels, pools, bindings, names, include"),
             (
                 "bindings: []\nbindings: []\n", "f:2:1:",
                 "the key \"bindings\" is in the same mapping already, at line 1: keep one of them"

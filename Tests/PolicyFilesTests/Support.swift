@@ -89,7 +89,10 @@ final class TemporaryDirectory {
     }
 
     deinit {
-        for name in ["policy.yaml", "policy.json", "prefixes.txt", "blocked.txt", "fifo", "large"] {
+        for name in [
+            "policy.yaml", "policy.json", "prefixes.txt", "blocked.txt", "more.json", "a.yaml", "b.yaml", "c.yaml",
+            "fifo", "large",
+        ] {
             remove("\(path)/\(name)")
         }
         rmdir(path)

@@ -204,6 +204,27 @@ import Testing
         #expect(try !bed.server.error.contains("not reloaded"))
     }
 
+    @Test("A server reads included files again when one changes")
+    func included() throws {
+        let policy = """
+            include: pools.yaml
+            names: { zones: [zone], policies: [{ name: default, pool: web }] }
+
+            """
+        let bed = try DNSBed(policy, ["zone": Example.zone, "pools.yaml": "pools: { web: 192.0.2.1/32 }\n"])
+        func answer() throws -> String {
+            try shell("dig @\(bed.address) -p \(bed.port) +short x.example.com")
+        }
+        try verify(answer(), is: "192.0.2.1\n")
+        try bed.replace("pools.yaml", with: "pools: { web: 192.0.2.2/32 }\n")
+        try eventually("the included file is read again") { try answer() == "192.0.2.2\n" }
+        try bed.replace("pools.yaml", with: "pools: { web: 192.0.2.3 }\n")
+        try eventually("the error names it") {
+            try bed.server.error.contains("pools.yaml:1:15: 192.0.2.3 is an address")
+        }
+        try verify(answer(), is: "192.0.2.2\n")
+    }
+
     @Test("What cannot be listened on is said in the system's words")
     func listeners() throws {
         let metrics = try DNSBed(options: "--metrics 127.0.0.1:0")

@@ -108,7 +108,8 @@ package struct Mapping {
 
 extension Source {
     func repeatedKey(_ key: String, at position: Position, first: Position) -> DocumentError {
-        let place = first.line == position.line ? "column \(first.column)" : "line \(first.line)"
+        let isNear = (first.file, first.line) == (position.file, position.line)
+        let place = isNear ? "column \(first.column)" : self.place(first).seen(from: self.place(position))
         return error(
             at: position, "the key \(quoted(key)) is in the same mapping already, at \(place): keep one of them")
     }

@@ -29,11 +29,8 @@ struct NamePolicyDecoder {
     let source: Source
     let directory: String
 
-    /// One document may hold both halves; labels and bindings belong to the socket half.
-    static let documentKeys = ["labels", "pools", "bindings", "names"]
-
     func draft(of root: Node) throws(DocumentError) -> NamePolicyDraft {
-        let file = try Mapping(root, "a policy", keys: Self.documentKeys, in: source)
+        let file = try Mapping(root, "a policy", keys: Document.keys, in: source)
         let names = try Mapping(
             try file.required("names", "write names: with zones and policies"), "names",
             keys: ["zones", "lists", "client-subnet", "policies"], in: source)

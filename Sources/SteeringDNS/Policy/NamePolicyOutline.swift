@@ -18,29 +18,29 @@ package struct NamePolicyOutline: Sendable {
     package let pools: NamedPools
     /// The pools that policies answer from, in document order; empty without `names`.
     package let answered: [AnsweredPool]
-    /// The prefix and zone files that the document refers to, without lists.
+    /// The files that the document includes, and the prefix and zone files that it refers to, without lists.
     package let files: [String]
     /// The files of drained prefixes, which may be missing.
     package let optionalFiles: [String]
 
     /// Reads a policy file, in which `names` is optional.
     package init(contentsOf path: String) throws(DocumentError) {
-        let source = Source(name: path), directory = InputFile.directory(of: path)
-        let root = try Document.root(
-            of: try InputFile.contents(of: path), Document.format(of: path), in: source,
+        let directory = InputFile.directory(of: path)
+        let (root, source) = try Document.whole(
+            of: try InputFile.contents(of: path), Document.format(of: path), named: path, directory: directory,
             empty: "write pools, names and bindings")
-        let file = try Mapping(root, "a policy", keys: NamePolicyDecoder.documentKeys, in: source)
+        let file = try Mapping(root, "a policy", keys: Document.keys, in: source)
         guard file["names"] != nil else {
             pools = try NamedPools(of: file["pools"], in: source, directory: directory)
             answered = []
-            files = pools.pools.compactMap(\.prefixesFile)
+            files = source.included + pools.pools.compactMap(\.prefixesFile)
             optionalFiles = pools.pools.compactMap(\.drainedFile)
             return
         }
         let draft = try NamePolicyDecoder(source: source, directory: directory).draft(of: root)
         pools = draft.pools
         answered = draft.pools.pools.compactMap { Self.answered($0, by: draft.policies.map(\.policy)) }
-        files = pools.pools.compactMap(\.prefixesFile) + draft.zones.map(\.path)
+        files = source.included + pools.pools.compactMap(\.prefixesFile) + draft.zones.map(\.path)
         optionalFiles = pools.pools.compactMap(\.drainedFile)
     }
 
