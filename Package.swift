@@ -73,7 +73,8 @@ let package = Package(
         .target(
             name: "PoolMoves",
             dependencies: [
-                "SteeringDNS", "Documents", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "SteeringDNS", "Documents", "MetricsHTTP",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
             ]),
 
@@ -211,7 +212,7 @@ let package = Package(
             ], path: "Tests/steering-nio-probe"),
         .testTarget(name: "AddressPoolsTests", dependencies: ["AddressPools"]),
         .testTarget(name: "CommandSupportTests", dependencies: ["CommandSupport"]),
-        .testTarget(name: "PolicyFilesTests", dependencies: ["PolicyFiles"]),
+        .testTarget(name: "PolicyFilesTests", dependencies: ["PolicyFiles", "SteeringDNS"]),
         .testTarget(
             name: "PoolMovesTests",
             dependencies: ["PoolMoves", "Documents", .product(name: "NIOEmbedded", package: "swift-nio")]),

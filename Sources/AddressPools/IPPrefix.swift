@@ -68,6 +68,14 @@ public struct IPPrefix: Sendable, Hashable, Comparable {
         IPAddress(family: family, bits: UInt128.lowBits(family.bitWidth) & ~hostMask)
     }
 
+    /// Whether all of its addresses are IPv4-mapped: it is `::ffff:0:0/96` or in that.
+    public var isIPv4Mapped: Bool { length >= 96 && address.isIPv4Mapped }
+
+    /// The IPv4 prefix of an IPv4-mapped one; any other prefix unchanged.
+    public var unmapped: IPPrefix {
+        isIPv4Mapped ? IPPrefix(masking: address.unmapped, length: length - 96) : self
+    }
+
     /// The number of addresses in the prefix.
     ///
     /// `::/0` has 2^128 addresses, one more than `UInt128` can hold, and reports `UInt128.max`.

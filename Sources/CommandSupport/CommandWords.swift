@@ -29,6 +29,16 @@ package enum CommandWords {
         }
     }
 
+    /// Returns the verb that the arguments name, and the words that lead to it; the command itself if they name none.
+    static func verb(of root: any ParsableCommand.Type) -> (verb: any ParsableCommand.Type, path: String) {
+        var verb = root, path = root._commandName
+        for word in all {
+            guard let next = verb.configuration.subcommands.first(where: { $0._commandName == word }) else { break }
+            (verb, path) = (next, "\(path) \(word)")
+        }
+        return (verb, path)
+    }
+
     /// Descends to the given verb. Options before it are left to the parser. Help needs no verb.
     private static func refuseUnknownVerb(
         _ command: any ParsableCommand.Type, _ path: String, _ words: ArraySlice<String>, isHelp: Bool = false
@@ -49,13 +59,15 @@ package enum CommandWords {
 }
 
 extension ParsableCommand {
-    /// Parses the arguments, and runs the verb that they name.
+    /// Parses the arguments, runs the verb that they name, and flushes its output.
     ///
     /// - Parameter words: The arguments to parse; all are checked.
+    /// - Throws: `StandardOutput.Failure` if output is lost, or what the verb throws: see ``end(with:)``.
     package static func runAsRoot(_ words: [String] = CommandWords.all) throws {
         try CommandWords.check(for: Self.self)
         var command = try parseAsRoot(words)
         try command.run()
+        try StandardOutput.flush()
     }
 }
 

@@ -72,8 +72,7 @@ package final class MetricsListener: Sendable {
                 .bind(host: address.address.description, port: Int(address.port)).wait()
         } catch {
             try? group.syncShutdownGracefully()
-            let reason = (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
-            throw .cannotBind(reason)
+            throw .cannotBind(reason(of: error))
         }
         let port = channel.localAddress?.port.flatMap(UInt16.init(exactly:)) ?? address.port
         self.address = AddressPools.SocketAddress(address.address, port: port)

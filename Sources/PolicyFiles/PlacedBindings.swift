@@ -18,8 +18,7 @@ struct PlacedBindings {
         let policy = Policy(bindings, options: options)
         do { try policy.validate() } catch {
             guard let (first, second) = firstConflict() else { throw DocumentError(error.message) }
-            let earlier =
-                places[first].file == places[second].file ? "line \(places[first].position.line)" : "\(places[first])"
+            let earlier = places[first].seen(from: places[second])
             throw DocumentError("\(places[second]): conflict with \(earlier): \(self.error(of: first, second))")
         }
         return policy

@@ -10,14 +10,11 @@ struct PolicyDecoder {
     /// The last port set parsed, with its text: large files repeat a few port sets.
     private var lastPorts = (text: "all", set: PortSet.all)
 
-    /// A document may also have name policies: `names`, which only the DNS server reads.
-    private static let documentKeys = ["labels", "pools", "bindings", "names"]
-
     static func policy(
         of root: Node, _ source: Source, _ directory: String?, findsAccounts: Bool
     ) throws(DocumentError) -> ServicePolicy {
         var decoder = PolicyDecoder(source: source, directory: directory)
-        let file = try Mapping(root, "a policy", keys: Self.documentKeys, in: source)
+        let file = try Mapping(root, "a policy", keys: Document.keys, in: source)
         let serviceDecoder = ServiceDecoder(source: source, findsAccounts: findsAccounts)
         let (options, services) =
             try file["labels"].map { node throws(DocumentError) in
@@ -26,7 +23,8 @@ struct PolicyDecoder {
         decoder.pools = try NamedPools(of: file["pools"], in: source, directory: directory)
         let bindings = try file.required("bindings", "write bindings, or unload if nothing is to be steered any more")
         for node in try source.bindings(bindings) { try decoder.readBindings(of: node) }
-        return ServicePolicy(policy: try decoder.bindings.policy(options: options), services: services)
+        return ServicePolicy(
+            policy: try decoder.bindings.policy(options: options), services: services, included: source.included)
     }
 
     private init(source: Source, directory: String?) {
@@ -88,8 +86,7 @@ struct PolicyDecoder {
         var sources: [IPFamily: [IPPrefix?]] = [:]
         for element in try source.elements(of: node, "from", hint) {
             let text = try source.text(element, of: "from", hint)
-            let prefix: IPPrefix
-            do { prefix = try IPPrefix(text) } catch { throw source.error(at: element.position, error.message) }
+            let prefix = try source.prefix(text, at: element.position)
             guard prefixes.contains(where: { $0.family == prefix.family }) else {
                 throw source.error(
                     at: element.position,
@@ -168,11 +165,7 @@ struct PolicyDecoder {
         if let node = entry["prefixes"] {
             for element in try source.elements(of: node, "prefixes", hint) {
                 let text = try source.text(element, of: "prefixes", hint)
-                do {
-                    prefixes.append((try IPPrefix(text), source.place(element.position)))
-                } catch {
-                    throw source.error(at: element.position, error.message)
-                }
+                prefixes.append((try source.prefix(text, at: element.position), source.place(element.position)))
             }
         }
         if let node = entry["prefixes-from"] { prefixes += try PrefixList.prefixes(named: node, source, directory) }

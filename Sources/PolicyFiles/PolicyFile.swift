@@ -41,6 +41,8 @@ public enum PolicyFormat: String, Sendable, Hashable, CaseIterable, CustomString
 ///     on: eth1                 # optional: interfaces, one or a list; needs Linux 5.17
 /// ```
 ///
+/// `include` names files with the same keys, one or a list, whose contents come before those of the file.
+///
 /// An entry with lists makes one binding for each combination of their elements; a prefix combines only with sources of
 /// its own family. A list of ports makes one port set.
 ///
@@ -121,13 +123,14 @@ public enum PolicyFile {
     private static func decode(
         _ bytes: [UInt8], name: String, format: PolicyFormat, directory: String?, findsAccounts: Bool
     ) throws(DocumentError) -> ServicePolicy {
-        let source = Source(name: name)
-        let root = try Document.root(
-            of: bytes, format == .yaml ? .yaml : .json, in: source,
-            empty: "write bindings, or unload if nothing is to be steered any more")
+        let empty = "write bindings, or unload if nothing is to be steered any more"
         if format == .tubular {
-            return ServicePolicy(policy: try TubularDecoder.policy(of: root, source), services: [:])
+            let source = Source(name: name)
+            let root = try Document.root(of: bytes, .json, in: source, empty: empty)
+            return ServicePolicy(policy: try TubularDecoder.policy(of: root, source))
         }
+        let (root, source) = try Document.whole(
+            of: bytes, format == .yaml ? .yaml : .json, named: name, directory: directory, empty: empty)
         return try PolicyDecoder.policy(of: root, source, directory, findsAccounts: findsAccounts)
     }
 

@@ -8,15 +8,19 @@ public struct ServicePolicy: Sendable, Hashable {
     ///
     /// Labels without options may be used only by root and steerd's own user.
     public let services: [Label: ServiceOptions]
+    /// The paths of the files that the policy file includes.
+    public let included: [String]
 
     /// Creates a service policy.
     ///
     /// - Parameters:
     ///   - policy: The policy.
     ///   - services: The options of labels for steerd.
-    public init(policy: Policy, services: [Label: ServiceOptions] = [:]) {
+    ///   - included: The paths of the files that the policy file includes.
+    public init(policy: Policy, services: [Label: ServiceOptions] = [:], included: [String] = []) {
         self.policy = policy
         self.services = services
+        self.included = included
     }
 }
 

@@ -41,8 +41,9 @@ enum TubularDecoder {
         do { prefix = try lenientPrefix(text) } catch { throw source.error(at: node.position, error.message) }
         // tubular treats IPv4-mapped prefixes as IPv4. Here they would silently match nothing, since the program sees
         // IPv4 packets as IPv4.
-        guard !prefix.address.isIPv4Mapped else {
-            throw source.error(at: node.position, "\(prefix) is an IPv4-mapped prefix: write the IPv4 prefix")
+        guard !prefix.isIPv4Mapped else {
+            throw source.error(
+                at: node.position, "\(prefix) is an IPv4-mapped prefix: write \(prefix.unmapped)")
         }
         return prefix
     }

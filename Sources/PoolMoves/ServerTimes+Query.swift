@@ -1,5 +1,6 @@
 import AddressPools
 import Documents
+import MetricsHTTP
 import NIOCore
 import NIOPosix
 
@@ -10,7 +11,7 @@ extension ServerTimes {
         let text: String
         do { text = try metrics(of: server) } catch {
             throw DocumentError(
-                "cannot read the counters of the server at \(server) (\(error)): run steer-dns serve with --metrics \(server)"
+                "cannot read the counters of the server at \(server) (\(reason(of: error))): run steer-dns serve with --metrics \(server)"
             )
         }
         guard let times = ServerTimes(metrics: text) else {

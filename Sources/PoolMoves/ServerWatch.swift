@@ -19,6 +19,13 @@ package struct ServerWatch: Sendable {
         self.times = times
     }
 
+    /// Queries each server once.
+    ///
+    /// - Throws: ``DocumentError`` if a server cannot be queried, or does not have the pool.
+    package func check(pool: String) throws(DocumentError) {
+        for server in servers { _ = try since(of: pool, in: try times(server), server) }
+    }
+
     /// Returns the time since which all servers answer by the current contents of a file.
     ///
     /// - Returns: Seconds since 1970; 0 if the file does not exist, nil while a server does not answer by it yet.
@@ -31,10 +38,16 @@ package struct ServerWatch: Sendable {
             let times = try times(server)
             // File timestamps lag the clock slightly.
             guard times.read > changed + 0.1 else { return nil }
-            guard let own = times.pools[pool] else {
-                throw DocumentError("the server at \(server) has no pool \(pool): name the one that has this policy")
-            }
-            since = max(since, own)
+            since = max(since, try self.since(of: pool, in: times, server))
+        }
+        return since
+    }
+
+    private func since(
+        of pool: String, in times: ServerTimes, _ server: SocketAddress
+    ) throws(DocumentError) -> Double {
+        guard let since = times.pools[pool] else {
+            throw DocumentError("the server at \(server) has no pool \(pool): name the one that has this policy")
         }
         return since
     }

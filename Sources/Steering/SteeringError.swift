@@ -198,6 +198,12 @@ extension SteeringError {
                 + "give a source of \(prefix.family), or none")
     }
 
+    static func bindingOfMapped(_ prefix: IPPrefix) -> SteeringError {
+        SteeringError(
+            .invalidBinding,
+            "\(prefix) is IPv6, as dual-stack sockets write IPv4, and matches no packets: write \(prefix.unmapped)")
+    }
+
     static func bindingWithoutPorts(_ prefix: IPPrefix) -> SteeringError {
         SteeringError(
             .invalidBinding,

@@ -14,6 +14,9 @@ struct Drain: ParsableCommand {
             expired. Some clients keep answers longer: `steer pool status` counts the connections that still arrive, \
             and reports when the prefix can be unbound.
 
+            Exit codes: 0 done; 1 it failed, and nothing was changed; 2 the prefixes are drained, but it is not known \
+            when the last answer expires, or could not be printed; 64 usage error.
+
               pools:
                 web: { prefixes: 192.0.2.0/24, drained-from: drained.txt }
 
@@ -35,12 +38,16 @@ struct Drain: ParsableCommand {
     func run() throws {
         let watch = try servers.watch(), clock = SystemClock()
         let (pool, prefixes) = try options.pool(prefixes)
+        // Before the change, so that an error means that nothing was changed.
+        try watch.check(pool: pool.name)
         try pool.drain(prefixes, clock)
-        let report =
-            wait
-            ? try awaitExpiry(pool, prefixes, watch, clock)
-            : DrainReport(pool, try pool.status(of: prefixes, watch), at: clock.now)
-        print(options.json ? JSON.text(report) : text(report))
+        try options.told("\(prefixes) is drained, but") {
+            let report =
+                wait
+                ? try awaitExpiry(pool, prefixes, watch, clock)
+                : DrainReport(pool, try pool.status(of: prefixes, watch), at: clock.now)
+            return options.json ? JSON.text(report) : text(report)
+        }
     }
 
     private func awaitExpiry(
@@ -84,8 +91,10 @@ struct Undrain: ParsableCommand {
     func run() throws {
         let (pool, prefixes) = try options.pool(prefixes)
         try pool.undrain(prefixes)
-        let report = DrainReport(pool, [], at: SystemClock().now)
-        print(options.json ? JSON.text(report) : "the pool \(pool.name) is answered from \(prefixes) again")
+        try options.told("\(prefixes) is answered again, but") {
+            let report = DrainReport(pool, [], at: SystemClock().now)
+            return options.json ? JSON.text(report) : "the pool \(pool.name) is answered from \(prefixes) again"
+        }
     }
 }
 
@@ -101,6 +110,18 @@ struct DrainOptions: ParsableArguments {
 
     @Flag(help: "Print JSON.")
     var json = false
+
+    /// Prints a report about a change that was made; if that fails, says so after `done`, with the exit code 2.
+    func told(_ done: String, _ report: () throws -> String) throws {
+        do {
+            print(try report())
+            try StandardOutput.flush()
+        } catch {
+            let problem = (error as? StandardOutput.Failure)?.message ?? "\(error)"
+            SteerDNS.printError("\(done) \(problem)")
+            throw ExitCode(2)
+        }
+    }
 
     func pool(_ texts: [String]) throws -> (DrainablePool, PrefixPool) {
         let prefixes = try parsed { try texts.map { try IPPrefix($0) } }

@@ -14,16 +14,39 @@ struct PolicyOptions: ParsableArguments {
     var site: String?
 
     /// Reads the policy, with a progress bar on a terminal.
-    func read(reusing previous: ServedData? = nil) throws -> ServedData {
+    ///
+    /// - Throws: `NamePolicyError`, or ``CommandError`` if no policy is for the site.
+    func read() throws -> ServedData { try Self.read(policy, site: site) }
+
+    static func read(_ policy: String, site: String?) throws -> ServedData {
+        let served = try read(policy, site: site, reusing: nil)
+        if let problem = served.strangeSite(site) { throw CommandError("\(policy): \(problem)") }
+        return served
+    }
+
+    /// Reads the policy again. The site may have lost its policies: the caller looks at ``ServedData/strangeSite(_:)``.
+    func read(reusing previous: ServedData) throws -> ServedData {
         try Self.read(policy, site: site, reusing: previous)
     }
 
-    static func read(_ policy: String, site: String?, reusing previous: ServedData? = nil) throws -> ServedData {
+    private static func read(_ policy: String, site: String?, reusing previous: ServedData?) throws -> ServedData {
         let bar = ProgressBar()
         defer { bar.clear() }
         return try NamePolicyFile.read(contentsOf: policy, site: site, reusing: previous) { list, read, size in
             bar.show("reading \(list)", read, of: size, unit: "MB", scale: 1_000_000)
         }
+    }
+}
+
+extension ServedData {
+    /// Returns a sentence if no policy is for a site: its name is probably misspelled.
+    func strangeSite(_ site: String?) -> String? {
+        let sites = Set(policies.policies.compactMap(\.site)).sorted()
+        guard let site, !sites.contains(site) else { return nil }
+        let remedy =
+            sites.isEmpty
+            ? "leave --site out" : "its sites are \(sites.joined(separator: ", ")); elsewhere leave --site out"
+        return "no policy is for the site \(site): \(remedy)"
     }
 }
 
@@ -54,6 +77,6 @@ final class WatchedPolicy: Sendable {
     /// If the policy cannot be read, the files that it named before stay watched.
     private static func follow(_ path: String, _ watcher: FileWatcher) {
         guard let outline = try? NamePolicyOutline(contentsOf: path) else { return }
-        watcher.follow([path] + outline.files)
+        watcher.follow([path] + outline.files, optional: outline.optionalFiles)
     }
 }

@@ -26,7 +26,7 @@ struct Service {
     /// Runs the server, and returns after it was stopped and has ended.
     func run() throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        let streams = try StreamServer(server, group, listeners: sockets.listeners, limits)
+        let streams = try streams(group)
         let counters = try metrics.map { try listener(on: $0) }
 
         let ended = DispatchGroup()
@@ -52,6 +52,13 @@ struct Service {
         try? group.syncShutdownGracefully()
         counters?.close()
         logger.info("ended")
+    }
+
+    private func streams(_ group: MultiThreadedEventLoopGroup) throws(CommandError) -> StreamServer {
+        do { return try StreamServer(server, group, listeners: sockets.listeners, limits) } catch {
+            throw CommandError(
+                "cannot accept TCP connections (\(reason(of: error))): pass listening sockets, or use --listen")
+        }
     }
 
     /// Answers the queries of a socket on a new thread.
@@ -101,6 +108,7 @@ struct Service {
             let served = try policy.read(reusing: server.served)
             server.replace(with: served)
             times.took(served.policies, readAt: reading)
+            if let problem = served.strangeSite(policy.site) { logger.warning("\(problem)") }
             logger.info(
                 "policy reloaded",
                 metadata: [

@@ -35,7 +35,7 @@ struct SteerDNS: ParsableCommand {
         } catch let error as CommandError {
             fail(error.message)
         } catch {
-            exit(withError: error)
+            end(with: error)
         }
     }
 

@@ -30,6 +30,10 @@ struct Zone: ParsableCommand {
     @Option(help: ArgumentHelp("The client's address, if policies depend on it.", valueName: "address"))
     var from: String?
 
+    func validate() throws {
+        if output.isEmpty { throw ValidationError("--output is empty: give a directory, or - for standard output") }
+    }
+
     func run() throws {
         let name = try parsed { try DNSName(origin) }
         let client = try from.map { text in try parsed { try IPAddress(text) } }

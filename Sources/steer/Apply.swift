@@ -83,7 +83,7 @@ struct Apply: ParsableCommand {
         let watcher = watch ? PolicyFileWatcher(file) : nil
         let policy = try read()
         let steering = try load ? loaded() : target.open(for: .changing)
-        report(try apply(policy, to: steering))
+        try report(try apply(policy, to: steering))
         if let watcher { follow(watcher, steering) }
     }
 
@@ -117,10 +117,10 @@ struct Apply: ParsableCommand {
         Remarks.say(remarks, asJSON: target.json)
     }
 
-    private func report(_ result: DifferenceCount) {
+    private func report(_ result: DifferenceCount) throws(SteeringError) {
         let count = "\(counted(result.bindings, "binding")) in force"
         print(target.json ? JSON.text(result) : result.changed ? count : "unchanged: \(count)")
-        fflush(nil)
+        try Terminal.finish()
     }
 
     private func showDifference() throws {
@@ -145,7 +145,7 @@ struct Apply: ParsableCommand {
         while true {
             watcher.waitForChange()
             do throws(SteeringError) {
-                report(try apply(try read(), to: steering))
+                try report(try apply(try read(), to: steering))
             } catch {
                 Journal.print(Failure.text(error), .error)
             }

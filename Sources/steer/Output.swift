@@ -1,3 +1,4 @@
+import CommandSupport
 import Foundation
 import Steering
 
@@ -58,10 +59,7 @@ enum Terminal {
 
     /// Flushes output; throws if some of it could not be written.
     static func finish() throws(SteeringError) {
-        guard fflush(nil) != 0 else { return }
-        throw SteeringError(
-            .systemCall,
-            "the output could not be written completely (\(String(cString: strerror(errno)))): send it elsewhere")
+        do { try StandardOutput.flush() } catch { throw SteeringError(.systemCall, error.message) }
     }
 
     static func bold(_ text: String) -> String { "\u{1b}[1m\(text)\u{1b}[0m" }

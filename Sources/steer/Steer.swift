@@ -38,7 +38,9 @@ struct Steer: ParsableCommand {
         prepareMemoryForLargePolicies()
         do {
             try runAsRoot()
-            try Terminal.finish()
+        } catch let error as StandardOutput.Failure {
+            Journal.print(Failure.text(SteeringError(.systemCall, error.message)), .error)
+            Glibc.exit(1)
         } catch let error as SteeringError {
             Journal.print(Failure.text(error), .error)
             Glibc.exit(1)
@@ -47,7 +49,7 @@ struct Steer: ParsableCommand {
             Glibc.exit(64)
         } catch {
             // Help, completion scripts and the doctor's exit codes.
-            exit(withError: error)
+            end(with: error)
         }
     }
 }

@@ -91,7 +91,7 @@ struct SteerdRun: ParsableCommand {
             printError(message(for: error))
             Glibc.exit(64)
         } catch {
-            exit(withError: error)
+            end(with: error)
         }
     }
 

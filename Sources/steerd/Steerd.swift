@@ -53,7 +53,7 @@ struct Steerd: ParsableCommand {
         } catch let error as SteeringError {
             fail(error)
         } catch {
-            exit(withError: error)
+            end(with: error)
         }
     }
 

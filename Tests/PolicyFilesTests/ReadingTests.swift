@@ -51,6 +51,24 @@ import Testing
         #expect(try PolicyFile.parse(text, name: "f", format: .yaml) == expected())
     }
 
+    @Test("true and false in JSON are what they are in YAML, and a byte order mark is no text")
+    func truth() throws {
+        let text = """
+            {"pools": {"web": {"prefixes": "192.0.2.0/24", "without-ends": true}},
+             "bindings": [{"label": "web", "protocols": "tcp", "pool": "web", "ports": "all"}]}
+            """
+        let expected = try Policy([Binding(.tcp, to: "192.0.2.0/24", ports: .all, .label("web"))])
+        for format in [PolicyFormat.json, .yaml] {
+            for text in [text, "\u{FEFF}" + text, text.replacing("true", with: "false")] {
+                #expect(try PolicyFile.parse(text, name: "f", format: format) == expected)
+            }
+            let wrong = refusal(of: text.replacing("true", with: "truer"), format)
+            #expect(wrong.hasPrefix("f:1:6"), "\(wrong)")
+        }
+        #expect(refusal(of: text.replacing("true", with: "null"), .json).contains("null is not allowed in a policy"))
+        #expect(refusal(of: text.replacing("\"web\",", with: "true,"), .json).contains("\"true\""))
+    }
+
     @Test("sources and interfaces: one or a list, each with each, and with the prefixes of its family")
     func conditions() throws {
         let text = """

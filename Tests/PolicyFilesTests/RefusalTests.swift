@@ -18,7 +18,7 @@ private func entry(
             ("# nothing\n", "f:1:1:", "empty"),
             (
                 "hello", "f:1:1:",
-                "a policy is text here: write a mapping with the keys labels, pools, bindings, names"
+                "a policy is text here: write a mapping with the keys labels, pools, bindings, names, include"
             ),
             ("- a", "f:1:1:", "a policy is a list"),
             ("labels: {}\n", "f:1:1:", "has no bindings"),
@@ -28,10 +28,24 @@ private func entry(
             ("bindings: [\n", "f:2:1:", "not a valid YAML"),
             ("bindings: [}\n", "f:1:12:", "not a valid YAML"),
             ("bindings: [::/0]\n", "f:1:12:", "put text that begins with a colon in quotes"),
-            ("a: b: c\n", "f:1:5:", "mapping values are not allowed"),
+            ("bindings: {a: ::/0}\n", "f:1:15:", "put text that begins with a colon in quotes"),
+            ("a: b: c\n", "f:1:5:", "mapping values are not allowed in this context: put text with \": \" in quotes"),
+            ("a: 1\n: x\n", "f:2:1:", ": fix the syntax"),
+            (
+                "a: " + String(repeating: "[", count: 9_000), "f:1:5:",
+                "nested more than 16 levels deep: a policy needs four"
+            ),
+            ("\u{FEFF}bindings: []\nb: []\n", "f:2:1:", "is not a key"), ("\u{FEFF}c: []\n", "f:1:1:", "is not a key"),
             ("bindings: []\nbinding: []\n", "f:2:1:", "did you mean bindings?"),
-            ("bindings: []\nxyz: []\n", "f:2:1:", "its keys are labels, pools, bindings, names"),
-            ("bindings: []\nbindings: []\n", "f:1:1:", "\"bindings\" is written again"),
+            ("bindings: []\nxyz: []\n", "f:2:1:", "its keys are labels, pools, bindings, names, include"),
+            (
+                "bindings: []\nbindings: []\n", "f:2:1:",
+                "the key \"bindings\" is in the same mapping already, at line 1: keep one of them"
+            ),
+            ("{\"bindings\": [], a: {b: 1}, 'bindings': []}", "f:1:29:", "already, at column 2"),
+            ("labels: {}\nbindings: []\nlabels: {}\nlabels: {}", "f:3:1:", "\"labels\" is in the same mapping"),
+            ("a: {b: 1, b: 2}\na: {b: 1, b: 2}", "f:1:11:", "\"b\" is in the same mapping"),
+            ("bindings: [{ports: 1, on: x, ports: 2}]\nbindings: []", "f:1:30:", "\"ports\" is in the same mapping"),
             ("bindings: []\n---\nbindings: []\n", "f:2:1:", "document"),
             ("bindings: []\n[1]: 2\n", "f:2:1:", "a key is a list"),
             ("bindings: !!set {}\n", "f:1:11:", "the tag \"tag:yaml.org,2002:set\""),
@@ -53,8 +67,8 @@ private func entry(
             ("labels: {web: {allow: {users: []}}}\nbindings: []", "f:1:31:", "users is an empty list"),
             ("labels: {web: {allow: {groups: [a, [b]]}}}\nbindings: []", "f:1:36:", "groups is a list"),
             (
-                "labels:\n  web: {without-socket: pass}\n  \"web\": {without-socket: pass}\nbindings: []", "f:2:3:",
-                "written again"
+                "labels:\n  web: {without-socket: pass}\n  \"web\": {without-socket: pass}\nbindings: []", "f:3:3:",
+                "in the same mapping already, at line 2"
             ),
         ])
     func shape(text: String, place: String, reason: String) {
@@ -75,7 +89,27 @@ private func entry(
             (entry("{label: web}"), "f:3:5:", "not a valid YAML"),
             (entry("label: web\n    outcome: pass"), "f:3:14:", "both a label and an outcome"),
             (entry("outcome: drop"), "f:2:14:", "write refuse or pass"),
-            (entry("ports: 90"), "f:2:5:", "\"ports\" is written again"),
+            (entry("ports: 90"), "f:5:5:", "\"ports\" is in the same mapping already, at line 2"),
+            (entry("sport: 80"), "f:2:5:", "its keys are"), (entry("cname: web"), "f:2:5:", "its keys are"),
+            (entry("pool_: web"), "f:2:5:", "did you mean pool?"), (entry("Label: a"), "f:2:5:", "did you mean label?"),
+            (entry("prot: tcp"), "f:2:5:", "its keys are"), (entry("to: web"), "f:2:5:", "its keys are"),
+            (
+                "bindings: [{label: a, protocols: tcp, prefixes: 1.0.0.0/8, ports: 80,443, on: x}]", "f:1:70:",
+                "\"443\" is not a key of a binding: in braces a comma ends the value, so write ports: [80, 443]"
+            ),
+            (
+                "bindings: [{label: a, protocols: tcp, prefixes: 1.0.0.0/8, ports: 80,443,8000-8999}]", "f:1:70:",
+                "so write ports: [80, 443, 8000-8999]"
+            ),
+            (
+                "bindings: [{label: a, ports: 80, protocols: tcp, prefixes: 1.0.0.0/8,2.0.0.0/8}]", "f:1:70:",
+                "so write prefixes: [1.0.0.0/8, 2.0.0.0/8]"
+            ),
+            (
+                entry("label: web", "protocols: tcp", "prefixes: [1.0.0.0/8, '::ffff:192.0.2.0/120']"), "f:4:27:",
+                "write 192.0.2.0/24"
+            ),
+            (entry("from: '::ffff:0.0.0.0/96'\n    label: web"), "f:2:11:", "write 0.0.0.0/0"),
             ("bindings: [{protocols: tcp, prefixes: 1.0.0.0/8, ports: 1}]", "f:1:12:", "no label"),
             (
                 "bindings: [{label: a, prefixes: 1.0.0.0/8, ports: 1}]", "f:1:12:",
@@ -163,7 +197,7 @@ private func entry(
             ("{\"bindings\": [] \"a\": 1}", "f:1:17:", "needs , or }"),
             ("# a\n{}", "f:1:1:", "needs a value"),
             ("{\"bindings\":\n null}", "f:2:2:", "null is not allowed in a policy"),
-            ("{\"bindings\": [],\n \"bindings\": []}", "f:1:2:", "written again"),
+            ("{\"bindings\": [],\n \"bindings\": []}", "f:2:2:", "in the same mapping already, at line 1"),
             ("{\"bindings\": \"\\x\"}", "f:1:16:", "an escape"),
             ("{\"bindings\": \"\\u12\"}", "f:1:17:", "an escape"),
             ("{\"bindings\": \"\\u+123\"}", "f:1:17:", "an escape"),
@@ -172,7 +206,6 @@ private func entry(
             ("{\"é\": 080}", "f:1:8:", "begins with 0"),
             ("{\"\\u00e9é\": 1.}", "f:1:15:", "a digit"),
             ("{\"bindings\": []}\u{FEFF}", "f:1:17:", "the end"),
-            ("\u{FEFF}{\"bindings\": []}", "f:1:1:", "a value"),
         ])
     func json(text: String, place: String, reason: String) {
         let message = refusal(of: text, .json)
@@ -186,7 +219,7 @@ private func entry(
             ("{\"prefix\":\"::/0\"}", "f:1:16:", "no label"),
             ("{\"label\":\"a\",\"prefix\":\"x\"}", "f:1:38:", "not a prefix"),
             ("{\"label\":\"a\",\"prefix\":\"::1/129\"}", "f:1:38:", "prefix length"),
-            ("{\"label\":\"a\",\"prefix\":\"::ffff:1.2.3.4\"}", "f:1:38:", "write the IPv4 prefix"),
+            ("{\"label\":\"a\",\"prefix\":\"::ffff:1.2.3.4\"}", "f:1:38:", "write 1.2.3.4/32"),
             ("{\"label\":\"a\",\"prefixes\":\"::/0\"}", "f:1:29:", "did you mean prefix?"),
             ("{\"label\":\"a\",\"prefix\":\"::/0\",\"port\":65536}", "f:1:52:", "port of tubular"),
             ("{\"label\":\"a\",\"prefix\":\"::/0\",\"port\":\"+1\"}", "f:1:52:", "port of tubular"),

@@ -89,7 +89,12 @@ final class TemporaryDirectory {
     }
 
     deinit {
-        for name in ["policy.yaml", "policy.json", "prefixes.txt", "fifo", "large"] { remove("\(path)/\(name)") }
+        for name in [
+            "policy.yaml", "policy.json", "prefixes.txt", "blocked.txt", "more.json", "a.yaml", "b.yaml", "c.yaml",
+            "fifo", "large",
+        ] {
+            remove("\(path)/\(name)")
+        }
         rmdir(path)
     }
 }

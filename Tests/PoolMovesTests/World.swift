@@ -78,7 +78,7 @@ final class World: Sendable {
 
     deinit {
         let names = ["policy.yaml", "web.txt", "web-drained.txt", "other.txt"]
-        for name in names + names.map({ "\($0).new" }) { remove("\(directory)/\(name)") }
+        for name in names + names.map({ ".\($0).new" }) { remove("\(directory)/\(name)") }
         rmdir(directory)
     }
 }
@@ -105,9 +105,9 @@ extension World {
     var drainable: DrainablePool { get throws { try DrainablePool(Self.poolName, policy: policy) } }
 
     /// Makes a file impossible to write, also for root: its new version cannot be created.
-    func obstruct(_ name: String) throws { try #require(mkdir("\(directory)/\(name).new", 0o700) == 0) }
+    func obstruct(_ name: String) throws { try #require(mkdir("\(directory)/.\(name).new", 0o700) == 0) }
 
-    func unobstruct(_ name: String) throws { try #require(rmdir("\(directory)/\(name).new") == 0) }
+    func unobstruct(_ name: String) throws { try #require(rmdir("\(directory)/.\(name).new") == 0) }
 
     /// Gives files that were written since the last call the time of day of this clock.
     private func stamp() {

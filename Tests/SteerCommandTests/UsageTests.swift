@@ -94,6 +94,30 @@ struct UsageTests {
     }
 
     @Test(
+        "Output that is lost is an error",
+        arguments: [
+            ("steer", "--version"), ("steer", "help bind"), ("steer", "--generate-completion-script bash"),
+            ("steer", "bindings"), ("steer", "bindings --json"), ("steer", "bindings --file yaml"), ("steer", "status"),
+            ("steer", "metrics"), ("steer", "sockets"), ("steer", "explain tcp 192.0.2.1 80"), ("steer", "doctor"),
+            ("steer", "apply POLICY"), ("steer", "apply POLICY --dry-run"),
+            ("steer", "label web --without-socket pass --json"),
+            ("steer", "bind web tcp 192.0.2.0/24 82 --json"), ("steerd", "--version"), ("steerd", "--help"),
+            ("steerd-run", "--version"), ("steerd-run", "--help"),
+        ])
+    func lostOutput(program: String, words: String) async throws {
+        try await withBed { bed in
+            try bed.steer("bind web tcp 192.0.2.0/24 80")
+            let policy = try bed.write(bed.policy("web"), to: "policy.yaml")
+            let isLoose = words.contains("-version") || words.hasPrefix("help") || words.hasPrefix("--")
+            let line =
+                try "\(Programs.path(of: program)) \(words.replacing("POLICY", with: policy))"
+                + (isLoose ? "" : " --bpffs \(bed.bpffs.path)")
+            let run = try bed.sh("\(line) >/dev/full")
+            try verify(run.exitCode != 0 && run.error.contains("No space left on device"), "\(words): \(run)")
+        }
+    }
+
+    @Test(
         "Where there is no /proc, the words are read all the same: nothing succeeds by printing its help",
         arguments: [
             ("steer", "bindings"), ("steer", "bind web tcp 192.0.2.0/24 80"), ("steer", "load"), ("steer", "nosuch"),

@@ -2,17 +2,23 @@ import Foundation
 import KernelTestSupport
 import Testing
 
-/// docs/steer-dns.md does what it says; the unit is sound.
+/// docs/steer-dns.md and docs/coming-from.md do what they say; the unit is sound.
 @Suite struct GuideTests {
-    @Test("The commands of docs/steer-dns.md run in their order, and print what stands there")
-    func commands() throws {
-        let blocks = try Guide.blocks(of: "docs/steer-dns.md").filter { !$0.language.isEmpty }
-        #expect(blocks.filter { $0.language == "sh" }.count >= 8)
-        #expect(Set(blocks.map(\.language)) == ["sh", "output", "ini"])
+    @Test(
+        "The commands of a page run in their order, and print what stands there",
+        arguments: ["docs/steer-dns.md", "docs/coming-from.md"])
+    func commands(page: String) throws {
+        let blocks = try Guide.blocks(of: page).filter { !$0.language.isEmpty }
+        #expect(blocks.filter { $0.language == "sh" }.count >= 7)
+        #expect(Set(blocks.map(\.language)).isSubset(of: ["sh", "output", "ini", "yaml"]))
         let folder = try DNSBed.folder("", [:])
         defer { _ = try? shell("rm -r \(folder)") }
         let programs = URL(filePath: try Programs.path(of: "steer-dns")).deletingLastPathComponent().path
-        var script = "cd \(folder); set -e; PATH=\(programs):$PATH; trap 'kill $server 2>/dev/null || true' EXIT\n"
+        var script = """
+            cd \(folder); ln -s \(Guide.root.path)/scripts; set -e; PATH=\(programs):$PATH
+            trap '[ -z "$server" ] || kill $server 2>/dev/null || true' EXIT
+
+            """
         for (index, block) in blocks.filter({ $0.language == "sh" }).enumerated() {
             script += "exec >\(folder)/block-\(index) 2>\(folder)/errors-\(index)\n\(block.text)\n"
         }

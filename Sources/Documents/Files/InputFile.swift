@@ -109,7 +109,7 @@ package enum InputFile {
 
     static func tooLarge(_ name: String, _ limit: Int = Document.maximumSize) -> DocumentError {
         DocumentError(
-            "\(name) is larger than \(limit >> 20) MiB and was not read: make it smaller, for example by merging prefixes"
+            "\(name) is larger than \(limit >> 20) MiB and was not read: make it smaller, for example by merging prefixes or splitting a zone"
         )
     }
 

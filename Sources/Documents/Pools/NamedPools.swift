@@ -98,9 +98,7 @@ package struct NamedPools: Sendable {
         var prefixes: [IPPrefix] = []
         for element in try source.elements(of: node, "prefixes", hint) {
             let text = try source.text(element, of: "prefixes", hint)
-            do { prefixes.append(try IPPrefix(text)) } catch {
-                throw source.error(at: element.position, error.message)
-            }
+            prefixes.append(try source.prefix(text, at: element.position))
         }
         return prefixes
     }

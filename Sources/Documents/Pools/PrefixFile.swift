@@ -80,7 +80,7 @@ extension PrefixFile {
     package static func change(
         _ path: String, _ change: (inout PrefixFile) throws(DocumentError) -> Void
     ) throws(DocumentError) {
-        let path = resolved(path)
+        let path = try resolved(path)
         let lock = try locked(path)
         defer { close(lock) }
         var file = try PrefixFile(path)
@@ -90,8 +90,14 @@ extension PrefixFile {
     }
 
     /// Returns the target of a path, so that a symbolic link to the file is kept.
-    private static func resolved(_ path: String) -> String {
-        guard let real = realpath(path, nil) else { return path }
+    private static func resolved(_ path: String) throws(DocumentError) -> String {
+        guard let real = realpath(path, nil) else {
+            var link = stat()
+            guard lstat(path, &link) != 0 || link.st_mode & S_IFMT != S_IFLNK else {
+                throw DocumentError("\(path) is a symbolic link to no file: create that file, or remove the link")
+            }
+            return path
+        }
         defer { free(real) }
         return String(cString: real)
     }
@@ -112,23 +118,18 @@ extension PrefixFile {
     }
 
     private static func write(_ text: String, to path: String) throws(DocumentError) {
-        let temporary = "\(path).new"
-        let number = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o644)
-        guard number >= 0 else { throw unwritable(path, errno) }
-        defer { close(number) }
-        var left = Array(text.utf8)
-        while !left.isEmpty {
-            let count = Glibc.write(number, left, left.count)
-            guard count > 0 else { throw unwritable(path, errno) }
-            left.removeFirst(count)
-        }
-        guard fchmod(number, 0o644) == 0, fsync(number) == 0, rename(temporary, path) == 0 else {
-            throw unwritable(path, errno)
+        do throws(ReplacedFile.Failure) { try ReplacedFile.write(Array(text.utf8), to: path) } catch {
+            throw unwritable(path, error.errno)
         }
     }
 
     private static func unwritable(_ path: String, _ error: CInt) -> DocumentError {
-        DocumentError(
-            "\(path) cannot be written, \(String(cString: strerror(error))): check the permissions of its folder")
+        let remedy =
+            switch error {
+            case ENOSPC, EDQUOT: "make room"
+            case EPERM: "run this as the file's owner, or as root"
+            default: "check the permissions of its folder"
+            }
+        return DocumentError("\(path) cannot be written, \(String(cString: strerror(error))): \(remedy)")
     }
 }

@@ -41,6 +41,7 @@ package enum PrefixList {
     }
 
     package static func prefixes(in bytes: [UInt8], _ source: Source) throws(DocumentError) -> [(IPPrefix, Place)] {
+        let bytes = Document.withoutMark(bytes)
         _ = try source.text(of: bytes)
         var prefixes: [(IPPrefix, Place)] = []
         var line = 0
@@ -50,17 +51,28 @@ package enum PrefixList {
             guard let first = content.firstIndex(where: { !isSpace($0) }) else { continue }
             let last = content.lastIndex { !isSpace($0) }!
             let position = Position(line: line, column: first - bytes.startIndex + 1)
-            do {
-                let prefix = try IPPrefix(String(decoding: content[first...last], as: UTF8.self))
-                prefixes.append((prefix, source.place(position)))
-            } catch {
-                throw source.error(at: position, error.message)
-            }
+            let prefix = try source.prefix(String(decoding: content[first...last], as: UTF8.self), at: position)
+            prefixes.append((prefix, source.place(position)))
         }
         return prefixes
     }
 
     private static func isSpace(_ byte: UInt8) -> Bool {
         byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t") || byte == UInt8(ascii: "\r")
+    }
+}
+
+extension Source {
+    /// Parses a prefix.
+    ///
+    /// IPv4-mapped ones are refused: neither packets nor clients have such addresses, so they would match nothing.
+    package func prefix(_ text: String, at position: Position) throws(DocumentError) -> IPPrefix {
+        let prefix: IPPrefix
+        do { prefix = try IPPrefix(text) } catch { throw self.error(at: position, error.message) }
+        guard !prefix.isIPv4Mapped else {
+            throw error(
+                at: position, "\(prefix) is an IPv4 prefix as dual-stack sockets write it: write \(prefix.unmapped)")
+        }
+        return prefix
     }
 }

@@ -33,9 +33,11 @@ struct JSONReader {
         case let byte? where byte == UInt8(ascii: "-") || isDigit(byte):
             return Node(position: start, content: .text(try number()))
         default:
-            for word in ["null", "true", "false"] where bytes[index...].starts(with: word.utf8) {
+            // Text, as in YAML: the key decides what it means.
+            for word in ["true", "false"] where takes(word) { return Node(position: start, content: .text(word)) }
+            if takes("null") {
                 throw source.error(
-                    at: start, "\(word) is not allowed in a policy: write a string or a number, or leave it out")
+                    at: start, "null is not allowed in a policy: write a value, or leave the key out")
             }
             throw unexpected("a value")
         }
@@ -180,6 +182,12 @@ extension JSONReader {
     private mutating func take(_ byte: Unicode.Scalar) -> Bool {
         guard next == UInt8(ascii: byte) else { return false }
         index += 1
+        return true
+    }
+
+    private mutating func takes(_ word: String) -> Bool {
+        guard bytes[index...].starts(with: word.utf8) else { return false }
+        index += word.utf8.count
         return true
     }
 

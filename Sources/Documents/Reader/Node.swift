@@ -74,28 +74,44 @@ package struct Mapping {
             // With few keys, comparing all pairs is faster than a hash table, and most mappings are small.
             for index in entries.indices.dropFirst() {
                 guard let twin = entries[..<index].first(where: { $0.key == entries[index].key }) else { continue }
-                throw source.repeatedKey(twin.key, at: twin.position)
+                throw source.repeatedKey(twin.key, at: entries[index].position, first: twin.position)
             }
         } else {
             var seen: [String: Position] = [:]
             for entry in entries {
                 let twin = seen.updateValue(entry.position, forKey: entry.key)
-                if let twin { throw source.repeatedKey(entry.key, at: twin) }
+                if let twin { throw source.repeatedKey(entry.key, at: entry.position, first: twin) }
             }
         }
     }
 
     private func unknown(_ entry: Node.Entry, among known: [String]) -> DocumentError {
         let remedy =
-            nearest(to: entry.key, among: known).map { "did you mean \($0)?" }
+            listCutAtComma(before: entry, known).map { "in braces a comma ends the value, so write \($0)" }
+            ?? nearest(to: entry.key, among: known).map { "did you mean \($0)?" }
             ?? "its keys are \(known.joined(separator: ", "))"
         return source.error(at: entry.position, "\(quoted(entry.key)) is not a key of \(subject): \(remedy)")
+    }
+
+    /// Returns what `{ ports: 80,443 }` was meant to be, `ports: [80, 443]`: YAML reads `443` as a key without a value.
+    private func listCutAtComma(before entry: Node.Entry, _ known: [String]) -> String? {
+        func isRest(_ entry: Node.Entry) -> Bool {
+            if case .text("") = entry.value.content { !known.contains(entry.key) } else { false }
+        }
+        guard isRest(entry), let place = entries.firstIndex(where: { $0.position == entry.position }), place > 0,
+            case .text(let first) = entries[place - 1].value.content, !first.isEmpty
+        else { return nil }
+        let rest = entries[place...].prefix(while: isRest).map(\.key)
+        return "\(entries[place - 1].key): [\(([first] + rest).joined(separator: ", "))]"
     }
 }
 
 extension Source {
-    package func repeatedKey(_ key: String, at position: Position) -> DocumentError {
-        error(at: position, "the key \(quoted(key)) is written again in the same mapping: keep one of them")
+    func repeatedKey(_ key: String, at position: Position, first: Position) -> DocumentError {
+        let isNear = (first.file, first.line) == (position.file, position.line)
+        let place = isNear ? "column \(first.column)" : self.place(first).seen(from: self.place(position))
+        return error(
+            at: position, "the key \(quoted(key)) is in the same mapping already, at \(place): keep one of them")
     }
 
     /// Returns the text of a node, which must be a non-empty text.
@@ -113,26 +129,4 @@ extension Source {
         if nodes.isEmpty { throw error(at: node.position, "\(subject) is an empty list: \(remedy)") }
         return nodes
     }
-}
-
-/// Returns the known word with the smallest edit distance to `word`, among those where it is at most half their length.
-func nearest(to word: String, among known: [String]) -> String? {
-    guard word.utf8.count <= 32 else { return nil }
-    let ranked = known.map { (word: $0, distance: distance(Array(word.utf8), Array($0.utf8))) }
-    return ranked.filter { $0.distance <= $0.word.utf8.count / 2 }.min { $0.distance < $1.distance }?.word
-}
-
-/// Returns the Levenshtein distance.
-private func distance(_ left: [UInt8], _ right: [UInt8]) -> Int {
-    var row = Array(0...right.count)
-    for (i, letter) in left.enumerated() {
-        var diagonal = i
-        row[0] = i + 1
-        for j in right.indices {
-            let replaced = diagonal + (letter == right[j] ? 0 : 1)
-            diagonal = row[j + 1]
-            row[j + 1] = min(replaced, row[j] + 1, diagonal + 1)
-        }
-    }
-    return row[right.count]
 }

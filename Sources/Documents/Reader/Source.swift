@@ -4,6 +4,8 @@ internal import AddressPools
 package struct Position: Hashable, Sendable {
     package var line = 1
     package var column = 1
+    /// The number of the included file that it is in, from 1; 0 for the file of the document itself.
+    var file = 0
 
     package init(line: Int = 1, column: Int = 1) {
         self.line = line
@@ -22,15 +24,22 @@ package struct Place: CustomStringConvertible, Sendable {
     package let position: Position
 
     package var description: String { "\(file):\(position.line):\(position.column)" }
+
+    /// Returns the line, or the whole place if it is in another file than `other`.
+    package func seen(from other: Place) -> String { file == other.file ? "line \(position.line)" : description }
 }
 
 /// The name of the text being parsed; creates errors with positions in it.
 package struct Source: Sendable {
     package let name: String
+    /// The paths of the files that it includes, directly and through others, in the order in which they were read.
+    package internal(set) var included: [String] = []
 
     package init(name: String) { self.name = name }
 
-    package func place(_ position: Position) -> Place { Place(file: name, position: position) }
+    package func place(_ position: Position) -> Place {
+        Place(file: position.file == 0 ? name : included[position.file - 1], position: position)
+    }
 
     package func error(at position: Position, _ sentence: String) -> DocumentError {
         DocumentError("\(place(position)): \(sentence)")

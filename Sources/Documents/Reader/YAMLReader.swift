@@ -106,13 +106,15 @@ extension YAMLReader {
         switch error as? YamlError {
         case .scanner(let context, let problem, let mark, _), .parser(let context, let problem, let mark, _),
             .composer(let context, let problem, let mark, _):
+            if problem.hasPrefix("Maximum nesting level") { return source.tooDeep(at: Position(mark)) }
             let context = context.map { " \($0.text) on line \($0.mark.line)" } ?? ""
-            let remedy =
-                isColon(at: mark, in: text) ? "put text that begins with a colon in quotes" : "fix the syntax"
+            let remedy = colon(at: mark, in: text)?.remedy ?? "fix the syntax"
             return source.error(
                 at: Position(mark), "this is not a valid YAML document, \(problem)\(context): \(remedy)")
         case .duplicatedKeysInMapping(let keys, let context):
-            return source.repeatedKey(keys.first ?? "", at: Position(context.mark))
+            let (key, first) = (keys.first ?? "", Position(context.mark))
+            let second = RepeatedKey(key, at: first).second(in: text) ?? first
+            return source.repeatedKey(key, at: second, first: first)
         case .reader(let problem, let offset, _, _):
             let before = text.prefix(offset ?? 0)
             return source.error(
@@ -124,11 +126,98 @@ extension YAMLReader {
 }
 
 extension YAMLReader {
-    /// Returns whether there is a colon at `mark`: within brackets, YAML parses the colon of `[::/0]` as the end of a
-    /// key.
-    private func isColon(at mark: Mark, in text: String) -> Bool {
-        let line = text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false).dropFirst(mark.line - 1)
-        return line.first?.dropFirst(mark.column - 1).first == ":"
+    /// A colon that YAML did not expect.
+    private enum Colon {
+        /// The first character of a text: within brackets, YAML parses the colon of `[::/0]` as the end of a key.
+        case beginsText
+        /// The end of a key, where no key can be, as the second colon of `a: b: c`.
+        case endsKey
+
+        var remedy: String {
+            switch self {
+            case .beginsText: "put text that begins with a colon in quotes"
+            case .endsKey: "put text with \": \" in quotes, or begin a new line with the key"
+            }
+        }
+    }
+
+    private func colon(at mark: Mark, in text: String) -> Colon? {
+        let lines = text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false)
+        guard mark.line <= lines.count, case let line = Array(lines[mark.line - 1]), mark.column <= line.count,
+            line[mark.column - 1] == ":"
+        else { return nil }
+        let before = mark.column > 1 ? line[mark.column - 2] : " "
+        let after = mark.column < line.count ? line[mark.column] : " "
+        if " \t[{,".unicodeScalars.contains(before) {
+            return " \t\r".unicodeScalars.contains(after) ? nil : .beginsText
+        }
+        return .endsKey
+    }
+}
+
+/// A key that is twice in a mapping. Yams tells the place of the first one only.
+private struct RepeatedKey {
+    /// The keys that are known to be repeated, by their places.
+    private var known: [Position: String]
+    private let key: String
+    private let first: Position
+
+    init(_ key: String, at first: Position) {
+        self.key = key
+        self.first = first
+        known = [first: key]
+    }
+
+    /// Returns the place of the second one; nil if it is not found.
+    ///
+    /// Parses the text again, with another letter in the first one, until no key is repeated.
+    consuming func second(in text: String) -> Position? {
+        for _ in 0..<8 {
+            guard let changed = replacingKnown(in: text) else { return nil }
+            do {
+                let parser = try Parser(yaml: changed, resolver: .basic, encoding: .utf8)
+                let root = try parser.singleRoot()
+                return withExtendedLifetime(parser) { root.flatMap(second(below:)) }
+            } catch YamlError.duplicatedKeysInMapping(let keys, let context) {
+                known[Position(context.mark)] = keys.first
+            } catch { return nil }
+        }
+        return nil
+    }
+
+    private func second(below node: Yams.Node) -> Position? {
+        switch node {
+        case .sequence(let nodes): return nodes.lazy.compactMap { second(below: $0) }.first
+        case .mapping(let pairs):
+            let keys = pairs.map(\.key)
+            guard keys.contains(where: { Position($0.mark) == first }) else {
+                return pairs.lazy.compactMap { second(below: $0.key) ?? second(below: $0.value) }.first
+            }
+            return keys.first { node in
+                let position = Position(node.mark)
+                return position != first && (known[position] ?? node.string) == key
+            }.map { Position($0.mark) }
+        default: return nil
+        }
+    }
+
+    /// Returns the text with a letter of each known key replaced, by a different private one for each.
+    private func replacingKnown(in text: String) -> String? {
+        var changed = String.UnicodeScalarView()
+        var position = Position(), left = known.count
+        var isQuoted = false
+        var replacement = UInt32(0xE000)
+        for scalar in text.unicodeScalars {
+            if isQuoted || known[position] != nil {
+                isQuoted = !isQuoted && (scalar == "\"" || scalar == "'")
+                changed.append(isQuoted ? scalar : Unicode.Scalar(replacement)!)
+                if !isQuoted { (left, replacement) = (left - 1, replacement + 1) }
+            } else {
+                changed.append(scalar)
+            }
+            position.pass(scalar)
+        }
+        return left == 0 ? String(changed) : nil
     }
 }
 

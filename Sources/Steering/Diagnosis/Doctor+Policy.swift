@@ -24,7 +24,7 @@ extension Doctor {
     /// As above, unsorted; if `isInForce`, the policy's interfaces are examined by their index in the tables instead.
     func remarks(on policy: Policy, isInForce: Bool, partOf whole: Policy? = nil) -> [Finding] {
         let bindings = policy.bindings
-        return groups(bindings) + mapped(bindings) + ports(bindings) + members(policy)
+        return groups(bindings) + ports(bindings) + members(policy)
             + clients(bindings, partOf: whole ?? policy) + (isInForce ? [] : absent(policy))
     }
 
@@ -39,19 +39,6 @@ extension Doctor {
             return Finding(
                 .warning, "addresses",
                 "'\(binding)' matches nothing: \(binding.prefix) is \(isMulticast ? "multicast" : "a broadcast address"), and the kernel runs no sk_lookup program for packets to it"
-            )
-        }
-    }
-
-    /// Returns findings about bindings of IPv4-mapped addresses: a dual-stack socket shows them for IPv4 clients, whose
-    /// packets are of IPv4.
-    private func mapped(_ bindings: [Binding]) -> [Finding] {
-        let mapped = bindings.filter { $0.prefix.isMapped || $0.source?.isMapped == true }
-        return Self.shortened(mapped, "addresses") { binding in
-            let written = binding.prefix.isMapped ? binding.prefix : binding.source!
-            return Finding(
-                .warning, "addresses",
-                "'\(binding)' matches no packets of IPv4: \(written) is IPv6, as its addresses are written for dual-stack sockets; give \(written.unmapped) instead"
             )
         }
     }
@@ -98,12 +85,4 @@ extension NetworkLink {
             }
         return "it is \(what), on which its packets arrive; bind on \(name)"
     }
-}
-
-extension IPPrefix {
-    /// Whether all of its addresses are IPv4-mapped.
-    fileprivate var isMapped: Bool { length >= 96 && address.isIPv4Mapped }
-
-    /// The IPv4 prefix of an IPv4-mapped one.
-    fileprivate var unmapped: IPPrefix { IPPrefix(masking: address.unmapped, length: length - 96) }
 }

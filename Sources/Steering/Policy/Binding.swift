@@ -101,13 +101,14 @@ public struct Binding: Sendable, Hashable, Comparable, CustomStringConvertible {
     ///   - source: The source addresses; nil for any. A prefix of length 0 is stored as nil.
     ///   - interface: The interface on which packets arrive; nil for any. Steering by interface needs Linux 5.17.
     ///   - outcome: What happens to the packets.
-    /// - Throws: `invalidBinding` if `ports` is empty or `source` and `prefix` differ in family: such a binding matches
-    ///   nothing.
+    /// - Throws: `invalidBinding` if `ports` is empty, if `source` and `prefix` differ in family, or if one of them is
+    ///   IPv4-mapped (RFC 4291), since packets of IPv4 have IPv4 addresses: such a binding matches nothing.
     public init(
         _ protocols: ProtocolMatch, to prefix: IPPrefix, ports: PortSet, from source: IPPrefix? = nil,
         on interface: InterfaceName? = nil, _ outcome: Outcome
     ) throws(SteeringError) {
         guard !ports.isEmpty else { throw .bindingWithoutPorts(prefix) }
+        for prefix in [prefix, source] { if let prefix, prefix.isIPv4Mapped { throw .bindingOfMapped(prefix) } }
         if let source, source.family != prefix.family { throw .bindingOfTwoFamilies(prefix, source) }
         let condition = source == nil && interface == nil ? nil : Condition(source: source, interface: interface)
         self.init(checked: protocols, to: prefix, ports: ports, condition, outcome)

@@ -60,11 +60,8 @@ struct NamePolicyDecoder {
         self.directory = directory
     }
 
-    /// One document may hold both halves; labels and bindings belong to the socket half.
-    static let documentKeys = ["labels", "pools", "bindings", "names"]
-
     mutating func draft(of root: Node) throws(DocumentError) -> NamePolicyDraft {
-        let file = try Mapping(root, "a policy", keys: Self.documentKeys, in: source)
+        let file = try Mapping(root, "a policy", keys: Document.keys, in: source)
         let names = try Mapping(
             try file.required("names", "write names: with zones and policies"), "names",
             keys: ["zones", "lists", "client-subnet", "policies"], in: source)
@@ -126,7 +123,10 @@ struct NamePolicyDecoder {
         if let node = fields["list"] {
             let name = try source.text(node, of: "list", "write the name of a list")
             guard draft.listNames.contains(name) else {
-                throw source.error(at: node.position, "there is no list \(quoted(name)): write it under lists first")
+                let remedy =
+                    nearest(to: name, among: draft.lists.map(\.name)).map { "did you mean \($0)?" }
+                    ?? "write it under lists first"
+                throw source.error(at: node.position, "there is no list \(quoted(name)): \(remedy)")
             }
             policy.list = name
         }
@@ -253,8 +253,7 @@ struct NamePolicyDecoder {
             ?? []
         {
             let text = try source.text(element, of: "clients", hint)
-            do { prefixes.append(try IPPrefix(text)) } catch { throw source.error(at: element.position, error.message) }
-            try refuseMapped(prefixes.last!, source.place(element.position))
+            prefixes.append(try source.prefix(text, at: element.position))
         }
         guard let file else { return node == nil ? nil : PrefixPool(prefixes) }
         let pool = try clients(from: file)
@@ -266,18 +265,9 @@ struct NamePolicyDecoder {
         let path = try PrefixList.path(named: node, source, directory)
         if let known = clientFiles[path] { return known }
         let prefixes = try PrefixList.prefixes(named: node, source, directory)
-        for (prefix, place) in prefixes { try refuseMapped(prefix, place) }
         let pool = PrefixPool(prefixes.map(\.0))
         clientFiles[path] = pool
         return pool
-    }
-
-    /// A client of IPv4 is known by its IPv4 address.
-    private func refuseMapped(_ prefix: IPPrefix, _ place: Place) throws(DocumentError) {
-        guard prefix.family == .ipv6, prefix.length >= 96, prefix.address.bits >> 32 == 0xFFFF else { return }
-        let plain = IPPrefix(
-            masking: IPAddress(ipv4: UInt32(truncatingIfNeeded: prefix.address.bits)), length: prefix.length - 96)
-        throw DocumentError("\(place): \(prefix) is IPv4 written as IPv6, and matches no client: write \(plain)")
     }
 }
 

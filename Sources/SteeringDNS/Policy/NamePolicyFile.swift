@@ -21,6 +21,7 @@ public struct NamePolicyError: Error, Sendable, CustomStringConvertible {
 ///     prefixes: 198.51.100.0/24     # prefixes-from: FILE instead, or in addition
 ///     without-ends: true            # never hand out 198.51.100.0 and .255
 ///     drained-from: drained.txt     # prefixes that are no longer handed out; `steer-dns drain` writes it
+/// include: more.yaml                # files with the same keys, whose contents come before these
 /// names:
 ///   zones:
 ///     - example.com.zone            # RFC 1035; or { file: ..., origin: example.com }
@@ -96,11 +97,11 @@ public enum NamePolicyFile {
         _ bytes: [UInt8], name: String, isJSON: Bool = false, directory: String, site: String? = nil,
         reusing previous: ServedData? = nil, progress: Progress? = nil
     ) throws(NamePolicyError) -> ServedData {
-        let source = Source(name: name)
         let draft: NamePolicyDraft
         do {
-            let root = try Document.root(
-                of: bytes, isJSON ? .json : .yaml, in: source, empty: "write names: with zones and policies")
+            let (root, source) = try Document.whole(
+                of: bytes, isJSON ? .json : .yaml, named: name, directory: directory,
+                empty: "write names: with zones and policies")
             var decoder = NamePolicyDecoder(source: source, directory: directory)
             draft = try decoder.draft(of: root)
         } catch { throw NamePolicyError([error.message]) }

@@ -21,28 +21,29 @@ package struct NamePolicyOutline: Sendable {
     package let pools: NamedPools
     /// The pools that policies answer from, in document order; empty without `names`.
     package let answered: [AnsweredPool]
+    /// The files of drained prefixes, which may be missing.
+    package let optionalFiles: [String]
+    /// The files that the document refers to, apart from zone files and lists.
+    private let ownFiles: [String]
     private let zones: [String]
-    private let clientFiles: [String]
 
-    /// The files of prefixes and the zone files that the document refers to, and the files that those include, without
-    /// lists.
-    package var files: [String] {
-        pools.pools.flatMap { [$0.prefixesFile, $0.drainedFile].compactMap(\.self) }
-            + zones.flatMap(ZoneFile.files(from:)) + clientFiles
-    }
+    /// The files that the document includes, those of prefixes and clients, and the zone files with what they include,
+    /// without lists.
+    package var files: [String] { ownFiles + zones.flatMap(ZoneFile.files(from:)) }
 
     /// Reads a policy file, in which `names` is optional.
     package init(contentsOf path: String) throws(DocumentError) {
-        let source = Source(name: path), directory = InputFile.directory(of: path)
-        let root = try Document.root(
-            of: try InputFile.contents(of: path), Document.format(of: path), in: source,
+        let directory = InputFile.directory(of: path)
+        let (root, source) = try Document.whole(
+            of: try InputFile.contents(of: path), Document.format(of: path), named: path, directory: directory,
             empty: "write pools, names and bindings")
-        let file = try Mapping(root, "a policy", keys: NamePolicyDecoder.documentKeys, in: source)
+        let file = try Mapping(root, "a policy", keys: Document.keys, in: source)
         guard file["names"] != nil else {
             pools = try NamedPools(of: file["pools"], in: source, directory: directory)
             answered = []
             zones = []
-            clientFiles = []
+            ownFiles = source.included + pools.pools.compactMap(\.prefixesFile)
+            optionalFiles = pools.pools.compactMap(\.drainedFile)
             return
         }
         var decoder = NamePolicyDecoder(source: source, directory: directory)
@@ -58,7 +59,8 @@ package struct NamePolicyOutline: Sendable {
             Self.answered($0, by: byPool[$0.name] ?? [], of: policies, draft.pools)
         }
         zones = draft.zones.map(\.path)
-        clientFiles = draft.clientFiles
+        ownFiles = source.included + pools.pools.compactMap(\.prefixesFile) + draft.clientFiles
+        optionalFiles = pools.pools.compactMap(\.drainedFile)
     }
 
     private static func answered(
