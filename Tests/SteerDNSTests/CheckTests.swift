@@ -36,24 +36,35 @@ import Testing
             "\(errors)")
     }
 
-    private static let faulty = Example.zone + """
-        out.example.org. A 192.0.2.1
-        x.sub TXT "hidden"
-        @ MX 20 nobody.ns1
-        @ MX 30 anybody
-        _sip._tcp SRV 1 2 3 alias
+    private static let faulty =
+        Example.zone + """
+            out.example.org. A 192.0.2.1
+            x.sub TXT "hidden"
+            @ MX 20 nobody.ns1
+            @ MX 30 anybody
+            _sip._tcp SRV 1 2 3 alias
 
-        """
-    private static let policy = "pools: { web: 192.0.2.0/24 }\nnames: { zones: [zone], policies: [{ name: d, pool: web }] }\n"
+            """
+    private static let policy =
+        "pools: { web: 192.0.2.0/24 }\nnames: { zones: [zone], policies: [{ name: d, pool: web }] }\n"
 
     /// The last lines of the zone, and what is said of them.
     private static let warnings: [String] = {
         let first = faulty.split(separator: "\n", omittingEmptySubsequences: false).count - 5
         return [
             (0, "out.example.org. is outside of the zone example.com., so the record is left out; remove it, or end"),
-            (1, "the TXT record of x.sub.example.com. is below the delegation of sub.example.com., which answers for it"),
-            (2, "the MX record of example.com. points to nobody.ns1.example.com., which has no address in this zone; write"),
-            (4, "the SRV record of _sip._tcp.example.com. points to alias.example.com., which is an alias; use the target"),
+            (
+                1,
+                "the TXT record of x.sub.example.com. is below the delegation of sub.example.com., which answers for it"
+            ),
+            (
+                2,
+                "the MX record of example.com. points to nobody.ns1.example.com., which has no address in this zone; write"
+            ),
+            (
+                4,
+                "the SRV record of _sip._tcp.example.com. points to alias.example.com., which is an alias; use the target"
+            ),
         ].map { "zone:\(first + $0): \($1)" }
     }()
 
@@ -105,7 +116,8 @@ import Testing
         let bed = try DNSBed()
         #expect(!(try bed.server.error.contains("another process serves")))
         let second = try DNSBed(listen: "127.0.0.1:\(bed.port)")
-        #expect(try second.server.error.contains("another process serves 127.0.0.1:\(bed.port), too, and each gets a part"))
+        #expect(
+            try second.server.error.contains("another process serves 127.0.0.1:\(bed.port), too, and each gets a part"))
     }
 
     @Test("a list is a regular file", arguments: ["mkfifo", "mkdir", "ln -s /dev/zero"])

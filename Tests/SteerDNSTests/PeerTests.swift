@@ -103,7 +103,8 @@ import Testing
         chain DNAME d
         into CNAME www.d
         *.wild DNAME new
-        hidden DNAME host.sub
+        hidden DNAME host.cut
+        cut NS ns.elsewhere.net.
         long DNAME \(String(repeating: "\(String(repeating: "l", count: 50)).", count: 4))example.com.
         sub NS ns.sub
         sub DS 60485 5 1 2BB183AF5F22588179A53B0A98631FAD1A292118
@@ -125,9 +126,11 @@ import Testing
         let bed = try DNSBed("names: { zones: [zone, sub, un], policies: [{ name: default, outcome: pass }] }", files)
         let zones: KeyValuePairs = ["example.com": "zone", "sub.example.com": "sub", "un.example.com": "un"]
         let long = String(repeating: "a", count: 36)
+        // Left out, since they differ on it: names below an asterisk with DNAME, for which Knot tells another owner of that
+        // record, and capitals, which we keep in the CNAME record.
         let names = [
-            "", "d", "x.d", "www.d", "WWW.d", "alias.d", "deep.a.d", "a.d", "away", "www.away", "chain", "www.chain", "into",
-            "wild", "x.wild", "*.wild", "www.*.wild", "\(long).long", "\(long)a.long", "sub", "un", "www.sub", "x.hidden",
+            "", "d", "x.d", "www.d", "alias.d", "deep.a.d", "a.d", "away", "www.away", "chain", "www.chain", "into",
+            "wild", "x.wild", "*.wild", "\(long).long", "\(long)a.long", "sub", "un", "www.sub", "x.hidden",
             "null", "_sip._tcp",
         ]
         let requests = names.flatMap { name in

@@ -88,8 +88,9 @@ import Testing
         let letters = "abcdefghijklm"
         let zone =
             "$ORIGIN com.\n$TTL 300\n@ SOA a.gtld-servers.net. nstld.verisign-grs.com. 1 2 3 4 60\n@ NS ns.example.net.\n"
-            + letters.map { "sub NS \($0).servers.sub\n\($0).servers.sub A 192.0.2.1\n\($0).servers.sub AAAA 2001:db8::1\n" }
-            .joined()
+            + letters.map {
+                "sub NS \($0).servers.sub\n\($0).servers.sub A 192.0.2.1\n\($0).servers.sub AAAA 2001:db8::1\n"
+            }.joined()
         let server = try InProcessServer(
             "names: { zones: [zone], policies: [{ name: default, outcome: pass }] }", ["zone": zone])
         let reply = try server.ask(Request("www.sub.com").edns())

@@ -112,8 +112,10 @@ import Testing
             "$TTL 300\n\(name). SOA ns.example.net. h.example.net. 1 2 3 4 60\n\(name). NS ns.example.net.\n\(more)\n"
         }
         let files = [
-            "outer": zone("example.com", "in.example.com. NS ns.example.net.\nin.example.com. DS 1 8 9 0123\n"
-                + "un.example.com. NS ns.example.net.\ncut.example.com. NS ns.example.net."),
+            "outer": zone(
+                "example.com",
+                "in.example.com. NS ns.example.net.\nin.example.com. DS 1 8 9 0123\n"
+                    + "un.example.com. NS ns.example.net.\ncut.example.com. NS ns.example.net."),
             "in": zone("in.example.com", "x.in.example.com. TXT x"), "un": zone("un.example.com", ""),
             "no": zone("no.example.com", ""), "deep": zone("deep.cut.example.com", ""), "top": zone("example.org", ""),
         ]

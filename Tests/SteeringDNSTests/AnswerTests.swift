@@ -177,9 +177,11 @@ import Testing
             message([1, 0, 0, 1], www + tsig("c00c")), message([1, 0, 0, 1], www + tsig("036b6579c010")),
             // It must be the last; its name must lead to the question; its data must be whole.
             message([1, 0, 0, 2], www + tsig() + "00" + opt()), message([1, 0, 0, 1], www + tsig("c00d")),
-            message([1, 0, 0, 1], www + tsig("c01d")), message([1, 0, 0, 1], www + "036b65790000fa00ff00000000000400000000"),
+            message([1, 0, 0, 1], www + tsig("c01d")),
+            message([1, 0, 0, 1], www + "036b65790000fa00ff00000000000400000000"),
         ])
-        #expect(replies.map(\.head) == Array(repeating: "NOTAUTH qr", count: 4) + Array(repeating: "FORMERR qr", count: 4))
+        #expect(
+            replies.map(\.head) == Array(repeating: "NOTAUTH qr", count: 4) + Array(repeating: "FORMERR qr", count: 4))
         // The same key, algorithm and time, no MAC, the ID of the query and BADKEY (RFC 8945, section 5.3.2).
         let unsigned = algorithm + "0000655f0000012c0000" + "1234" + "0011" + "0000"
         let content = "\\# \(unsigned.count / 2) \(unsigned)"

@@ -149,7 +149,8 @@ import Testing
         let server = try InProcessServer(policy)
         // The answer, and whether it depends on the client.
         let expected: [(name: String, type: String, outcome: String, depends: Bool)] = [
-            ("all", "A", "2", false), ("sticky", "A", "2", true), ("near", "A", "1", true), ("x.near", "AAAA", "2", true),
+            ("all", "A", "2", false), ("sticky", "A", "2", true), ("near", "A", "1", true),
+            ("x.near", "AAAA", "2", true),
             ("secret", "A", "REFUSED", true), ("any.wild", "A", "1", true), ("any.wild", "TXT", "NODATA", true),
             // Zone data, delegations and negative answers.
             ("ns1", "A", "53", false), ("mail", "MX", "NODATA", false), ("there.wild", "A", "98", false),

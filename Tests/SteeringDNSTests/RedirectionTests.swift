@@ -105,7 +105,8 @@ import Testing
                 + "www.root.example.com. 300 IN CNAME www.")
         #expect(
             try ask("x.sub").hasSuffix(
-                "x.sub.example.com. 300 IN CNAME x.host.cut.example.com.\n+ cut.example.com. 300 IN NS ns.example.net."))
+                "x.sub.example.com. 300 IN CNAME x.host.cut.example.com.\n+ cut.example.com. 300 IN NS ns.example.net.")
+        )
     }
 
     @Test("chains of DNAME and CNAME records are followed, through other zones and policies, and loops end")
@@ -164,11 +165,13 @@ import Testing
     func hidden() throws {
         let files = ["zone": Self.zone + "www.d A 192.0.2.9\n", "list": "host.d.example.com\n", "other": Self.other]
         let policy = "names: { zones: [zone, other], lists: { l: list }, policies: [POLICY{ name: z, outcome: pass }] }"
-        let server = try InProcessServer(policy.replacing("POLICY", with: "{ name: l, list: l, outcome: pass }, "), files)
+        let server = try InProcessServer(
+            policy.replacing("POLICY", with: "{ name: l, list: l, outcome: pass }, "), files)
         #expect(try server.ask(Request("www.d.example.com")).answer.last?.hasSuffix("192.0.2.1") == true)
         #expect(server.served.warnings.contains { $0.contains("is below the DNAME record of d.example.com.") })
         let errors = try NamePolicyFile.errors(
             of: policy.replacing("POLICY", with: "{ name: a, exact: www.d.example.com, outcome: refuse }, "), files)
-        #expect(errors.contains("www.d.example.com., which a DNAME record in a zone redirects: remove one"), "\(errors)")
+        #expect(
+            errors.contains("www.d.example.com., which a DNAME record in a zone redirects: remove one"), "\(errors)")
     }
 }

@@ -4,7 +4,9 @@ import Testing
 @testable import SteeringDNS
 
 @Suite struct ResponseLimiterTests {
-    @Test("over any run no network is sent more than 1.5 times its bytes, 4 KiB, and 62.5 bytes a second", arguments: [1, 2, 3] as [UInt64])
+    @Test(
+        "over any run no network is sent more than 1.5 times its bytes, 4 KiB, and 62.5 bytes a second",
+        arguments: [1, 2, 3] as [UInt64])
     func amplification(seed: UInt64) throws {
         var generator = ZoneGenerator(seed: seed)
         var limiter = ResponseLimiter(rate: seed == 3 ? 100 : 0)

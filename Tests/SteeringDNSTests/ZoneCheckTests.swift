@@ -20,7 +20,10 @@ import Testing
         ("badexample.com. A 192.0.2.1", .warned, 4, "outside of the zone"),
         ("example.org. SOA . . 1 2 3 4 5", .warned, 4, "outside of the zone"),
         // Aliases.
-        ("w CNAME a\nw A 192.0.2.1", .refused, 5, "the A record of w.example.com. is beside the CNAME record at line 4"),
+        (
+            "w CNAME a\nw A 192.0.2.1", .refused, 5,
+            "the A record of w.example.com. is beside the CNAME record at line 4"
+        ),
         ("w A 192.0.2.1\nw CNAME a", .refused, 4, "is beside the CNAME record at line 5"),
         ("w CNAME a\nW CNAME b", .refused, 5, "another CNAME record at line 4"),
         ("@ CNAME a.", .refused, 1, "is beside the CNAME record at line 4"),
@@ -35,14 +38,20 @@ import Testing
         ("y.x.w TXT a\nw DNAME a", .warned, 4, "is below the DNAME record of w.example.com., which redirects it"),
         ("w DNAME a\nx.w NS ns.example.net.", .warned, 5, "is below the DNAME record"),
         ("w DNAME a\nw NS ns.example.net.", .warned, 4, "is at the delegation of that name"),
-        ("@ DNAME example.org.", .warned, 2, "the NS record of example.com. points to ns1.example.com., which is an alias"),
+        (
+            "@ DNAME example.org.", .warned, 2,
+            "the NS record of example.com. points to ns1.example.com., which is an alias"
+        ),
         // Delegations.
         ("sub NS ns.example.net.", .right, 0, ""),
         ("sub NS ns.sub\nns.sub A 192.0.2.1", .right, 0, ""),
         ("sub NS ns.sub\nns.sub AAAA 2001:db8::1\nother.sub A 192.0.2.1", .right, 0, ""),
         ("sub NS sub\nsub A 192.0.2.1", .right, 0, ""),
         ("sub NS ns.example.net.\nsub DS 1 8 9 00", .right, 0, ""),
-        ("sub NS ns.sub", .warned, 4, "ns.sub.example.com., a name server of sub.example.com., is in the delegated zone"),
+        (
+            "sub NS ns.sub", .warned, 4,
+            "ns.sub.example.com., a name server of sub.example.com., is in the delegated zone"
+        ),
         ("sub NS sub", .warned, 4, "has no address here"),
         ("sub NS ns.sub\n*.sub A 192.0.2.1", .warned, 4, "has no address here"),
         ("sub NS ns.other\nother NS ns.example.net.", .right, 0, ""),
@@ -68,13 +77,19 @@ import Testing
         ("@ NS ns2.w\nx.w TXT a\n*.w A 192.0.2.1", .right, 0, ""),
         ("@ NS w\nx.w TXT a\n* A 192.0.2.1", .warned, 4, "which has no address"),
         ("@ NS ns2\n* CNAME ns1", .warned, 4, "which is an alias"),
-        ("@ NS ns2.sub\nsub NS ns.example.net.", .warned, 4, "is in the delegated zone sub.example.com. and has no address"),
+        (
+            "@ NS ns2.sub\nsub NS ns.example.net.", .warned, 4,
+            "is in the delegated zone sub.example.com. and has no address"
+        ),
         ("w MX 10 m", .warned, 4, "the MX record of w.example.com. points to m.example.com., which has no address"),
         ("w MX 10 m\nm CNAME ns1", .warned, 4, "which is an alias"),
         ("w MX 10 x.m\nm DNAME a", .warned, 4, "which is an alias"),
         ("w MX 10 m.example.net.\nx MX 0 .\ny MX 10 NS1", .right, 0, ""),
         ("w MX 10 m.sub\nsub NS ns.example.net.", .right, 0, ""),
-        ("w SRV 1 2 3 s", .warned, 4, "the SRV record of w.example.com. points to s.example.com., which has no address"),
+        (
+            "w SRV 1 2 3 s", .warned, 4,
+            "the SRV record of w.example.com. points to s.example.com., which has no address"
+        ),
         ("w SRV 1 2 3 s\ns CNAME ns1", .warned, 4, "which is an alias"),
         ("w SRV 0 0 0 .\nx SRV 1 2 3 ns1", .right, 0, ""),
         ("w SRV 1 2 3 s\ns TXT a", .warned, 4, "which has no address"),
@@ -96,7 +111,9 @@ import Testing
         }
     }
 
-    @Test("records without an answer are refused and other faults are warnings, with the line and a remedy", arguments: cases)
+    @Test(
+        "records without an answer are refused and other faults are warnings, with the line and a remedy",
+        arguments: cases)
     func rules(text: String, fate: Fate, line: Int, sentence: String) throws {
         let found = try problems(Self.top + text)
         #expect(found.fate == fate, "\(found)")

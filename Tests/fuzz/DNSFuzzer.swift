@@ -124,7 +124,8 @@ private func check(_ answer: [UInt8], of message: [UInt8], limit: Int) {
     precondition(answer[12..<reader.questionEnd] == message[12..<max(12, reader.questionEnd)], "it is the query's")
     if answer[2] & 2 != 0 {
         let counts = reader.counts
-        precondition(counts[1] == 0 && counts[2] == 0 && counts[3] == reader.optCount + reader.tsigCount,
+        precondition(
+            counts[1] == 0 && counts[2] == 0 && counts[3] == reader.optCount + reader.tsigCount,
             "cut is cut")
     }
     precondition(reader.optCount <= 1, "there is one OPT record at most")

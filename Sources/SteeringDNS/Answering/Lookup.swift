@@ -26,6 +26,8 @@ struct Lookup: ~Copyable {
     private struct Subject {
         /// The offset of the name in the message.
         var offset = Query.nameOffset
+        /// What offsets in `keys` count from: the message, or the target of the alias.
+        var base: Int { hash == nil ? 0 : offset }
         /// For the target of an alias, ``AddressPolicies/hash(of:)``; nil for the name in the question.
         var hash: UInt128?
         /// For the target of an alias, the number of bytes before its compression pointer, and where that leads to.
@@ -253,7 +255,7 @@ struct Lookup: ~Copyable {
     /// Returns the offset in the message of the ancestor with a number of labels.
     private func offset(ofDepth depth: Int, _ subject: Subject) -> Int {
         let offset = keys.offset(ofDepth: depth)
-        guard offset >= subject.pointer.begin else { return subject.offset + offset }
+        guard offset >= subject.pointer.begin else { return subject.base + offset }
         return subject.pointer.target + offset - subject.pointer.begin
     }
 }
@@ -289,7 +291,7 @@ extension Lookup {
                 redirection, at: offset(ofDepth: depth, subject), &writer, &buffer)
         else { return .done(answer) }
         // The labels of the name that the record does not replace.
-        let length = keys.offset(ofDepth: depth)
+        let length = keys.offset(ofDepth: depth) - (subject.hash == nil ? subject.offset : 0)
         let head = (0..<length).map { subject.hash == nil ? message[subject.offset + $0] : target.wire[$0] }
         guard head.count + suffix.wire.count <= DNSName.longestName else {
             answer.code = .nameTooLong

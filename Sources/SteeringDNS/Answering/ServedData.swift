@@ -85,7 +85,8 @@ extension ServedData {
             let warnings = zone.warnings { lookup.hasAddress($0, self) }
             let shown = warnings.prefix(Self.mostWarnings).map(\.description)
             let rest = warnings.count - shown.count
-            return rest == 0 ? shown : shown + ["\(zone.origin): \(rest) more warnings are not shown; remedy these first"]
+            if rest == 0 { return shown }
+            return shown + ["\(zone.origin): \(rest) more warnings are not shown; remedy these first"]
         }
     }
 }

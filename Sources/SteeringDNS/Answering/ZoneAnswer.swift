@@ -131,7 +131,9 @@ extension ZoneAnswer {
             case .inZone, .elsewhere: nil
             }
         for set in [node[.A], node[.AAAA]] {
-            guard let set, areNeeded || writer.hasRoom(for: size(of: set, node, isNamed: place != nil)) else { continue }
+            guard let set, areNeeded || writer.hasRoom(for: size(of: set, node, isNamed: place != nil)) else {
+                continue
+            }
             for record in set.records {
                 if let place {
                     writer.add(record, of: place, ttl: set.ttl, origin: origin, in: .additional, &buffer)
