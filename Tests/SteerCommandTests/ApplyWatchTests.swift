@@ -44,6 +44,25 @@ struct ApplyWatchTests {
         }
     }
 
+    @Test("A file that it includes is followed, too; one that is broken is named")
+    func included() async throws {
+        try await withBed { bed in
+            let part = try bed.write(bed.policy("web"), to: "part.yaml")
+            let path = try bed.write("include: part.yaml\nbindings: []\n", to: "policy.yaml")
+            let watcher = try watch(path, in: bed)
+            try verify(bed.inForce(), is: ["web 80"])
+            _ = try bed.write("bindings: [", to: "part.yaml")
+            try eventually("the complaint") { try watcher.error.hasPrefix("steer: \(part):") }
+            _ = try bed.write(bed.policy("web", "81"), to: "part.yaml")
+            try becomes(["web 81"], bed)
+            _ = try bed.write(bed.policy("web", "82"), to: "other.yaml")
+            _ = try bed.write("include: other.yaml\nbindings: []\n", to: "policy.yaml")
+            try becomes(["web 82"], bed)
+            _ = try bed.write(bed.policy("web", "83"), to: "other.yaml")
+            try becomes(["web 83"], bed)
+        }
+    }
+
     @Test("A broken file keeps the policy and is said; the next good one counts")
     func broken() async throws {
         try await withBed { bed in

@@ -121,6 +121,7 @@ struct SteerdStartTests {
         arguments: [
             "chmod 666 FILE", "chmod 664 FILE", "chown 65534 FILE", "chmod 777 FOLDER", "chown 65534 FOLDER",
             "mkdir -m 777 FOLDER/in; mv FILE FOLDER/in/p; ln -s in/p FILE",
+            "mv FILE FOLDER/part.yaml; chmod 666 FOLDER/part.yaml; echo include: part.yaml >FILE",
         ])
     func untrusted(harm: String) async throws {
         try await withSteerdBed { steerd in
