@@ -17,7 +17,7 @@ struct Check: ParsableCommand {
     var json = false
 
     private struct Summary: Encodable {
-        let policies: Int, pools: [String: String], names: Int, zones: [String], bytesOfNames: Int
+        let policies: Int, pools: [String: String], names: Int, zones: [String], bytesOfNames: Int, warnings: [String]
     }
 
     func run() throws {
@@ -26,11 +26,13 @@ struct Check: ParsableCommand {
         let summary = Summary(
             policies: policies.policies.count,
             pools: Dictionary(uniqueKeysWithValues: policies.pools.map { ($0.name, $0.addresses.description) }),
-            names: policies.nameCount, zones: served.origins.map(\.description), bytesOfNames: policies.nameBytes)
+            names: policies.nameCount, zones: served.origins.map(\.description), bytesOfNames: policies.nameBytes,
+            warnings: served.warnings)
         if json {
             print(JSON.text(summary))
             return
         }
+        for warning in served.warnings { Journal.print("warning: \(warning)", .warning) }
         print(
             "\(file): \(counted(summary.policies, "policy", "policies")), \(counted(summary.pools.count, "pool")), "
                 + "\(counted(summary.names, "name")) in lists "

@@ -118,6 +118,11 @@ struct Serve: ParsableCommand {
         }
         let watched = WatchedPolicy(policy.policy), reading = Date.now
         let server = NameServer(try policy.read(), options)
+        if let list = server.served.listFromStandardInput {
+            throw CommandError(
+                "the list \(list) comes from standard input, which a reload cannot read again: write it to a file")
+        }
+        for warning in server.served.warnings { logger.warning("\(warning)") }
         let times = PolicyTimes(server.served.policies, readAt: reading)
         try Service(
             server: server, sockets: sockets, policy: policy, watched: watched, times: times, metrics: metricsAddress,

@@ -100,6 +100,7 @@ struct Service {
         do {
             let served = try policy.read(reusing: server.served)
             server.replace(with: served)
+            for warning in served.warnings { logger.warning("\(warning)") }
             times.took(served.policies, readAt: reading)
             logger.info(
                 "policy reloaded",

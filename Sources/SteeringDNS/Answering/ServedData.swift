@@ -10,7 +10,12 @@ public final class ServedData: Sendable {
     let zones: Zones
     /// Whether the network in EDNS client subnet (RFC 7871) counts as the client.
     public let usesClientSubnet: Bool
+    /// Faults in the files that keep nothing from being served, one sentence each: the place, the fault and the remedy.
+    public let warnings: [String]
     let files: Files
+
+    /// The name of a list that was read from standard input, which cannot be read again; nil if there is none.
+    package var listFromStandardInput: String? { files.lists.first { $0.path == "-" }?.name }
 
     /// The files that the data was read from. Writing an offline zone reads them again.
     struct Files: Sendable {
@@ -18,13 +23,16 @@ public final class ServedData: Sendable {
         var lists: [(name: String, path: String)] = []
         /// The identities of the list files when they were read; nil if a change could go unnoticed.
         var readLists: [FileIdentity]?
+        /// How many names each list has.
+        var summaries: [NameListSummary] = []
     }
 
-    init(zones: Zones, policies: AddressPolicies, usesClientSubnet: Bool, files: Files) {
+    init(zones: Zones, policies: AddressPolicies, usesClientSubnet: Bool, files: Files, warnings: [String] = []) {
         self.zones = zones
         self.policies = policies
         self.usesClientSubnet = usesClientSubnet
         self.files = files
+        self.warnings = warnings
     }
 
     /// Returns counts of zero, with one element per policy.

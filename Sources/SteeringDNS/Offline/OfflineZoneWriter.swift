@@ -18,7 +18,7 @@ struct OfflineZoneWriter: ~Copyable {
     private var summary = OfflineZone.Summary()
     /// The wildcards that policies answer for. They replace the zone's own.
     private var wildcards: Set<DNSName> = []
-    private var blocked = 0, asterisks = 0, ownWildcard = 0
+    private var blocked = 0, ownWildcard = 0
 
     init(_ zone: OfflineZone, _ output: consuming ZoneOutput) {
         self.zone = zone
@@ -120,10 +120,6 @@ struct OfflineZoneWriter: ~Copyable {
             throw ListError(message: "the list has changed since it was read: write the zone again")
         }
         guard mark(slot) else { return }
-        if name[0] == 1, name[1] == UInt8(ascii: "*") {
-            asterisks += 1
-            return
-        }
         try writeName(name, mustExist: true)
         try writeAncestors(of: name)
     }
@@ -133,11 +129,11 @@ struct OfflineZoneWriter: ~Copyable {
     private mutating func writeAncestors(of name: Span<UInt8>) throws {
         keys.read(name, at: 0)
         guard let encloser = zone.served.zones.encloser(of: keys) else { return }
-        let names = zone.served.policies.names
+        let policies = zone.served.policies, names = policies.names
         var depth = keys.depth - 1
         while depth > zone.served.zones.facts[encloser].depth {
             let ancestor = name.extracting(keys.offset(ofDepth: depth)..<name.count)
-            guard names.nameClass(of: keys[depth]) <= .emptyNonTerminal else { return }
+            guard !policies.isListed(names.nameClass(of: keys[depth])) else { return }
             guard mark(keys[depth], ancestor) else { return }
             try writeName(ancestor, mustExist: false)
             try writeWildcard(below: ancestor)
@@ -284,10 +280,6 @@ struct OfflineZoneWriter: ~Copyable {
         if ownWildcard > 0 {
             summary.notes.append(
                 "\(ownWildcard) of those get the records of the zone's own wildcard from the server")
-        }
-        if asterisks > 0 {
-            summary.notes.append(
-                "\(asterisks) listed names that begin with * are left out: a zone file would treat them as wildcards")
         }
     }
 }
