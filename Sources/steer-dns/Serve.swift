@@ -123,6 +123,10 @@ struct Serve: ParsableCommand {
         }
         let watched = WatchedPolicy(policy.policy), reading = Date.now
         let server = NameServer(try policy.read(), options)
+        if let list = server.served.listFromStandardInput {
+            throw CommandError(
+                "the list \(list) comes from standard input, which a reload cannot read again: write it to a file")
+        }
         logger.log(warningsOf: server.served, policy: policy.policy)
         let times = PolicyTimes(server.served.policies, readAt: reading)
         try Service(

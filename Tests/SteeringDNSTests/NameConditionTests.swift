@@ -68,7 +68,7 @@ import Testing
         var generator = ZoneGenerator(seed: 1)
         var classes = NameClasses()
         // A name has one value of each attribute, as `overlaps` takes for granted.
-        var kinds: [NameClass] = [.unlisted, .emptyNonTerminal]
+        var kinds: [NameClass] = [.unlisted, try classes.nameClass(above: [0])]
         for list in 0...1 {
             for attributes in [[], ["color=red"], ["color=blue"], ["color=red", "size=big"], ["size=big"]] {
                 kinds.append(try classes.nameClass(of: [.init(list: list, attributes: attributes)]))

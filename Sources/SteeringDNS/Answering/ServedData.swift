@@ -16,6 +16,9 @@ public final class ServedData: Sendable {
     public let warnings: [String]
     let files: Files
 
+    /// The name of a list that was read from standard input, which cannot be read again; nil if there is none.
+    package var listFromStandardInput: String? { files.lists.first { $0.path == "-" }?.name }
+
     /// The files that the data was read from. Writing an offline zone reads them again.
     struct Files: Sendable {
         var zones: [(origin: DNSName, path: String)] = []
@@ -24,6 +27,8 @@ public final class ServedData: Sendable {
         var lists: [(name: String, path: String)] = []
         /// The identities of the list files when they were read; nil if a change could go unnoticed.
         var readLists: [FileIdentity]?
+        /// How many names each list has.
+        var summaries: [NameListSummary] = []
     }
 
     init(zones: Zones, policies: AddressPolicies, usesClientSubnet: Bool, files: Files, warnings: [String] = []) {

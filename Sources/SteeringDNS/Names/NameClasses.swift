@@ -1,8 +1,3 @@
-/// The reason why a list of names was refused: one sentence.
-struct ListError: Error {
-    let message: String
-}
-
 /// The classes of names: for each, the lists that its names are in, with their attributes.
 struct NameClasses: Sendable {
     /// A list, by index, and the attributes of a name in it, deduplicated and sorted.
@@ -11,26 +6,66 @@ struct NameClasses: Sendable {
         let attributes: [String]
     }
 
-    /// By class; the first two are unlisted names and empty non-terminals.
-    private(set) var memberships: [[Membership]] = [[], []]
+    /// By class; the first is that of unlisted names.
+    private(set) var memberships: [[Membership]] = [[]]
     private var classes: [[Membership]: NameClass] = [:]
     private var unions: [UInt32: NameClass] = [:]
+    /// The lists that have names below an empty non-terminal (RFC 8020), which is in no list itself. It exists, without
+    /// records, if policies give those names addresses. These classes count down from the highest number.
+    private(set) var listsBelow: [[Int]] = []
+    private var classesBelow: [[Int]: NameClass] = [:]
 
     /// Returns the class for a set of memberships, which must be sorted by list.
     mutating func nameClass(of memberships: [Membership]) throws(ListError) -> NameClass {
         if let known = classes[memberships] { return known }
-        guard let number = NameClass(exactly: self.memberships.count) else {
-            throw ListError(
-                message: "the lists give names more than 65,534 different sets of attributes: use fewer attributes")
-        }
+        let number = try newClass(self.memberships.count)
         classes[memberships] = number
         self.memberships.append(memberships)
         return number
     }
 
-    /// Returns the class of a name that is listed twice, in two lists or in one.
+    /// Returns the class of an empty non-terminal above names of lists, which must be sorted.
+    mutating func nameClass(above lists: [Int]) throws(ListError) -> NameClass {
+        if let known = classesBelow[lists] { return known }
+        let number = try newClass(Int(NameClass.max) - listsBelow.count)
+        classesBelow[lists] = number
+        listsBelow.append(lists)
+        return number
+    }
+
+    private func newClass(_ number: Int) throws(ListError) -> NameClass {
+        guard memberships.count + listsBelow.count <= Int(NameClass.max) else {
+            throw ListError(
+                message: "the lists give names more than 65,534 different sets of attributes: use fewer attributes")
+        }
+        return NameClass(number)
+    }
+
+    /// Returns the classes of the empty non-terminals above names of certain lists, by their distance from the highest
+    /// class.
+    func existingBelow(lists isIncluded: (Int) -> Bool) -> NameClassSet {
+        var set = NameClassSet(count: listsBelow.count)
+        for (distance, lists) in listsBelow.enumerated() where lists.contains(where: isIncluded) {
+            set.insert(NameClass(distance))
+        }
+        return set
+    }
+
+    /// Returns the lists with names below an empty non-terminal of a class; nil for other names.
+    func listsBelow(_ nameClass: NameClass) -> [Int]? {
+        let index = Int(NameClass.max - nameClass)
+        return index < listsBelow.count ? listsBelow[index] : nil
+    }
+
+    /// Returns the class of a name that was added twice.
     mutating func union(_ one: NameClass, _ other: NameClass) throws(ListError) -> NameClass {
         if one == other { return one }
+        switch (listsBelow(one), listsBelow(other)) {
+        case (nil, nil): break
+        case (nil, _?): return one
+        case (_?, nil): return other
+        case (let lists?, let others?): return try nameClass(above: Set(lists + others).sorted())
+        }
         let pair = UInt32(one) << 16 | UInt32(other)
         if let known = unions[pair] { return known }
         var byList: [Int: Set<String>] = [:]
@@ -87,7 +122,9 @@ struct NameClassSet: Sendable, Hashable {
 
     @inline(__always)
     func contains(_ nameClass: NameClass) -> Bool {
-        words[Int(nameClass >> 6)] & 1 << UInt64(nameClass & 63) != 0
+        // Empty non-terminals have higher classes.
+        guard Int(nameClass >> 6) < words.count else { return false }
+        return words[Int(nameClass >> 6)] & 1 << UInt64(nameClass & 63) != 0
     }
 
     var isEmpty: Bool { words.allSatisfy { $0 == 0 } }

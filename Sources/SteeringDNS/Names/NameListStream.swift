@@ -3,7 +3,7 @@ import Documents
 import Glibc
 
 /// A stream over a list of names: one name per line, in any order, followed by attributes such as `account=free`,
-/// separated by spaces. Blank lines and comments, from `#` on, are skipped.
+/// separated by spaces. Blank lines and comments, from `#` on, are skipped. ``ListedName`` defines what a name is.
 ///
 /// The file is read in chunks of 1 MiB, so memory does not grow with the list.
 struct NameListStream {
@@ -41,7 +41,7 @@ struct NameListStream {
         let (descriptor, size) = (file?.descriptor ?? STDIN_FILENO, file?.size)
         var lines = Lines(name: name)
         var chunk = [UInt8](repeating: 0, count: 1 << 20)
-        var wire: [UInt8] = []
+        var listed = ListedName()
         var total = 0
         while true {
             let count = Glibc.read(descriptor, &chunk, chunk.count)
@@ -53,66 +53,12 @@ struct NameListStream {
             // The last line may lack its newline.
             let isLast = count == 0
             try lines.take(isLast ? [UInt8(ascii: "\n")] : chunk, isLast ? 1 : count) { bytes, line in
-                guard let name = Self.name(in: bytes, line) else { return }
-                try Self.readName(bytes, name, into: &wire)
-                try each(wire.span, bytes, name.upperBound..<line.upperBound)
+                guard let end = try listed.read(bytes, line) else { return }
+                try each(listed.wire.span.extracting(0..<listed.count), bytes, end..<line.upperBound)
             }
             progress?(total, size)
             if isLast { return }
         }
-    }
-
-    /// Returns the range of the name in a line; nil for a blank line or a comment.
-    private static func name(in bytes: Span<UInt8>, _ line: Range<Int>) -> Range<Int>? {
-        var position = line.lowerBound
-        while position < line.upperBound, bytes[position].isSpace { position += 1 }
-        guard position < line.upperBound, bytes[position] != UInt8(ascii: "#") else { return nil }
-        let start = position
-        while position < line.upperBound, !bytes[position].isSpace { position += 1 }
-        return start..<position
-    }
-
-    /// Converts a name to wire form.
-    private static func readName(
-        _ bytes: Span<UInt8>, _ range: Range<Int>, into wire: inout [UInt8]
-    ) throws(ListError) {
-        wire.removeAll(keepingCapacity: true)
-        wire.append(0)
-        var lengthAt = 0
-        var hasEscape = false
-        for position in range {
-            let byte = bytes[position]
-            switch byte {
-            case UInt8(ascii: "."):
-                guard wire.count - lengthAt - 1 > 0 else { throw invalidName(bytes, range) }
-                lengthAt = wire.count
-                wire.append(0)
-            case UInt8(ascii: "\\"): hasEscape = true
-            case 0x21...0x7E:
-                wire.append(byte)
-                wire[lengthAt] += 1
-                // Checked here, while the length still fits in its byte.
-                guard wire[lengthAt] < 64 else { throw invalidName(bytes, range) }
-            default: throw invalidName(bytes, range)
-            }
-            if hasEscape { break }
-        }
-        if hasEscape {
-            do { wire = try DNSName(String(decoding: range.map { bytes[$0] }, as: UTF8.self)).wire } catch {
-                throw ListError(message: error.message)
-            }
-        } else if wire[lengthAt] != 0 {
-            wire.append(0)
-        }
-        guard wire.count > 1, wire.count <= 255 else { throw invalidName(bytes, range) }
-    }
-
-    private static func invalidName(_ bytes: Span<UInt8>, _ range: Range<Int>) -> ListError {
-        let text = String(decoding: range.prefix(80).map { bytes[$0] }, as: UTF8.self)
-        return ListError(
-            message:
-                "\(quoted(text)) is not a name: write labels of 1 to 63 visible characters joined by dots, at most 253 in all"
-        )
     }
 }
 
@@ -154,7 +100,11 @@ private struct Lines {
                     try each(begun.span, 0..<begun.count)
                     begun.removeAll(keepingCapacity: true)
                 }
-            } catch let error as ListError { throw DocumentError("\(name):\(number): \(error.message)") }
+            } catch let error as ListError {
+                throw begun.isEmpty
+                    ? error.document(name, line: number, Array(chunk[start..<position]), at: start)
+                    : error.document(name, line: number, begun, at: 0)
+            }
             position += 1
             start = position
         }

@@ -61,9 +61,9 @@ public struct OfflineZone: Sendable {
         self.seed = seed
         self.client = client
         self.number = number
-        if let list = served.files.lists.first(where: { $0.path == "-" }) {
+        if let list = served.listFromStandardInput {
             throw OfflineZoneError(
-                "the list \(list.name) comes from standard input, and is read twice: write it to a file")
+                "the list \(list) comes from standard input, and is read twice: write it to a file")
         }
         let asking = policies.filter(\.dependsOnClient)
         guard client != nil || asking.isEmpty else {

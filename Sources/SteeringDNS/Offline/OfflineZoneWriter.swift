@@ -22,7 +22,7 @@ struct OfflineZoneWriter: ~Copyable {
     private var replaced: Set<DNSName> = []
     /// What a probe below the last parent is answered.
     private var lastProbe: (parent: NameKey, answers: NameAnswers)?
-    private var blocked = 0, asterisks = 0, besideAlias = 0
+    private var blocked = 0, besideAlias = 0
 
     init(_ zone: OfflineZone, _ output: consuming ZoneOutput) {
         self.zone = zone
@@ -104,17 +104,7 @@ struct OfflineZoneWriter: ~Copyable {
         guard zone.served.policies.names.slot(of: keys.last) != nil else {
             throw ListError(message: "the list has changed since it was read: write the zone again")
         }
-        if hasAsterisk(name) { asterisks += 1 } else { try write(name) }
-    }
-
-    /// Whether a label is the asterisk of a wildcard (RFC 4592).
-    private func hasAsterisk(_ name: Span<UInt8>) -> Bool {
-        var position = 0
-        while name[position] != 0 {
-            if name[position] == 1, name[position + 1] == UInt8(ascii: "*") { return true }
-            position += 1 + Int(name[position])
-        }
-        return false
+        try write(name)
     }
 
     // MARK: Names
@@ -333,10 +323,6 @@ struct OfflineZoneWriter: ~Copyable {
             summary.notes.append(
                 "\(blocked) names without an address have a TXT record: without it they would not exist, or a wildcard would "
                     + "give them an address")
-        }
-        if asterisks > 0 {
-            summary.notes.append(
-                "\(asterisks) listed names with the label * are left out: a zone file would treat them as wildcards")
         }
         if besideAlias > 0 {
             summary.notes.append(

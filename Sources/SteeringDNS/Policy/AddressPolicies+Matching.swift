@@ -83,7 +83,7 @@ extension AddressPolicies {
     /// Whether the name is explicit: in a list or in the `exact` names of a policy. Names below an explicit name exist
     /// only if they are explicit themselves.
     func isExplicit(_ key: NameKey) -> Bool {
-        if names.nameClass(of: key) > .emptyNonTerminal { return true }
+        if isListed(names.nameClass(of: key)) { return true }
         return index[key]?.contains { !entries[Int($0)].isSuffix } ?? false
     }
 
@@ -99,10 +99,14 @@ extension AddressPolicies {
         return nil
     }
 
-    /// Whether the name is an empty non-terminal (RFC 8020): it exists, without records, because a policy or a list has
-    /// names below it.
+    /// Whether names of a class are in lists.
+    @inline(__always)
+    func isListed(_ nameClass: NameClass) -> Bool { nameClass != .unlisted && nameClass <= lastListedClass }
+
+    /// Whether the name is an empty non-terminal (RFC 8020): it exists, without records, because a policy, or a list that
+    /// policies are for, has names below it.
     func hasExplicitDescendant(_ key: NameKey) -> Bool {
-        names.nameClass(of: key) == .emptyNonTerminal
+        existingBelow.contains(NameClass.max - names.nameClass(of: key))
             || (index[key]?.contains { entries[Int($0)].isBelow } ?? false)
     }
 

@@ -37,6 +37,10 @@ public final class AddressPolicies: Sendable {
     let byClient: ClientRules
     /// The pools by family: two entries per pool, IPv4 first.
     let familyPools: [FamilyPool]
+    /// The last class of listed names. Higher ones are those of empty non-terminals above them.
+    let lastListedClass: NameClass
+    /// The empty non-terminals that exist, by the distance of their class from the highest.
+    let existingBelow: NameClassSet
     /// The classes and clients that rules are restricted to; a rule refers to them by index.
     let classSets: [NameClassSet]
     let clientSets: [PrefixPool]
@@ -76,6 +80,13 @@ public final class AddressPolicies: Sendable {
                     ? classIndex.matching(list: policy.list.flatMap { listNumbers[$0] }, attribute: policy.attribute)
                     : nil,
                 outcome, drainedFamilies, isInForce: policy.isInForce(at: site))
+        }
+        lastListedClass = NameClass(classes.memberships.count - 1)
+        existingBelow = classes.existingBelow { list in
+            policies.contains { policy in
+                policy.isInForce(at: site) && policy.outcome != .pass && NameCondition.list.restricts(policy)
+                    && (policy.list == nil || policy.list == listNames[list])
+            }
         }
         rules = compilation.rules
         general = compilation.general.filter { compilation.rules[$0].clients == nil }

@@ -10,8 +10,7 @@ extension NamePolicyDraft {
         var files = ServedData.Files(lists: lists.map { ($0.name, $0.path) }, readLists: identitiesOfLists())
         let zones = readZones(&files, &problems)
         if !problems.isEmpty { throw NamePolicyError(problems) }
-        let (table, classes) =
-            if let names = names(of: previous, for: files) { names } else { try readLists(progress) }
+        let (table, classes) = try readLists(of: &files, reusing: previous, progress: progress)
         let policies = AddressPolicies(
             policies: policies.map(\.policy), pools: pools.pools.map { ($0.name, $0.handedOut) },
             drained: pools.pools.map(\.drainedFamilies), names: table, classes: classes, listNames: lists.map(\.name),
@@ -21,7 +20,7 @@ extension NamePolicyDraft {
             usesClientSubnet: usesClientSubnet, files: files)
         problems = problemsOfNames(served)
         if !problems.isEmpty { throw NamePolicyError(problems) }
-        return served.with(warnings: served.warnings(of: zones))
+        return served.with(warnings: served.warnings(of: zones) + warnings(of: files.summaries))
     }
 
     private func readZones(_ files: inout ServedData.Files, _ problems: inout [String]) -> [CheckedZone] {
@@ -48,39 +47,6 @@ extension NamePolicyDraft {
             } catch { problems.append("\(error)") }
         }
         return zones
-    }
-
-    /// Returns the identities of the list files; nil if one could change without its identity changing.
-    private func identitiesOfLists() -> [FileIdentity]? {
-        let identities = lists.compactMap { $0.path == "-" ? nil : FileIdentity($0.path) }
-        return identities.count == lists.count && identities.allSatisfy(\.isSettled) ? identities : nil
-    }
-
-    /// Returns the names of the previous policy if its lists were the same files, unchanged.
-    private func names(of previous: ServedData?, for files: ServedData.Files) -> (NameTable, NameClasses)? {
-        guard let previous, let lists = files.readLists, lists == previous.files.readLists,
-            files.lists.map(\.name) == previous.files.lists.map(\.name)
-        else { return nil }
-        return (previous.policies.names, previous.policies.classes)
-    }
-
-    private func readLists(
-        _ progress: NamePolicyFile.Progress?
-    ) throws(NamePolicyError) -> (NameTable, NameClasses) {
-        var current = ""
-        var reader = NameListReader(progress: progress.map { progress in { progress(current, $0, $1) } })
-        do {
-            for (number, list) in lists.enumerated() {
-                current = list.name
-                try reader.read(list: number, contentsOf: list.path)
-            }
-            let table = try reader.table()
-            return (table, reader.classes)
-        } catch let error as DocumentError {
-            throw NamePolicyError([error.message])
-        } catch let error as ListError {
-            throw NamePolicyError([error.message])
-        } catch { throw NamePolicyError(["\(error)"]) }
     }
 }
 
