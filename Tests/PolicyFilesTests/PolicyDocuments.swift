@@ -29,7 +29,8 @@ enum PolicyDocuments {
            "policies": [
              {"name": "free", "list": "customers", "attribute": "account=free", "pool": "few", "ttl": 30},
              {"name": "in", "suffix": ["a.example.com", "b.example.com"], "clients": ["10.0.0.0/8", "fd00::/8"],
-              "pool": "few", "select": "client", "types": "A"},
+              "pool": "few", "select": "client", "types": "A", "answers": 3},
+             {"name": "from", "clients-from": "blocked.txt", "pool": "few", "answers": "16"},
              {"name": "here", "exact": "www.example.com", "site": "fra", "pool": "web", "select": "fixed",
               "types": ["A", "AAAA"], "exclusive": true},
              {"name": "off", "exact": ["x.example.com"], "clients": "0.0.0.0/0", "outcome": "refuse",

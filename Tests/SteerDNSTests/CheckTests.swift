@@ -133,7 +133,7 @@ import Testing
     }
 
     @Test("names of a list that lie in no zone are a warning, on standard error and in JSON")
-    func warnings() throws {
+    func foreignNames() throws {
         let policy = """
             pools: { four: 192.0.2.0/24 }
             names:
