@@ -128,9 +128,9 @@ import Testing
             ("www HTTPS 1 . mandatory=mandatory", 1, 11, "mandatory must list"),
             ("www HTTPS 1 . mandatory=port,port port=1", 1, 11, "mandatory must list"),
             ("www HTTPS 1 . \"alpn=h2\"", 1, 15, "around the value only"),
-            ("www HTTPS 1 . ALPN=h2", 1, 15, "keys have small letters only (RFC 9460); write alpn"),
+            ("www HTTPS 1 . ALPN=h2", 1, 15, "keys have small letters only (RFC 9460); write \"alpn\""),
             ("www HTTPS 1 . key00667=a", 1, 15, "the number has zeros in front (RFC 9460); write key667"),
-            ("www HTTPS 1 . mandatory=PORT port=1", 1, 15, "write port"),
+            ("www HTTPS 1 . mandatory=PORT port=1", 1, 15, "write \"port\""),
             // Types with a form of their own.
             (
                 "www DS 1 RSASHA3 1 00", 1, 10,

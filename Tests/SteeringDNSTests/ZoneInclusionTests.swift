@@ -55,7 +55,7 @@ import Testing
             @ NS ns.example.net.
             top A 192.0.2.9
             $INCLUDE \(folder.path)/inner sub
-              A 192.0.2.8
+              TXT after
             after A 192.0.2.6
 
             """,
