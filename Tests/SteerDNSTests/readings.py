@@ -87,8 +87,8 @@ def raw(path):
     position = 24
     while position < len(content):
         size, _, kind, _, ttl, count, length = struct.unpack_from(">IHHHIIH", content, position)
-        owner, next_set = content[position + 22:position + 22 + length], position + size
-        position += 22 + length
+        owner, next_set = content[position + 20:position + 20 + length], position + size
+        position += 20 + length
         for _ in range(count):
             length, = struct.unpack_from(">H", content, position)
             show(owner, ttl, kind, content[position + 2:position + 2 + length])

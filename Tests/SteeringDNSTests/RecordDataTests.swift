@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @testable import SteeringDNS
@@ -15,6 +16,15 @@ import Testing
     func twins(text: String, areEqual: Bool) throws {
         let forms = try zone("w \(text) twin.\nw \(text) TWIN.").map { RecordData.folded($0.data, type: $0.type) }
         #expect((forms[0] == forms[1]) == areEqual)
+    }
+
+    @Test("the guide lists the types that have a text form") func guide() throws {
+        let page = #filePath.components(separatedBy: "/Tests/")[0] + "/docs/steer-dns.md"
+        let row = try String(contentsOfFile: page, encoding: .utf8).split(separator: "\n").first {
+            $0.hasPrefix("| types in text form |")
+        }
+        let listed = row?.split { $0 == "|" || $0 == " " }.dropFirst(4).map(String.init)
+        #expect(listed == RecordTable.rows.values.filter { $0.fields != nil }.map(\.name).sorted())
     }
 
     @Test("no data traps, and what is well formed is printed and read as the same data") func anyData() throws {

@@ -55,11 +55,11 @@ import Testing
             @ NS ns.example.net.
             top A 192.0.2.9
             $INCLUDE \(folder.path)/inner sub
-              A 192.0.2.8
+              TXT after
             after A 192.0.2.6
 
             """,
-            "inner": "  A 192.0.2.7\n$ORIGIN deep\nx A 192.0.2.2\n$TTL 7\ny A 192.0.2.3\n",
+            "inner": "  AAAA 2001:db8::7\n$ORIGIN deep\nx A 192.0.2.2\n$TTL 7\ny A 192.0.2.3\n",
         ]
         let ours = try lines(files)
         let file = "\(folder.path)/zone"

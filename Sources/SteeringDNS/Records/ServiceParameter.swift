@@ -24,7 +24,7 @@ enum ServiceParameter {
         if let known = names.firstIndex(of: name) { return known }
         // RFC 9460, section 2.1, has no capitals, and no zeros in front.
         guard name == name.lowercased() else {
-            throw FieldRefusal("keys have small letters only (RFC 9460); write \(name.lowercased())")
+            throw FieldRefusal("keys have small letters only (RFC 9460); write \(quoted(name.lowercased()))")
         }
         // Parsed by name but printed by number: name servers older than RFC 9461 do not know the name.
         if name == "dohpath" { return dohPath }
