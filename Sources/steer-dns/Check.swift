@@ -40,7 +40,7 @@ struct Check: ParsableCommand {
             print(JSON.text(summary))
             return
         }
-        for warning in served.warnings { Self.printError("warning: \(warning)", .warning) }
+        for warning in served.warnings { SteerDNS.printError("warning: \(warning)", .warning) }
         print(
             "\(file): \(counted(summary.policies, "policy", "policies")), \(counted(summary.pools.count, "pool")), "
                 + "\(counted(summary.names, "name")) in lists "

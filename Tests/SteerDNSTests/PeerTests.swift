@@ -125,12 +125,12 @@ import Testing
         ]
         let bed = try DNSBed("names: { zones: [zone, sub, un], policies: [{ name: default, outcome: pass }] }", files)
         let zones: KeyValuePairs = ["example.com": "zone", "sub.example.com": "sub", "un.example.com": "un"]
-        let long = String(repeating: "a", count: 36)
+        let long = String(repeating: "a", count: 37)
         // Left out, since they differ on it: names below an asterisk with DNAME, for which Knot tells another owner of that
-        // record, and capitals, which we keep in the CNAME record.
+        // record; capitals, which we keep in the CNAME record; and targets that are too long, which are NXDOMAIN for Knot.
         let names = [
             "", "d", "x.d", "www.d", "alias.d", "deep.a.d", "a.d", "away", "www.away", "chain", "www.chain", "into",
-            "wild", "x.wild", "*.wild", "\(long).long", "\(long)a.long", "sub", "un", "www.sub", "x.hidden",
+            "wild", "x.wild", "*.wild", "\(long).long", "sub", "un", "www.sub", "x.hidden",
             "null", "_sip._tcp",
         ]
         let requests = names.flatMap { name in

@@ -147,7 +147,7 @@ import Testing
 
     @Test("a target that is too long is YXDOMAIN, with the DNAME record")
     func tooLong() throws {
-        let fits = String(repeating: "a", count: 36), tooLong = fits + "a"
+        let fits = String(repeating: "a", count: 37), tooLong = fits + "a"
         #expect(try ask("\(fits).long").hasPrefix("NXDOMAIN qr aa rd\n"))
         let reply = try server.ask(Request("\(tooLong).long.example.com"))
         #expect(reply.head == "YXDOMAIN qr aa rd" && reply.answer.count == 1 && reply.answer[0].contains(" DNAME "))

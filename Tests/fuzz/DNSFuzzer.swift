@@ -153,7 +153,7 @@ private func account(
     accounts[network, default: (0, 0)].received += message.count + headers
     if !answer.isEmpty { accounts[network]!.sent += answer.count + headers }
     let (received, sent) = accounts[network]!
-    let first = 4_096 + Int(elapsed >> 4) + 1
+    let first = 4_096 + 2 * (Int(elapsed >> 4) + 1)
     precondition(2 * sent <= 3 * received + 2 * first, "\(sent) bytes went to who sent \(received)")
 }
 

@@ -202,7 +202,8 @@ extension Query {
         let pointer = Int(message.number16(at: end - 2) & 0x3FFF)
         var label = Self.nameOffset
         while label < pointer, label < questionEnd - 4 { label += 1 + Int(message[label]) }
-        return hasQuestion && label == pointer && end - start + nameLength <= DNSName.longestName
+        return hasQuestion && label == pointer && pointer < questionEnd - 4
+            && end - start + nameLength <= DNSName.longestName
     }
 }
 

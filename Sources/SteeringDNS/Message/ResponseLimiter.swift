@@ -3,7 +3,7 @@ import AddressPools
 /// Limits UDP responses so that the server cannot amplify spoofed queries.
 ///
 /// After a first 4 KiB, a network (/24 or /56) is sent at most 1.5 times the bytes received from it, packet headers
-/// included, and 62 bytes per second; optionally, there is a limit on answers per second as well. Answers beyond the limits are truncated to the
+/// included, and 125 bytes per second, half of it to networks that take turns; optionally, there is a limit on answers per second as well. Answers beyond the limits are truncated to the
 /// question and EDNS, at most 1.3 times the size of the query, or dropped if the network has no credit for that. A real
 /// client retries over TCP or with a cookie (RFC 7873), neither of which is limited.
 ///
