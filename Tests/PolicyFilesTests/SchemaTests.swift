@@ -70,7 +70,7 @@ import Testing
                 }
             }
         }
-        #expect(taken > 80 && refused > 300, "\(taken) \(refused)")
+        #expect(taken > 50 && refused > 300, "\(taken) \(refused)")
     }
 
     /// Calls a closure with the error about each document with one change.

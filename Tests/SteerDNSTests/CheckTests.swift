@@ -147,7 +147,7 @@ import Testing
         defer { _ = try? shell("rm -r \(folder)") }
         let said = try DNSBed.run("check \(folder)/policy.yaml 2>&1 >/dev/null").replacing("\(folder)/", with: "")
         #expect(
-            said.hasPrefix("warning: policy.yaml:4:12: 2 of the 3 names of the list all lie in no zone")
+            said.hasPrefix("steer-dns: warning: policy.yaml:4:12: 2 of the 3 names of the list all lie in no zone")
                 && said.contains("the first www.example.org."), "\(said)")
         let json = try DNSBed.run("check --json \(folder)/policy.yaml")
         #expect(json.contains("\"warnings\"") && json.contains("2 of the 3 names"), "\(json)")

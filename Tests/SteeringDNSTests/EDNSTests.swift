@@ -151,7 +151,7 @@ import Testing
         let expected: [(name: String, type: String, outcome: String, depends: Bool)] = [
             ("all", "A", "2", false), ("sticky", "A", "2", true), ("near", "A", "1", true),
             ("x.near", "AAAA", "NODATA", false),
-            ("secret", "A", "REFUSED", true), ("any.wild", "A", "1", true), ("any.wild", "TXT", "NODATA", false),
+            ("secret", "A", "REFUSED", true), ("any.wild", "A", "1", true), ("any.wild", "TXT", "TXT", true),
             // Zone data, delegations and negative answers.
             ("ns1", "A", "53", false), ("mail", "MX", "NODATA", false), ("there.wild", "A", "98", false),
             ("x.sub", "A", "NODATA", false), ("x.near", "MX", "NODATA", false), ("nobody", "A", "NXDOMAIN", false),

@@ -67,8 +67,9 @@ import Testing
         #expect(zone.records.count == 25)
         #expect(
             zone.warnings.map(\.description) == [
+                "zone:1: no TTL is given for the SOA record, and its minimum, 86400, is used; write $TTL 86400 above",
                 "zone:3: C.ISI.EDU., a name server of EDU., is in the delegated zone ISI.EDU. and has no address here; "
-                    + "write an A or AAAA record for it"
+                    + "write an A or AAAA record for it",
             ])
     }
 

@@ -3,9 +3,10 @@ import AddressPools
 /// Limits UDP responses so that the server cannot amplify spoofed queries.
 ///
 /// After a first 4 KiB, a network (/24 or /56) is sent at most 1.5 times the bytes received from it, packet headers
-/// included, and 125 bytes per second, half of it to networks that take turns; optionally, there is a limit on answers per second as well. Answers beyond the limits are truncated to the
-/// question and EDNS, at most 1.3 times the size of the query, or dropped if the network has no credit for that. A real
-/// client retries over TCP or with a cookie (RFC 7873), neither of which is limited.
+/// included, and 125 bytes per second, half of it to networks that take turns; optionally, there is a limit on answers
+/// per second as well. Answers beyond the limits are truncated to the question and EDNS, at most 1.3 times the size of
+/// the query, or dropped if the network has no credit for that. A real client retries over TCP or with a cookie (RFC
+/// 7873), neither of which is limited.
 ///
 /// Each worker has a table of fixed size, in which a network has one slot. Networks that collide share the first 4 KiB,
 /// so evicting each other gains nothing, and credit earned by one does not pass to another. What they have used up comes
@@ -31,7 +32,7 @@ struct ResponseLimiter {
         /// Gives back credit for the time since the last query: a byte whenever `recovery` bits of the clock wrap.
         mutating func advance(to now: UInt32) {
             let shift = ResponseLimiter.recovery
-            let ticks = (now >> shift) &- (time >> shift) & (UInt32.max >> shift)
+            let ticks = ((now >> shift) &- (time >> shift)) & (UInt32.max >> shift)
             let bytes = Int32(truncatingIfNeeded: min(ticks, UInt32(burst)))
             credit = min(burst, credit + bytes)
             first = min(burst, first + bytes)

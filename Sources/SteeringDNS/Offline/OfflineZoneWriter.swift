@@ -7,22 +7,22 @@ import AddressPools
 /// same closest ancestor: one of them, a probe, tells what the wildcard there has to say. A name that is answered like a
 /// probe beside it is left to the wildcard; any other must exist in the file, and then its ancestors do.
 struct OfflineZoneWriter: ~Copyable {
-    private let zone: OfflineZone
+    let zone: OfflineZone
     private let originDepth: Int
     private let originKey: NameKey
     private let families: [IPFamily]
-    private var answers: OfflineAnswers
-    private var output: ZoneOutput
+    var answers: OfflineAnswers
+    var output: ZoneOutput
     private var keys = NameKeys()
     /// The names that are in the file, and those that are left to a wildcard.
     private var written: NameMarks, left: NameMarks
-    private var summary = OfflineZone.Summary()
+    var summary = OfflineZone.Summary()
     /// The records of the zone's wildcards, and those wildcards that policies answer for: they are written anew.
-    private var ownWildcards: [DNSName: [ResourceRecord]] = [:]
+    var ownWildcards: [DNSName: [ResourceRecord]] = [:]
     private var replaced: Set<DNSName> = []
     /// What a probe below the last parent is answered.
     private var lastProbe: (parent: NameKey, answers: NameAnswers)?
-    private var blocked = 0, besideAlias = 0
+    var blocked = 0, besideAlias = 0
 
     init(_ zone: OfflineZone, _ output: consuming ZoneOutput) {
         self.zone = zone
@@ -243,128 +243,5 @@ struct OfflineZoneWriter: ~Copyable {
             if !isTaken, let node = zones.encloser(of: keys), zones.facts[node].depth < keys.depth { return wire }
             label.append(UInt8(ascii: "-"))
         }
-    }
-
-    // MARK: Lines
-
-    /// Writes what a name is answered. Returns false if that is nothing.
-    ///
-    /// - Parameter other: The name that random addresses are drawn for.
-    private mutating func write(
-        _ said: NameAnswers, of name: Span<UInt8>, drawnFor other: Span<UInt8>, isWildcard: Bool
-    ) throws -> Bool {
-        var isFirst = true
-        for (family, policy) in [(IPFamily.ipv4, said.ipv4), (.ipv6, said.ipv6)] {
-            guard let policy else { continue }
-            var drawn: [(IPAddress, UInt32)] = []
-            try answers.draw(policy, other, family) { drawn.append(($0, $1)) }
-            for (address, ttl) in drawn {
-                // A line without an owner repeats that of the line before.
-                if isFirst { write(name, isWildcard: isWildcard) }
-                isFirst = false
-                try write(address, ttl)
-            }
-        }
-        guard let wildcard = said.wildcard else { return !isFirst }
-        for record in ownWildcards[zone.served.zones.nodes[wildcard].name] ?? [] where said.types.contains(record.type)
-        {
-            write(name, isWildcard: isWildcard)
-            let data = String(decoding: RecordData.text(of: record.data, type: record.type), as: UTF8.self)
-            output.append(" \(record.ttl) \(record.type) \(data)")
-            try output.endRecord()
-            isFirst = false
-        }
-        return !isFirst
-    }
-
-    private mutating func write(_ address: IPAddress, _ ttl: UInt32) throws {
-        output.append(UInt8(ascii: " "))
-        output.append(ttl)
-        if address.family == .ipv4 {
-            output.append(" A ")
-            for shift in [24, 16, 8, 0] as [UInt32] {
-                output.append(UInt32(truncatingIfNeeded: address.bits) >> shift & 255)
-                if shift > 0 { output.append(UInt8(ascii: ".")) }
-            }
-        } else {
-            output.append(" AAAA \(address)")
-        }
-        try output.endRecord()
-        summary.addresses += 1
-    }
-
-    /// Writes a name relative to the origin.
-    private mutating func write(_ name: Span<UInt8>, isWildcard: Bool) {
-        let end = name.count - zone.origin.wire.count
-        if isWildcard { output.append(end == 0 ? "*" : "*.") }
-        if end == 0 {
-            if !isWildcard { output.append(UInt8(ascii: "@")) }
-            return
-        }
-        var offset = 0
-        while offset < end {
-            if offset > 0 { output.append(UInt8(ascii: ".")) }
-            let next = offset + 1 + Int(name[offset])
-            for index in (offset + 1)..<next { output.appendEscaped(name[index]) }
-            offset = next
-        }
-    }
-
-    private mutating func makeNotes() {
-        for policy in zone.policies where policy.outcome == .refuse {
-            summary.notes.append("\(policy.name) refuses, which a zone file cannot: those names have no address")
-        }
-        if summary.wildcards > 0 {
-            summary.notes.append(
-                "all names that a wildcard answers for share its address; the server gives each query or name its own"
-            )
-        }
-        if blocked > 0 {
-            summary.notes.append(
-                "\(blocked) names without an address have a TXT record: without it they would not exist, or a wildcard would "
-                    + "give them an address")
-        }
-        if besideAlias > 0 {
-            summary.notes.append(
-                "a CNAME of the zone's own wildcard is left out where a policy gives an address of one family only")
-        }
-    }
-}
-
-/// What the server answers for a name, besides the records that the zone file has for that name itself.
-struct NameAnswers: Equatable {
-    /// The policies that give addresses.
-    var ipv4: Int?, ipv6: Int?
-    /// The zone's wildcard whose records apply, and their types.
-    var wildcard: Int?
-    var types: [RecordType] = []
-    /// Whether it exists.
-    var exists = false
-
-    var hasAddresses: Bool { ipv4 ?? ipv6 != nil }
-}
-
-/// A set of names: a bit for each name in the table, and the keys of others.
-struct NameMarks {
-    private let table: NameTable
-    private var bits: [UInt64]
-    private var others: Set<NameKey> = []
-
-    init(_ table: NameTable) {
-        self.table = table
-        bits = [UInt64](repeating: 0, count: table.capacity / 64 + 1)
-    }
-
-    func contains(_ key: NameKey) -> Bool {
-        guard let slot = table.slot(of: key) else { return others.contains(key) }
-        return bits[slot >> 6] & 1 << UInt64(slot & 63) != 0
-    }
-
-    mutating func insert(_ key: NameKey) {
-        guard let slot = table.slot(of: key) else {
-            others.insert(key)
-            return
-        }
-        bits[slot >> 6] |= 1 << UInt64(slot & 63)
     }
 }

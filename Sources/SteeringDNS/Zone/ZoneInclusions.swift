@@ -42,7 +42,8 @@ struct ZoneInclusions {
         do throws(DocumentError) {
             bytes = try InputFile.contents(of: path, limit: ZoneLexer.largestFile)
         } catch {
-            throw FieldRefusal("\(error.message); paths are relative to the directory of this file")
+            let message = error.message.replacing(path, with: quoted(name))
+            throw FieldRefusal("\(message); paths are relative to the directory of this file")
         }
         guard bytes.count <= room else {
             throw FieldRefusal("the zone is larger than 256 MiB with the files that it includes; split it")
