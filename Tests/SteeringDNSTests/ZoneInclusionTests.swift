@@ -98,7 +98,7 @@ import Testing
             ("$INCLUDE link", "inner:1:10: \"link\" is being read already"),
             ("$INCLUDE other", "other:1:10: \"inner\" is being read already"),
             ("$INCLUDE .", "it is a directory"), ("$INCLUDE pipe", "it is not a regular file"),
-            ("$INCLUDE /dev/zero", "inner:1:10: /dev/zero cannot be read, it is not a regular file"),
+            ("$INCLUDE /dev/zero", "inner:1:10: \"/dev/zero\" cannot be read, it is not a regular file"),
         ] as [(String, String)])
     func refused(inner: String, sentence: String) throws {
         _ = try Tool.run("mkfifo \(folder.path)/pipe; ln -s inner \(folder.path)/link")
