@@ -22,8 +22,7 @@ private let clients: [IPAddress] =
 nonisolated(unsafe) private var streamed = Asked(limited: false, rate: 0)
 nonisolated(unsafe) private var unlimited = Asked(limited: false, rate: 0)
 
-@_cdecl("LLVMFuzzerTestOneInput")
-public func testOneInput(_ start: UnsafePointer<UInt8>, _ size: Int) -> CInt {
+func fuzzAnswers(_ start: UnsafePointer<UInt8>, _ size: Int) -> CInt {
     guard size > 1 else { return 0 }
     let input = Array(UnsafeBufferPointer(start: start, count: size))
     let rate: UInt32 = input[0] & 1 == 0 ? 0 : 3

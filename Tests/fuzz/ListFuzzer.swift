@@ -14,8 +14,7 @@ private let file: CInt = {
 private let path = "/proc/self/fd/\(file)"
 private let zone = ZoneOrigins([DNSName(unchecked: Array("\u{1}e\0".utf8))])
 
-@_cdecl("LLVMFuzzerTestOneInput")
-public func testOneInput(_ start: UnsafePointer<UInt8>, _ size: Int) -> CInt {
+func fuzzLists(_ start: UnsafePointer<UInt8>, _ size: Int) -> CInt {
     let input = Array(UnsafeBufferPointer(start: start, count: size))
     precondition(ftruncate(file, 0) == 0 && pwrite(file, input, size, 0) == size)
     let expected = PlainList(input)

@@ -7,8 +7,7 @@ import AddressPools
 
 private let names = ["example.com", "a.example.com", "x.y.a.example.com", "deep.er.example.com", "x.inner.example.com"]
 
-@_cdecl("LLVMFuzzerTestOneInput")
-public func testOneInput(_ start: UnsafePointer<UInt8>, _ size: Int) -> CInt {
+func fuzzPolicies(_ start: UnsafePointer<UInt8>, _ size: Int) -> CInt {
     let input = Array(UnsafeBufferPointer(start: start, count: size))
     do throws(NamePolicyError) {
         // scripts/fuzz runs it in the repository.

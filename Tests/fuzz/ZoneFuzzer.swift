@@ -5,8 +5,7 @@ import AddressPools
 
 private let origin = DNSName(wire: [1, 0x7A, 0])!
 
-@_cdecl("LLVMFuzzerTestOneInput")
-public func testOneInput(_ start: UnsafePointer<UInt8>, _ size: Int) -> CInt {
+func fuzzZones(_ start: UnsafePointer<UInt8>, _ size: Int) -> CInt {
     let input = Array(UnsafeBufferPointer(start: start, count: size))
     guard !generatesMany(input) else { return 0 }
     do throws(ZoneFileError) {
