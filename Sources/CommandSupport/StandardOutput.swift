@@ -2,7 +2,7 @@ package import ArgumentParser
 import CCommandSupport
 import Glibc
 
-/// What a command prints for its user or a script.
+/// The standard output of a command.
 package enum StandardOutput {
     /// Some of the output is lost.
     package struct Failure: Error {
@@ -23,8 +23,9 @@ package enum StandardOutput {
 }
 
 extension ParsableCommand {
-    /// Ends the process for an error of ``runAsRoot(_:)``: prints help that was asked for, or the sentence and how the
-    /// verb is used.
+    /// Ends the process with an error of ``runAsRoot(_:)``.
+    ///
+    /// Help goes to standard output. Other errors go to standard error, usage errors with the usage of their verb.
     package static func end(with error: any Error) -> Never {
         let code = exitCode(for: error)
         if let lost = error as? StandardOutput.Failure {

@@ -48,7 +48,7 @@ import Testing
     private static let policy =
         "pools: { web: 192.0.2.0/24 }\nnames: { zones: [zone], policies: [{ name: d, pool: web }] }\n"
 
-    /// The last lines of the zone, and what is said of them.
+    /// The warnings about the last lines of the zone.
     private static let warnings: [String] = {
         let first = faulty.split(separator: "\n", omittingEmptySubsequences: false).count - 5
         return [

@@ -175,7 +175,7 @@ import Testing
     /// Asks steer-dns, and NSD with the file that steer-dns writes.
     private func ask(_ bed: DNSBed, _ requests: [Request]) throws -> (ours: [Response], theirs: [Response]) {
         _ = try write(bed)
-        let theirs = try NSD(serving: ["example.com": "example.com.zone"], of: bed).ask(requests)
+        let theirs = try Peer.nsd(serving: ["example.com": "example.com.zone"], of: bed).ask(requests)
         return (try bed.askBoth(requests).map(\.tcp), theirs.map(\.tcp))
     }
 

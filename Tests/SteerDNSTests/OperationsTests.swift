@@ -3,7 +3,7 @@ import Foundation
 import KernelTestSupport
 import Testing
 
-/// What operators and their scripts meet: exit codes, lost output, and what is left where something fails.
+/// Exit codes, output that is lost, and files after a failure.
 @Suite struct OperationsTests {
     private static let policy = """
         pools: { web: { prefixes: 192.0.2.0/24, drained-from: drained.txt } }

@@ -69,7 +69,7 @@ import Testing
     func nsd() throws {
         let bed = try DNSBed(
             "names: { zones: [zone], policies: [{ name: default, outcome: pass }] }", ["zone": Self.zone])
-        let nsd = try NSD(serving: ["example.com": "zone"], of: bed)
+        let nsd = try Peer.nsd(serving: ["example.com": "zone"], of: bed)
         let types = ["A", "AAAA", "NS", "SOA", "MX", "TXT", "CNAME", "DS", "SRV", "HTTPS", "TYPE666"]
         let requests = Self.names.flatMap { name in
             types.map { Request(name, $0).edns(payload: $0 == "TXT" ? 600 : 1_232) }
@@ -139,8 +139,8 @@ import Testing
             }
         }
         let ours = try bed.askBoth(requests)
-        compare(requests, ours, with: try NSD(serving: zones, of: bed).ask(requests))
-        compare(requests, ours, with: try Knot(serving: zones, of: bed).ask(requests), isComplete: true)
+        compare(requests, ours, with: try Peer.nsd(serving: zones, of: bed).ask(requests))
+        compare(requests, ours, with: try Peer.knot(serving: zones, of: bed).ask(requests), isComplete: true)
     }
 
     private func compare(
@@ -156,7 +156,7 @@ import Testing
         }
     }
 
-    /// All that must be alike. NSD is asked for minimal answers, in which only referrals have addresses.
+    /// Returns the parts of an answer that are compared. NSD gives minimal answers, in which only referrals have addresses.
     private static func text(_ reply: Response, _ isComplete: Bool) -> String {
         let isReferral = reply.authority.contains { $0.contains(" NS ") }
         let extra = isComplete || isReferral ? reply.additional : []

@@ -9,7 +9,9 @@ private let target: Target = {
         "dns": fuzzAnswers, "lists": fuzzLists, "policy": fuzzPolicies, "zone": fuzzZones,
     ]
     guard let name = getenv("FUZZ_TARGET"), let target = targets[String(cString: name)] else {
-        fatalError("FUZZ_TARGET is dns, lists, policy or zone")
+        print("FUZZ_TARGET must be dns, lists, policy or zone: run scripts/fuzz, which sets it")
+        fflush(nil)
+        exit(64)
     }
     return target
 }()

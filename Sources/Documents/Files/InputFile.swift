@@ -36,6 +36,11 @@ package enum InputFile {
         try bytes(of: STDIN_FILENO, name, expecting: 0)
     }
 
+    /// Returns the path of a file that another file names, relative to that file's directory.
+    package static func path(_ name: String, in directory: String) -> String {
+        name.hasPrefix("/") || directory == "." ? name : "\(directory)/\(name)"
+    }
+
     /// Returns the part of a path before its last component.
     package static func directory(of path: String) -> String {
         guard let slash = path.lastIndex(of: "/") else { return "." }

@@ -37,7 +37,7 @@ package enum PrefixList {
             throw source.error(
                 at: node.position, "files need a policy that is read from a file: write the prefixes here")
         }
-        return name.hasPrefix("/") || directory == "." ? name : "\(directory)/\(name)"
+        return InputFile.path(name, in: directory)
     }
 
     package static func prefixes(in bytes: [UInt8], _ source: Source) throws(DocumentError) -> [(IPPrefix, Place)] {

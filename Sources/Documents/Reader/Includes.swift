@@ -48,7 +48,7 @@ struct Includes {
             throw source.error(
                 at: position, "only a policy that is read from a file can include others: write its contents here")
         }
-        let path = name.hasPrefix("/") || directory == "." ? name : "\(directory)/\(name)"
+        let path = InputFile.path(name, in: directory)
         let bytes = try contents(of: path, position)
         source.included.append(path)
         let number = source.included.count

@@ -59,14 +59,9 @@ extension ServedData {
                 counting: &counts, into: &span)
             guard let answer = reply.answer else { break }
             if index == 0 { explanation.explain(answer, self, client) }
-            guard let address = answer.address, let policy = answer.policy else { break }
-            if policies.rules[policy].answers > 1,
-                var draws = policies.draws(address.family, for: policy, seed: answer.seed)
-            {
-                while let address = draws.next() { explanation.draws.append(address) }
-                break
-            }
-            explanation.draws.append(address)
+            guard let policy = answer.policy, answer.address != nil else { break }
+            forEachAddress(of: answer) { explanation.draws.append($0) }
+            if policies.rules[policy].answers > 1 { break }
         }
         return explanation
     }

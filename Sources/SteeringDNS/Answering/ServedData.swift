@@ -56,18 +56,23 @@ public final class ServedData: Sendable {
 
     /// Adds to the counts of an answer's addresses. Wraps around, so `.max` subtracts one.
     func countAddresses(of answer: Responder.Answer, _ counts: inout AnswerCounts, by number: UInt64 = 1) {
-        guard let policy = answer.policy, let first = answer.address,
-            case .pool(let pool, _, _) = policies.outcome(of: policy), counts.byAddress?[pool].isEmpty == false
+        guard let policy = answer.policy, case .pool(let pool, _, _) = policies.outcome(of: policy),
+            counts.byAddress?[pool].isEmpty == false
         else { return }
         let addresses = policies.pools[pool].addresses
-        func count(_ address: IPAddress) {
+        forEachAddress(of: answer) { address in
             guard let index = addresses.index(of: address), index <= 65_535 else { return }
             counts.byAddress![pool][Int(index)] &+= number
         }
+    }
+
+    /// Calls a closure with each address that a policy gave an answer, in order.
+    func forEachAddress(of answer: Responder.Answer, _ body: (IPAddress) -> Void) {
+        guard let policy = answer.policy, let first = answer.address else { return }
         guard policies.rules[policy].answers > 1,
             var draws = policies.draws(first.family, for: policy, seed: answer.seed)
-        else { return count(first) }
-        while let address = draws.next() { count(address) }
+        else { return body(first) }
+        while let address = draws.next() { body(address) }
     }
 }
 

@@ -197,8 +197,7 @@ private func isHost(_ word: Substring) -> Bool {
         && labels.allSatisfy { label in
             !label.isEmpty
                 && label.utf8.allSatisfy { byte in
-                    isDigit(byte) || byte == UInt8(ascii: "-") || byte == UInt8(ascii: "_")
-                        || (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(lowercased(byte))
+                    isDigit(byte) || isLetter(byte) || byte == UInt8(ascii: "-") || byte == UInt8(ascii: "_")
                 }
         }
 }
@@ -213,8 +212,7 @@ private func unquoted(_ field: Substring) -> Substring {
 /// Returns a path as a word of a shell.
 private func shellWord(_ path: String) -> String {
     let isPlain = path.utf8.allSatisfy { byte in
-        isDigit(byte) || (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(lowercased(byte))
-            || "/._-+".utf8.contains(byte)
+        isDigit(byte) || isLetter(byte) || "/._-+".utf8.contains(byte)
     }
     return isPlain ? path : "'\(path.replacing("'", with: #"'\''"#))'"
 }

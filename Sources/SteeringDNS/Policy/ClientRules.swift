@@ -40,13 +40,8 @@ struct ClientRules: Sendable {
         guard let client else { return 0..<all }
         let ranges = client.family == .ipv4 ? ranges.ipv4 : ranges.ipv6
         if ranges.starts.isEmpty { return 0..<all }
-        // The last range that starts at or below the address.
-        var low = 0, high = ranges.starts.count
-        while high - low > 1 {
-            let middle = (low + high) / 2
-            if ranges.starts[middle] <= client.bits { low = middle } else { high = middle }
-        }
-        let place = ranges.places[low]
+        // The last range that starts at or below the address. The first starts at 0.
+        let place = ranges.places[ranges.starts.partitioningIndex { $0 > client.bits } - 1]
         return Int(place.lowerBound)..<Int(place.upperBound)
     }
 
@@ -81,17 +76,5 @@ struct ClientRules: Sendable {
             ranges.places.append(begin..<Int32(rules.count))
         }
         return ranges
-    }
-}
-
-extension [Int32] {
-    /// Returns the first index whose element satisfies a condition that holds for all behind it, too.
-    fileprivate func partitioningIndex(where holds: (Int32) -> Bool) -> Int {
-        var low = 0, high = count
-        while low < high {
-            let middle = (low + high) / 2
-            if holds(self[middle]) { high = middle } else { low = middle + 1 }
-        }
-        return low
     }
 }

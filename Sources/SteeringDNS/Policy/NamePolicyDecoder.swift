@@ -93,7 +93,7 @@ struct NamePolicyDecoder {
     }
 
     private func resolved(_ path: String) -> String {
-        path.hasPrefix("/") || path == "-" || directory == "." ? path : "\(directory)/\(path)"
+        path == "-" ? path : InputFile.path(path, in: directory)
     }
 
     private func zone(_ node: Node) throws(DocumentError) -> NamePolicyDraft.ZoneEntry {

@@ -165,8 +165,9 @@ extension NamePolicyDraft {
             if zones.zones.contains(where: { $0.origin.isBelow(name) }) { return nil }
             return "where there is no zone: add one, or remove it"
         }
-        if zones.facts[encloser].cut != nil { return "which a zone delegates to other servers: remove one of them" }
-        if zones.isRedirected(name) { return "which a DNAME record in a zone redirects: remove one of them" }
+        let facts = zones.facts[encloser]
+        if facts.cut != nil { return "which a zone delegates to other servers: remove one of them" }
+        if facts.hides(name.labelCount) { return "which a DNAME record in a zone redirects: remove one of them" }
         let node = zones.nodes[encloser]
         guard !isSuffix, node.name == name, node[.CNAME] ?? node[.A] ?? node[.AAAA] != nil else { return nil }
         return "for which a zone has an address or CNAME: remove one of them"

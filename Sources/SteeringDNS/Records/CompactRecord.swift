@@ -48,9 +48,7 @@ struct CompactRecord: Sendable {
     /// Returns the name that the record leads to, in the zone that its data was prepared for.
     func target(in origin: DNSName) -> DNSName? {
         guard let start = type.targetOffset, start <= data.count else { return nil }
-        guard let end = origins.first else {
-            return DNSName.length(in: data[start...]).map { DNSName(unchecked: Array(data[start..<(start + $0)])) }
-        }
+        guard let end = origins.first else { return DNSName(atStartOf: data[start...]) }
         return DNSName(unchecked: data[start..<end] + origin.wire)
     }
 }

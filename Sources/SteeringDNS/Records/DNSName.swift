@@ -30,23 +30,19 @@ public struct DNSName: Sendable, Hashable {
         self.wire = wire
     }
 
+    /// Makes a name from the uncompressed name at the start of `bytes`; nil if there is none.
+    init?(atStartOf bytes: ArraySlice<UInt8>) {
+        guard let length = DNSName.length(in: bytes) else { return nil }
+        wire = Array(bytes.prefix(length))
+    }
+
     /// Makes a name from bytes that are known to be one name.
     init(unchecked wire: [UInt8]) {
         self.wire = wire
     }
 
     /// Returns the length in bytes of the uncompressed name at the start of `bytes`; nil if there is none.
-    static func length(in bytes: ArraySlice<UInt8>) -> Int? {
-        var position = bytes.startIndex
-        while position < bytes.endIndex {
-            let length = Int(bytes[position])
-            guard length <= longestLabel else { return nil }
-            position += 1 + length
-            guard position - bytes.startIndex <= longestName else { return nil }
-            if length == 0 { return position - bytes.startIndex }
-        }
-        return nil
-    }
+    static func length(in bytes: ArraySlice<UInt8>) -> Int? { length(in: bytes.span, at: 0) }
 
     /// Returns the length in bytes of the uncompressed name at an offset; nil if there is none.
     static func length(in bytes: Span<UInt8>, at start: Int) -> Int? {

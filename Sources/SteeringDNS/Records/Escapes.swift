@@ -22,6 +22,8 @@ func unescaped(_ text: ArraySlice<UInt8>, at position: inout Int) -> UInt8? {
     return UInt8(exactly: value)
 }
 
+func isLetter(_ byte: UInt8) -> Bool { (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(lowercased(byte)) }
+
 func isDigit(_ byte: UInt8) -> Bool {
     byte >= UInt8(ascii: "0") && byte <= UInt8(ascii: "9")
 }

@@ -25,9 +25,7 @@ enum KnownServices {
                 throw FieldRefusal(
                     "\(quoted(word)) is not a known service; write a port from 0 to 65535", word: index)
             }
-            let place = Int(port)
-            if bits.count <= place / 8 { bits += [UInt8](repeating: 0, count: place / 8 + 1 - bits.count) }
-            bits[place / 8] |= 0x80 >> UInt8(place % 8)
+            NumberBits.insert(Int(port), into: &bits)
         }
         return [number] + bits
     }
@@ -40,10 +38,7 @@ enum KnownServices {
 
     /// Returns the numbers of the protocol and the ports.
     static func text(of wire: ArraySlice<UInt8>) -> String {
-        var numbers = [Int(wire.first ?? 0)]
-        for (index, byte) in wire.dropFirst().enumerated() {
-            for bit in 0..<8 where byte & 0x80 >> UInt8(bit) != 0 { numbers.append(index << 3 | bit) }
-        }
+        let numbers = [Int(wire.first ?? 0)] + NumberBits.numbers(in: wire.dropFirst())
         return numbers.map(String.init).joined(separator: " ")
     }
 }

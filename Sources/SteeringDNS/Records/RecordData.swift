@@ -68,9 +68,7 @@ enum RecordData {
         return Int(first) + 1
     }
 
-    static func isTagCharacter(_ byte: UInt8) -> Bool {
-        isDigit(byte) || (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(lowercased(byte))
-    }
+    static func isTagCharacter(_ byte: UInt8) -> Bool { isDigit(byte) || isLetter(byte) }
 }
 
 // MARK: - Comparison

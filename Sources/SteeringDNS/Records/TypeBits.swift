@@ -9,11 +9,7 @@ enum TypeBits {
             guard let type = RecordType(word) else {
                 throw FieldRefusal("\(quoted(word)) is not a known type; write TYPE and its number", word: index)
             }
-            let place = Int(type.rawValue & 255)
-            var bits = blocks[UInt8(type.rawValue >> 8), default: []]
-            if bits.count <= place / 8 { bits += [UInt8](repeating: 0, count: place / 8 + 1 - bits.count) }
-            bits[place / 8] |= 0x80 >> UInt8(place % 8)
-            blocks[UInt8(type.rawValue >> 8)] = bits
+            NumberBits.insert(Int(type.rawValue & 255), into: &blocks[UInt8(type.rawValue >> 8), default: []])
         }
         return blocks.sorted { $0.key < $1.key }.flatMap { [$0.key, UInt8($0.value.count)] + $0.value }
     }
@@ -37,10 +33,8 @@ enum TypeBits {
         var rest = wire
         while rest.count >= 2 {
             let (block, length) = (Int(rest[rest.startIndex]), Int(rest[rest.startIndex + 1]))
-            for (index, byte) in rest.dropFirst(2).prefix(length).enumerated() {
-                for bit in 0..<8 where byte & 0x80 >> UInt8(bit) != 0 {
-                    names.append(RecordType(rawValue: UInt16(block << 8 | index << 3 | bit)).description)
-                }
+            for number in NumberBits.numbers(in: rest.dropFirst(2).prefix(length)) {
+                names.append(RecordType(rawValue: UInt16(block << 8 | number)).description)
             }
             rest = rest.dropFirst(2 + length)
         }

@@ -25,9 +25,7 @@ extension RecordType {
 extension ResourceRecord {
     /// The name that the record leads to; nil for types that lead to none, and for malformed data.
     var target: DNSName? {
-        guard let start = type.targetOffset, start <= data.count, let length = DNSName.length(in: data[start...]) else {
-            return nil
-        }
-        return DNSName(unchecked: Array(data[start..<(start + length)]))
+        guard let start = type.targetOffset, start <= data.count else { return nil }
+        return DNSName(atStartOf: data[start...])
     }
 }

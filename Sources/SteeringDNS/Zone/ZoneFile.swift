@@ -101,11 +101,7 @@ public struct ZoneFile: Sendable {
 extension [ZoneFile.Run] {
     /// Returns the file of a record; nil if there are no runs before it.
     func file(of index: Int) -> String? {
-        var (low, high) = (0, count)
-        while low < high {
-            let middle = (low + high) / 2
-            if self[middle].start <= index { low = middle + 1 } else { high = middle }
-        }
-        return low == 0 ? nil : self[low - 1].file
+        let next = partitioningIndex { $0.start > index }
+        return next == 0 ? nil : self[next - 1].file
     }
 }

@@ -27,7 +27,7 @@ struct ZoneInclusions {
         guard let directory else {
             throw FieldRefusal("$INCLUDE needs a file that its path is relative to; put the lines of that file here")
         }
-        let path = ZoneInclusions.path(name, in: directory)
+        let path = InputFile.path(name, in: directory)
         guard open.count <= ZoneInclusions.deepest else {
             throw FieldRefusal("files include each other more than 16 deep; include this one further up")
         }
@@ -61,10 +61,6 @@ struct ZoneInclusions {
         open.removeLast()
         directory = directories.removeLast()
     }
-
-    static func path(_ name: String, in directory: String) -> String {
-        name.hasPrefix("/") ? name : directory == "." ? name : "\(directory)/\(name)"
-    }
 }
 
 extension ZoneFile {
@@ -82,7 +78,7 @@ extension ZoneFile {
             guard let bytes = try? InputFile.contents(of: file, limit: room) else { continue }
             room -= bytes.count
             for name in namesIncluded(in: bytes) {
-                let path = ZoneInclusions.path(name, in: InputFile.directory(of: file))
+                let path = InputFile.path(name, in: InputFile.directory(of: file))
                 if !paths.contains(path) { paths.append(path) }
             }
         }

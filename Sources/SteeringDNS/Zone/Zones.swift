@@ -83,13 +83,6 @@ final class Zones: Sendable {
         return encloser(of: keys)
     }
 
-    /// Returns whether a DNAME record redirects a name.
-    func isRedirected(_ name: DNSName) -> Bool {
-        var keys = NameKeys()
-        keys.read(name.wire.span, at: 0)
-        return encloser(of: keys).map { facts[$0].redirects && facts[$0].depth < keys.depth } ?? false
-    }
-
     /// Returns the node of a name; nil if it does not exist.
     func node(of name: DNSName) -> Int? {
         var keys = NameKeys()
