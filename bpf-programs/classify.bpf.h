@@ -68,23 +68,37 @@ static __always_inline int is_label(__u32 cell)
 /* 0 for a port that no binding names. */
 static __always_inline __u32 port_class(struct bpf_sk_lookup *ctx, const char *tables)
 {
-	__u32 index = ctx->protocol << 16 | (ctx->local_port & 0xffff); /* TCP is 6, UDP is 17 */
+	__u32 index = ctx->protocol << 16 | ctx->local_port; /* TCP is 6, UDP is 17 */
 
 	barrier_var(index); /* the mask comes last: of merged bits older verifiers know no bounds */
 	index &= 0x1ffff;
 	return *(const __u16 *)(tables + index * 2 + STEERING_PORTS_AT);
 }
 
-/* 63 less the number of bits that an entry skips. */
+/* Shifts by the lower six bits of an amount, as the instruction does (RFC 9669, section 4.1); in C the others would
+ * have to be masked first. */
+static __always_inline __u64 right(__u64 number, __u64 amount)
+{
+	asm volatile("%0 >>= %1" : "+r"(number) : "r"(amount));
+	return number;
+}
+
+static __always_inline __u64 left(__u64 number, __u64 amount)
+{
+	asm volatile("%0 <<= %1" : "+r"(number) : "r"(amount));
+	return number;
+}
+
+/* In its lower six bits: 63 less the number of bits that an entry skips. */
 static __always_inline __u64 skip_of(__u64 entry)
 {
-	return entry >> STEERING_SKIP_SHIFT & 63;
+	return entry >> STEERING_SKIP_SHIFT;
 }
 
 /* Whether the key does not begin with the bits that an entry skips: the value is on top of both. */
 static __always_inline int differs(__u64 entry, __u64 key)
 {
-	return (key ^ entry) >> skip_of(entry) > 1;
+	return right(key ^ entry, skip_of(entry)) > 1;
 }
 
 static __always_inline int is_node(__u64 entry)
@@ -95,7 +109,7 @@ static __always_inline int is_node(__u64 entry)
 /* The leaf for keys that the entry does not fit, from the word at `place`; goes on where it fits. */
 #define UNLESS_IT_FITS(place)                                                                                         \
 	do {                                                                                                          \
-		int differing = (key ^ entry) >> skip > 1;                                                            \
+		int differing = right(key ^ entry, skip) > 1;                                                          \
 		FORGET(entry);                                                                                        \
 		FORGET(key);                                                                                          \
 		if (unlikely(differing))                                                                              \
@@ -107,10 +121,11 @@ static __always_inline int is_node(__u64 entry)
  * compilers do not promise to unroll one. */
 #define STEP()                                                                                                        \
 	do {                                                                                                          \
-		__u32 node = (__u32)entry >> STEERING_NODE_SHIFT << 3, shift = entry & STEERING_BITS_MASK;            \
-		key <<= 63 - skip;                                                                                    \
-		entry = load64(tables, node + 8 + (__u32)(key >> shift) * 8, bytes);                                  \
-		key <<= 64 - shift;                                                                                   \
+		__u32 node = (__u32)entry >> STEERING_NODE_SHIFT << 3;                                                \
+		__u64 shift = entry;                                                                                  \
+		key = left(key, ~skip);                                                                               \
+		entry = load64(tables, node + 8 + (__u32)right(key, shift) * 8, bytes);                               \
+		key = left(key, -shift);                                                                              \
 		skip = skip_of(entry);                                                                                \
 		UNLESS_IT_FITS(node);                                                                                 \
 		if (likely(!is_node(entry)))                                                                          \
@@ -192,7 +207,16 @@ static __always_inline __u32 ipv6_leaf(struct bpf_sk_lookup *ctx, const char *ta
 	return leaf;
 }
 
-/* The second stage, for cells that a port, a source or an interface decides. */
+/* The cell of a leaf of the trie over the destination, for ports of a class; 0 when nothing is bound there. */
+static __always_inline __u32 cell_of(const char *tables, __u32 leaf, __u32 class, const __u32 bytes)
+{
+	_Static_assert(STEERING_ROW == STEERING_LOWER + 1, "the least kind here: ipv6_leaf leaves no LOWER");
+	if (leaf && kind_of(leaf) <= STEERING_ROW)
+		return load32(tables, (leaf & STEERING_CELL_MASK) * 4 + class * 4, bytes);
+	return leaf; /* the same for every port that is bound anywhere */
+}
+
+/* The second stage, for cells that a port, a source or an interface decides: kinds below a verdict's. */
 static __noinline __u32 second_stage(struct bpf_sk_lookup *ctx, const char *tables, __u32 cell, const __u32 bytes)
 {
 	if (kind_of(cell) == STEERING_BY_PORT) {
@@ -219,23 +243,6 @@ static __noinline __u32 second_stage(struct bpf_sk_lookup *ctx, const char *tabl
 		__u64 key = has_ingress_interface ? (__u64)INGRESS_INTERFACE(ctx) << 32 : 0;
 		cell = walk_rarely(tables, cell, key, bytes);
 	}
-	return cell;
-}
-
-/* What a leaf of the trie over the destination says of a packet: 0 when it is not ours. */
-static __always_inline __u32 cell_of(struct bpf_sk_lookup *ctx, const char *tables, __u32 leaf, const __u32 bytes)
-{
-	__u32 cell = leaf;
-
-	if (likely(is_label(cell)) || !cell)
-		return cell; /* the same for every port that is bound anywhere */
-	if (kind_of(cell) == STEERING_ROW) {
-		/* Looked up again, rather than kept in a register that all packets would pay for. */
-		barrier_var(tables);
-		cell = load32(tables, (cell & STEERING_CELL_MASK) * 4 + port_class(ctx, tables) * 4, bytes);
-	}
-	if (unlikely(cell && kind_of(cell) < STEERING_VERDICT))
-		cell = second_stage(ctx, tables, cell, bytes);
 	return cell;
 }
 

@@ -36,9 +36,9 @@ struct {
 /* The cell of a packet, 0 when it is not ours. */
 static __always_inline __u32 classify(struct bpf_sk_lookup *ctx, const char *tables, const __u32 bytes)
 {
-	__u32 leaf;
+	__u32 leaf, cell, class = port_class(ctx, tables);
 
-	if (!port_class(ctx, tables))
+	if (!class)
 		return 0;
 	if (ctx->family == 2) {
 		__u64 key, entry = ipv4_entry(ctx, tables, &key);
@@ -48,7 +48,8 @@ static __always_inline __u32 classify(struct bpf_sk_lookup *ctx, const char *tab
 	} else {
 		leaf = ipv6_leaf(ctx, tables, bytes);
 	}
-	return cell_of(ctx, tables, leaf, bytes);
+	cell = cell_of(tables, leaf, class, bytes);
+	return cell && kind_of(cell) < STEERING_VERDICT ? second_stage(ctx, tables, cell, bytes) : cell;
 }
 
 /* One more, whoever else counts. Compilers make an instruction of the built-in that Linux 5.12 was the first to know. */

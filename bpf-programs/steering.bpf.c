@@ -137,41 +137,56 @@ static __always_inline int deliver(struct bpf_sk_lookup *ctx, __u32 cell)
 	return without_first(ctx, destination, kept) ? verdict(SK_PASS) : verdict(SK_DROP);
 }
 
+/* The verdict of a cell without a label; 0 is not ours. A function, so that the ordinary path stays short. */
+static __noinline int without_label(__u32 cell)
+{
+	const __u32 zero = 0;
+	struct steering_verdicts *counts;
+
+	if (!cell)
+		return SK_PASS;
+	if ((cell & STEERING_CELL_MASK) == SK_PASS) {
+		counts = bpf_map_lookup_elem(&verdicts, &zero);
+		if (counts)
+			counts->passed++;
+		return SK_PASS; /* an exception inside a wider binding */
+	}
+	counts = bpf_map_lookup_elem(&verdicts, &zero);
+	if (counts)
+		counts->refused++;
+	return SK_DROP;
+}
+
 static __always_inline int steer(struct bpf_sk_lookup *ctx, const char *halves, const __u32 bytes)
 {
 	const char *tables = tables_in_force(halves, bytes);
-	if (!port_class(ctx, tables))
+	__u32 class = port_class(ctx, tables);
+	if (!class)
 		return verdict(SK_PASS);
 
-	__u32 leaf;
+	__u32 cell;
 	if (likely(ctx->family == 2)) {
 		__u64 key, entry = ipv4_entry(ctx, tables, &key);
 		if (likely(is_label(entry)) && likely(!differs(entry, key)))
 			return deliver(ctx, entry); /* most often, and straight on */
 		if (!(__u32)entry)
 			return verdict(SK_PASS);
-		leaf = ipv4_leaf(tables, entry, key, bytes);
+		cell = ipv4_leaf(tables, entry, key, bytes);
 	} else {
-		leaf = ipv6_leaf(ctx, tables, bytes);
+		cell = ipv6_leaf(ctx, tables, bytes);
 	}
-	__u32 cell = cell_of(ctx, tables, leaf, bytes);
-	if (likely(is_label(cell)))
-		return deliver(ctx, cell);
-	if (!cell)
-		return verdict(SK_PASS); /* not ours */
-
-	const __u32 zero = 0;
-	struct steering_verdicts *counts;
-	if ((cell & STEERING_CELL_MASK) == SK_PASS) {
-		counts = bpf_map_lookup_elem(&verdicts, &zero);
-		if (counts)
-			counts->passed++;
-		return verdict(SK_PASS); /* an exception inside a wider binding */
+	if (!is_label(cell)) {
+		cell = cell_of(tables, cell, class, bytes);
+		if (unlikely(!is_label(cell))) {
+			if (!cell)
+				return verdict(SK_PASS); /* not ours */
+			if (kind_of(cell) < STEERING_VERDICT)
+				cell = second_stage(ctx, tables, cell, bytes);
+			if (!is_label(cell))
+				return without_label(cell);
+		}
 	}
-	counts = bpf_map_lookup_elem(&verdicts, &zero);
-	if (counts)
-		counts->refused++;
-	return verdict(SK_DROP);
+	return deliver(ctx, cell);
 }
 
 /* One program for each size of tables: a size that the verifier had to look up would cost a nanosecond. */
