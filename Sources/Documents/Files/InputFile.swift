@@ -55,9 +55,9 @@ package enum InputFile {
 
     /// Opens a file of any kind without waiting for anything.
     private static func opened(_ path: String) throws(DocumentError) -> (CInt, stat) {
-        // The kernel would end the path at the NUL and open a different file.
-        guard !path.utf8.contains(0) else {
-            throw unreadable(quoted(path), "a path cannot contain a NUL", "name a file")
+        // The kernel would end the path at a NUL and open a different file; a message with a line break is two.
+        guard !path.utf8.contains(where: { $0 < 0x20 || $0 == 0x7F }) else {
+            throw unreadable(quoted(path), "its name has a control character", "rename it")
         }
         // Without O_NONBLOCK, opening a FIFO blocks until there is a writer.
         let number = Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)

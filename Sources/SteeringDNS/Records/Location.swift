@@ -114,6 +114,11 @@ extension Location {
             && abs(number(wire, at: 4) - middle) <= 90 * degree && abs(number(wire, at: 8) - middle) <= 180 * degree
     }
 
+    /// Whether a well-formed location is read again from its text: zero has one form there, and ten as a byte.
+    static func hasText(_ wire: ArraySlice<UInt8>) -> Bool {
+        wire.dropFirst().prefix(3).allSatisfy { $0 == 0 || $0 >> 4 > 0 }
+    }
+
     /// Returns the text of a well-formed location.
     static func text(of wire: ArraySlice<UInt8>) -> String {
         let sizes = wire.dropFirst().prefix(3).map { byte in

@@ -1,10 +1,11 @@
 import AddressPools
 
 extension RecordData {
-    /// Returns the data in zone file syntax; in the generic form of RFC 3597 if the type has no syntax of its own, or
-    /// if the data is malformed.
+    /// Returns the data in zone file syntax; in the generic form of RFC 3597 if the type has no syntax of its own, if it
+    /// does not express the data, or if the data is malformed.
     static func text(of data: [UInt8], type: RecordType) -> [UInt8] {
-        guard let fields = type.fields, let parts = parts(of: data, fields: fields), fault(in: data, type: type) == nil
+        guard let fields = type.fields, let parts = parts(of: data, fields: fields), fault(in: data, type: type) == nil,
+            zip(fields, parts).allSatisfy({ hasText($0.form, data[$1]) })
         else { return genericText(of: data) }
         var text: [UInt8] = []
         text.reserveCapacity(data.count * 2)
@@ -15,6 +16,10 @@ extension RecordData {
             append(field.form, data[part], of: data, to: &text)
         }
         return text
+    }
+
+    private static func hasText(_ form: RecordField.Form, _ part: ArraySlice<UInt8>) -> Bool {
+        if case .location = form { Location.hasText(part) } else { true }
     }
 
     private static func genericText(of data: [UInt8]) -> [UInt8] {
