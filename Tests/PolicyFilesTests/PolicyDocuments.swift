@@ -25,7 +25,9 @@ enum PolicyDocuments {
         """
         {"pools": {"web": ["192.0.2.0/24", "2001:db8::/44"], "few": "203.0.113.16/30"},
          "names": {"zones": ["zone", {"origin": "example.net", "file": "zone"}],
-           "lists": {"customers": "customers.txt"}, "client-subnet": "use",
+           "lists": {"customers": "customers.txt", "bad": {"file": "bad.txt", "match": "suffix"},
+                     "good": {"file": "good.txt", "match": "exact"}, "fair": {"file": "fair.txt"}},
+           "client-subnet": "use",
            "policies": [
              {"name": "free", "list": "customers", "attribute": "account=free", "pool": "few", "ttl": 30},
              {"name": "in", "suffix": ["a.example.com", "b.example.com"], "clients": ["10.0.0.0/8", "fd00::/8"],
@@ -35,6 +37,7 @@ enum PolicyDocuments {
               "types": ["A", "AAAA"], "exclusive": true},
              {"name": "off", "exact": ["x.example.com"], "clients": "0.0.0.0/0", "outcome": "refuse",
               "exclusive": "false"},
+             {"name": "gone", "list": "bad", "outcome": "nxdomain"},
              {"name": "default", "outcome": "pass"}]}}
         """,
         """

@@ -39,7 +39,8 @@ import Testing
         var keys = NameKeys()
         keys.read(name.wire.span, at: 0)
         let question = AddressQuestion(
-            nameClass: .unlisted, families: .ipv4, client: try IPAddress("192.0.2.1"), encloserDepth: 2, zoneDepth: 2)
+            nameClass: .unlisted, families: .ipv4, client: try IPAddress("192.0.2.1"), depth: 3, encloserDepth: 2,
+            zoneDepth: 2)
         #expect(policies.firstMatch(keys, question) == 1)
         #expect(policies.mismatch(0, name, question) == condition && policies.mismatch(1, name, question) == nil)
         #expect(NameCondition.allCases.filter { $0.restricts(policy) } == [condition])
@@ -68,10 +69,10 @@ import Testing
         var generator = ZoneGenerator(seed: 1)
         var classes = NameClasses()
         // A name has one value of each attribute, as `overlaps` takes for granted.
-        var kinds: [NameClass] = [.unlisted, try classes.nameClass(above: [0])]
+        var kinds: [NameClass] = [.unlisted, try classes.nameClass(of: .init(listsBelow: [0]))]
         for list in 0...1 {
             for attributes in [[], ["color=red"], ["color=blue"], ["color=red", "size=big"], ["size=big"]] {
-                kinds.append(try classes.nameClass(of: [.init(list: list, attributes: attributes)]))
+                kinds.append(try classes.nameClass(of: .init(memberships: [.init(list: list, attributes: attributes)])))
             }
         }
         let queries = try Self.names.flatMap { name in
@@ -81,8 +82,8 @@ import Testing
                         Query(
                             name: try DNSName(name),
                             question: AddressQuestion(
-                                nameClass: kind, families: families, client: try IPAddress(client), encloserDepth: 2,
-                                zoneDepth: 2))
+                                nameClass: kind, families: families, client: try IPAddress(client),
+                                depth: try DNSName(name).labelCount, encloserDepth: 2, zoneDepth: 2))
                     }
                 }
             }

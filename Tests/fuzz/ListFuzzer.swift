@@ -28,7 +28,7 @@ func fuzzLists(_ start: UnsafePointer<UInt8>, _ size: Int) -> CInt {
         var keys = NameKeys()
         for (name, attributes) in expected.inZone {
             keys.read(name.wire.span, at: 0)
-            let memberships = reader.classes.memberships[Int(table.nameClass(of: keys.last))]
+            let memberships = reader.classes.listed[Int(table.nameClass(of: keys.last))].memberships
             precondition(memberships.map(\.attributes) == [attributes.sorted()], "\(name) has \(attributes)")
         }
     } catch {

@@ -114,8 +114,8 @@ extension NameExplanation {
     ) {
         let question = AddressQuestion(
             nameClass: served.policies.names.nameClass(of: keys.last),
-            families: type == .A ? .ipv4 : type == .AAAA ? .ipv6 : [.ipv4, .ipv6], client: client, encloserDepth: 0,
-            zoneDepth: 0)
+            families: type == .A ? .ipv4 : type == .AAAA ? .ipv6 : [.ipv4, .ipv6], client: client, depth: keys.depth,
+            encloserDepth: 0, zoneDepth: 0)
         for (number, policy) in served.policies.policies.enumerated() {
             if number == decided {
                 reasons.append("\(policy.name) matches")

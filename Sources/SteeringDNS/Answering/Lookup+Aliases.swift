@@ -81,8 +81,9 @@ extension Lookup {
             if node[.A] != nil || node[.AAAA] != nil { return true }
         }
         let question = AddressQuestion(
-            nameClass: served.policies.names.nameClass(of: keys.last),
-            encloserDepth: served.policies.depthOfExplicitName(above: keys, from: facts.depth) ?? facts.depth,
+            nameClass: served.policies.names.nameClass(of: keys.last), depth: keys.depth,
+            encloserDepth: served.policies.depthOfExplicitName(
+                above: keys.depth, of: keys, from: facts.depth) ?? facts.depth,
             zoneDepth: facts.zoneDepth)
         return served.policies.givesAddresses(keys, question)
     }

@@ -118,12 +118,13 @@ struct Lookup: ~Copyable {
             }
         }
 
-        let explicitDepth = served.policies.depthOfExplicitName(above: keys, from: facts.depth)
+        let explicitDepth = served.policies.depthOfExplicitName(
+            above: keys.depth, of: keys, from: facts.depth)
         let question = AddressQuestion(
-            nameClass: nameClass, client: client, encloserDepth: explicitDepth ?? facts.depth,
+            nameClass: nameClass, client: client, depth: keys.depth, encloserDepth: explicitDepth ?? facts.depth,
             zoneDepth: facts.zoneDepth)
         if watchesClient { dependsOnClient = served.policies.dependsOnClient(keys, question) }
-        var isKnown = false
+        var isPassedKnown = false
         switch ask(type, question, subject, message, served, &writer, &buffer) {
         case .answer(let answer): return .done(answer)
         case .exists(let policy):
@@ -137,17 +138,31 @@ struct Lookup: ~Copyable {
             var answer = place.noData(&writer, &buffer)
             answer.policy = policy
             return .done(answer)
-        case .passed(let known): isKnown = known
+        case .absent(let policy):
+            let place = place(encloser, subject, served)
+            let isKnown =
+                exists || served.policies.hasExplicitDescendant(keys.last) || served.policies.answersBelow(keys.last)
+                || served.policies.givesAddresses(keys, question)
+                || facts.wildcard != nil
+                    && (served.policies.rejection(keys, question) == nil || served.policies.passesBelow(keys.last))
+                    && !served.policies.existsBetween(keys, from: facts.depth, zoneDepth: facts.zoneDepth)
+            var answer = isKnown ? place.noData(&writer, &buffer) : place.nameError(&writer, &buffer)
+            answer.policy = policy
+            return .done(answer)
+        case .passed(let isKnown): isPassedKnown = isKnown
         case .unknown: break
         }
         let place = place(encloser, subject, served)
         if exists || served.policies.hasExplicitDescendant(keys.last) { return .done(place.noData(&writer, &buffer)) }
-        if let wildcard = facts.wildcard, explicitDepth == nil, !isBelowEmptyNonTerminal(served, from: facts.depth) {
+        if let wildcard = facts.wildcard,
+            !served.policies.existsBetween(keys, from: facts.depth, zoneDepth: facts.zoneDepth)
+        {
             if let result = place.answer(type, of: wildcard, &writer, &buffer) {
                 return step(after: result, place, served)
             }
             return .done(place.noData(&writer, &buffer))
         }
+        let isKnown = isPassedKnown || served.policies.answersBelow(keys.last)
         return .done(isKnown ? place.noData(&writer, &buffer) : place.nameError(&writer, &buffer))
     }
 
@@ -157,6 +172,9 @@ struct Lookup: ~Copyable {
         /// The name exists, but has no address of this type. The policy, if any, is one whose pool has none of the
         /// family.
         case exists(policy: Int?)
+        /// A policy gives the name no existence. It exists all the same if it has something in the zone, or for another family or
+        /// client.
+        case absent(policy: Int)
         /// A policy leaves the query to the zone. The name is known if another family or another client may get an
         /// address: then it exists.
         case passed(isKnown: Bool)
@@ -171,7 +189,7 @@ struct Lookup: ~Copyable {
     ) -> PolicyDecision {
         let policies = served.policies
         guard type == .A || type == .AAAA else {
-            if let policy = policies.refusal(keys, question) { return Self.refused(by: policy) }
+            if let policy = policies.rejection(keys, question) { return Self.rejected(policies, by: policy) }
             guard policies.givesAddresses(keys, question) else { return .unknown }
             guard type == .ANY else { return .exists(policy: nil) }
             writer.addAnyRecord(&buffer)
@@ -198,7 +216,7 @@ struct Lookup: ~Copyable {
             var answer = Responder.Answer(code: .noError, kind: .address, isAuthoritative: true)
             (answer.policy, answer.address) = (policy, address)
             return .answer(answer)
-        case .refuse: return Self.refused(by: policy)
+        case .refuse, .nxdomain: return Self.rejected(policies, by: policy)
         case .pass: return .passed(isKnown: policies.givesAddresses(keys, question))
         }
     }
@@ -224,19 +242,9 @@ struct Lookup: ~Copyable {
         return answer.address == nil ? .exists(policy: policy) : .answer(answer)
     }
 
-    private static func refused(by policy: Int) -> PolicyDecision {
-        .answer(Responder.Answer(code: .refused, kind: .refused, policy: policy))
-    }
-
-    /// Whether an empty non-terminal of the policies lies between the closest encloser in the zone and the name: the
-    /// zone's wildcard does not apply below it (RFC 4592, section 2.2.2).
-    private func isBelowEmptyNonTerminal(_ served: ServedData, from encloserDepth: Int) -> Bool {
-        var depth = keys.depth - 1
-        while depth > encloserDepth {
-            if served.policies.hasExplicitDescendant(keys[depth]) { return true }
-            depth -= 1
-        }
-        return false
+    private static func rejected(_ policies: AddressPolicies, by policy: Int) -> PolicyDecision {
+        if case .nxdomain = policies.outcome(of: policy) { return .absent(policy: policy) }
+        return .answer(Responder.Answer(code: .refused, kind: .refused, policy: policy))
     }
 
     func place(_ node: Int, _ subject: Subject, _ served: ServedData) -> ZoneAnswer {

@@ -1,4 +1,5 @@
-/// The classes of names: for each, the lists that its names are in, with their attributes.
+/// The classes of names: for each, the lists that its names are in, with their attributes, and the lists that have names
+/// below them.
 struct NameClasses: Sendable {
     /// A list, by index, and the attributes of a name in it, deduplicated and sorted.
     struct Membership: Hashable, Sendable {
@@ -6,76 +7,83 @@ struct NameClasses: Sendable {
         let attributes: [String]
     }
 
-    /// By class; the first is that of unlisted names.
-    private(set) var memberships: [[Membership]] = [[]]
-    private var classes: [[Membership]: NameClass] = [:]
+    /// What the names of a class have in common. Both arrays are sorted by list.
+    struct Kind: Hashable, Sendable {
+        var memberships: [Membership] = []
+        /// The lists with names below this one. If policies give those addresses, it exists: as an empty non-terminal
+        /// (RFC 8020) where it has no address itself.
+        var listsBelow: [Int] = []
+    }
+
+    /// The classes of listed names, after that of unlisted names.
+    private(set) var listed: [Kind] = [Kind()]
+    /// The classes of names that are only above listed ones. They count down from the highest number.
+    private(set) var above: [Kind] = []
+    private var classes: [Kind: NameClass] = [Kind(): .unlisted]
     private var unions: [UInt32: NameClass] = [:]
-    /// The lists that have names below an empty non-terminal (RFC 8020), which is in no list itself. It exists, without
-    /// records, if policies give those names addresses. These classes count down from the highest number.
-    private(set) var listsBelow: [[Int]] = []
-    private var classesBelow: [[Int]: NameClass] = [:]
 
-    /// Returns the class for a set of memberships, which must be sorted by list.
-    mutating func nameClass(of memberships: [Membership]) throws(ListError) -> NameClass {
-        if let known = classes[memberships] { return known }
-        let number = try newClass(self.memberships.count)
-        classes[memberships] = number
-        self.memberships.append(memberships)
-        return number
-    }
-
-    /// Returns the class of an empty non-terminal above names of lists, which must be sorted.
-    mutating func nameClass(above lists: [Int]) throws(ListError) -> NameClass {
-        if let known = classesBelow[lists] { return known }
-        let number = try newClass(Int(NameClass.max) - listsBelow.count)
-        classesBelow[lists] = number
-        listsBelow.append(lists)
-        return number
-    }
-
-    private func newClass(_ number: Int) throws(ListError) -> NameClass {
-        guard memberships.count + listsBelow.count <= Int(NameClass.max) else {
+    /// Returns the class for what names have in common.
+    mutating func nameClass(of kind: Kind) throws(ListError) -> NameClass {
+        if let known = classes[kind] { return known }
+        guard listed.count + above.count <= Int(NameClass.max) else {
             throw ListError(
                 message: "the lists give names more than 65,534 different sets of attributes: use fewer attributes")
         }
-        return NameClass(number)
-    }
-
-    /// Returns the classes of the empty non-terminals above names of certain lists, by their distance from the highest
-    /// class.
-    func existingBelow(lists isIncluded: (Int) -> Bool) -> NameClassSet {
-        var set = NameClassSet(count: listsBelow.count)
-        for (distance, lists) in listsBelow.enumerated() where lists.contains(where: isIncluded) {
-            set.insert(NameClass(distance))
+        let number: NameClass
+        if kind.memberships.isEmpty {
+            number = NameClass.max - NameClass(above.count)
+            above.append(kind)
+        } else {
+            number = NameClass(listed.count)
+            listed.append(kind)
         }
-        return set
+        classes[kind] = number
+        return number
     }
 
-    /// Returns the lists with names below an empty non-terminal of a class; nil for other names.
-    func listsBelow(_ nameClass: NameClass) -> [Int]? {
-        let index = Int(NameClass.max - nameClass)
-        return index < listsBelow.count ? listsBelow[index] : nil
+    private func kind(of nameClass: NameClass) -> Kind {
+        Int(nameClass) < listed.count ? listed[Int(nameClass)] : above[Int(NameClass.max - nameClass)]
+    }
+
+    /// The classes of names above others.
+    struct Above: Sendable {
+        fileprivate let listed: NameClassSet
+        /// The distances from the highest class.
+        fileprivate let others: NameClassSet
+
+        func contains(_ nameClass: NameClass) -> Bool {
+            others.contains(NameClass.max - nameClass) || listed.contains(nameClass)
+        }
+    }
+
+    /// Returns the classes of names above those of certain lists.
+    func above(lists: Set<Int>) -> Above {
+        func set(_ kinds: [Kind]) -> NameClassSet {
+            var set = NameClassSet(count: kinds.count)
+            for (number, kind) in kinds.enumerated() where !lists.isDisjoint(with: kind.listsBelow) {
+                set.insert(NameClass(number))
+            }
+            return set
+        }
+        return Above(listed: set(listed), others: set(above))
     }
 
     /// Returns the class of a name that was added twice.
     mutating func union(_ one: NameClass, _ other: NameClass) throws(ListError) -> NameClass {
         if one == other { return one }
-        switch (listsBelow(one), listsBelow(other)) {
-        case (nil, nil): break
-        case (nil, _?): return one
-        case (_?, nil): return other
-        case (let lists?, let others?): return try nameClass(above: Set(lists + others).sorted())
-        }
         let pair = UInt32(one) << 16 | UInt32(other)
         if let known = unions[pair] { return known }
+        let kinds = [kind(of: one), kind(of: other)]
         var byList: [Int: Set<String>] = [:]
-        for membership in memberships[Int(one)] + memberships[Int(other)] {
+        for membership in kinds.flatMap(\.memberships) {
             byList[membership.list, default: []].formUnion(membership.attributes)
         }
-        let joined = byList.sorted { $0.key < $1.key }.map {
-            Membership(list: $0.key, attributes: $0.value.sorted())
-        }
-        let union = try nameClass(of: joined)
+        let union = try nameClass(
+            of: Kind(
+                memberships: byList.sorted { $0.key < $1.key }.map {
+                    Membership(list: $0.key, attributes: $0.value.sorted())
+                },
+                listsBelow: Set(kinds.flatMap(\.listsBelow)).sorted()))
         unions[pair] = union
         return union
     }
@@ -91,9 +99,9 @@ struct NameClasses: Sendable {
         private var classes: [Key: [NameClass]] = [:]
 
         init(_ all: NameClasses) {
-            count = all.memberships.count
-            for (number, memberships) in all.memberships.enumerated() {
-                for membership in memberships {
+            count = all.listed.count
+            for (number, kind) in all.listed.enumerated() {
+                for membership in kind.memberships {
                     for attribute in [nil] + membership.attributes.map(Optional.some) {
                         for list in [nil, membership.list] {
                             classes[Key(list: list, attribute: attribute), default: []].append(NameClass(number))
@@ -107,6 +115,15 @@ struct NameClasses: Sendable {
         func matching(list: Int?, attribute: String?) -> NameClassSet {
             var set = NameClassSet(count: count)
             for number in classes[Key(list: list, attribute: attribute)] ?? [] { set.insert(number) }
+            return set
+        }
+
+        /// Returns the classes of the names in any of some lists that have an attribute there, or any if nil.
+        func matching(lists: Set<Int>, attribute: String?) -> NameClassSet {
+            var set = NameClassSet(count: count)
+            for list in lists {
+                for number in classes[Key(list: list, attribute: attribute)] ?? [] { set.insert(number) }
+            }
             return set
         }
     }

@@ -35,7 +35,7 @@ struct NameListReader: ~Copyable {
     mutating func read(list: Int, contentsOf path: String) throws -> NameListSummary {
         // An estimate: 24 bytes per line.
         if let size = NameListStream.size(of: path) { builder.reserve(size / 24) }
-        let above = try classes.nameClass(above: [list])
+        let above = try classes.nameClass(of: .init(listsBelow: [list]))
         var summary = NameListSummary()
         let stream = NameListStream(path, progress: progress)
         try stream.read { name, line, attributes in
@@ -72,7 +72,8 @@ struct NameListReader: ~Copyable {
             }
             if start == position { position += 1 } else { words.insert(try Self.attribute(bytes, start..<position)) }
         }
-        let nameClass = try classes.nameClass(of: [.init(list: list, attributes: words.sorted())])
+        let nameClass = try classes.nameClass(
+            of: .init(memberships: [.init(list: list, attributes: words.sorted())]))
         recent[place] = (range.map { bytes[$0] }, list, nameClass)
         return nameClass
     }

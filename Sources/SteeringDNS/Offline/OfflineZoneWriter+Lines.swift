@@ -66,7 +66,9 @@ extension OfflineZoneWriter {
 
     mutating func makeNotes() {
         for policy in zone.policies where policy.outcome == .refuse {
-            summary.notes.append("\(policy.name) refuses, which a zone file cannot: those names have no address")
+            summary.notes.append(
+                "\(policy.name) refuses, which a zone file cannot: those names have no address, and no records of the zone's "
+                    + "wildcards where it refuses all others")
         }
         if summary.wildcards > 0 {
             summary.notes.append(

@@ -39,7 +39,7 @@ struct OfflineZoneWriter: ~Copyable {
 
     mutating func write(_ progress: OfflineZone.Progress?) throws -> OfflineZone.Summary {
         let wild = zone.namesWithWildcards
-        for name in wild where answersBelow(name.wire.span).hasAddresses { replaced.insert(name.wildcard!) }
+        for name in wild where !isLeftToZone(below: name) { replaced.insert(name.wildcard!) }
         try writeRecords()
         for name in zone.namesOfPolicies + wild { try write(name.wire.span) }
         try writeLists(progress)
@@ -160,10 +160,11 @@ struct OfflineZoneWriter: ~Copyable {
         keys.read(name, at: 0)
         written.insert(keys.last)
         let node = zone.served.zones.node(of: keys.last).map { zone.served.zones.nodes[$0] }
-        if try write(own, of: name, drawnFor: name, isWildcard: false) {
-            if own.hasAddresses { summary.names += 1 }
-        } else if mustBeNamed {
+        var isThere = try write(own, of: name, drawnFor: name, isWildcard: false)
+        if isThere, own.hasAddresses { summary.names += 1 }
+        if !isThere, mustBeNamed {
             try writeBlock(name, isWildcard: false)
+            isThere = true
         }
         guard name.count + 2 <= DNSName.longestName else { return }
         // The zone's own wildcard is in the file already.
@@ -174,6 +175,9 @@ struct OfflineZoneWriter: ~Copyable {
             if below.hasAddresses { summary.wildcards += 1 }
         } else if below.exists {
             try writeBlock(name, isWildcard: true)
+        } else if !isThere, let node, node.sets.isEmpty, node.wildcard != nil {
+            // It existed because of the wildcard that is left out.
+            try writeBlock(name, isWildcard: false)
         }
     }
 
@@ -224,6 +228,17 @@ struct OfflineZoneWriter: ~Copyable {
     private mutating func probeBelow(_ name: Span<UInt8>) -> NameAnswers {
         let probe = otherName(below: name)
         return answers(for: probe.span)
+    }
+
+    /// Whether the server answers for names below another that nothing names with all records of the zone's wildcard
+    /// there, and with nothing else.
+    private mutating func isLeftToZone(below name: DNSName) -> Bool {
+        let below = answersBelow(name.wire.span)
+        guard let node = zone.served.zones.node(of: name), let wildcard = zone.served.zones.nodes[node].wildcard else {
+            return false
+        }
+        return !below.hasAddresses && below.wildcard == wildcard
+            && below.types == zone.served.zones.nodes[wildcard].sets.map(\.type)
     }
 
     /// Returns a probe: a name directly below another that is in no zone, list or policy.

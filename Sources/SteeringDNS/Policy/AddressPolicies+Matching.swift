@@ -6,41 +6,45 @@ extension AddressPolicies {
     /// Like a wildcard (RFC 4592), a policy for all names, or for all names below a suffix, does not apply at or below
     /// an existing name further down. Exact names and lists always apply.
     ///
-    /// - Parameter start: The index of the first policy to consider.
+    /// - Parameters:
+    ///   - name: The name of the question, or one below it.
+    ///   - start: The index of the first policy to consider.
     func firstMatch(_ name: borrowing NameKeys, _ question: AddressQuestion, from start: Int = 0) -> Int? {
         var best = Int.max
         if !index.isEmpty {
-            for depth in 0...name.depth {
+            for depth in 0...question.depth {
                 guard let range = index[name[depth]] else { continue }
                 for number in range {
                     let entry = entries[Int(number)]
                     guard entry.rule >= start, entry.rule < best else { continue }
-                    if matchesName(entry, depth, name, question), matches(entry.rule, question) {
+                    if matchesName(entry, depth, question), matches(entry.rule, name, question) {
                         best = entry.rule
                     }
                 }
             }
         }
-        let isOpen = question.encloserDepth == question.zoneDepth && question.encloserDepth < name.depth
-        if !byClient.isEmpty { best = firstByClient(question, isOpen: isOpen, from: start, before: best) }
+        let isOpen = question.encloserDepth == question.zoneDepth && question.encloserDepth < question.depth
+        if !byClient.isEmpty { best = firstByClient(name, question, isOpen: isOpen, from: start, before: best) }
         for rule in general {
             if rule >= best { break }
             guard rule >= start else { continue }
             guard isOpen || rules[rule].isForListedNames else { continue }
-            if matches(rule, question) { return rule }
+            if matches(rule, name, question) { return rule }
         }
         return best == .max ? nil : best
     }
 
     /// Returns the first of the policies for clients that matches; `best` if none does before that.
     @inline(never)
-    private func firstByClient(_ question: AddressQuestion, isOpen: Bool, from start: Int, before best: Int) -> Int {
+    private func firstByClient(
+        _ name: borrowing NameKeys, _ question: AddressQuestion, isOpen: Bool, from start: Int, before best: Int
+    ) -> Int {
         for number in byClient.candidates(for: question.client) {
             let rule = Int(byClient.rules[number])
             if rule >= best { break }
             guard rule >= start else { continue }
             guard isOpen || rules[rule].isForListedNames else { continue }
-            if matches(rule, question) { return rule }
+            if matches(rule, name, question) { return rule }
         }
         return best
     }
@@ -48,11 +52,19 @@ extension AddressPolicies {
     /// Returns whether any policy gives a name an address, of either family and for any client. The name then exists
     /// for every type.
     func givesAddresses(_ name: borrowing NameKeys, _ question: AddressQuestion) -> Bool {
+        anyDecides(name, question) { if case .pool = $0 { true } else { false } }
+    }
+
+    /// Returns whether any policy with a certain outcome decides for a name, either family and any client.
+    @inline(__always)
+    private func anyDecides(
+        _ name: borrowing NameKeys, _ question: AddressQuestion, _ isWanted: (Outcome) -> Bool
+    ) -> Bool {
         var question = question.forAnyClient
         // Almost always, the first matching policy decides.
         var start = 0
         while let rule = firstMatch(name, question, from: start) {
-            if case .pool = rules[rule].outcome { return true }
+            if isWanted(rules[rule].outcome) { return true }
             // A policy for all clients decides for its families; later policies no longer count for them.
             if rules[rule].isForAllClients { question.families.subtract(rules[rule].named) }
             start = rule + 1
@@ -60,38 +72,34 @@ extension AddressPolicies {
         return false
     }
 
-    /// Returns the first policy that refuses a name, if it is refused for both address families: then it is for every
-    /// type. Otherwise nil.
-    func refusal(_ name: borrowing NameKeys, _ question: AddressQuestion) -> Int? {
+    /// Returns the first policy that refuses a name or gives it no existence, if both address families are decided so:
+    /// then it is for every type. Otherwise nil.
+    func rejection(_ name: borrowing NameKeys, _ question: AddressQuestion) -> Int? {
         var question = question
         var first: Int?
         for families in [.ipv4, .ipv6] as [FamilySet] {
             question.families = families
-            guard let policy = firstMatch(name, question), case .refuse = rules[policy].outcome else { return nil }
-            first = min(first ?? policy, policy)
+            guard let policy = firstMatch(name, question) else { return nil }
+            switch rules[policy].outcome {
+            case .refuse, .nxdomain: first = min(first ?? policy, policy)
+            case .pool, .pass: return nil
+            }
         }
         return first
     }
 
-    private func matchesName(
-        _ entry: NameEntry, _ depth: Int, _ name: borrowing NameKeys, _ question: AddressQuestion
-    ) -> Bool {
-        if depth == name.depth { return true }
+    private func matchesName(_ entry: NameEntry, _ depth: Int, _ question: AddressQuestion) -> Bool {
+        if depth == question.depth { return true }
         return entry.isSuffix && (depth >= question.encloserDepth || rules[entry.rule].isForListedNames)
     }
 
-    /// Whether the name is explicit: in a list or in the `exact` names of a policy. Names below an explicit name exist
-    /// only if they are explicit themselves.
-    func isExplicit(_ key: NameKey) -> Bool {
-        if isListed(names.nameClass(of: key)) { return true }
-        return index[key]?.contains { !entries[Int($0)].isSuffix } ?? false
-    }
-
-    /// Returns the number of labels of the longest explicit name between the closest encloser in the zone and the name
-    /// itself; that name is then the closest encloser. Nil if there is none.
+    /// Returns the number of labels of the longest explicit name, one in a list or in the `exact` names of a policy,
+    /// between the closest encloser in the zone and a name. Nil if there is none.
+    ///
+    /// Policies for all names do not apply below it.
     @inline(__always)
-    func depthOfExplicitName(above name: borrowing NameKeys, from encloserDepth: Int) -> Int? {
-        var depth = name.depth - 1
+    func depthOfExplicitName(above depth: Int, of name: borrowing NameKeys, from encloserDepth: Int) -> Int? {
+        var depth = depth - 1
         while depth > encloserDepth {
             if isExplicit(name[depth]) { return depth }
             depth -= 1
@@ -99,15 +107,55 @@ extension AddressPolicies {
         return nil
     }
 
-    /// Whether names of a class are in lists.
+    /// Returns whether a name exists between the closest encloser in the zone and another name, because of the policies:
+    /// the zone's wildcard does not apply below it (RFC 4592, section 2.2.2).
+    ///
+    /// It has addresses or is refused, or is an empty non-terminal. An explicit name for which policies only pass does not
+    /// exist.
+    func existsBetween(_ name: borrowing NameKeys, from encloserDepth: Int, zoneDepth: Int) -> Bool {
+        var depth = name.depth - 1
+        while depth > encloserDepth {
+            if hasExplicitDescendant(name[depth]) { return true }
+            if isExplicit(name[depth]) {
+                let question = AddressQuestion(
+                    nameClass: names.nameClass(of: name[depth]), depth: depth,
+                    encloserDepth: depthOfExplicitName(above: depth, of: name, from: encloserDepth) ?? encloserDepth,
+                    zoneDepth: zoneDepth)
+                if anyDecides(name, question, { if case .pass = $0 { false } else { true } }) { return true }
+            }
+            depth -= 1
+        }
+        return false
+    }
+
+    private func isExplicit(_ key: NameKey) -> Bool {
+        if isListed(names.nameClass(of: key)) { return true }
+        return index[key]?.contains { !entries[Int($0)].isSuffix } ?? false
+    }
+
+    /// Whether names of a class are in lists of single names.
     @inline(__always)
-    func isListed(_ nameClass: NameClass) -> Bool { nameClass != .unlisted && nameClass <= lastListedClass }
+    func isListed(_ nameClass: NameClass) -> Bool { nameClass != .unlisted && explicitClasses.contains(nameClass) }
 
     /// Whether the name is an empty non-terminal (RFC 8020): it exists, without records, because a policy, or a list that
     /// policies are for, has names below it.
     func hasExplicitDescendant(_ key: NameKey) -> Bool {
-        existingBelow.contains(NameClass.max - names.nameClass(of: key))
-            || (index[key]?.contains { entries[Int($0)].isBelow } ?? false)
+        existing.contains(names.nameClass(of: key))
+            || (index[key]?.contains { entries[Int($0)].isAncestor && !entries[Int($0)].isPassed } ?? false)
+    }
+
+    /// Whether policies pass for names below one: those exist where the zone's wildcard applies.
+    func passesBelow(_ key: NameKey) -> Bool {
+        passed.contains(names.nameClass(of: key)) || (index[key]?.contains { entries[Int($0)].isPassed } ?? false)
+    }
+
+    /// Whether policies answer for names below one by a suffix. It exists then, even if an earlier policy passes for it.
+    func answersBelow(_ key: NameKey) -> Bool {
+        if answeredSuffixes.contains(names.nameClass(of: key)) { return true }
+        return index[key]?.contains { number in
+            let entry = entries[Int(number)]
+            return entry.isSuffix && !entry.isAncestor && policies[entry.rule].outcome.makesNamesExist
+        } ?? false
     }
 
     /// The outcome of a policy.

@@ -28,7 +28,7 @@ public final class AddressPolicies: Sendable {
 
     /// The policies in compiled form, by index.
     let rules: [Rule]
-    /// For each explicit name or suffix of a policy, its range in `entries`. Their ancestors have a `below` entry.
+    /// For each explicit name or suffix of a policy, its range in `entries`. Their ancestors have entries, too.
     let index: KeyTable<Range<Int32>>
     let entries: [NameEntry]
     /// The indices of the rules without names, suffixes and clients.
@@ -37,18 +37,22 @@ public final class AddressPolicies: Sendable {
     let byClient: ClientRules
     /// The pools by family: two entries per pool, IPv4 first.
     let familyPools: [FamilyPool]
-    /// The last class of listed names. Higher ones are those of empty non-terminals above them.
-    let lastListedClass: NameClass
-    /// The empty non-terminals that exist, by the distance of their class from the highest.
-    let existingBelow: NameClassSet
+    /// The classes of names in lists of single names. Names in lists of suffixes are suffixes, and not explicit.
+    let explicitClasses: NameClassSet
+    /// The classes of names in lists of suffixes that policies answer for.
+    let answeredSuffixes: NameClassSet
+    /// The classes of names above listed names that exist, and above those that policies pass.
+    let existing: NameClasses.Above, passed: NameClasses.Above
     /// The classes and clients that rules are restricted to; a rule refers to them by index.
     let classSets: [NameClassSet]
     let clientSets: [PrefixPool]
 
-    /// - Parameter drained: For each pool, the families all of whose addresses are drained; may be empty.
+    /// - Parameters:
+    ///   - drained: For each pool, the families all of whose addresses are drained; may be empty.
+    ///   - suffixLists: The lists whose names match together with all names below.
     init(
         policies: [AddressPolicy], pools: [(name: String, addresses: PrefixPool)], drained: [FamilySet] = [],
-        names: NameTable, classes: NameClasses, listNames: [String], site: String?
+        names: NameTable, classes: NameClasses, listNames: [String], suffixLists: Set<Int> = [], site: String?
     ) {
         self.policies = policies
         self.pools = pools
@@ -73,21 +77,35 @@ public final class AddressPolicies: Sendable {
                 drainedFamilies = drained.isEmpty ? [] : drained[pool]
             case .pass: (outcome, drainedFamilies) = (.pass, [])
             case .refuse: (outcome, drainedFamilies) = (.refuse, [])
+            case .nxdomain: (outcome, drainedFamilies) = (.nxdomain, [])
             }
-            compilation.add(
-                policy,
-                NameCondition.list.restricts(policy)
-                    ? classIndex.matching(list: policy.list.flatMap { listNumbers[$0] }, attribute: policy.attribute)
-                    : nil,
-                outcome, drainedFamilies, isInForce: policy.isInForce(at: site))
-        }
-        lastListedClass = NameClass(classes.memberships.count - 1)
-        existingBelow = classes.existingBelow { list in
-            policies.contains { policy in
-                policy.isInForce(at: site) && policy.outcome != .pass && NameCondition.list.restricts(policy)
-                    && (policy.list == nil || policy.list == listNames[list])
+            var sets: (own: NameClassSet, above: NameClassSet?)?
+            if NameCondition.list.restricts(policy) {
+                let list = policy.list.flatMap { listNumbers[$0] }
+                let above = suffixLists.filter { list == nil || list == $0 }
+                sets = (
+                    classIndex.matching(list: list, attribute: policy.attribute),
+                    above.isEmpty ? nil : classIndex.matching(lists: above, attribute: policy.attribute)
+                )
             }
+            compilation.add(policy, sets, outcome, drainedFamilies, isInForce: policy.isInForce(at: site))
         }
+        func lists(where isIncluded: (AddressOutcome) -> Bool) -> Set<Int> {
+            Set(
+                listNames.indices.filter { list in
+                    policies.contains { policy in
+                        policy.isInForce(at: site) && isIncluded(policy.outcome)
+                            && NameCondition.list.restricts(policy)
+                            && (policy.list == nil || policy.list == listNames[list])
+                    }
+                })
+        }
+        let naming = lists(where: \.makesNamesExist)
+        existing = classes.above(lists: naming)
+        passed = classes.above(lists: lists { $0 == .pass })
+        explicitClasses = classIndex.matching(
+            lists: Set(listNames.indices).subtracting(suffixLists), attribute: nil)
+        answeredSuffixes = classIndex.matching(lists: suffixLists.intersection(naming), attribute: nil)
         rules = compilation.rules
         general = compilation.general.filter { compilation.rules[$0].clients == nil }
         byClient = ClientRules(
@@ -105,6 +123,7 @@ extension AddressPolicies {
         case pool(Int, AddressSelection, ttl: UInt32)
         case pass
         case refuse
+        case nxdomain
     }
 
     /// The entry of a name in a policy.
@@ -112,10 +131,11 @@ extension AddressPolicies {
         let rule: Int
         /// Whether it also covers all names below.
         let isSuffix: Bool
+        /// Of ``isAncestor`` entries, whether the policies below only pass.
+        var isPassed = false
 
-        /// Marks an ancestor of a policy's name; belongs to no policy.
-        static let below = NameEntry(rule: .max, isSuffix: true)
-        var isBelow: Bool { rule == .max }
+        /// Whether it marks an ancestor of a policy's name, and belongs to no policy.
+        var isAncestor: Bool { rule == .max }
     }
 
     /// Collects the compiled rules.
@@ -125,30 +145,36 @@ extension AddressPolicies {
         var classSets: [NameClassSet] = []
         var clientSets: [PrefixPool] = []
         private var entries: [DNSName: [NameEntry]] = [:]
-        /// The names that have a `below` entry.
-        private var ancestors: Set<DNSName> = []
+        /// The names that have an entry as ancestors of names that exist, or that policies pass.
+        private var ancestors: [Bool: Set<DNSName>] = [:]
 
         mutating func add(
-            _ policy: AddressPolicy, _ classes: NameClassSet?, _ outcome: Outcome, _ drained: FamilySet,
-            isInForce: Bool
+            _ policy: AddressPolicy, _ classes: (own: NameClassSet, above: NameClassSet?)?, _ outcome: Outcome,
+            _ drained: FamilySet, isInForce: Bool
         ) {
             let number = rules.count
-            if let classes { classSets.append(classes) }
+            if let classes {
+                classSets.append(classes.own)
+                if let above = classes.above { classSets.append(above) }
+            }
             if let clients = policy.clients { clientSets.append(clients) }
             rules.append(
                 Rule(
                     families: FamilySet(policy.families).subtracting(drained), named: FamilySet(policy.families),
                     outcome: outcome, answers: policy.answers,
-                    classes: classes == nil ? nil : classSets.count - 1,
+                    classes: classes.map { $0.above == nil ? classSets.count - 1 : classSets.count - 2 },
+                    classesAbove: classes?.above == nil ? nil : classSets.count - 1,
                     clients: policy.clients == nil ? nil : clientSets.count - 1))
             guard isInForce else { return }
             for (names, isSuffix) in [(policy.names, false), (policy.suffixes, true)] {
                 for name in names {
                     entries[name, default: []].append(NameEntry(rule: number, isSuffix: isSuffix))
-                    if case .pass = outcome { continue }
+                    if policy.outcome == .nxdomain { continue }
+                    let isPassed = policy.outcome == .pass
                     var ancestor = name.parent
-                    while let name = ancestor, name != .root, ancestors.insert(name).inserted {
-                        entries[name, default: []].append(.below)
+                    while let name = ancestor, name != .root, ancestors[isPassed, default: []].insert(name).inserted {
+                        entries[name, default: []].append(
+                            NameEntry(rule: .max, isSuffix: true, isPassed: isPassed))
                         ancestor = name.parent
                     }
                 }

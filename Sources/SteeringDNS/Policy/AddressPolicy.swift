@@ -82,6 +82,8 @@ public enum AddressOutcome: Sendable, Hashable {
     case pass
     /// REFUSED. Types other than A and AAAA are refused only if both are.
     case refuse
+    /// NXDOMAIN, for every type; NOERROR without records if the zone has the name, or names below it exist.
+    case nxdomain
 }
 
 /// How an address is selected from a pool.

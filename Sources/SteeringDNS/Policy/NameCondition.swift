@@ -127,6 +127,8 @@ struct AddressQuestion {
     var families: FamilySet = [.ipv4, .ipv6]
     /// Nil to match policies for any client: whether a name exists must not depend on the client.
     var client: IPAddress?
+    /// The number of labels of the name.
+    let depth: Int
     /// The number of labels of the closest encloser: the longest existing name that is the name or an ancestor of it.
     let encloserDepth: Int
     /// The number of labels of the zone's origin.
@@ -134,7 +136,7 @@ struct AddressQuestion {
 
     /// The same name, for both families and any client.
     var forAnyClient: AddressQuestion {
-        AddressQuestion(nameClass: nameClass, encloserDepth: encloserDepth, zoneDepth: zoneDepth)
+        AddressQuestion(nameClass: nameClass, depth: depth, encloserDepth: encloserDepth, zoneDepth: zoneDepth)
     }
 }
 
@@ -152,6 +154,8 @@ extension AddressPolicies {
         let answers: Int
         /// Indices into `classSets` and `clientSets`; nil for no restriction.
         let classes: Int?
+        /// For lists of suffixes, the classes that an ancestor of the name may have instead.
+        let classesAbove: Int?
         let clients: Int?
 
         /// Whether it is for names in lists. Those exist, so it applies below other existing names, too.
@@ -162,13 +166,16 @@ extension AddressPolicies {
 
     /// Returns whether a policy matches a query that its names match.
     @inline(__always)
-    func matches(_ rule: Int, _ question: AddressQuestion) -> Bool {
-        holds(.types, rule, question) && holds(.list, rule, question) && holds(.clients, rule, question)
+    func matches(_ rule: Int, _ name: borrowing NameKeys, _ question: AddressQuestion) -> Bool {
+        holds(.types, rule, name, question) && holds(.list, rule, name, question)
+            && holds(.clients, rule, name, question)
     }
 
     /// Returns whether a condition holds for a query. With a constant as the condition, only its case remains.
     @inline(__always)
-    private func holds(_ condition: NameCondition, _ rule: Int, _ question: AddressQuestion) -> Bool {
+    private func holds(
+        _ condition: NameCondition, _ rule: Int, _ name: borrowing NameKeys, _ question: AddressQuestion
+    ) -> Bool {
         switch condition {
         // Not decided here: policies of other sites are not in the index, in which queries find those for their name.
         case .site, .names: return true
@@ -177,11 +184,24 @@ extension AddressPolicies {
             return !families.isDisjoint(with: question.families)
         case .list:
             guard let classes = rules[rule].classes else { return true }
-            return classSets[classes].contains(question.nameClass)
+            if classSets[classes].contains(question.nameClass) { return true }
+            guard let classes = rules[rule].classesAbove else { return false }
+            return isBelow(classes, name, question)
         case .clients:
             guard let client = question.client, let clients = rules[rule].clients else { return true }
             return clientSets[clients].contains(client)
         }
+    }
+
+    /// Whether an ancestor of a name is of certain classes. As with `suffix`, none above an existing name counts.
+    @inline(never)
+    private func isBelow(_ classes: Int, _ name: borrowing NameKeys, _ question: AddressQuestion) -> Bool {
+        var depth = question.depth - 1
+        while depth >= question.encloserDepth {
+            if classSets[classes].contains(names.nameClass(of: name[depth])) { return true }
+            depth -= 1
+        }
+        return false
     }
 
     /// Whether a policy is for a query's family, and passed over because all such addresses are drained.
@@ -191,12 +211,27 @@ extension AddressPolicies {
 
     /// Returns the first condition of a policy that does not hold for a query; nil if all do.
     func mismatch(_ rule: Int, _ name: DNSName, _ question: AddressQuestion) -> NameCondition? {
-        NameCondition.allCases.first { condition in
-            switch condition {
-            case .site: !policies[rule].isInForce(at: site)
-            case .names: condition.restricts(policies[rule]) && !policies[rule].matches(name)
-            default: !holds(condition, rule, question)
-            }
+        var keys = NameKeys()
+        keys.read(name.wire.span, at: 0)
+        for condition in NameCondition.allCases {
+            let holds =
+                switch condition {
+                case .site: policies[rule].isInForce(at: site)
+                case .names: !condition.restricts(policies[rule]) || policies[rule].matches(name)
+                default: holds(condition, rule, keys, question)
+                }
+            if !holds { return condition }
+        }
+        return nil
+    }
+}
+
+extension AddressOutcome {
+    /// Whether the names that a policy answers for exist.
+    var makesNamesExist: Bool {
+        switch self {
+        case .pool, .refuse: true
+        case .pass, .nxdomain: false
         }
     }
 }

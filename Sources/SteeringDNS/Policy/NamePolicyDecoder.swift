@@ -23,6 +23,8 @@ struct NamePolicyDraft {
     struct ListEntry {
         let name: String
         let path: String
+        /// Whether its names match together with all names below.
+        let isOfSuffixes: Bool
         let position: Position
     }
 }
@@ -53,7 +55,7 @@ struct NamePolicyDecoder {
     let source: Source
     let directory: String
     /// The files of clients that were read, by path.
-    private var clientFiles: [String: PrefixPool] = [:]
+    var clientFiles: [String: PrefixPool] = [:]
 
     init(source: Source, directory: String) {
         self.source = source
@@ -74,9 +76,8 @@ struct NamePolicyDecoder {
         }
         if let node = names["lists"] {
             for entry in try Mapping(node, "lists", keys: nil, in: source).entries {
-                let path = try source.text(entry.value, of: "a list", "write the path of a file with one name per line")
                 draft.listNames.insert(entry.key)
-                draft.lists.append(.init(name: entry.key, path: resolved(path), position: entry.position))
+                draft.lists.append(try list(entry.key, entry.value, entry.position))
             }
         }
         if let node = names["client-subnet"] {
@@ -108,6 +109,22 @@ struct NamePolicyDecoder {
             path: resolved(path),
             origin: try fields["origin"].map { node throws(DocumentError) in try name(node, "origin") },
             position: node.position)
+    }
+
+    private func list(
+        _ name: String, _ node: Node, _ position: Position
+    ) throws(DocumentError) -> NamePolicyDraft.ListEntry {
+        let hint = "write the path of a file with one name per line, or { file: PATH, match: suffix }"
+        guard case .mapping = node.content else {
+            let path = try source.text(node, of: "a list", hint)
+            return .init(name: name, path: resolved(path), isOfSuffixes: false, position: position)
+        }
+        let fields = try Mapping(node, "a list", keys: ["file", "match"], in: source)
+        let path = try source.text(try fields.required("file", hint), of: "file", hint)
+        let match = try fields["match"].map { node throws(DocumentError) in
+            try source.word(node, of: "match", among: ["exact", "suffix"])
+        }
+        return .init(name: name, path: resolved(path), isOfSuffixes: match == "suffix", position: position)
     }
 
     private static let keys = [
@@ -176,11 +193,21 @@ struct NamePolicyDecoder {
                 guard let stray = fields[key] else { continue }
                 throw source.error(at: stray.position, "\(key) is for pools, and this policy has none: remove it")
             }
-            return try source.word(node, of: "outcome", among: ["pass", "refuse"]) == "pass" ? .pass : .refuse
+            switch try source.word(node, of: "outcome", among: ["pass", "refuse", "nxdomain"]) {
+            case "pass": return .pass
+            case "refuse": return .refuse
+            default:
+                if let types = fields["types"] {
+                    throw source.error(
+                        at: types.position, "a name that does not exist has no records of any type: remove types")
+                }
+                return .nxdomain
+            }
         case (_?, let node?):
             throw source.error(at: node.position, "a policy has both a pool and an outcome: keep one of them")
         case (nil, nil):
-            throw source.error(at: fields.position, "a policy has no pool: name one, or write outcome: pass or refuse")
+            throw source.error(
+                at: fields.position, "a policy has no pool: name one, or write outcome: pass, refuse or nxdomain")
         }
     }
 
@@ -204,76 +231,11 @@ struct NamePolicyDecoder {
         }
         return number
     }
-
-    private func names(_ node: Node?, _ key: String) throws(DocumentError) -> [(name: DNSName, position: Position)] {
-        guard let node else { return [] }
-        var names: [(DNSName, Position)] = []
-        for element in try source.elements(of: node, key, "write a name such as www.example.com") {
-            let name = try name(element, key)
-            try refuseAsterisk(name, key, element.position)
-            names.append((name, element.position))
-        }
-        return names
-    }
-
-    /// In a name an asterisk is a letter like any other, and in a zone file for other servers it is a wildcard.
-    private func refuseAsterisk(_ name: DNSName, _ key: String, _ position: Position) throws(DocumentError) {
-        guard name.wire.contains(UInt8(ascii: "*")) else { return }
-        let remedy: String
-        if name.isWildcard, let parent = name.parent, !parent.wire.contains(UInt8(ascii: "*")) {
-            let text = parent.description.dropLast()
-            remedy = "write suffix: \(text), which matches \(text) and all names below it"
-        } else {
-            remedy = "write the names in a list, or a suffix that they have in common"
-        }
-        throw source.error(
-            at: position,
-            "\(quoted(String(name.description.dropLast()))) has an asterisk, which stands for nothing in \(key): \(remedy)"
-        )
-    }
-
-    private func name(_ node: Node, _ subject: String) throws(DocumentError) -> DNSName {
-        let text = try source.text(node, of: subject, "write a name such as www.example.com")
-        do { return try DNSName(text) } catch { throw source.error(at: node.position, error.message) }
-    }
-
-    private func families(_ node: Node) throws(DocumentError) -> Set<IPFamily> {
-        var families: Set<IPFamily> = []
-        for element in try source.elements(of: node, "types", "write A, AAAA or both") {
-            families.insert(try source.word(element, of: "types", among: ["A", "AAAA"]) == "A" ? .ipv4 : .ipv6)
-        }
-        return families
-    }
-
-    /// Returns the clients of a policy: the prefixes that it has itself, and those of a file.
-    private mutating func clients(_ node: Node?, from file: Node?) throws(DocumentError) -> PrefixPool? {
-        let hint = "write a prefix such as 198.51.100.0/24, a list of them, or clients-from: FILE"
-        var prefixes: [IPPrefix] = []
-        for element in try node.map({ node throws(DocumentError) in try source.elements(of: node, "clients", hint) })
-            ?? []
-        {
-            let text = try source.text(element, of: "clients", hint)
-            prefixes.append(try source.prefix(text, at: element.position))
-        }
-        guard let file else { return node == nil ? nil : PrefixPool(prefixes) }
-        let pool = try clients(from: file)
-        return prefixes.isEmpty ? pool : pool.union(PrefixPool(prefixes))
-    }
-
-    /// Reads a file of clients, once for all policies that name it.
-    private mutating func clients(from node: Node) throws(DocumentError) -> PrefixPool {
-        let path = try PrefixList.path(named: node, source, directory)
-        if let known = clientFiles[path] { return known }
-        let prefixes = try PrefixList.prefixes(named: node, source, directory)
-        let pool = PrefixPool(prefixes.map(\.0))
-        clientFiles[path] = pool
-        return pool
-    }
 }
 
 extension Source {
     /// Returns the text of a node that must be one of a few words.
-    fileprivate func word(_ node: Node, of subject: String, among words: [String]) throws(DocumentError) -> String {
+    func word(_ node: Node, of subject: String, among words: [String]) throws(DocumentError) -> String {
         let remedy = "write \(words.dropLast().joined(separator: ", ")) or \(words.last!)"
         let text = try text(node, of: subject, remedy)
         guard words.contains(text) else {

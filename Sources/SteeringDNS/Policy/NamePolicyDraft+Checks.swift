@@ -14,7 +14,7 @@ extension NamePolicyDraft {
         let policies = AddressPolicies(
             policies: policies.map(\.policy), pools: pools.pools.map { ($0.name, $0.handedOut) },
             drained: pools.pools.map(\.drainedFamilies), names: table, classes: classes, listNames: lists.map(\.name),
-            site: site)
+            suffixLists: Set(lists.indices.filter { lists[$0].isOfSuffixes }), site: site)
         let served = ServedData(
             zones: Zones(zones.map { ($0.origin, $0.records) }), policies: policies,
             usesClientSubnet: usesClientSubnet, files: files)
@@ -76,6 +76,11 @@ extension NamePolicyDraft {
             if let problem = unsatisfiable(policy) {
                 problems.append(
                     "\(drafted.place(of: "pool")): the policy \(policy.name) can answer nothing, since \(problem)")
+            }
+            if policy.outcome == .nxdomain, policy.clients != nil, usesClientSubnet {
+                problems.append(
+                    "\(drafted.place(of: "outcome")): resolvers that send a client subnet keep NXDOMAIN for all clients: use "
+                        + "outcome: refuse for \(policy.name), or client-subnet: ignore")
             }
             if let shadow = earlier.first(covering: policy) {
                 problems.append(
