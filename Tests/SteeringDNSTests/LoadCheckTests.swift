@@ -249,50 +249,13 @@ import Testing
         }
     }
 
-    @Test("a target has an address if a zone or a policy gives it one to anybody, and none if that refuses")
-    func targets() throws {
-        let zone = """
-            $TTL 300
-            example.com. SOA ns.example.net. h.example.net. 1 2 3 4 5
-            example.com. NS ns.example.net.
-
-            """
-            + ["exact", "listed", "x.suffix", "near", "refused", "passed", "nobody", "in.inner", "un.inner"].map {
-                "example.com. MX 10 \($0).example.com.\n"
-            }.joined()
-        let inner = """
-            $TTL 300
-            inner.example.com. SOA ns.example.net. h.example.net. 1 2 3 4 5
-            inner.example.com. NS ns.example.net.
-            in.inner.example.com. A 192.0.2.1
-
-            """
-        let policy = """
-            pools: { web: 192.0.2.0/24 }
-            names:
-              zones: [zone, inner]
-              lists: { listed: listed, passed: passed }
-              policies:
-                - { name: a, exact: exact.example.com, pool: web }
-                - { name: b, list: listed, pool: web }
-                - { name: c, suffix: suffix.example.com, pool: web }
-                - { name: d, exact: near.example.com, clients: 10.0.0.0/8, pool: web }
-                - { name: e, exact: refused.example.com, outcome: refuse }
-                - { name: f, list: passed, outcome: pass }
-                - { name: default, DEFAULT }
-
-            """
-        let files = [
-            "zone": zone, "inner": inner, "listed": "listed.example.com\n", "passed": "passed.example.com\n",
-        ]
-        func named(_ text: String) throws -> [String] {
-            try NamePolicyFile.parse(text, files).warnings.map { warning in
-                String(warning.split(separator: "points to ").last?.prefix { $0 != "." } ?? "")
-            }
-        }
-        #expect(
-            try named(policy.replacing("DEFAULT", with: "outcome: pass")) == ["refused", "passed", "nobody", "un"])
-        #expect(try named(policy.replacing("DEFAULT", with: "pool: web")) == ["refused", "passed"])
+    @Test("a policy in an included file is named with that file")
+    func included() throws {
+        let more = "names:\n  policies:\n    - { name: default, exact: x.example.com, outcome: refuse }\n"
+        let text = try NamePolicyFile.errors(
+            of: "include: more.yaml\nnames:\n  zones: zone\n  policies: { name: default, outcome: pass }\n",
+            ["zone": Example.zone, "more.yaml": more])
+        #expect(text.contains("more.yaml:3:") && text.contains("is also named default"), "\(text)")
     }
 
     @Test("a zone file, a list and a drained file say their own lines")

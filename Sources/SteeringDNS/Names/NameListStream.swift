@@ -5,11 +5,13 @@ import Glibc
 /// A stream over a list of names: one name per line, in any order, followed by attributes such as `account=free`,
 /// separated by spaces. Blank lines and comments, from `#` on, are skipped. ``ListedName`` defines what a name is.
 ///
-/// The file is read in chunks of 1 MiB, so memory does not grow with the list.
+/// The file is read in chunks of at most 1 MiB, so memory does not grow with the list.
 struct NameListStream {
     private let path: String
     /// Called with the bytes read so far and the size of the list, nil if not known.
     private let progress: ((Int, Int?) -> Void)?
+
+    private static let chunk = 1 << 20
 
     /// Makes a stream over a file.
     ///
@@ -40,7 +42,7 @@ struct NameListStream {
         defer { if let file { close(file.descriptor) } }
         let (descriptor, size) = (file?.descriptor ?? STDIN_FILENO, file?.size)
         var lines = Lines(name: name)
-        var chunk = [UInt8](repeating: 0, count: 1 << 20)
+        var chunk = [UInt8](repeating: 0, count: min(Self.chunk, max(4_096, (size ?? Self.chunk) + 1)))
         var listed = ListedName()
         var total = 0
         while true {

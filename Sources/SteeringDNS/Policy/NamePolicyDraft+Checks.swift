@@ -68,8 +68,8 @@ extension NamePolicyDraft {
             let policy = drafted.policy
             if let twin = numbers[policy.name] {
                 problems.append(
-                    "\(drafted.place(of: "name")): the policy on line \(line(of: twin)) is also named \(policy.name): "
-                        + "rename one")
+                    "\(drafted.place(of: "name")): the policy \(place(of: twin, from: drafted.place)) is also named "
+                        + "\(policy.name): rename one")
             } else {
                 numbers[policy.name] = number
             }
@@ -84,8 +84,9 @@ extension NamePolicyDraft {
             }
             if let shadow = earlier.first(covering: policy) {
                 problems.append(
-                    "\(drafted.place): the policy \(policy.name) never decides, since \(policies[shadow].policy.name) on line "
-                        + "\(line(of: shadow)) matches all that it matches: put it before that, or remove it")
+                    "\(drafted.place): the policy \(policy.name) never decides, since \(policies[shadow].policy.name) "
+                        + "\(place(of: shadow, from: drafted.place)) matches all that it matches: put it before that, or "
+                        + "remove it")
             }
             if hasExclusive { problems += overlaps(of: number, earlier) }
             earlier.add(policy, mayBePassedOver: mayBePassedOver(policy))
@@ -100,8 +101,9 @@ extension NamePolicyDraft {
         return earlier.all(overlapping: policy).compactMap { index in
             let other = policies[index].policy
             guard other.isExclusive || policy.isExclusive else { return nil }
-            return "\(place): the policy \(policy.name) overlaps with \(other.name) on line \(line(of: index)), and "
-                + "\(policy.isExclusive ? policy.name : other.name) is exclusive: narrow one of them"
+            return "\(place): the policy \(policy.name) overlaps with \(other.name) "
+                + "\(self.place(of: index, from: place)), and \(policy.isExclusive ? policy.name : other.name) is "
+                + "exclusive: narrow one of them"
         }
     }
 
@@ -111,7 +113,11 @@ extension NamePolicyDraft {
         return pool.drainedFile != nil || pool.prefixesFile != nil
     }
 
-    private func line(of number: Int) -> Int { policies[number].place.position.line }
+    /// Returns where a policy stands, in a sentence about another one: a line, or a place in another file.
+    private func place(of number: Int, from other: Place) -> String {
+        let place = policies[number].place
+        return (place.file == other.file ? "on " : "at ") + place.seen(from: other)
+    }
 
     /// Returns why a policy could not answer even if nothing in its pool was drained.
     private func unsatisfiable(_ policy: AddressPolicy) -> String? {
